@@ -1,1 +1,19 @@
-//! Placeholder.
+//! The vocabulary that every stage shares: request and response heads as bytes plus an index, header
+//! names as small ids, methods, and [`Fault`].
+//!
+//! This crate knows no codec, no socket and no serialisation format. A head that arrived over any
+//! protocol version ends up as the same index over one byte buffer.
+
+mod fault;
+mod head;
+mod header;
+mod method;
+pub mod target;
+
+pub use fault::{Fault, FaultKind, Party, Phase};
+pub use head::{
+    BodyLength, Connection, Field, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, RequestHead, ResponseHead,
+    Span, TARGET_BYTES_MAX, Version,
+};
+pub use header::HeaderId;
+pub use method::Method;

@@ -1,1 +1,44 @@
-//! Placeholder.
+//! The compiled, immutable configuration, and every decision made on it: which route, which
+//! endpoint. No IO, no clock, no runtime; randomness comes in as an argument.
+
+mod balance;
+mod endpoint;
+mod listener;
+mod route;
+mod upstream;
+
+pub use balance::{Balance, Draw};
+pub use endpoint::{Dial, Endpoint, EndpointState};
+pub use listener::{Listener, OnError, Protocol, TcpIdle};
+pub use route::{RouteRule, RouteTable, Unroutable};
+pub use upstream::{Admission, HostHeader, Pick, Tried, Upstream, UpstreamSettings};
+
+use std::sync::Arc;
+
+/// Everything that a worker thread needs to know to serve.
+#[derive(Debug)]
+pub struct Plan {
+    pub listeners: Vec<Listener>,
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// The number of endpoints of all upstreams: every endpoint has one slot below it, for counters
+    /// and pools.
+    pub endpoint_slots: usize,
+}
+
+/// The place of a listener in its plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ListenerId(pub u16);
+
+/// The place of an upstream in its plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct UpstreamId(pub u16);
+
+impl Plan {
+    pub fn listener(&self, id: ListenerId) -> &Listener {
+        &self.listeners[usize::from(id.0)]
+    }
+
+    pub fn upstream(&self, id: UpstreamId) -> &Arc<Upstream> {
+        &self.upstreams[usize::from(id.0)]
+    }
+}

@@ -1,1 +1,4 @@
-//! Placeholder.
+//! Sans-IO codecs: bytes in, heads, bodies and bytes out. No socket, no clock, no configuration.
+//! The codecs are siblings and never import each other.
+
+pub mod h1;

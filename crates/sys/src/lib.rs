@@ -1,1 +1,10 @@
-//! Placeholder.
+//! Every raw system call and every `unsafe` block of the project; all other crates forbid unsafe
+//! code. Nothing here decides anything: policy, logging and retries belong to the callers.
+
+pub mod allocator;
+pub mod clock;
+pub mod pipe;
+pub mod process;
+pub mod recycle;
+pub mod signal;
+pub mod socket;

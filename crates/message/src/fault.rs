@@ -1,0 +1,156 @@
+//! Why an exchange failed, whose fault it is, and in which phase. One table (in `worker::respond`)
+//! turns faults into responses; the access log and the counters use the same words.
+
+/// Who caused a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Party {
+    Downstream,
+    Proxy,
+    Upstream,
+}
+
+/// How far an exchange had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Reading the request head.
+    Request,
+    /// Deciding where it goes.
+    Route,
+    /// Getting a connection to an endpoint.
+    Connect,
+    /// Sending the request and waiting for the response head.
+    Response,
+    /// Relaying the body.
+    Body,
+}
+
+macro_rules! fault_kinds {
+    ($($(#[$doc:meta])* $variant:ident = ($reason:literal, $party:ident, $phase:ident, $status:literal)),+ $(,)?) => {
+        /// The kinds of fault. The reason is what logs and metrics call it; status 0 means that no
+        /// response can be made any more (or that none is due) and the connection is closed.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum FaultKind { $($(#[$doc])* $variant),+ }
+
+        impl FaultKind {
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            pub const fn reason(self) -> &'static str {
+                match self { $(Self::$variant => $reason),+ }
+            }
+
+            pub const fn party(self) -> Party {
+                match self { $(Self::$variant => Party::$party),+ }
+            }
+
+            pub const fn phase(self) -> Phase {
+                match self { $(Self::$variant => Phase::$phase),+ }
+            }
+
+            /// The status that a client gets where a response can still be made.
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$variant => $status),+ }
+            }
+        }
+    };
+}
+
+fault_kinds! {
+    /// The request breaks the grammar or is ambiguous.
+    BadRequest = ("bad_request", Downstream, Request, 400),
+    /// What came is not HTTP at all: nothing is answered.
+    NotHttp = ("not_http", Downstream, Request, 0),
+    HeadTimeout = ("request_head_timeout", Downstream, Request, 408),
+    TargetTooLong = ("target_too_long", Downstream, Request, 414),
+    HeadTooLarge = ("head_too_large", Downstream, Request, 431),
+    ExpectationFailed = ("expectation_unknown", Downstream, Request, 417),
+    MethodRefused = ("method_refused", Downstream, Request, 405),
+    TransferCodingUnknown = ("transfer_coding_unknown", Downstream, Request, 501),
+    VersionUnsupported = ("version_unsupported", Downstream, Request, 505),
+    NoRoute = ("no_route", Proxy, Route, 404),
+    Loop = ("loop_detected", Downstream, Route, 508),
+    /// Nothing of the upstream could be picked: it has no endpoint that takes traffic.
+    NoEndpoint = ("no_endpoint", Upstream, Connect, 503),
+    /// `max_connections` is reached and nothing became free in time.
+    UpstreamFull = ("upstream_full", Upstream, Connect, 503),
+    ConnectRefused = ("upstream_connect_refused", Upstream, Connect, 503),
+    ConnectTimeout = ("upstream_connect_timeout", Upstream, Connect, 503),
+    ConnectFailed = ("upstream_connect_failed", Upstream, Connect, 503),
+    /// The endpoint closed without a byte of a reply.
+    EmptyReply = ("upstream_empty_reply", Upstream, Response, 502),
+    ReplyReset = ("upstream_reset", Upstream, Response, 502),
+    BadReply = ("upstream_bad_reply", Upstream, Response, 502),
+    ReplyHeadTooLarge = ("upstream_head_too_large", Upstream, Response, 502),
+    ResponseTimeout = ("upstream_response_timeout", Upstream, Response, 504),
+    /// The endpoint stopped reading the request body.
+    UploadStalled = ("upstream_upload_stalled", Upstream, Response, 504),
+    /// The endpoint died in the middle of a body that was being relayed.
+    BodyTruncated = ("upstream_body_truncated", Upstream, Body, 0),
+    BodyMalformed = ("upstream_body_malformed", Upstream, Body, 0),
+    BodyTimeout = ("upstream_body_timeout", Upstream, Body, 0),
+    /// The client went away, or closed in the middle of its request.
+    ClientAborted = ("client_aborted", Downstream, Body, 0),
+    RequestBodyMalformed = ("request_body_malformed", Downstream, Body, 400),
+    RequestBodyTimeout = ("request_body_timeout", Downstream, Body, 408),
+    /// The client stopped reading the response.
+    ClientStalled = ("client_stalled", Downstream, Body, 0),
+    /// A tunnel or a raw connection was silent for too long.
+    IdleTimeout = ("idle_timeout", Downstream, Body, 0),
+    /// A limit of our own: descriptors, memory.
+    Overloaded = ("overloaded", Proxy, Connect, 503),
+    Internal = ("internal", Proxy, Route, 500),
+}
+
+/// Why an exchange failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub kind: FaultKind,
+    /// What exactly was wrong, in the words of the log; empty where the kind says it all.
+    pub detail: &'static str,
+    /// Whether nothing of the request can have been seen by an endpoint, so that even a request
+    /// that is not idempotent may be sent again.
+    pub undelivered: bool,
+}
+
+impl Fault {
+    pub const fn new(kind: FaultKind) -> Self {
+        Self { kind, detail: "", undelivered: false }
+    }
+
+    /// A fault that struck before a byte reached an endpoint.
+    pub const fn undelivered(kind: FaultKind) -> Self {
+        Self { kind, detail: "", undelivered: true }
+    }
+
+    pub const fn because(kind: FaultKind, detail: &'static str) -> Self {
+        Self { kind, detail, undelivered: false }
+    }
+}
+
+impl From<FaultKind> for Fault {
+    fn from(kind: FaultKind) -> Self {
+        Self::new(kind)
+    }
+}
+
+impl Party {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Downstream => "downstream",
+            Self::Proxy => "proxy",
+            Self::Upstream => "upstream",
+        }
+    }
+}
+
+impl Phase {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Route => "route",
+            Self::Connect => "connect",
+            Self::Response => "response",
+            Self::Body => "body",
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Picking an endpoint. One algorithm, one file; all of them skip what was tried and what has
+//! weight 0.
+
+mod least_connections;
+mod random;
+mod round_robin;
+mod source_hash;
+
+use std::net::IpAddr;
+
+use crate::{Endpoint, Tried};
+use least_connections::LeastConnections;
+use random::Random;
+use round_robin::RoundRobin;
+use source_hash::SourceHash;
+
+/// What a pick may depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct Draw {
+    /// A random number, new for every pick.
+    pub random: u64,
+    /// The address of the client; `None` for one on a Unix socket.
+    pub client: Option<IpAddr>,
+}
+
+#[derive(Debug)]
+pub enum Balance {
+    RoundRobin(RoundRobin),
+    Random(Random),
+    LeastConnections(LeastConnections),
+    SourceHash(SourceHash),
+}
+
+impl Balance {
+    pub fn round_robin(endpoints: &[Endpoint]) -> Self {
+        Self::RoundRobin(RoundRobin::new(endpoints))
+    }
+
+    pub fn random(endpoints: &[Endpoint]) -> Self {
+        Self::Random(Random::new(endpoints))
+    }
+
+    pub fn least_connections() -> Self {
+        Self::LeastConnections(LeastConnections::default())
+    }
+
+    pub fn source_hash(endpoints: &[Endpoint]) -> Self {
+        Self::SourceHash(SourceHash::new(endpoints))
+    }
+
+    pub(crate) fn pick(&self, endpoints: &[Endpoint], draw: Draw, tried: &Tried) -> Option<usize> {
+        match self {
+            Self::RoundRobin(balance) => balance.pick(endpoints, tried),
+            Self::Random(balance) => balance.pick(endpoints, draw.random, tried),
+            Self::LeastConnections(balance) => balance.pick(endpoints, tried),
+            Self::SourceHash(balance) => balance.pick(draw.client, tried),
+        }
+    }
+}
+
+/// The first endpoint from `start` on, in turn, that takes traffic and was not tried.
+fn next_untried(endpoints: &[Endpoint], start: usize, tried: &Tried) -> Option<usize> {
+    (0..endpoints.len())
+        .map(|step| (start + step) % endpoints.len())
+        .find(|&index| endpoints[index].weight > 0 && !tried.contains(index))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::Arc;
+
+    use crate::{Dial, Endpoint, EndpointState};
+
+    pub(crate) fn endpoints(weights: &[u32]) -> Vec<Endpoint> {
+        weights
+            .iter()
+            .enumerate()
+            .map(|(slot, &weight)| Endpoint {
+                identity: format!("10.0.0.{slot}:80"),
+                dial: Dial::Ip(Vec::new()),
+                weight,
+                slot,
+                state: Arc::new(EndpointState::default()),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,50 @@
+//! An endpoint: one address that takes requests, and the state of it that all threads share.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Where an endpoint is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dial {
+    /// The addresses of one host, tried in this order.
+    Ip(Vec<SocketAddr>),
+    Unix(PathBuf),
+}
+
+/// One address of an upstream.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// The canonical address, as logs and metrics name it.
+    pub identity: String,
+    pub dial: Dial,
+    /// Share of the traffic; 0 takes none.
+    pub weight: u32,
+    /// Index of this endpoint over all upstreams of the plan.
+    pub slot: usize,
+    pub state: Arc<EndpointState>,
+}
+
+/// What is known of an endpoint beyond one plan. On a cache line of its own: every thread writes it.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct EndpointState {
+    in_flight: AtomicU32,
+}
+
+impl EndpointState {
+    /// Exchanges that were picked and are not over, on all threads.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn enter(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn leave(&self) {
+        let before = self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        debug_assert!(before > 0, "every leave follows its enter");
+    }
+}

@@ -1,0 +1,45 @@
+//! A listener: where connections come in, and what they are taken for.
+
+use std::net::IpAddr;
+
+use fairwater_message::network::IpNet;
+
+use crate::{RouteTable, UpstreamId};
+
+#[derive(Debug)]
+pub struct Listener {
+    pub name: String,
+    pub protocol: Protocol,
+    /// Peers whose word about the client is extended instead of replaced.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+#[derive(Debug)]
+pub enum Protocol {
+    Http(RouteTable),
+    Tcp { upstream: UpstreamId, on_error: OnError, idle: TcpIdle },
+}
+
+/// Bytes that a TCP client gets before the connection is closed; without them it is reset.
+#[derive(Clone, Debug, Default)]
+pub struct OnError {
+    /// No endpoint could be connected.
+    pub connect: Option<Vec<u8>>,
+    /// The endpoint closed without having sent a byte.
+    pub empty: Option<Vec<u8>>,
+}
+
+/// Whose bytes keep an idle TCP connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TcpIdle {
+    #[default]
+    Both,
+    /// Only the client's: a heartbeat that it has to keep up.
+    Client,
+}
+
+impl Listener {
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(peer))
+    }
+}

@@ -1,0 +1,171 @@
+//! Who the client is, as the next hop is told (RFC 7239, and the X-Forwarded-* fields that everyone
+//! reads).
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+
+use fairwater_message::{HeaderId, RequestHead};
+
+use super::fields::list;
+
+/// Which `Host` endpoints get.
+#[derive(Clone, Copy, Debug)]
+pub enum HostPolicy<'a> {
+    /// What the client sent.
+    Keep,
+    /// A name from the configuration, or the address of the endpoint.
+    Set(&'a [u8]),
+}
+
+/// What the writer of a request needs to know beside the head.
+#[derive(Clone, Copy, Debug)]
+pub struct Forwarding<'a> {
+    /// The peer of the downstream connection; `None` on a Unix socket.
+    pub peer: Option<IpAddr>,
+    /// Whether the peer is listed in `trusted_proxies`: what it says of the client is extended,
+    /// not replaced.
+    pub is_trusted: bool,
+    pub is_tls: bool,
+    pub host: HostPolicy<'a>,
+    /// Ask for the connection to be closed after the reply (`keep_alive = false`).
+    pub close: bool,
+}
+
+/// The address of the client: the peer, or, behind trusted proxies, the rightmost address of
+/// `X-Forwarded-For` that is not one of them.
+pub fn client_address(
+    head: &RequestHead,
+    bytes: &[u8],
+    peer: IpAddr,
+    is_trusted: impl Fn(IpAddr) -> bool,
+) -> IpAddr {
+    let mut client = peer;
+    let lines = head.fields.iter().filter(|field| field.id == HeaderId::XForwardedFor).rev();
+    for line in lines {
+        // The list is walked from its end without being collected: it may have thousands of members.
+        let mut rest = line.value.of(bytes);
+        while !rest.is_empty() {
+            if !is_trusted(client) {
+                return client;
+            }
+            let at = rest.iter().rposition(|&b| b == b',').map_or(0, |at| at + 1);
+            let Some(next) = address(rest[at..].trim_ascii()) else { return client };
+            client = next;
+            rest = &rest[..at.saturating_sub(1)];
+        }
+    }
+    client
+}
+
+/// An address as proxies write it: bare, bracketed, or with a port.
+fn address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    text.parse()
+        .ok()
+        .or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
+        .or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6))
+}
+
+/// Writes X-Forwarded-For, -Proto, -Host and Forwarded.
+pub(super) fn write_identity(
+    out: &mut Vec<u8>,
+    head: &RequestHead,
+    bytes: &[u8],
+    forwarding: &Forwarding<'_>,
+) {
+    let extend = forwarding.is_trusted;
+    if let Some(peer) = forwarding.peer {
+        out.extend_from_slice(b"x-forwarded-for: ");
+        if extend {
+            write_joined(out, head, bytes, HeaderId::XForwardedFor);
+        }
+        write_ip(out, peer);
+        out.extend_from_slice(b"\r\n");
+    }
+    let scheme: &[u8] = if forwarding.is_tls { b"https" } else { b"http" };
+    write_unless_extended(out, head, bytes, extend, HeaderId::XForwardedProto, scheme);
+    let authority = head.authority.of(bytes);
+    write_unless_extended(out, head, bytes, extend, HeaderId::XForwardedHost, authority);
+    out.extend_from_slice(b"forwarded: ");
+    if extend {
+        write_joined(out, head, bytes, HeaderId::Forwarded);
+    }
+    write_forwarded(out, forwarding.peer, authority, scheme);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What a trusted peer said stays; else our own word.
+fn write_unless_extended(
+    out: &mut Vec<u8>,
+    head: &RequestHead,
+    bytes: &[u8],
+    extend: bool,
+    id: HeaderId,
+    own: &[u8],
+) {
+    let value = match head.find(id).filter(|_| extend) {
+        Some(field) => field.value.of(bytes),
+        None => own,
+    };
+    if value.is_empty() {
+        return;
+    }
+    out.extend_from_slice(id.name().as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The members of all fields with this id, each followed by a comma.
+fn write_joined(out: &mut Vec<u8>, head: &RequestHead, bytes: &[u8], id: HeaderId) {
+    for field in head.fields.iter().filter(|field| field.id == id) {
+        for member in list(field.value.of(bytes)) {
+            out.extend_from_slice(member);
+            out.extend_from_slice(b", ");
+        }
+    }
+}
+
+fn write_forwarded(out: &mut Vec<u8>, peer: Option<IpAddr>, authority: &[u8], scheme: &[u8]) {
+    match peer {
+        Some(peer @ IpAddr::V4(_)) => {
+            out.extend_from_slice(b"for=");
+            write_ip(out, peer);
+        }
+        Some(peer @ IpAddr::V6(_)) => {
+            out.extend_from_slice(b"for=\"[");
+            write_ip(out, peer);
+            out.extend_from_slice(b"]\"");
+        }
+        None => out.extend_from_slice(b"for=unknown"),
+    }
+    if !authority.is_empty() {
+        // Only a token needs no quotes (RFC 7239, section 4); a port's colon is not one.
+        let is_token = !authority.iter().any(|b| matches!(b, b':' | b'['));
+        out.extend_from_slice(if is_token { b";host=" } else { b";host=\"" });
+        out.extend_from_slice(authority);
+        out.extend_from_slice(if is_token { b"" } else { b"\"" });
+    }
+    out.extend_from_slice(b";proto=");
+    out.extend_from_slice(scheme);
+}
+
+/// An address in text. IPv4 by hand: the general formatter takes four times as long.
+pub(super) fn write_ip(out: &mut Vec<u8>, ip: IpAddr) {
+    let v4 = match ip {
+        IpAddr::V4(v4) => Some(v4),
+        // A dual-stack listener sees IPv4 clients as mapped addresses; nobody wants to read those.
+        IpAddr::V6(v6) => v6.to_ipv4_mapped(),
+    };
+    if let Some(v4) = v4 {
+        let mut digits = itoa::Buffer::new();
+        for (at, octet) in v4.octets().into_iter().enumerate() {
+            if at > 0 {
+                out.push(b'.');
+            }
+            out.extend_from_slice(digits.format(octet).as_bytes());
+        }
+    } else if write!(out, "{ip}").is_err() {
+        // Writing to a Vec cannot fail.
+    }
+}

@@ -1,0 +1,262 @@
+//! Heads as we write them: every line anew from the index, hop-by-hop fields left out, framing and
+//! identity by our own hand.
+
+use fairwater_message::{Connection, Field, HeaderId, Method, RequestHead, ResponseHead, Version};
+
+use super::fields::is_named_by_connection;
+use super::forward::{Forwarding, HostPolicy, write_identity};
+
+/// How the request body goes to the endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestFraming {
+    None,
+    Length(u64),
+    Chunked,
+}
+
+/// How the response body goes to the client, and what becomes of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyFraming {
+    /// No framing field at all: 1xx, 204, or a body that ends with the connection.
+    Bare,
+    Length(u64),
+    Chunked,
+    /// A reply without a body whose `Content-Length` speaks of what a GET would get (HEAD, 304).
+    AsWritten,
+}
+
+/// Writes the request head for an endpoint.
+pub fn write_request(
+    out: &mut Vec<u8>,
+    head: &RequestHead,
+    bytes: &[u8],
+    framing: RequestFraming,
+    forwarding: &Forwarding<'_>,
+) {
+    out.extend_from_slice(head.method_span.of(bytes));
+    out.push(b' ');
+    let path = head.path.of(bytes);
+    if !path.starts_with(b"/") && path != b"*" {
+        out.push(b'/'); // an absolute-form target without a path
+    }
+    out.extend_from_slice(path);
+    out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
+    match forwarding.host {
+        HostPolicy::Set(name) => out.extend_from_slice(name),
+        HostPolicy::Keep => out.extend_from_slice(head.authority.of(bytes)),
+    }
+    out.extend_from_slice(b"\r\n");
+    let upgrade = upgrade_of(head, bytes);
+    for field in &head.fields {
+        if is_forwarded(field, head, bytes, forwarding.is_trusted) {
+            write_field(out, bytes, field);
+        }
+    }
+    match framing {
+        RequestFraming::None if is_content_expected(head.method) => {
+            out.extend_from_slice(b"content-length: 0\r\n");
+        }
+        RequestFraming::None => {}
+        RequestFraming::Length(length) => write_length(out, length),
+        RequestFraming::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+    }
+    write_identity(out, head, bytes, forwarding);
+    write_via(out, head, bytes);
+    if let Some(protocol) = upgrade {
+        out.extend_from_slice(b"connection: upgrade\r\nupgrade: ");
+        out.extend_from_slice(protocol);
+        out.extend_from_slice(b"\r\n");
+    } else if forwarding.close {
+        out.extend_from_slice(b"connection: close\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The protocol that the client asks to switch to, where we let it: HTTP/1.1, no body, and not
+/// HTTP/2, which would take the connection out of our sight (RFC 9113, section 3.1).
+fn upgrade_of<'a>(head: &RequestHead, bytes: &'a [u8]) -> Option<&'a [u8]> {
+    if !head.connection.upgrade || head.version != Version::Http11 {
+        return None;
+    }
+    if head.body != fairwater_message::BodyLength::None {
+        return None;
+    }
+    let value = head.find(HeaderId::Upgrade)?.value.of(bytes);
+    let names_http2 = value.windows(3).any(|w| w.eq_ignore_ascii_case(b"h2c"))
+        || value.windows(3).any(|w| w.eq_ignore_ascii_case(b"h2,"))
+        || value.eq_ignore_ascii_case(b"h2");
+    (!value.is_empty() && !names_http2).then_some(value)
+}
+
+#[inline]
+fn is_forwarded(field: &Field, head: &RequestHead, bytes: &[u8], is_trusted: bool) -> bool {
+    match field.id {
+        HeaderId::Other => {
+            let name = field.name.of(bytes);
+            !is_dangerous_alias(name) && !is_named(head.connection, &head.fields, bytes, name)
+        }
+        // Written by us, each in its place.
+        HeaderId::Host | HeaderId::ContentLength | HeaderId::Via => false,
+        HeaderId::Expect => head.version != Version::Http10,
+        HeaderId::XForwardedFor
+        | HeaderId::XForwardedHost
+        | HeaderId::XForwardedProto
+        | HeaderId::Forwarded => false,
+        HeaderId::XForwardedPort | HeaderId::XRealIp => is_trusted,
+        HeaderId::XForwardedClientCert => false,
+        id if id.is_hop_by_hop() => false,
+        id => {
+            id.is_protected()
+                || !is_named(head.connection, &head.fields, bytes, field.name.of(bytes))
+        }
+    }
+}
+
+/// A name with `_` that some servers would read as a framing, hop-by-hop or identity field.
+#[inline]
+fn is_dangerous_alias(name: &[u8]) -> bool {
+    let alias = HeaderId::aliased(name);
+    alias != HeaderId::Other
+        && (alias.is_hop_by_hop()
+            || alias.is_identity()
+            || matches!(alias, HeaderId::ContentLength | HeaderId::Host | HeaderId::Via))
+}
+
+#[inline]
+fn is_named(connection: Connection, fields: &[Field], bytes: &[u8], name: &[u8]) -> bool {
+    connection.names_others && is_named_by_connection(bytes, fields, name)
+}
+
+#[inline]
+fn write_field(out: &mut Vec<u8>, bytes: &[u8], field: &Field) {
+    let name = field.name.of(bytes);
+    let value = field.value.of(bytes);
+    // `Name: value CRLF` is how nearly every client writes it: then one copy does.
+    let (start, end) = (usize::from(field.name.start), usize::from(field.value.end));
+    if field.value.start == field.name.end + 2 && bytes.get(end..end + 2) == Some(b"\r\n")
+        && let Some(line) = bytes.get(start..end + 2)
+            && line[name.len() + 1] == b' ' {
+                out.extend_from_slice(line);
+                return;
+            }
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_length(out: &mut Vec<u8>, length: u64) {
+    out.extend_from_slice(b"content-length: ");
+    out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Methods for which a request without a body still says so (RFC 9110, section 8.6).
+fn is_content_expected(method: Method) -> bool {
+    matches!(method, Method::Post | Method::Put | Method::Patch)
+}
+
+fn write_via(out: &mut Vec<u8>, head: &RequestHead, bytes: &[u8]) {
+    out.extend_from_slice(b"via: ");
+    if head.hops > 0 {
+        for field in head.fields.iter().filter(|field| field.id == HeaderId::Via) {
+            out.extend_from_slice(field.value.of(bytes));
+            out.extend_from_slice(b", ");
+        }
+    }
+    let version: &[u8] = match head.version {
+        Version::Http10 => b"1.0 fairwater\r\n",
+        Version::Http11 => b"1.1 fairwater\r\n",
+        Version::Http2 => b"2 fairwater\r\n",
+    };
+    out.extend_from_slice(version);
+}
+
+/// Writes the response head for an HTTP/1 client. `switching` is a 101 whose upgrade we take part
+/// in. `close` and `keep_alive` are said as they are given; an HTTP/1.1 client needs neither.
+pub fn write_response(
+    out: &mut Vec<u8>,
+    head: &ResponseHead,
+    bytes: &[u8],
+    framing: ReplyFraming,
+    connection: Connection,
+) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(itoa::Buffer::new().format(head.status).as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(head.reason.of(bytes));
+    out.extend_from_slice(b"\r\n");
+    for field in &head.fields {
+        if is_returned(field, head, bytes, framing) {
+            if head.is_folded {
+                write_unfolded(out, bytes, field);
+            } else {
+                write_field(out, bytes, field);
+            }
+        }
+    }
+    match framing {
+        ReplyFraming::Length(length) => write_length(out, length),
+        ReplyFraming::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        ReplyFraming::Bare | ReplyFraming::AsWritten => {}
+    }
+    if connection.upgrade {
+        out.extend_from_slice(b"connection: upgrade\r\n");
+        if let Some(field) = head.find(HeaderId::Upgrade) {
+            write_field(out, bytes, &field);
+        }
+    } else if connection.close {
+        out.extend_from_slice(b"connection: close\r\n");
+    } else if connection.keep_alive {
+        out.extend_from_slice(b"connection: keep-alive\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+#[inline]
+fn is_returned(field: &Field, head: &ResponseHead, bytes: &[u8], framing: ReplyFraming) -> bool {
+    match field.id {
+        HeaderId::ContentLength => framing == ReplyFraming::AsWritten,
+        HeaderId::ProxyAuthenticate => false,
+        id if id.is_hop_by_hop() => false,
+        id => {
+            id.is_protected()
+                || !is_named(head.connection, &head.fields, bytes, field.name.of(bytes))
+        }
+    }
+}
+
+/// A folded value on one line.
+#[cold]
+fn write_unfolded(out: &mut Vec<u8>, bytes: &[u8], field: &Field) {
+    out.extend_from_slice(field.name.of(bytes));
+    out.extend_from_slice(b": ");
+    let value = field.value.of(bytes);
+    out.extend(value.iter().map(|&b| if matches!(b, b'\r' | b'\n') { b' ' } else { b }));
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The registered phrase of a status that we make ourselves (RFC 9110, section 15).
+pub const fn reason_phrase(status: u16) -> &'static str {
+    match status {
+        100 => "Continue",
+        200 => "OK",
+        204 => "No Content",
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        417 => "Expectation Failed",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        508 => "Loop Detected",
+        _ => "Unknown",
+    }
+}

@@ -1,0 +1,64 @@
+//! What the process may use, and what it may tell its children.
+
+use std::io;
+use std::mem::MaybeUninit;
+
+/// Raises the soft limit of open descriptors to the hard one. Returns the limit in force.
+///
+/// # Errors
+/// When the limit cannot be read.
+pub fn raise_descriptor_limit() -> io::Result<u64> {
+    let mut limit = MaybeUninit::<libc::rlimit>::zeroed();
+    // SAFETY: the pointer is valid, and a zeroed rlimit is a valid value.
+    let (result, mut limit) = unsafe {
+        let result = libc::getrlimit(libc::RLIMIT_NOFILE, limit.as_mut_ptr());
+        (result, limit.assume_init())
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let soft = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: the pointer is valid.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } < 0 {
+        return Ok(soft);
+    }
+    Ok(limit.rlim_cur)
+}
+
+/// Has the kernel send this process a SIGTERM when its parent ends, so that helpers that were
+/// started for a demonstration never outlive it.
+///
+/// # Errors
+/// Never, with a valid signal.
+pub fn end_with_parent() -> io::Result<()> {
+    // SAFETY: the option takes a signal number and touches no memory.
+    let result = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// The process id of the parent.
+pub fn parent_id() -> u32 {
+    // SAFETY: the call takes nothing and cannot fail.
+    unsafe { libc::getppid() }.unsigned_abs()
+}
+
+/// Sends SIGTERM to a process that the caller has started and not yet waited for.
+///
+/// # Errors
+/// When it is gone.
+pub fn terminate(process_id: u32) -> io::Result<()> {
+    let id = libc::pid_t::try_from(process_id).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: the call touches no memory.
+    let result = unsafe { libc::kill(id, libc::SIGTERM) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Random bytes from the kernel.
+pub fn random_u64() -> u64 {
+    let mut bytes = [0; 8];
+    // SAFETY: the pointer is valid for eight bytes. A failure (no such call) leaves the zeros, and
+    // the caller with a fixed seed: for balancing and request ids that is no danger.
+    unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    u64::from_le_bytes(bytes)
+}

@@ -1,0 +1,67 @@
+//! Signals, taken one by one by the thread that waits for them.
+
+use std::io;
+use std::mem::MaybeUninit;
+
+/// The signals that the program acts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    Terminate,
+    Interrupt,
+    Hangup,
+    User1,
+    User2,
+    Child,
+}
+
+const ALL: [(Signal, libc::c_int); 6] = [
+    (Signal::Terminate, libc::SIGTERM),
+    (Signal::Interrupt, libc::SIGINT),
+    (Signal::Hangup, libc::SIGHUP),
+    (Signal::User1, libc::SIGUSR1),
+    (Signal::User2, libc::SIGUSR2),
+    (Signal::Child, libc::SIGCHLD),
+];
+
+/// Blocks the program's signals in this thread and all that it starts from now on, so that only
+/// [`wait`] sees them. Call it before the first thread is started.
+///
+/// # Errors
+/// Never, with the signals above.
+pub fn block() -> io::Result<()> {
+    let set = set();
+    // SAFETY: the set is initialised; a null old set is allowed.
+    let result = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) };
+    if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(result)) }
+}
+
+/// Waits for the next blocked signal.
+///
+/// # Errors
+/// Never, with the signals above.
+pub fn wait() -> io::Result<Signal> {
+    let set = set();
+    loop {
+        let mut number = 0;
+        // SAFETY: both pointers are valid.
+        let result = unsafe { libc::sigwait(&set, &mut number) };
+        if result != 0 {
+            return Err(io::Error::from_raw_os_error(result));
+        }
+        if let Some((signal, _)) = ALL.iter().find(|(_, known)| *known == number) {
+            return Ok(*signal);
+        }
+    }
+}
+
+fn set() -> libc::sigset_t {
+    let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: sigemptyset initialises the set; the numbers are valid.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for (_, number) in ALL {
+            libc::sigaddset(set.as_mut_ptr(), number);
+        }
+        set.assume_init()
+    }
+}
