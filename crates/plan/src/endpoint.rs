@@ -18,6 +18,8 @@ pub enum Dial {
 pub struct Endpoint {
     /// The canonical address, as logs and metrics name it.
     pub identity: String,
+    /// What `Host` says under `host = "endpoint"`.
+    pub host: String,
     pub dial: Dial,
     /// Share of the traffic; 0 takes none.
     pub weight: u32,
@@ -46,5 +48,22 @@ impl EndpointState {
     pub(crate) fn leave(&self) {
         let before = self.in_flight.fetch_sub(1, Ordering::Relaxed);
         debug_assert!(before > 0, "every leave follows its enter");
+    }
+}
+
+/// Keeps an exchange counted as in flight, apart from the plan: a tunnel may outlive it.
+#[derive(Debug)]
+pub struct InFlight(Arc<EndpointState>);
+
+impl InFlight {
+    pub(crate) fn new(state: &Arc<EndpointState>) -> Self {
+        state.enter();
+        Self(Arc::clone(state))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.leave();
     }
 }

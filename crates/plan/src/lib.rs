@@ -8,7 +8,7 @@ mod route;
 mod upstream;
 
 pub use balance::{Balance, Draw};
-pub use endpoint::{Dial, Endpoint, EndpointState};
+pub use endpoint::{Dial, Endpoint, EndpointState, InFlight};
 pub use listener::{Listener, OnError, Protocol, TcpIdle};
 pub use route::{RouteRule, RouteTable, Unroutable};
 pub use upstream::{Admission, HostHeader, Pick, Tried, Upstream, UpstreamSettings};

@@ -7,7 +7,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::task::Waker;
 
-use crate::{Balance, Draw, Endpoint};
+use crate::{Balance, Draw, Endpoint, InFlight};
 
 /// The most exchanges that wait for a connection of a full upstream; further ones fail at once.
 const WAITERS_MAX: usize = 4096;
@@ -67,6 +67,13 @@ impl Upstream {
 #[derive(Debug)]
 pub struct Pick<'a> {
     pub endpoint: &'a Endpoint,
+}
+
+impl Pick<'_> {
+    /// Counts on without the plan, for a connection that stays long.
+    pub fn detach(&self) -> InFlight {
+        InFlight::new(&self.endpoint.state)
+    }
 }
 
 impl Drop for Pick<'_> {

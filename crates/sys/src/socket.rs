@@ -59,7 +59,7 @@ mod tests {
         // The server's FIN is here, its socket is gone: what is sent now is answered by a reset.
         assert_eq!(client.read(&mut [0; 2]).unwrap(), 0);
         client.write_all(b"lost").unwrap();
-        assert!(client.read(&mut [0; 2]).is_ok_and(|len| len == 0) || true);
+        // On loopback the reset arrives within the call.
         assert_eq!(acknowledged_bytes(client.as_fd()).unwrap() - fresh, 5);
     }
 }

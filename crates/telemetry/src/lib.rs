@@ -1,1 +1,8 @@
-//! Placeholder.
+//! What the data threads tell about their work: counters that cost one store each, and access-log
+//! lines that are written by another thread.
+
+mod counters;
+mod log;
+
+pub use counters::{Count, Counters, EndpointCounters, ListenerCounters, STATUS_CLASSES};
+pub use log::{Entry, LogBatch, LogFormat, LogWriter, Timers};

@@ -1,1 +1,25 @@
-//! Placeholder.
+//! The data plane: connections and exchanges from accept to record. A worker thread owns everything
+//! that it touches; what threads share are the atomics of the plan.
+//!
+//! The files are the stages of a request: `accept`, `downstream`, `exchange`, `attempt`, `upstream`,
+//! `relay`, `respond`, `record`; `tcp` and `tunnel` are the short ways for raw bytes.
+
+mod accept;
+mod attempt;
+mod body;
+mod downstream;
+mod duplex;
+mod exchange;
+pub mod limits;
+mod record;
+mod relay;
+mod respond;
+mod shard;
+mod tcp;
+mod thread;
+mod tunnel;
+mod upstream;
+mod work;
+mod write;
+
+pub use thread::{Thread, ThreadParts, Threads};

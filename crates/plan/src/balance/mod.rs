@@ -77,6 +77,7 @@ pub(crate) mod tests {
             .enumerate()
             .map(|(slot, &weight)| Endpoint {
                 identity: format!("10.0.0.{slot}:80"),
+                host: String::new(),
                 dial: Dial::Ip(Vec::new()),
                 weight,
                 slot,

@@ -62,6 +62,8 @@ pub struct Decoded {
     /// Input bytes that belong to the body; after its end the rest belongs to the next message.
     pub consumed: usize,
     pub is_done: bool,
+    /// The buffer was changed: data of several chunks was moved together.
+    pub is_moved: bool,
 }
 
 impl ChunkDecoder {
@@ -105,12 +107,14 @@ impl ChunkDecoder {
     pub fn decode(&mut self, buffer: &mut [u8]) -> Result<Decoded, Fault> {
         let mut data = 0..0;
         let mut at = 0;
+        let mut is_moved = false;
         while at < buffer.len() && self.state != State::Done {
             if self.state == State::Data {
                 let len = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len() - at);
                 if data.is_empty() {
                     data = at..at + len;
                 } else {
+                    is_moved = true;
                     buffer.copy_within(at..at + len, data.end);
                     data.end += len;
                 }
@@ -124,7 +128,7 @@ impl ChunkDecoder {
                 at += 1;
             }
         }
-        Ok(Decoded { data, consumed: at, is_done: self.is_done() })
+        Ok(Decoded { data, consumed: at, is_done: self.is_done(), is_moved })
     }
 
     fn step(&mut self, byte: u8) -> Result<State, Fault> {

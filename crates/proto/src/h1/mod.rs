@@ -13,4 +13,6 @@ pub use fields::{TRAILER_BYTES_MAX, write_trailers};
 pub use forward::{Forwarding, HostPolicy, client_address};
 pub use request::RequestReader;
 pub use response::ResponseReader;
-pub use write::{ReplyFraming, RequestFraming, reason_phrase, write_request, write_response};
+pub use write::{
+    ReplyFraming, RequestFraming, asks_upgrade, reason_phrase, write_request, write_response,
+};

@@ -1,7 +1,7 @@
 //! Heads as we write them: every line anew from the index, hop-by-hop fields left out, framing and
 //! identity by our own hand.
 
-use fairwater_message::{Connection, Field, HeaderId, Method, RequestHead, ResponseHead, Version};
+use fairwater_message::{BodyLength, Connection, Field, HeaderId, Method, RequestHead, ResponseHead, Version};
 
 use super::fields::is_named_by_connection;
 use super::forward::{Forwarding, HostPolicy, write_identity};
@@ -46,7 +46,7 @@ pub fn write_request(
         HostPolicy::Keep => out.extend_from_slice(head.authority.of(bytes)),
     }
     out.extend_from_slice(b"\r\n");
-    let upgrade = upgrade_of(head, bytes);
+    let upgrade = asks_upgrade(head, bytes);
     for field in &head.fields {
         if is_forwarded(field, head, bytes, forwarding.is_trusted) {
             write_field(out, bytes, field);
@@ -74,11 +74,11 @@ pub fn write_request(
 
 /// The protocol that the client asks to switch to, where we let it: HTTP/1.1, no body, and not
 /// HTTP/2, which would take the connection out of our sight (RFC 9113, section 3.1).
-fn upgrade_of<'a>(head: &RequestHead, bytes: &'a [u8]) -> Option<&'a [u8]> {
+pub fn asks_upgrade<'a>(head: &RequestHead, bytes: &'a [u8]) -> Option<&'a [u8]> {
     if !head.connection.upgrade || head.version != Version::Http11 {
         return None;
     }
-    if head.body != fairwater_message::BodyLength::None {
+    if head.body != BodyLength::None {
         return None;
     }
     let value = head.find(HeaderId::Upgrade)?.value.of(bytes);

@@ -1,0 +1,197 @@
+//! Listening sockets: bound once, by whoever starts the workers; one socket per thread for TCP, so
+//! that the kernel spreads connections, one for all for Unix.
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::task::{Context, Poll, ready};
+
+use fairwater_message::address::Listen;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use tokio::net::{TcpListener, UnixListener};
+
+use crate::{Peer, Stream};
+
+/// Connections that the kernel holds for us while we do not accept; it caps this by
+/// `net.core.somaxconn` (4096 by default).
+const BACKLOG: i32 = 4096;
+
+/// The sockets of one listening address, not yet owned by a runtime.
+#[derive(Debug)]
+pub struct Listening {
+    sockets: Vec<Socket>,
+    /// The address in force: the port that was chosen where 0 was asked for.
+    pub address: Bound,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bound {
+    Ip(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Why an address could not be listened on.
+#[derive(Debug)]
+pub enum BindError {
+    /// Something answers there.
+    InUse(String),
+    /// The path is taken by something that is not a socket.
+    NotASocket(PathBuf),
+    Io(String, io::Error),
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse(address) => {
+                write!(f, "{address} is in use by another process: stop it or choose another")
+            }
+            Self::NotASocket(path) => {
+                write!(f, "{} exists and is no socket: remove it or choose another", path.display())
+            }
+            Self::Io(address, error) if error.kind() == io::ErrorKind::PermissionDenied => write!(
+                f,
+                "cannot listen on {address}: {error}; ports below 1024 need root or CAP_NET_BIND_SERVICE"
+            ),
+            Self::Io(address, error) => write!(f, "cannot listen on {address}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for BindError {}
+
+/// Binds an address with one socket for each of `threads`.
+///
+/// # Errors
+/// See [`BindError`]. Nothing stays bound.
+pub fn bind(listen: &Listen, threads: usize) -> Result<Listening, BindError> {
+    match listen {
+        Listen::Ip(address) => bind_ip(*address, threads),
+        Listen::Any { port } => {
+            // Dual-stack where the host has IPv6, else IPv4 alone.
+            match bind_ip((Ipv6Addr::UNSPECIFIED, *port).into(), threads) {
+                Err(BindError::Io(..)) => bind_ip((Ipv4Addr::UNSPECIFIED, *port).into(), threads),
+                result => result,
+            }
+        }
+        Listen::Unix(path) => bind_unix(path),
+    }
+}
+
+fn bind_ip(address: SocketAddr, threads: usize) -> Result<Listening, BindError> {
+    let refused = |error: io::Error| match error.kind() {
+        io::ErrorKind::AddrInUse => BindError::InUse(address.to_string()),
+        _ => BindError::Io(address.to_string(), error),
+    };
+    // SO_REUSEPORT would let a second Fairwater share the port unnoticed and take half of its
+    // connections: a socket without it finds out whether anybody is there, and the free port.
+    let probe = tcp_socket(address, false).map_err(refused)?;
+    let address = probe.local_addr().map_err(refused)?.as_socket().unwrap_or(address);
+    drop(probe);
+    let sockets: io::Result<Vec<_>> = (0..threads)
+        .map(|_| {
+            let socket = tcp_socket(address, true)?;
+            socket.listen(BACKLOG)?;
+            Ok(socket)
+        })
+        .collect();
+    Ok(Listening { sockets: sockets.map_err(refused)?, address: Bound::Ip(address) })
+}
+
+fn tcp_socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    if shared {
+        socket.set_reuse_port(true)?;
+        // Accepted sockets inherit these, which saves a call for each.
+        socket.set_tcp_nodelay(true)?;
+        socket.set_nonblocking(true)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn bind_unix(path: &Path) -> Result<Listening, BindError> {
+    let name = format!("unix:{}", path.display());
+    let failed = |error| BindError::Io(name.clone(), error);
+    if let Ok(found) = std::fs::symlink_metadata(path) {
+        if !found.file_type().is_socket() {
+            return Err(BindError::NotASocket(path.to_owned()));
+        }
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(BindError::InUse(name));
+        }
+        // Nobody answers: the file of a process that is gone.
+        std::fs::remove_file(path).map_err(failed)?;
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(failed)?;
+    let bound = SockAddr::unix(path).and_then(|address| socket.bind(&address));
+    bound
+        .and_then(|()| socket.listen(BACKLOG))
+        .and_then(|()| socket.set_nonblocking(true))
+        .map_err(failed)?;
+    Ok(Listening { sockets: vec![socket], address: Bound::Unix(path.to_owned()) })
+}
+
+impl Listening {
+    /// The socket that thread `index` serves: its own, or its own handle of the shared one.
+    ///
+    /// # Errors
+    /// When there is no descriptor left.
+    pub fn share(&self, index: usize) -> io::Result<Socket> {
+        self.sockets[index % self.sockets.len()].try_clone()
+    }
+
+    /// Removes the file of a Unix socket; for the process that bound it, at its end.
+    pub fn clean_up(&self) {
+        if let Bound::Unix(path) = &self.address {
+            drop(std::fs::remove_file(path));
+        }
+    }
+}
+
+/// A listening socket in the hands of one thread's runtime.
+#[derive(Debug)]
+pub enum Acceptor {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Acceptor {
+    /// Registers a socket with the runtime of this thread.
+    ///
+    /// # Errors
+    /// When the runtime cannot take it.
+    pub fn new(socket: Socket) -> io::Result<Self> {
+        if socket.domain()? == Domain::UNIX {
+            UnixListener::from_std(socket.into()).map(Self::Unix)
+        } else {
+            TcpListener::from_std(socket.into()).map(Self::Tcp)
+        }
+    }
+
+    /// Accepts the next connection.
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, Peer)>> {
+        Poll::Ready(Ok(match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = ready!(listener.poll_accept(cx))?;
+                (stream.into(), Peer::Ip { ip: peer.ip().to_canonical(), port: peer.port() })
+            }
+            Self::Unix(listener) => (ready!(listener.poll_accept(cx))?.0.into(), Peer::Unix),
+        }))
+    }
+}

@@ -1,0 +1,235 @@
+//! Coarse deadlines: one wheel per thread, one entry per connection. Setting a deadline later than
+//! the one before is one store; the wheel finds out when it comes by (lazy re-arming, as HAProxy
+//! does it). Firing is at most one tick late and never early.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use fairwater_sys::clock::coarse_ms;
+
+/// Length of a tick: deadlines are seconds, and nobody notices 50 ms.
+const TICK_MS: u64 = 50;
+/// Ticks that the wheel spans; what is due later waits in the last bucket and is looked at again.
+const TICKS: u64 = 512;
+const NEVER: u64 = u64::MAX;
+
+/// The deadlines of one thread.
+#[derive(Debug)]
+pub struct Wheel {
+    entries: RefCell<Vec<Entry>>,
+    free: RefCell<Vec<u32>>,
+    buckets: RefCell<Vec<Vec<u32>>>,
+    /// The last tick that was looked at.
+    tick: Cell<u64>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    at_ms: u64,
+    /// The tick of the bucket that this entry waits in; copies in other buckets are stale.
+    queued_at: u64,
+    waker: Option<Waker>,
+}
+
+impl Wheel {
+    pub fn new() -> Rc<Self> {
+        Rc::new(Self {
+            entries: RefCell::default(),
+            free: RefCell::default(),
+            buckets: RefCell::new((0..TICKS).map(|_| Vec::new()).collect()),
+            tick: Cell::new(coarse_ms() / TICK_MS),
+        })
+    }
+
+    /// Wakes all whose deadline has come.
+    pub fn advance(&self, now_ms: u64) {
+        let mut due = Vec::new();
+        while self.tick.get() < now_ms / TICK_MS {
+            let tick = self.tick.get() + 1;
+            self.tick.set(tick);
+            let bucket = std::mem::take(&mut self.buckets.borrow_mut()[(tick % TICKS) as usize]);
+            for slot in bucket {
+                self.look_at(slot, tick, now_ms, &mut due);
+            }
+        }
+        for waker in due {
+            waker.wake();
+        }
+    }
+
+    fn look_at(&self, slot: u32, tick: u64, now_ms: u64, due: &mut Vec<Waker>) {
+        let mut entries = self.entries.borrow_mut();
+        let entry = &mut entries[slot as usize];
+        if entry.queued_at != tick {
+            return;
+        }
+        entry.queued_at = NEVER;
+        if entry.at_ms <= now_ms {
+            due.extend(entry.waker.take());
+        } else if entry.at_ms != NEVER {
+            entry.queued_at = self.enqueue(slot, entry.at_ms);
+        }
+    }
+
+    /// Puts a slot into the bucket of its deadline, or into the last one. Returns the tick.
+    fn enqueue(&self, slot: u32, at_ms: u64) -> u64 {
+        let tick = self.tick.get();
+        let due = at_ms.div_ceil(TICK_MS).clamp(tick + 1, tick + TICKS - 1);
+        self.buckets.borrow_mut()[(due % TICKS) as usize].push(slot);
+        due
+    }
+}
+
+/// One deadline, which can be moved and waited for.
+#[derive(Debug)]
+pub struct Timer {
+    wheel: Rc<Wheel>,
+    slot: u32,
+}
+
+impl Timer {
+    pub fn new(wheel: &Rc<Wheel>) -> Self {
+        let entry = Entry { at_ms: NEVER, queued_at: NEVER, waker: None };
+        let mut entries = wheel.entries.borrow_mut();
+        let slot = match wheel.free.borrow_mut().pop() {
+            Some(slot) => {
+                entries[slot as usize] = entry;
+                slot
+            }
+            None => {
+                entries.push(entry);
+                (entries.len() - 1) as u32
+            }
+        };
+        drop(entries);
+        Self { wheel: Rc::clone(wheel), slot }
+    }
+
+    /// Sets the deadline to `after` from now.
+    #[inline]
+    pub fn set(&self, after: Duration) {
+        self.set_at(coarse_ms() + after.as_millis() as u64);
+    }
+
+    /// Sets the deadline, in milliseconds of the coarse clock.
+    #[inline]
+    pub fn set_at(&self, at_ms: u64) {
+        let mut entries = self.wheel.entries.borrow_mut();
+        let entry = &mut entries[self.slot as usize];
+        entry.at_ms = at_ms;
+        if entry.queued_at == NEVER || at_ms.div_ceil(TICK_MS) < entry.queued_at {
+            entry.queued_at = self.wheel.enqueue(self.slot, at_ms);
+        }
+    }
+
+    pub fn clear(&self) {
+        self.wheel.entries.borrow_mut()[self.slot as usize].at_ms = NEVER;
+    }
+
+    /// Whether the deadline has come. Does not wait for it.
+    pub fn is_expired(&self) -> bool {
+        coarse_ms() >= self.wheel.entries.borrow()[self.slot as usize].at_ms
+    }
+
+    /// Ready once the deadline has come.
+    #[inline]
+    pub fn poll_expired(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut entries = self.wheel.entries.borrow_mut();
+        let entry = &mut entries[self.slot as usize];
+        if entry.at_ms != NEVER && coarse_ms() >= entry.at_ms {
+            return Poll::Ready(());
+        }
+        match &entry.waker {
+            Some(waker) if waker.will_wake(cx.waker()) => {}
+            _ => entry.waker = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        let mut entries = self.wheel.entries.borrow_mut();
+        let entry = &mut entries[self.slot as usize];
+        // A copy in a bucket stays behind; a new owner of the slot with another tick ignores it,
+        // and one with the same tick is only looked at twice.
+        *entry = Entry { at_ms: NEVER, queued_at: NEVER, waker: None };
+        drop(entries);
+        self.wheel.free.borrow_mut().push(self.slot);
+    }
+}
+
+/// Turns the wheel of this thread for ever, and calls `each_tick` with the time.
+pub async fn drive(wheel: Rc<Wheel>, mut each_tick: impl FnMut(u64)) {
+    let mut interval = tokio::time::interval(Duration::from_millis(TICK_MS));
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let now_ms = coarse_ms();
+        wheel.advance(now_ms);
+        each_tick(now_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    struct Count(AtomicU32);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn check(timer: &Timer, waker: &Waker) {
+        assert!(timer.poll_expired(&mut Context::from_waker(waker)).is_pending());
+    }
+
+    #[test]
+    fn deadlines_fire_once_late_and_never_early() {
+        let count = Arc::new(Count(AtomicU32::new(0)));
+        let waker = Waker::from(Arc::clone(&count));
+        let wheel = Wheel::new();
+        let start = wheel.tick.get() * TICK_MS;
+        let timer = Timer::new(&wheel);
+        timer.set_at(start + 60_000);
+        check(&timer, &waker);
+        // Later by one store, earlier by moving.
+        timer.set_at(start + 90_000);
+        wheel.advance(start + 89_990);
+        assert_eq!(count.0.load(Ordering::Relaxed), 0);
+        wheel.advance(start + 90_000);
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        timer.set_at(start + 200_000);
+        check(&timer, &waker);
+        timer.set_at(start + 91_000);
+        wheel.advance(start + 91_050);
+        assert_eq!(count.0.load(Ordering::Relaxed), 2);
+        wheel.advance(start + 300_000);
+        assert_eq!(count.0.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn slots_are_used_again_and_start_clean() {
+        let wheel = Wheel::new();
+        let start = wheel.tick.get() * TICK_MS;
+        let count = Arc::new(Count(AtomicU32::new(0)));
+        let first = Timer::new(&wheel);
+        first.set_at(start + 100);
+        check(&first, &Waker::from(Arc::clone(&count)));
+        drop(first);
+        let second = Timer::new(&wheel);
+        assert_eq!(second.slot, 0);
+        wheel.advance(start + 1_000);
+        assert_eq!(count.0.load(Ordering::Relaxed), 0);
+        assert!(!second.is_expired());
+    }
+}

@@ -1,0 +1,84 @@
+//! Steps 7 to 9 and the only loop over them: pick an endpoint, lease a connection to it, send. What
+//! failed is tried elsewhere while nothing was delivered, or the method allows it, and the request
+//! is still held.
+
+use fairwater_message::{Fault, FaultKind};
+use fairwater_plan::{Draw, Pick, Tried, Upstream};
+use fairwater_proto::h1::client_address;
+
+use crate::exchange::Exchange;
+use crate::limits;
+use crate::record::Record;
+use crate::tunnel::Tunnel;
+use crate::upstream::{self, h1};
+
+pub(crate) async fn run<'a>(
+    exchange: &mut Exchange<'a>,
+    upstream: &'a std::sync::Arc<Upstream>,
+    record: &mut Record<'a>,
+) -> Result<Option<Box<Tunnel>>, Fault> {
+    let client = exchange.connection.peer.ip().map(|peer| {
+        client_address(exchange.head, exchange.bytes, peer, |ip| exchange.listener.trusts(ip))
+    });
+    let mut tried = Tried::default();
+    let mut last = Fault::undelivered(FaultKind::NoEndpoint);
+    for _ in 0..=limits::RETRIES {
+        let draw = Draw { random: exchange.shard.random(), client };
+        let Some(pick) = upstream.pick(draw, &mut tried) else { break };
+        record.endpoint = &pick.endpoint.identity;
+        match at_endpoint(exchange, upstream, pick, record).await {
+            Err(fault) if may_retry(exchange, fault) => {
+                exchange.source.rewind();
+                last = fault;
+            }
+            result => return result,
+        }
+    }
+    Err(last)
+}
+
+/// One endpoint: over a pooled connection if there is one, and over a new one if that was dead.
+async fn at_endpoint<'a>(
+    exchange: &mut Exchange<'a>,
+    upstream: &'a std::sync::Arc<Upstream>,
+    pick: Pick<'a>,
+    record: &mut Record<'a>,
+) -> Result<Option<Box<Tunnel>>, Fault> {
+    let counters = &exchange.shard.counters.endpoints[pick.endpoint.slot];
+    let mut is_pool_used = upstream.settings.keep_alive;
+    loop {
+        record.attempts += 1;
+        counters.attempts.add(1);
+        let timer = &exchange.connection.timer;
+        let lease =
+            upstream::lease(exchange.shard, upstream, pick.endpoint, is_pool_used, timer).await?;
+        record.connected();
+        record.is_reused = lease.is_reused;
+        if !lease.is_reused {
+            return h1::converse(exchange, upstream, lease, &pick, record).await;
+        }
+        counters.reuses.add(1);
+        match h1::converse(exchange, upstream, lease, &pick, record).await {
+            // The endpoint closed it while it was idle, or in the moment when we used it.
+            Err(fault) if is_silence(fault) && may_retry(exchange, fault) => {
+                counters.stale.add(1);
+                exchange.source.rewind();
+                is_pool_used = false;
+            }
+            result => return result,
+        }
+    }
+}
+
+fn is_silence(fault: Fault) -> bool {
+    matches!(fault.kind, FaultKind::EmptyReply | FaultKind::ReplyReset)
+}
+
+/// Whether the request may be sent once more: it is whole, nothing of an answer has gone out, and
+/// either no endpoint can have seen it or seeing it twice does no harm.
+fn may_retry(exchange: &Exchange<'_>, fault: Fault) -> bool {
+    !exchange.reply.is_started
+        && exchange.source.is_held()
+        && (fault.undelivered || (is_silence(fault) && exchange.head.method.is_idempotent()))
+        && !matches!(fault.kind, FaultKind::UpstreamFull | FaultKind::ClientAborted)
+}

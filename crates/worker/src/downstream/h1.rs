@@ -1,0 +1,143 @@
+//! HTTP/1 clients: one task per connection. While idle it owns its socket and a place on the wheel,
+//! nothing else; with the first byte of a request it borrows a working set and a block for the
+//! future of its exchanges.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use fairwater_message::{Fault, FaultKind};
+use fairwater_proto::h1::RequestReader;
+
+use crate::accept::Accepted;
+use crate::exchange::{self, End};
+use crate::limits;
+use crate::respond;
+use crate::shard::Shard;
+use crate::tunnel::{self, Tunnel};
+use crate::work::{Loan, Work};
+
+/// What a connection does next.
+enum Turn {
+    Idle,
+    Close,
+    Tunnel(Box<Tunnel>),
+}
+
+/// Serves a connection until it closes.
+pub(crate) async fn serve(mut connection: Accepted) {
+    let shard = std::rc::Rc::clone(&connection.shard);
+    loop {
+        connection.timer.set(limits::DOWNSTREAM_IDLE);
+        if !until_readable(&connection).await {
+            return;
+        }
+        match shard.futures.place(|| busy(&shard, &mut connection)).await {
+            Turn::Idle => {}
+            Turn::Close => return,
+            Turn::Tunnel(tunnel) => {
+                // Allocated, so that it does not make every idle connection larger.
+                return Box::pin(tunnel::serve(connection, tunnel)).await;
+            }
+        }
+    }
+}
+
+/// Waits for the next request. Returns false when there will be none: closed, idle for too long, or
+/// the process stops.
+async fn until_readable(connection: &Accepted) -> bool {
+    poll_fn(|cx| {
+        if let Poll::Ready(result) = connection.stream.poll_readable(cx) {
+            return Poll::Ready(result.is_ok());
+        }
+        if connection.shard.is_draining() {
+            return Poll::Ready(false);
+        }
+        connection.timer.poll_expired(cx).map(|()| false)
+    })
+    .await
+}
+
+/// Serves requests until no byte of a further one has come.
+async fn busy(shard: &Shard, connection: &mut Accepted) -> Turn {
+    let mut work = Loan::new(shard);
+    let mut served = 0;
+    loop {
+        let begun_us = match read_head(shard, connection, &mut work).await {
+            Read::Head { begun_us } => begun_us,
+            Read::Nothing => return Turn::Idle,
+            Read::End => return Turn::Close,
+            Read::Fault(fault) => {
+                respond::to_bad_head(shard, connection, &mut work, fault).await;
+                return Turn::Close;
+            }
+        };
+        match exchange::serve(shard, connection, &mut work, begun_us).await {
+            End::KeepAlive if work.request.is_empty() => return Turn::Idle,
+            End::KeepAlive => {}
+            End::Close => return Turn::Close,
+            End::Linger => {
+                respond::linger(connection, &mut work.request).await;
+                return Turn::Close;
+            }
+            End::Tunnel(tunnel) => return Turn::Tunnel(tunnel),
+        }
+        served += 1;
+        if served % limits::PIPELINED_PER_TURN == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+enum Read {
+    /// A head is complete; its first byte was seen at this time.
+    Head { begun_us: u64 },
+    /// Nothing has come: the connection is idle.
+    Nothing,
+    /// The client has closed, between requests or within one.
+    End,
+    Fault(Fault),
+}
+
+async fn read_head(shard: &Shard, connection: &Accepted, work: &mut Work) -> Read {
+    let mut reader = RequestReader::default();
+    let mut is_timed = false;
+    let begun_us = shard.now_us();
+    work.request_head.clear();
+    work.request.compact();
+    loop {
+        if !work.request.is_empty() {
+            match reader.read(work.request.data(), &mut work.request_head) {
+                Ok(true) => return Read::Head { begun_us },
+                Ok(false) => {}
+                Err(fault) => return Read::Fault(fault),
+            }
+        }
+        let has_begun = reader.has_begun(work.request.data());
+        if has_begun && !is_timed {
+            is_timed = true;
+            connection.timer.set(limits::REQUEST_HEAD);
+        }
+        let is_empty = work.request.is_empty();
+        let room = work.request.room();
+        if room.is_empty() {
+            return Read::Fault(FaultKind::HeadTooLarge.into());
+        }
+        let result = poll_fn(|cx| match connection.stream.poll_read(cx, room) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Pending if is_empty => Poll::Ready(None),
+            Poll::Pending => connection
+                .timer
+                .poll_expired(cx)
+                .map(|()| Some(Err(std::io::ErrorKind::TimedOut.into()))),
+        });
+        match result.await {
+            None => return Read::Nothing,
+            Some(Ok(0)) => return Read::End,
+            Some(Ok(len)) => work.request.end += len,
+            Some(Err(error)) if error.kind() == std::io::ErrorKind::TimedOut && has_begun => {
+                return Read::Fault(FaultKind::HeadTimeout.into());
+            }
+            Some(Err(_)) => return Read::End,
+        }
+    }
+}

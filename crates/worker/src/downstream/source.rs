@@ -1,0 +1,158 @@
+//! The body of a request, as it is read from an HTTP/1 client.
+
+use std::future::poll_fn;
+use std::ops::Range;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use fairwater_message::{BodyLength, Fault, FaultKind};
+use fairwater_net::{Stream, Timer};
+
+use crate::body::Body;
+use crate::limits;
+use crate::relay::{self, SpliceError};
+use crate::shard::Shard;
+
+/// The request body: where the rest of it comes from, and what of it is in memory.
+#[derive(Debug)]
+pub(crate) struct Source<'a> {
+    stream: &'a Stream,
+    /// The part of the request buffer behind the head.
+    pub tail: &'a mut [u8],
+    /// Bytes of the tail that were read and are not used yet.
+    pub start: usize,
+    pub end: usize,
+    pub body: Body,
+    /// As the head said it: what a retry starts from.
+    length: BodyLength,
+    /// Nothing was written over the first bytes, so that they can be sent again.
+    is_held: bool,
+    /// The client has closed its direction.
+    pub is_half_closed: bool,
+    /// Body bytes that were taken in, without framing.
+    pub bytes: u64,
+}
+
+impl<'a> Source<'a> {
+    pub(crate) fn new(
+        stream: &'a Stream,
+        tail: &'a mut [u8],
+        len: usize,
+        length: BodyLength,
+    ) -> Self {
+        Self {
+            stream,
+            tail,
+            start: 0,
+            end: len,
+            body: Body::of_request(length),
+            length,
+            is_held: true,
+            is_half_closed: false,
+            bytes: 0,
+        }
+    }
+
+    /// Whether all of the body has been taken out.
+    pub(crate) fn is_done(&self) -> bool {
+        self.body.is_done()
+    }
+
+    /// Whether the body can be sent once more from the start.
+    pub(crate) fn is_held(&self) -> bool {
+        self.is_held
+    }
+
+    /// Goes back to the start of a body that is still held.
+    pub(crate) fn rewind(&mut self) {
+        debug_assert!(self.is_held, "what was overwritten cannot be sent again");
+        if self.length != BodyLength::None {
+            (self.start, self.bytes) = (0, 0);
+            self.body = Body::of_request(self.length);
+        }
+    }
+
+    /// Takes the next piece of data that is in memory already, as a range of the tail. An empty
+    /// range means that more must be read (or that the body is done).
+    pub(crate) fn take(&mut self) -> Result<Range<usize>, Fault> {
+        let taken = self.body.take(&mut self.tail[self.start..self.end])?;
+        // A second decoding would not find the chunks again.
+        self.is_held &= !taken.is_moved;
+        let range = self.start + taken.data.start..self.start + taken.data.end;
+        self.start += taken.consumed;
+        self.bytes += range.len() as u64;
+        Ok(range)
+    }
+
+    /// Splices the rest of a body of known length to an endpoint. Returns false when there is no
+    /// pipe to be had; what is left is then copied.
+    pub(crate) async fn splice_to(
+        &mut self,
+        shard: &Shard,
+        endpoint: &Stream,
+        timer: &Timer,
+    ) -> Result<bool, SpliceError> {
+        debug_assert_eq!(self.start, self.end, "what is in memory goes first");
+        let Body::Length(left) = &mut self.body else { return Ok(false) };
+        let before = *left;
+        self.is_held = false;
+        let result = relay::splice(shard, self.stream, endpoint, left, timer).await;
+        self.bytes += before - *left;
+        if *left == 0 {
+            self.body = Body::Done;
+        }
+        result
+    }
+
+    /// Reads more of the body; the bytes before must all be taken.
+    pub(crate) async fn fill(&mut self, timer: &Timer) -> Result<(), Fault> {
+        self.fill_within(timer, limits::BODY_STALL).await
+    }
+
+    pub(crate) async fn fill_within(&mut self, timer: &Timer, wait: Duration) -> Result<(), Fault> {
+        timer.set(wait);
+        poll_fn(|cx| match self.poll_fill(cx) {
+            Poll::Pending => {
+                timer.poll_expired(cx).map(|()| Err(FaultKind::RequestBodyTimeout.into()))
+            }
+            ready => ready,
+        })
+        .await
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        debug_assert_eq!(self.start, self.end, "read bytes are taken before more are read");
+        // As long as there is room, what came before is kept for a retry.
+        let is_held = self.is_held && self.end < self.tail.len();
+        let at = if is_held { self.end } else { 0 };
+        let result = self.stream.poll_read(cx, &mut self.tail[at..]);
+        result.map(|result| match result {
+            Ok(0) | Err(_) => Err(FaultKind::ClientAborted.into()),
+            Ok(len) => {
+                (self.start, self.end) = (at, at + len);
+                self.is_held = is_held;
+                Ok(())
+            }
+        })
+    }
+
+    /// Whether the tail has room for a sensible read.
+    pub(crate) fn has_room(&self) -> bool {
+        self.tail.len() >= 1024
+    }
+
+    /// While the endpoint works: notices a client that resets, and takes in what it sends ahead.
+    /// Ready only with a fault.
+    pub(crate) fn poll_abort(&mut self, cx: &mut Context<'_>) -> Poll<Fault> {
+        while !self.is_half_closed && self.is_done() && self.end < self.tail.len() {
+            match self.stream.poll_read(cx, &mut self.tail[self.end..]) {
+                Poll::Pending => return Poll::Pending,
+                // A client that closes its direction may still want the answer.
+                Poll::Ready(Ok(0)) => self.is_half_closed = true,
+                Poll::Ready(Ok(len)) => self.end += len,
+                Poll::Ready(Err(_)) => return Poll::Ready(FaultKind::ClientAborted.into()),
+            }
+        }
+        Poll::Pending
+    }
+}

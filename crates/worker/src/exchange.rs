@@ -1,0 +1,166 @@
+//! One exchange: from a request head to its record. The steps are called from here and from nowhere
+//! else, in this order.
+
+use fairwater_message::{
+    BodyLength, Fault, FaultKind, Method, RequestHead, ResponseHead, Version,
+};
+use fairwater_plan::{Listener, Protocol, Unroutable};
+
+use crate::accept::Accepted;
+use crate::attempt;
+use crate::downstream::Source;
+use crate::limits;
+use crate::record::Record;
+use crate::respond;
+use crate::shard::Shard;
+use crate::tunnel::Tunnel;
+use crate::work::{Buffer, Work};
+
+/// A request on its way through the stages, and where its reply goes.
+pub(crate) struct Exchange<'a> {
+    pub shard: &'a Shard,
+    pub connection: &'a Accepted,
+    pub listener: &'a Listener,
+    pub head: &'a RequestHead,
+    /// The bytes that `head` points into.
+    pub bytes: &'a [u8],
+    pub source: Source<'a>,
+    pub reply: Reply<'a>,
+}
+
+/// The reply side: what is read from the endpoint, and how far the client was answered.
+pub(crate) struct Reply<'a> {
+    pub head: &'a mut ResponseHead,
+    pub buffer: &'a mut Buffer,
+    pub out: &'a mut Vec<u8>,
+    /// A final response head has gone out, or part of one.
+    pub is_started: bool,
+    /// The client was told that this connection ends, or must be.
+    pub closes: bool,
+    /// The end of the body is the end of the connection, so that a broken one must be a reset.
+    pub ends_with_close: bool,
+}
+
+/// What becomes of the downstream connection.
+#[derive(Debug)]
+pub(crate) enum End {
+    KeepAlive,
+    Close,
+    /// Close, but read what the client still sends for a moment: a close with unread bytes would be
+    /// a reset, which could destroy the answer on its way.
+    Linger,
+    Tunnel(Box<Tunnel>),
+}
+
+/// Serves one exchange. Never fails: a fault becomes a response where one is still possible, and
+/// always a record. On return `work.request` holds what lies behind this request.
+pub(crate) async fn serve(
+    shard: &Shard,
+    connection: &Accepted,
+    work: &mut Work,
+    begun_us: u64,
+) -> End {
+    let Work { request, request_head: head, response, response_head, out } = work;
+    let head = &*head;
+    debug_assert_eq!(request.start, 0, "heads are read at the front of the buffer");
+    let filled = request.end - head.len;
+    let (bytes, tail) = request.bytes.split_at_mut(head.len);
+    let listener = shard.plan.listener(connection.listener);
+    let mut record = Record::open(shard, connection, head, bytes, begun_us);
+    let mut exchange = Exchange {
+        shard,
+        connection,
+        listener,
+        head,
+        bytes,
+        source: Source::new(&connection.stream, tail, filled, head.body),
+        reply: Reply {
+            head: response_head,
+            buffer: response,
+            out,
+            is_started: false,
+            closes: !head.wants_keep_alive() || shard.is_draining(),
+            ends_with_close: false,
+        },
+    };
+    let end = match run(&mut exchange, &mut record).await {
+        Ok(Some(tunnel)) => End::Tunnel(tunnel),
+        Ok(None) => finish(&mut exchange).await,
+        Err(fault) => {
+            record.fault(fault);
+            respond::to_fault(&mut exchange, &mut record, fault).await
+        }
+    };
+    record.bytes_in = exchange.source.bytes;
+    let (start, end_of_input) = (exchange.source.start, exchange.source.end);
+    record.close();
+    request.start = head.len + start;
+    request.end = head.len + end_of_input;
+    response.clear();
+    end
+}
+
+/// Steps 4 to 11. `Some` is a connection that has become a tunnel.
+async fn run(
+    exchange: &mut Exchange<'_>,
+    record: &mut Record<'_>,
+) -> Result<Option<Box<Tunnel>>, Fault> {
+    let (head, bytes) = (exchange.head, exchange.bytes);
+    if head.hops >= limits::HOPS {
+        return Err(FaultKind::Loop.into());
+    }
+    if head.method == Method::Options && head.path.of(bytes) == b"*" {
+        respond::to_options(exchange, record).await?;
+        return Ok(None);
+    }
+    let Protocol::Http(routes) = &exchange.listener.protocol else {
+        return Err(FaultKind::Internal.into());
+    };
+    let upstream = routes.find(head, bytes).map_err(|error| match error {
+        Unroutable::AmbiguousPath => Fault::because(FaultKind::BadRequest, "ambiguous_path"),
+        Unroutable::NoRoute => FaultKind::NoRoute.into(),
+    })?;
+    let upstream = exchange.shard.plan.upstream(upstream);
+    record.upstream = &upstream.settings.name;
+    attempt::run(exchange, upstream, record).await
+}
+
+/// After a complete reply: whether another request can come on this connection.
+async fn finish(exchange: &mut Exchange<'_>) -> End {
+    if exchange.source.is_half_closed {
+        return End::Close;
+    }
+    if !exchange.source.is_done() {
+        // Answered before the request was read. Its rest is dropped if it is short, or else the
+        // connection is; it is never taken for the next request.
+        return match respond::skip_body(exchange).await {
+            true if !exchange.reply.closes => End::KeepAlive,
+            _ => End::Linger,
+        };
+    }
+    if !exchange.reply.closes {
+        return End::KeepAlive;
+    }
+    // Bytes behind the last request would turn the close into a reset.
+    if exchange.source.start < exchange.source.end { End::Linger } else { End::Close }
+}
+
+/// Whether a response to this request with this status has no body, whatever its head says (RFC
+/// 9112, section 6.3).
+pub(crate) fn is_bodiless(method: Method, status: u16) -> bool {
+    method == Method::Head || status == 204 || status == 304 || (100..200).contains(&status)
+}
+
+/// Whether the client reads chunked bodies.
+pub(crate) fn reads_chunks(head: &RequestHead) -> bool {
+    head.version != Version::Http10
+}
+
+/// The length of the response body that follows on the endpoint's connection.
+pub(crate) fn reply_length(method: Method, reply: &ResponseHead) -> BodyLength {
+    match reply.body {
+        _ if is_bodiless(method, reply.status) => BodyLength::None,
+        BodyLength::Known(0) => BodyLength::None,
+        length => length,
+    }
+}

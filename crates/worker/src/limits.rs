@@ -1,0 +1,59 @@
+//! Every timeout and limit of the data plane, until they are settings. The defaults are safe and
+//! finite; the reasons stand beside them.
+
+use std::time::Duration;
+
+/// Until a connection to an endpoint is up. A host that does not answer in two seconds is not there.
+pub const CONNECT: Duration = Duration::from_secs(2);
+/// For a whole request head, from its first byte: a client that drips bytes gains nothing.
+pub const REQUEST_HEAD: Duration = Duration::from_secs(10);
+/// Between two requests of a client. Cloud balancers use 60 s and must be the first to close.
+pub const DOWNSTREAM_IDLE: Duration = Duration::from_secs(75);
+/// For a connection in the pool. Node closes after 5 s: we close before it does.
+pub const UPSTREAM_IDLE: Duration = Duration::from_secs(4);
+/// Without a byte of a body, each way.
+pub const BODY_STALL: Duration = Duration::from_secs(30);
+/// From the end of the request to the response head.
+pub const RESPONSE_HEAD: Duration = Duration::from_secs(60);
+/// A tunnel (after a 101) without a byte.
+pub const TUNNEL_IDLE: Duration = Duration::from_secs(3600);
+/// A TCP connection without a byte.
+pub const TCP_IDLE: Duration = Duration::from_secs(600);
+/// For the second direction after the first was closed.
+pub const HALF_CLOSE: Duration = Duration::from_secs(30);
+/// For a connection of an upstream that has reached its `max_connections`.
+pub const QUEUE: Duration = Duration::from_secs(5);
+/// For the rest of a request that is answered already: read and dropped, so that the answer is not
+/// lost to a reset.
+pub const LINGER: Duration = Duration::from_secs(1);
+pub const LINGER_BYTES: usize = 64 * 1024;
+/// For running exchanges after the order to stop (Kubernetes kills at 30 s).
+pub const DRAIN: Duration = Duration::from_secs(25);
+
+/// Further endpoints that an exchange may try.
+pub const RETRIES: u32 = 2;
+/// Proxies that a request may have passed before; more is taken for a loop.
+pub const HOPS: u16 = 10;
+/// Interim responses (1xx) before the final one.
+pub const INTERIM_RESPONSES: u32 = 16;
+/// Requests of one connection in one turn of its thread.
+pub const PIPELINED_PER_TURN: u32 = 16;
+/// Bytes of one connection in one turn of its thread.
+pub const BYTES_PER_TURN: u64 = 256 * 1024;
+
+/// The buffer that a head is read into and a body is relayed through.
+pub const BUFFER_BYTES: usize = 16 * 1024;
+/// Bodies with at least this much to come are spliced: below, a copy is as cheap (measured: splice
+/// wins from 64 to 128 KiB on).
+pub const SPLICE_BYTES_MIN: u64 = 64 * 1024;
+/// Size of the pipes for splicing: 256 of this size are what the kernel grants an unprivileged user.
+pub const PIPE_BYTES: usize = 256 * 1024;
+/// Pipes that a thread keeps for later.
+pub const PIPES_KEPT: usize = 32;
+/// Idle connections that a thread keeps for each endpoint.
+pub const POOL_PER_ENDPOINT: usize = 1024;
+/// Working sets that a thread keeps for later; what a burst took beyond goes back.
+pub const WORKS_KEPT: usize = 256;
+/// When a TCP peer is silent this long the kernel asks whether it is there.
+pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);

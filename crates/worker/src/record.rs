@@ -1,0 +1,146 @@
+//! Step 12: what an exchange comes to, as one log line and a few counters. Closed on drop, so that
+//! an exchange that is cut off (a panic, a stop) is accounted for like any other.
+
+use fairwater_message::{Fault, HeaderId, RequestHead, Version};
+use fairwater_net::{Peer, clock};
+use fairwater_telemetry::{Entry, Timers};
+
+use crate::accept::Accepted;
+use crate::shard::Shard;
+
+#[derive(Debug)]
+pub(crate) struct Record<'a> {
+    shard: &'a Shard,
+    connection: &'a Accepted,
+    head: &'a RequestHead,
+    bytes: &'a [u8],
+    begun_us: u64,
+    head_done_us: u64,
+    connected_us: u64,
+    answered_us: u64,
+    pub status: u16,
+    pub bytes_in: u64,
+    /// Body bytes that the client's socket has taken.
+    pub bytes_out: u64,
+    pub upstream: &'a str,
+    pub endpoint: &'a str,
+    pub attempts: u32,
+    pub is_reused: bool,
+    fault: Option<Fault>,
+    /// The line is written by somebody else: the connection has become a tunnel.
+    pub is_handed_on: bool,
+}
+
+impl<'a> Record<'a> {
+    pub(crate) fn open(
+        shard: &'a Shard,
+        connection: &'a Accepted,
+        head: &'a RequestHead,
+        bytes: &'a [u8],
+        begun_us: u64,
+    ) -> Self {
+        Self {
+            shard,
+            connection,
+            head,
+            bytes,
+            begun_us,
+            head_done_us: shard.now_us(),
+            connected_us: 0,
+            answered_us: 0,
+            status: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            upstream: "",
+            endpoint: "",
+            attempts: 0,
+            is_reused: false,
+            fault: None,
+            is_handed_on: false,
+        }
+    }
+
+    pub(crate) fn fault(&mut self, fault: Fault) {
+        self.fault = Some(fault);
+    }
+
+    pub(crate) fn connected(&mut self) {
+        self.connected_us = self.shard.now_us();
+    }
+
+    pub(crate) fn answered(&mut self) {
+        self.answered_us = self.shard.now_us();
+    }
+
+    /// Writes the line and counts, by being dropped.
+    pub(crate) fn close(self) {}
+
+    fn write_line(&self) {
+        let (seconds, micros) = clock::wall();
+        let value = |id| self.head.find(id).map_or(&b""[..], |field| field.value.of(self.bytes));
+        let (client, client_port) = match self.connection.peer {
+            Peer::Ip { ip, port } => (Some(ip), port),
+            Peer::Unix => (None, 0),
+        };
+        let kind = self.fault.map(|fault| fault.kind);
+        let entry = Entry {
+            wall: (seconds, micros),
+            id: self.shard.next_request_id(),
+            listener: &self.shard.plan.listener(self.connection.listener).name,
+            client,
+            client_port,
+            method: self.head.method_span.of(self.bytes),
+            host: self.head.authority.of(self.bytes),
+            target: self.head.target.of(self.bytes),
+            protocol: match self.head.version {
+                _ if self.head.len == 0 => "",
+                Version::Http10 => "HTTP/1.0",
+                Version::Http11 => "HTTP/1.1",
+                Version::Http2 => "HTTP/2",
+            },
+            referer: value(HeaderId::Referer),
+            user_agent: value(HeaderId::UserAgent),
+            status: self.status,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            upstream: self.upstream,
+            endpoint: self.endpoint,
+            attempts: self.attempts,
+            reused: self.is_reused,
+            timers: self.timers(),
+            reason: kind.map_or("", |kind| kind.reason()),
+            party: kind.map_or("", |kind| kind.party().name()),
+            phase: kind.map_or("", |kind| kind.phase().name()),
+            detail: self.fault.map_or("", |fault| fault.detail),
+        };
+        self.shard.log.borrow_mut().write(&entry, &self.shard.counters);
+    }
+
+    fn timers(&self) -> Timers {
+        let since = |end: u64, start: u64| (end > 0 && start > 0).then(|| end.saturating_sub(start));
+        Timers {
+            head_us: since(self.head_done_us, self.begun_us),
+            connect_us: since(self.connected_us, self.head_done_us),
+            response_us: since(self.answered_us, self.connected_us),
+            total_us: self.shard.now_us().saturating_sub(self.begun_us),
+        }
+    }
+}
+
+impl Drop for Record<'_> {
+    fn drop(&mut self) {
+        if self.is_handed_on {
+            return;
+        }
+        let counters = &self.shard.counters.listeners[usize::from(self.connection.listener.0)];
+        counters.request(self.status);
+        counters.bytes_in.add(self.bytes_in);
+        counters.bytes_out.add(self.bytes_out);
+        if let Some(fault) = self.fault {
+            counters.faults[fault.kind as usize].add(1);
+        }
+        if self.shard.log_is_on {
+            self.write_line();
+        }
+    }
+}

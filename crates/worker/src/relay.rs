@@ -1,0 +1,134 @@
+//! Step 11: moving pieces of bodies, in the coding that the other side reads, and splicing what is
+//! large and plain.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::task::Poll;
+
+use fairwater_net::{Stream, Timer};
+use fairwater_proto::h1::ChunkHead;
+
+use crate::limits;
+use crate::shard::Shard;
+use crate::write::{WriteError, write_all};
+
+/// How a body is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    Plain,
+    Chunked,
+}
+
+/// What goes out in one write: a head, data, and perhaps the end of the body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece<'a> {
+    pub head: &'a [u8],
+    pub data: &'a [u8],
+    pub coding: Coding,
+    pub is_last: bool,
+    /// Field lines for behind the last chunk.
+    pub trailers: &'a [u8],
+}
+
+/// Writes a piece in as few calls as the socket allows: one, nearly always.
+pub(crate) async fn write_piece(
+    stream: &Stream,
+    timer: &Timer,
+    piece: Piece<'_>,
+    written: &mut u64,
+) -> Result<(), WriteError> {
+    let Piece { head, data, .. } = piece;
+    if piece.coding == Coding::Plain {
+        let mut parts = [IoSlice::new(head), IoSlice::new(data)];
+        return write_all(stream, timer, &mut parts, written).await;
+    }
+    let chunk = ChunkHead::new(data.len());
+    let (before, after): (&[u8], &[u8]) = match (data.is_empty(), piece.is_last) {
+        (true, false) => (b"", b""),
+        (true, true) => (b"", b"0\r\n"),
+        (false, false) => (chunk.as_bytes(), b"\r\n"),
+        (false, true) => (chunk.as_bytes(), b"\r\n0\r\n"),
+    };
+    let end: &[u8] = if piece.is_last { b"\r\n" } else { b"" };
+    let mut parts = [head, before, data, after, piece.trailers, end].map(IoSlice::new);
+    write_all(stream, timer, &mut parts, written).await
+}
+
+/// Counts what a connection moves, and lets others have their turn now and then.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    bytes: u64,
+}
+
+impl Turn {
+    pub(crate) async fn spend(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+        if self.bytes >= limits::BYTES_PER_TURN {
+            self.bytes = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Why a splice stopped before its end.
+#[derive(Debug)]
+pub(crate) enum SpliceError {
+    /// The source ended early.
+    Ended,
+    Read(io::Error),
+    ReadStalled,
+    Write(io::Error),
+    WriteStalled,
+}
+
+/// Splices `left` bytes from one socket to the other and counts `left` down. A pipe is held only
+/// while there are bytes to move. Returns false when none can be had: then bytes must be copied.
+pub(crate) async fn splice(
+    shard: &Shard,
+    from: &Stream,
+    to: &Stream,
+    left: &mut u64,
+    timer: &Timer,
+) -> Result<bool, SpliceError> {
+    let mut turn = Turn::default();
+    while *left > 0 {
+        let Some(mut pipe) = shard.take_pipe() else { return Ok(false) };
+        let want = usize::try_from(*left).unwrap_or(usize::MAX);
+        let filled = poll_fn(|cx| match from.poll_fill(cx, &mut pipe, want) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Pending => Poll::Ready(None),
+        });
+        match filled.await {
+            None => {
+                shard.give_back_pipe(pipe);
+                until_readable(from, timer).await?;
+                continue;
+            }
+            Some(Ok(0)) => return Err(SpliceError::Ended),
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(SpliceError::Read(error)),
+        }
+        while pipe.held() > 0 {
+            let more = *left > pipe.held() as u64;
+            timer.set(limits::BODY_STALL);
+            let drained = poll_fn(|cx| match to.poll_drain(cx, &mut pipe, more) {
+                Poll::Ready(result) => Poll::Ready(result.map_err(SpliceError::Write)),
+                Poll::Pending => timer.poll_expired(cx).map(|()| Err(SpliceError::WriteStalled)),
+            });
+            let len = drained.await?;
+            *left -= len as u64;
+            turn.spend(len).await;
+        }
+        shard.give_back_pipe(pipe);
+    }
+    Ok(true)
+}
+
+async fn until_readable(from: &Stream, timer: &Timer) -> Result<(), SpliceError> {
+    timer.set(limits::BODY_STALL);
+    poll_fn(|cx| match from.poll_readable(cx) {
+        Poll::Ready(result) => Poll::Ready(result.map_err(SpliceError::Read)),
+        Poll::Pending => timer.poll_expired(cx).map(|()| Err(SpliceError::ReadStalled)),
+    })
+    .await
+}

@@ -1,0 +1,205 @@
+//! The one place where a fault becomes a response, and the few replies that we make ourselves.
+
+use std::future::poll_fn;
+use std::io::IoSlice;
+use std::ops::ControlFlow;
+use std::task::Poll;
+
+use fairwater_message::{Fault, FaultKind, HeaderId, Method, RequestHead};
+use fairwater_proto::h1::reason_phrase;
+
+use crate::accept::Accepted;
+use crate::exchange::{End, Exchange};
+use crate::limits;
+use crate::record::Record;
+use crate::shard::Shard;
+use crate::work::{Buffer, Work};
+use crate::write::{WriteError, write_all};
+
+/// Answers a fault, if the client can still be answered.
+pub(crate) async fn to_fault(
+    exchange: &mut Exchange<'_>,
+    record: &mut Record<'_>,
+    fault: Fault,
+) -> End {
+    let status = fault.kind.status();
+    if exchange.reply.is_started || status == 0 {
+        if exchange.reply.ends_with_close || fault.kind == FaultKind::ClientStalled {
+            // An early end would look like the complete body.
+            exchange.connection.stream.reset_on_close();
+        }
+        return End::Close;
+    }
+    // A body of which nobody knows where it ends, or a client that broke the rules: no more of it.
+    let is_broken = matches!(fault.kind.status(), 400 | 408 | 413);
+    let skipped = exchange.source.is_done() || (!is_broken && skip_body(exchange).await);
+    let closes = exchange.reply.closes || is_broken || !skipped;
+    let body = Body::new(status, exchange.head, exchange.bytes);
+    body.write(exchange.reply.out, exchange.head.method, closes, exchange.head);
+    exchange.reply.is_started = true;
+    if send(exchange.connection, exchange.reply.out).await.is_err() {
+        return End::Close;
+    }
+    record.status = status;
+    record.bytes_out += body.sent_len(exchange.head.method);
+    if closes { End::Linger } else { End::KeepAlive }
+}
+
+/// Answers a head that could not be read, and accounts for it.
+pub(crate) async fn to_bad_head(
+    shard: &Shard,
+    connection: &Accepted,
+    work: &mut Work,
+    fault: Fault,
+) {
+    let status = fault.kind.status();
+    let head = &mut work.request_head;
+    head.fields.clear(); // half an index is none
+    let mut record = Record::open(shard, connection, head, work.request.data(), shard.now_us());
+    record.fault(fault);
+    if status == 0 {
+        return;
+    }
+    let body = Body::new(status, head, &[]);
+    body.write(&mut work.out, Method::Get, true, head);
+    if send(connection, &work.out).await.is_ok() {
+        record.status = status;
+        record.bytes_out = body.sent_len(Method::Get);
+    }
+    drop(record);
+    linger(connection, &mut work.request).await;
+}
+
+/// `OPTIONS *` asks about the server as a whole, and that is us.
+pub(crate) async fn to_options(
+    exchange: &mut Exchange<'_>,
+    record: &mut Record<'_>,
+) -> Result<(), Fault> {
+    let out = &mut *exchange.reply.out;
+    out.clear();
+    out.extend_from_slice(b"HTTP/1.1 204 No Content\r\n");
+    write_connection(out, exchange.reply.closes, exchange.head);
+    out.extend_from_slice(b"\r\n");
+    exchange.reply.is_started = true;
+    record.status = 204;
+    let sent = send(exchange.connection, exchange.reply.out).await;
+    sent.map_err(|_| FaultKind::ClientAborted.into())
+}
+
+async fn send(connection: &Accepted, out: &[u8]) -> Result<(), WriteError> {
+    write_all(&connection.stream, &connection.timer, &mut [IoSlice::new(out)], &mut 0).await
+}
+
+/// Reads and drops the rest of a request body, if it is short and comes soon. Returns whether the
+/// connection stands at the next request.
+pub(crate) async fn skip_body(exchange: &mut Exchange<'_>) -> bool {
+    let source = &mut exchange.source;
+    let timer = &exchange.connection.timer;
+    let mut budget = limits::LINGER_BYTES;
+    loop {
+        let Ok(range) = source.take() else { return false };
+        if source.body.take_trailers().is_some() || source.is_done() {
+            return true;
+        }
+        let Some(left) = budget.checked_sub(range.len()) else { return false };
+        budget = left;
+        if range.is_empty() {
+            if !source.has_room() || exchange.head.expects_continue {
+                return false; // it waits for our word, which it did not get
+            }
+            if source.fill_within(timer, limits::LINGER).await.is_err() {
+                return false;
+            }
+        }
+    }
+}
+
+/// Ends our direction and reads what the client still sends, for a moment.
+pub(crate) async fn linger(connection: &Accepted, buffer: &mut Buffer) {
+    if connection.stream.shut_down().is_err() {
+        return;
+    }
+    connection.timer.set(limits::LINGER);
+    buffer.clear();
+    let mut budget = limits::LINGER_BYTES;
+    loop {
+        let room = buffer.room();
+        let step = poll_fn(|cx| match connection.stream.poll_read(cx, room) {
+            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(ControlFlow::Break(())),
+            Poll::Ready(Ok(len)) => Poll::Ready(ControlFlow::Continue(len)),
+            Poll::Pending => connection.timer.poll_expired(cx).map(ControlFlow::Break),
+        });
+        let ControlFlow::Continue(len) = step.await else { return };
+        let Some(left) = budget.checked_sub(len) else { return };
+        budget = left;
+    }
+}
+
+/// The body of a reply that we make: short, and telling nothing of the inside.
+struct Body {
+    status: u16,
+    is_json: bool,
+}
+
+impl Body {
+    fn new(status: u16, head: &RequestHead, bytes: &[u8]) -> Self {
+        let accept = head.find(HeaderId::Accept).map_or(&b""[..], |field| field.value.of(bytes));
+        let at = |needle: &[u8]| accept.windows(needle.len()).position(|w| w == needle);
+        let is_json = match (at(b"application/json"), at(b"text/")) {
+            (Some(json), Some(text)) => json < text,
+            (json, _) => json.is_some(),
+        };
+        Self { status, is_json }
+    }
+
+    fn len(&self) -> usize {
+        let phrase = reason_phrase(self.status).len();
+        if self.is_json { r#"{"status":000,"error":""}"#.len() + phrase + 1 } else { phrase + 5 }
+    }
+
+    fn sent_len(&self, method: Method) -> u64 {
+        if method == Method::Head { 0 } else { self.len() as u64 }
+    }
+
+    fn write(&self, out: &mut Vec<u8>, method: Method, closes: bool, head: &RequestHead) {
+        let mut digits = itoa::Buffer::new();
+        let status = digits.format(self.status).as_bytes();
+        let phrase = reason_phrase(self.status).as_bytes();
+        out.clear();
+        for part in [b"HTTP/1.1 ", status, b" ", phrase, b"\r\ncontent-type: "] {
+            out.extend_from_slice(part);
+        }
+        let kind: &[u8] =
+            if self.is_json { b"application/json" } else { b"text/plain; charset=utf-8" };
+        out.extend_from_slice(kind);
+        out.extend_from_slice(b"\r\ncontent-length: ");
+        out.extend_from_slice(itoa::Buffer::new().format(self.len()).as_bytes());
+        out.extend_from_slice(b"\r\n");
+        match self.status {
+            405 => out.extend_from_slice(b"allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n"),
+            503 => out.extend_from_slice(b"retry-after: 1\r\n"),
+            _ => {}
+        }
+        write_connection(out, closes, head);
+        out.extend_from_slice(b"\r\n");
+        if method == Method::Head {
+            return;
+        }
+        let parts: [&[u8]; 5] = if self.is_json {
+            [b"{\"status\":", status, b",\"error\":\"", phrase, b"\"}\n"]
+        } else {
+            [status, b" ", phrase, b"\n", b""]
+        };
+        for part in parts {
+            out.extend_from_slice(part);
+        }
+    }
+}
+
+fn write_connection(out: &mut Vec<u8>, closes: bool, head: &RequestHead) {
+    if closes {
+        out.extend_from_slice(b"connection: close\r\n");
+    } else if !crate::exchange::reads_chunks(head) {
+        out.extend_from_slice(b"connection: keep-alive\r\n"); // HTTP/1.0 needs to be told
+    }
+}

@@ -1,0 +1,113 @@
+//! What one worker thread owns. Nothing here is shared, and nothing is locked.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use fairwater_net::{Wheel, clock};
+use fairwater_plan::Plan;
+use fairwater_sys::pipe::Pipe;
+use fairwater_sys::recycle::Recycler;
+use fairwater_telemetry::{Counters, LogBatch};
+
+use crate::limits;
+use crate::upstream::Pools;
+use crate::work::Work;
+
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub plan: Rc<Arc<Plan>>,
+    pub counters: Arc<Counters>,
+    pub wheel: Rc<Wheel>,
+    pub pools: Pools,
+    /// Memory for the futures of running exchanges.
+    pub futures: Recycler,
+    pub log: RefCell<LogBatch>,
+    pub log_is_on: bool,
+    /// Where raw bytes pass through on their way from one socket to another.
+    pub scratch: RefCell<Box<[u8]>>,
+    works: RefCell<Vec<Box<Work>>>,
+    pipes: RefCell<Vec<Pipe>>,
+    random: Cell<u64>,
+    request_ids: Cell<u128>,
+    is_draining: Cell<bool>,
+}
+
+/// Raw bytes are read in pieces of this size: large enough that a stream costs few calls.
+const SCRATCH_BYTES: usize = 64 * 1024;
+
+impl Shard {
+    pub(crate) fn new(plan: Arc<Plan>, counters: Arc<Counters>, log: LogBatch, seed: u64) -> Self {
+        Self {
+            pools: Pools::new(plan.endpoint_slots),
+            plan: Rc::new(plan),
+            counters,
+            wheel: Wheel::new(),
+            futures: Recycler::new(),
+            log_is_on: log.is_on(),
+            log: RefCell::new(log),
+            scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
+            works: RefCell::default(),
+            pipes: RefCell::default(),
+            random: Cell::new(seed | 1),
+            request_ids: Cell::new(u128::from(seed) << 64),
+            is_draining: Cell::new(false),
+        }
+    }
+
+    /// A pseudo-random number (xorshift64*), good for balancing and nothing else.
+    pub(crate) fn random(&self) -> u64 {
+        let mut x = self.random.get();
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.random.set(x);
+        x.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// An id that no other exchange has: the thread's random half, and a number.
+    pub(crate) fn next_request_id(&self) -> u128 {
+        let id = self.request_ids.get() + 1;
+        self.request_ids.set(id);
+        id
+    }
+
+    /// Microseconds for phase timers; read only when somebody will see them.
+    #[inline]
+    pub(crate) fn now_us(&self) -> u64 {
+        if self.log_is_on { clock::precise_us() } else { 0 }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.get()
+    }
+
+    pub(crate) fn drain(&self) {
+        self.is_draining.set(true);
+    }
+
+    /// Takes a working set for a connection that turns busy.
+    pub(crate) fn take_work(&self) -> Box<Work> {
+        self.works.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(crate) fn give_back_work(&self, mut work: Box<Work>) {
+        let mut works = self.works.borrow_mut();
+        if works.len() < limits::WORKS_KEPT && work.recycle() {
+            works.push(work);
+        }
+    }
+
+    /// A pipe to splice through, or `None` when there is none to be had; then bytes are copied.
+    pub(crate) fn take_pipe(&self) -> Option<Pipe> {
+        let kept = self.pipes.borrow_mut().pop();
+        kept.or_else(|| Pipe::new(limits::PIPE_BYTES).ok())
+    }
+
+    pub(crate) fn give_back_pipe(&self, pipe: Pipe) {
+        let mut pipes = self.pipes.borrow_mut();
+        if pipe.held() == 0 && pipes.len() < limits::PIPES_KEPT {
+            pipes.push(pipe);
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! The response of an HTTP/1 endpoint on its way to the client: interim responses, the head, the
+//! body in whatever framing the client reads.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::Poll;
+
+use fairwater_message::{
+    BodyLength, Connection, Fault, FaultKind, HeaderId, RequestHead, ResponseHead,
+};
+use fairwater_net::{Stream, Timer};
+use fairwater_proto::h1::{ReplyFraming, ResponseReader, write_response, write_trailers};
+
+use crate::body::Body;
+use crate::downstream::Source;
+use crate::exchange::{Reply, is_bodiless, reads_chunks, reply_length};
+use crate::limits;
+use crate::record::Record;
+use crate::relay::{self, Coding, Piece, SpliceError, Turn};
+use crate::shard::Shard;
+use crate::write::WriteError;
+
+/// How a response ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Complete, and the endpoint's connection stands at the next response.
+    Reusable,
+    /// Complete, but the connection must not be used again.
+    Spent,
+    /// The endpoint switched protocols: bytes are bytes from here on.
+    Upgraded,
+}
+
+/// What the way of a response depends on.
+pub(super) struct Download<'d> {
+    pub shard: &'d Shard,
+    pub client: &'d Stream,
+    pub endpoint: &'d Stream,
+    /// Set to the deadline of the response head by the caller.
+    pub timer: &'d Timer,
+    pub request: &'d RequestHead,
+    pub asks_upgrade: bool,
+    pub is_relaxed: bool,
+    /// The request body is still on its way.
+    pub is_uploading: bool,
+}
+
+/// The client's side, watched while the endpoint works, unless an upload reads from it.
+pub(super) type Watch<'w, 's> = Option<&'w mut Source<'s>>;
+
+impl Download<'_> {
+    /// Relays one response. On return `reply.head` is its head.
+    pub(super) async fn run(
+        &self,
+        reply: &mut Reply<'_>,
+        record: &mut Record<'_>,
+        mut watch: Watch<'_, '_>,
+    ) -> Result<Outcome, Fault> {
+        let mut interim = 0;
+        loop {
+            self.read_head(reply, &mut watch).await?;
+            match reply.head.status {
+                101 => return self.upgrade(reply, record).await,
+                100..200 => {
+                    interim += 1;
+                    if interim > limits::INTERIM_RESPONSES {
+                        return Err(bad("too_many_interim_responses"));
+                    }
+                    self.forward_interim(reply).await?;
+                }
+                _ => break,
+            }
+        }
+        record.answered();
+        record.status = reply.head.status;
+        self.relay(reply, record, &mut watch).await
+    }
+
+    async fn read_head(
+        &self,
+        reply: &mut Reply<'_>,
+        watch: &mut Watch<'_, '_>,
+    ) -> Result<(), Fault> {
+        let mut reader = ResponseReader::new(self.is_relaxed);
+        reply.head.clear();
+        reply.buffer.compact();
+        loop {
+            if !reply.buffer.is_empty() && reader.read(reply.buffer.data(), reply.head)? {
+                return Ok(());
+            }
+            let is_silent = reply.buffer.is_empty();
+            let room = reply.buffer.room();
+            if room.is_empty() {
+                return Err(FaultKind::ReplyHeadTooLarge.into());
+            }
+            match self.read(room, watch, FaultKind::ResponseTimeout).await? {
+                Ok(0) if is_silent => return Err(FaultKind::EmptyReply.into()),
+                Ok(0) => return Err(bad("truncated_head")),
+                Ok(len) => reply.buffer.end += len,
+                Err(_) if is_silent => return Err(FaultKind::ReplyReset.into()),
+                Err(_) => return Err(bad("reset_within_head")),
+            }
+        }
+    }
+
+    /// Reads from the endpoint until the deadline, with an eye on the client.
+    async fn read(
+        &self,
+        room: &mut [u8],
+        watch: &mut Watch<'_, '_>,
+        timeout: FaultKind,
+    ) -> Result<io::Result<usize>, Fault> {
+        poll_fn(|cx| {
+            if let Poll::Ready(result) = self.endpoint.poll_read(cx, room) {
+                return Poll::Ready(Ok(result));
+            }
+            if let Some(source) = watch
+                && let Poll::Ready(fault) = source.poll_abort(cx)
+            {
+                return Poll::Ready(Err(fault));
+            }
+            self.timer.poll_expired(cx).map(|()| Err(timeout.into()))
+        })
+        .await
+    }
+
+    async fn forward_interim(&self, reply: &mut Reply<'_>) -> Result<(), Fault> {
+        let len = reply.head.len;
+        // HTTP/1.0 knows no interim responses; 100 is for those alone who asked.
+        if reads_chunks(self.request) && (reply.head.status != 100 || self.request.expects_continue)
+        {
+            let connection = Connection::default();
+            reply.out.clear();
+            let bytes = reply.buffer.data();
+            write_response(reply.out, reply.head, bytes, ReplyFraming::Bare, connection);
+            let piece = Piece {
+                head: reply.out,
+                data: b"",
+                coding: Coding::Plain,
+                is_last: false,
+                trailers: b"",
+            };
+            self.write(piece).await?;
+        }
+        reply.buffer.consume(len);
+        Ok(())
+    }
+
+    async fn upgrade(
+        &self,
+        reply: &mut Reply<'_>,
+        record: &mut Record<'_>,
+    ) -> Result<Outcome, Fault> {
+        let is_complete = reply.head.connection.upgrade
+            && reply.head.find(HeaderId::Upgrade).is_some()
+            && !self.is_uploading;
+        if !self.asks_upgrade || !is_complete {
+            return Err(bad("unasked_switch_of_protocols"));
+        }
+        record.answered();
+        record.status = 101;
+        reply.out.clear();
+        let connection = Connection { upgrade: true, ..Connection::default() };
+        let bytes = reply.buffer.data();
+        write_response(reply.out, reply.head, bytes, ReplyFraming::Bare, connection);
+        reply.is_started = true;
+        let piece =
+            Piece { head: reply.out, data: b"", coding: Coding::Plain, is_last: false, trailers: b"" };
+        self.write(piece).await?;
+        let len = reply.head.len;
+        reply.buffer.consume(len);
+        Ok(Outcome::Upgraded)
+    }
+
+    async fn relay(
+        &self,
+        reply: &mut Reply<'_>,
+        record: &mut Record<'_>,
+        watch: &mut Watch<'_, '_>,
+    ) -> Result<Outcome, Fault> {
+        let length = reply_length(self.request.method, reply.head);
+        let framing = self.framing(reply);
+        reply.closes |= self.is_uploading && self.request.expects_continue;
+        let connection = Connection {
+            close: reply.closes,
+            keep_alive: !reply.closes && !reads_chunks(self.request),
+            ..Connection::default()
+        };
+        reply.out.clear();
+        write_response(reply.out, reply.head, reply.buffer.data(), framing, connection);
+        let len = reply.head.len;
+        reply.buffer.consume(len);
+        let coding =
+            if framing == ReplyFraming::Chunked { Coding::Chunked } else { Coding::Plain };
+        self.relay_body(reply, record, watch, Body::of_response(length), coding).await?;
+        let is_reusable = reply.head.allows_reuse()
+            && length != BodyLength::UntilClose
+            && reply.buffer.is_empty();
+        Ok(if is_reusable { Outcome::Reusable } else { Outcome::Spent })
+    }
+
+    fn framing(&self, reply: &mut Reply<'_>) -> ReplyFraming {
+        let ResponseHead { status, body, .. } = *reply.head;
+        if is_bodiless(self.request.method, status) {
+            return if status == 204 { ReplyFraming::Bare } else { ReplyFraming::AsWritten };
+        }
+        match body {
+            BodyLength::Known(length) => ReplyFraming::Length(length),
+            BodyLength::None => ReplyFraming::Length(0),
+            BodyLength::Chunked | BodyLength::UntilClose if reads_chunks(self.request) => {
+                ReplyFraming::Chunked
+            }
+            BodyLength::Chunked | BodyLength::UntilClose => {
+                reply.closes = true;
+                reply.ends_with_close = true;
+                ReplyFraming::Bare
+            }
+        }
+    }
+
+    /// The head in `reply.out` and the body behind it.
+    async fn relay_body(
+        &self,
+        reply: &mut Reply<'_>,
+        record: &mut Record<'_>,
+        watch: &mut Watch<'_, '_>,
+        mut body: Body,
+        coding: Coding,
+    ) -> Result<(), Fault> {
+        let mut turn = Turn::default();
+        let mut has_pipes = true;
+        loop {
+            self.relay_piece(reply, record, &mut body, coding, &mut turn).await?;
+            if body.is_done() {
+                return Ok(());
+            }
+            if has_pipes
+                && coding == Coding::Plain
+                && let Body::Length(left) = &mut body
+                && *left >= limits::SPLICE_BYTES_MIN
+            {
+                has_pipes = self.splice(record, left).await?;
+                if has_pipes {
+                    return Ok(());
+                }
+            }
+            self.timer.set(limits::BODY_STALL);
+            let room = reply.buffer.room();
+            match self.read(room, watch, FaultKind::BodyTimeout).await? {
+                Ok(0) if matches!(body, Body::UntilClose) => body = Body::Done,
+                Ok(0) | Err(_) => return Err(FaultKind::BodyTruncated.into()),
+                Ok(len) => reply.buffer.end += len,
+            }
+        }
+    }
+
+    /// Writes what is in the buffer, behind the head if that is still to go.
+    async fn relay_piece(
+        &self,
+        reply: &mut Reply<'_>,
+        record: &mut Record<'_>,
+        body: &mut Body,
+        coding: Coding,
+        turn: &mut Turn,
+    ) -> Result<(), Fault> {
+        let (start, end) = (reply.buffer.start, reply.buffer.end);
+        let malformed = |fault: Fault| match reply.is_started {
+            true => fault,
+            // Nothing has gone out: the client can still be told.
+            false => Fault::because(FaultKind::BadReply, fault.detail),
+        };
+        let taken = body.take(&mut reply.buffer.bytes[start..end]).map_err(malformed)?;
+        let mut trailers = Vec::new(); // allocates only for trailers
+        if let Some(decoder) = body.take_trailers() {
+            write_trailers(decoder.trailers(), false, &mut trailers).map_err(malformed)?;
+        }
+        let data = &reply.buffer.bytes[start + taken.data.start..start + taken.data.end];
+        let len = data.len();
+        let piece = Piece {
+            head: if reply.is_started { b"" } else { reply.out },
+            data,
+            coding,
+            is_last: body.is_done(),
+            trailers: &trailers,
+        };
+        reply.is_started = true;
+        self.write(piece).await?;
+        record.bytes_out += len as u64;
+        reply.buffer.consume(taken.consumed);
+        turn.spend(len).await;
+        Ok(())
+    }
+
+    async fn splice(&self, record: &mut Record<'_>, left: &mut u64) -> Result<bool, Fault> {
+        let before = *left;
+        let result =
+            relay::splice(self.shard, self.endpoint, self.client, left, self.timer).await;
+        record.bytes_out += before - *left;
+        result.map_err(|error| {
+            let kind = match error {
+                SpliceError::Ended | SpliceError::Read(_) => FaultKind::BodyTruncated,
+                SpliceError::ReadStalled => FaultKind::BodyTimeout,
+                SpliceError::Write(_) => FaultKind::ClientAborted,
+                SpliceError::WriteStalled => FaultKind::ClientStalled,
+            };
+            kind.into()
+        })
+    }
+
+    async fn write(&self, piece: Piece<'_>) -> Result<(), Fault> {
+        let result = relay::write_piece(self.client, self.timer, piece, &mut 0).await;
+        result.map_err(|error| match error {
+            WriteError::Stalled => FaultKind::ClientStalled.into(),
+            WriteError::Io(_) => FaultKind::ClientAborted.into(),
+        })
+    }
+}
+
+fn bad(detail: &'static str) -> Fault {
+    Fault::because(FaultKind::BadReply, detail)
+}

@@ -1,0 +1,108 @@
+//! Steps 9 to 11 over an HTTP/1 endpoint: the request goes out, the response comes back, and both
+//! bodies flow at once where they have to.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use fairwater_message::{Fault, FaultKind};
+use fairwater_net::Timer;
+use fairwater_plan::{Pick, Upstream};
+use fairwater_proto::h1::asks_upgrade;
+
+use super::download::{Download, Outcome};
+use super::upload::{Upload, write_head};
+use crate::exchange::Exchange;
+use crate::limits;
+use crate::record::Record;
+use crate::tunnel::Tunnel;
+use crate::upstream::Lease;
+
+/// Sends the request and relays the response. `Some` is a connection that has become a tunnel.
+pub(crate) async fn converse<'a>(
+    exchange: &mut Exchange<'a>,
+    upstream: &'a Arc<Upstream>,
+    lease: Lease<'a>,
+    pick: &Pick<'a>,
+    record: &mut Record<'a>,
+) -> Result<Option<Box<Tunnel>>, Fault> {
+    let coding = write_head(exchange, upstream, pick.endpoint, lease.is_last());
+    let timer = &exchange.connection.timer;
+    let first = exchange.source.take()?;
+    let mut written = 0;
+    let mut upload = Upload {
+        shard: exchange.shard,
+        source: &mut exchange.source,
+        endpoint: lease.stream(),
+        coding,
+        written: &mut written,
+    };
+    let mut is_sent = upload.send(timer, exchange.reply.out, first).await?;
+    let mut download = Download {
+        shard: exchange.shard,
+        client: &exchange.connection.stream,
+        endpoint: lease.stream(),
+        timer,
+        request: exchange.head,
+        asks_upgrade: asks_upgrade(exchange.head, exchange.bytes).is_some(),
+        is_relaxed: upstream.settings.relaxed_responses,
+        is_uploading: false,
+    };
+    let reply = &mut exchange.reply;
+    let result = if upload.source.is_done() || !is_sent {
+        timer.set(limits::RESPONSE_HEAD);
+        download.run(reply, record, Some(upload.source)).await
+    } else {
+        let reply_timer = Timer::new(&exchange.shard.wheel);
+        download.timer = &reply_timer;
+        download.is_uploading = true;
+        is_sent = false;
+        let download = download.run(reply, record, None);
+        both(upload.send_rest(timer), download, &reply_timer, &mut is_sent).await
+    };
+    let outcome = result.map_err(|mut fault| {
+        let is_silent = matches!(fault.kind, FaultKind::EmptyReply | FaultKind::ReplyReset);
+        fault.undelivered |= is_silent && lease.is_undelivered(written);
+        fault
+    })?;
+    lease.counters().response(exchange.reply.head.status);
+    match outcome {
+        Outcome::Upgraded => return Ok(Some(Tunnel::new(exchange, upstream, lease, pick, record))),
+        Outcome::Reusable if is_sent => {
+            // Half of what the endpoint promises: its clock started before ours.
+            let promised = exchange.reply.head.keep_alive_timeout_s;
+            let keep = promised.map(|seconds| Duration::from_millis(u64::from(seconds) * 500));
+            lease.give_back(written, keep);
+        }
+        Outcome::Reusable | Outcome::Spent => {}
+    }
+    Ok(None)
+}
+
+/// Runs both directions until the response is complete. An endpoint that answers early ends the
+/// upload; one that takes no more of it may still have an answer.
+async fn both(
+    upload: impl Future<Output = Result<bool, Fault>>,
+    download: impl Future<Output = Result<Outcome, Fault>>,
+    reply_timer: &Timer,
+    is_sent: &mut bool,
+) -> Result<Outcome, Fault> {
+    let (mut upload, mut download) = (pin!(upload), pin!(download));
+    let mut is_uploading = true;
+    poll_fn(|cx| {
+        if is_uploading && let Poll::Ready(result) = upload.as_mut().poll(cx) {
+            is_uploading = false;
+            match result {
+                Ok(is_taken) => {
+                    *is_sent = is_taken;
+                    reply_timer.set(limits::RESPONSE_HEAD);
+                }
+                Err(fault) => return Poll::Ready(Err(fault)),
+            }
+        }
+        download.as_mut().poll(cx)
+    })
+    .await
+}

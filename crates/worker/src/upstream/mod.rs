@@ -1,0 +1,225 @@
+//! Step 8: connections to endpoints. A lease is one of them, pooled or new, for one exchange.
+
+mod download;
+pub(crate) mod h1;
+mod pool;
+mod upload;
+
+use std::future::poll_fn;
+use std::io;
+use std::task::Poll;
+use std::time::Duration;
+
+use fairwater_message::{Fault, FaultKind};
+use fairwater_net::{Stream, Timer, clock, dial_ip, dial_unix};
+use fairwater_plan::{Dial, Endpoint, Upstream};
+use fairwater_telemetry::EndpointCounters;
+
+use crate::limits;
+use crate::shard::Shard;
+pub(crate) use pool::Pools;
+
+/// An open connection to an endpoint.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub stream: Stream,
+    /// Requests that were sent over it.
+    requests: u32,
+    /// Bytes of requests that were sent over it, all of them answered.
+    bytes_sent: u64,
+}
+
+/// A connection for one exchange. Closed when it is dropped; `give_back` keeps it.
+#[derive(Debug)]
+pub(crate) struct Lease<'a> {
+    connection: Option<Connection>,
+    pub is_reused: bool,
+    shard: &'a Shard,
+    upstream: &'a Upstream,
+    endpoint: &'a Endpoint,
+}
+
+/// Leases a connection to an endpoint.
+///
+/// # Errors
+/// The fault says why there is none; nothing was sent, so that any request may go elsewhere.
+pub(crate) async fn lease<'a>(
+    shard: &'a Shard,
+    upstream: &'a Upstream,
+    endpoint: &'a Endpoint,
+    is_pool_used: bool,
+    timer: &Timer,
+) -> Result<Lease<'a>, Fault> {
+    let lease = |connection, is_reused| Lease {
+        connection: Some(connection),
+        is_reused,
+        shard,
+        upstream,
+        endpoint,
+    };
+    if is_pool_used && let Some(connection) = shard.pools.take(shard, upstream, endpoint.slot) {
+        return Ok(lease(connection, true));
+    }
+    if let Some(connection) = admit(shard, upstream, endpoint, is_pool_used, timer).await? {
+        return Ok(lease(connection, true));
+    }
+    let stream = connect(shard, upstream, endpoint, timer).await?;
+    Ok(lease(Connection { stream, requests: 0, bytes_sent: 0 }, false))
+}
+
+/// Waits for the permit to open a connection. `Some` is a pooled one that became free meanwhile.
+async fn admit(
+    shard: &Shard,
+    upstream: &Upstream,
+    endpoint: &Endpoint,
+    is_pool_used: bool,
+    timer: &Timer,
+) -> Result<Option<Connection>, Fault> {
+    let admission = upstream.admission();
+    if admission.enter() {
+        return Ok(None);
+    }
+    timer.set(limits::QUEUE);
+    poll_fn(|cx| {
+        if is_pool_used && let Some(free) = shard.pools.take(shard, upstream, endpoint.slot) {
+            return Poll::Ready(Ok(Some(free)));
+        }
+        // An idle connection to a sibling makes room.
+        shard.pools.evict(shard, upstream);
+        if admission.enter() {
+            return Poll::Ready(Ok(None));
+        }
+        if timer.poll_expired(cx).is_ready() || !admission.wait(cx.waker()) {
+            return Poll::Ready(Err(FaultKind::UpstreamFull.into()));
+        }
+        // Between the first try and the queue a permit may have come back unseen.
+        if admission.enter() {
+            return Poll::Ready(Ok(None));
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Opens a connection; the permit is taken, and given back on failure.
+async fn connect(
+    shard: &Shard,
+    upstream: &Upstream,
+    endpoint: &Endpoint,
+    timer: &Timer,
+) -> Result<Stream, Fault> {
+    let permit = Permit(upstream);
+    let counters = &shard.counters.endpoints[endpoint.slot];
+    counters.connects.add(1);
+    let result = match &endpoint.dial {
+        Dial::Ip(addresses) => within(dial_ip(addresses), timer).await,
+        Dial::Unix(path) => within(dial_unix(path), timer).await,
+    };
+    match result {
+        Ok(stream) => {
+            std::mem::forget(permit);
+            counters.open.add(1);
+            Ok(stream)
+        }
+        Err(error) => {
+            counters.connect_failures.add(1);
+            Err(Fault::undelivered(connect_fault(&error)))
+        }
+    }
+}
+
+/// Gives the permit back when a connection does not come up.
+struct Permit<'a>(&'a Upstream);
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.0.admission().leave();
+    }
+}
+
+async fn within(
+    dial: impl Future<Output = io::Result<Stream>>,
+    timer: &Timer,
+) -> io::Result<Stream> {
+    let mut dial = std::pin::pin!(dial);
+    timer.set(limits::CONNECT);
+    poll_fn(|cx| match dial.as_mut().poll(cx) {
+        Poll::Pending => timer.poll_expired(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+        ready => ready,
+    })
+    .await
+}
+
+fn connect_fault(error: &io::Error) -> FaultKind {
+    match error.kind() {
+        // A Unix socket whose file is gone is a server that is gone.
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => FaultKind::ConnectRefused,
+        io::ErrorKind::TimedOut => FaultKind::ConnectTimeout,
+        _ => FaultKind::ConnectFailed,
+    }
+}
+
+impl<'a> Lease<'a> {
+    pub(crate) fn stream(&self) -> &Stream {
+        &self.connection().stream
+    }
+
+    fn connection(&self) -> &Connection {
+        // Taken out only by the two functions that consume the lease, and by drop.
+        self.connection.as_ref().expect("a lease has its connection until it is consumed")
+    }
+
+    pub(crate) fn counters(&self) -> &'a EndpointCounters {
+        &self.shard.counters.endpoints[self.endpoint.slot]
+    }
+
+    /// Whether this must be the last request of the connection.
+    pub(crate) fn is_last(&self) -> bool {
+        let settings = &self.upstream.settings;
+        let requests = self.connection().requests + 1;
+        !settings.keep_alive || settings.max_requests.is_some_and(|max| requests >= max)
+    }
+
+    /// Whether the endpoint's kernel took nothing of what was sent for this exchange.
+    pub(crate) fn is_undelivered(&self, written: u64) -> bool {
+        if written == 0 {
+            return true;
+        }
+        // The set-up of a connection counts as one acknowledged byte.
+        let before = self.connection().bytes_sent + 1;
+        self.stream().acknowledged_bytes().is_some_and(|acknowledged| acknowledged <= before)
+    }
+
+    /// Puts the connection back into the pool.
+    pub(crate) fn give_back(mut self, written: u64, keep: Option<Duration>) {
+        if self.is_last() || self.upstream.admission().has_waiters() {
+            return; // Closed by drop: whoever waits may be on another thread.
+        }
+        if let Some(mut connection) = self.connection.take() {
+            connection.requests += 1;
+            connection.bytes_sent += written;
+            let keep = keep.unwrap_or(limits::UPSTREAM_IDLE).min(limits::UPSTREAM_IDLE);
+            let until_ms = clock::coarse_ms() + keep.as_millis() as u64;
+            self.shard.pools.put(self.shard, self.upstream, self.endpoint.slot, connection, until_ms);
+        }
+    }
+
+    /// Takes the connection out for good; the caller calls [`closed`] when it ends.
+    pub(crate) fn detach(mut self) -> Option<Connection> {
+        self.connection.take()
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        if self.connection.take().is_some() {
+            closed(self.shard, self.upstream, self.endpoint.slot);
+        }
+    }
+}
+
+/// Accounts for a connection that was closed.
+pub(crate) fn closed(shard: &Shard, upstream: &Upstream, slot: usize) {
+    shard.counters.endpoints[slot].open.subtract(1);
+    upstream.admission().leave();
+}

@@ -1,0 +1,140 @@
+//! The request on its way to an HTTP/1 endpoint: head and first bytes in one write, the rest as it
+//! comes from the client.
+
+use std::ops::Range;
+
+use fairwater_message::{BodyLength, Fault, FaultKind};
+use fairwater_net::{Stream, Timer};
+use fairwater_plan::{Endpoint, HostHeader, Upstream};
+use fairwater_proto::h1::{Forwarding, HostPolicy, RequestFraming, write_request, write_trailers};
+
+use crate::body::Body;
+use crate::downstream::Source;
+use crate::exchange::Exchange;
+use crate::limits;
+use crate::relay::{self, Coding, Piece, SpliceError};
+use crate::shard::Shard;
+use crate::write::WriteError;
+
+/// Writes the request head into `reply.out`. Returns how the body goes.
+pub(super) fn write_head(
+    exchange: &mut Exchange<'_>,
+    upstream: &Upstream,
+    endpoint: &Endpoint,
+    close: bool,
+) -> Coding {
+    let framing = match exchange.head.body {
+        BodyLength::None | BodyLength::UntilClose => RequestFraming::None,
+        BodyLength::Known(length) => RequestFraming::Length(length),
+        BodyLength::Chunked => RequestFraming::Chunked,
+    };
+    let peer = exchange.connection.peer.ip();
+    let forwarding = Forwarding {
+        peer,
+        is_trusted: peer.is_some_and(|ip| exchange.listener.trusts(ip)),
+        is_tls: false,
+        host: match &upstream.settings.host {
+            HostHeader::Keep => HostPolicy::Keep,
+            HostHeader::Endpoint => HostPolicy::Set(endpoint.host.as_bytes()),
+            HostHeader::Name(name) => HostPolicy::Set(name.as_bytes()),
+        },
+        close,
+    };
+    let out = &mut *exchange.reply.out;
+    out.clear();
+    write_request(out, exchange.head, exchange.bytes, framing, &forwarding);
+    if framing == RequestFraming::Chunked { Coding::Chunked } else { Coding::Plain }
+}
+
+/// The request body and the connection that it goes to.
+pub(super) struct Upload<'u, 's> {
+    pub shard: &'u Shard,
+    pub source: &'u mut Source<'s>,
+    pub endpoint: &'u Stream,
+    pub coding: Coding,
+    /// Bytes that the endpoint's socket took, heads included.
+    pub written: &'u mut u64,
+}
+
+impl Upload<'_, '_> {
+    /// Sends a head and what was taken of the body. Returns whether the endpoint took it; if not, it
+    /// may have answered all the same, which is read next.
+    pub(super) async fn send(
+        &mut self,
+        timer: &Timer,
+        head: &[u8],
+        data: Range<usize>,
+    ) -> Result<bool, Fault> {
+        let trailers = self.take_trailers()?;
+        let piece = Piece {
+            head,
+            data: &self.source.tail[data],
+            coding: self.coding,
+            is_last: self.source.is_done(),
+            trailers: &trailers,
+        };
+        match relay::write_piece(self.endpoint, timer, piece, self.written).await {
+            Ok(()) => Ok(true),
+            Err(WriteError::Stalled) => Err(FaultKind::UploadStalled.into()),
+            Err(WriteError::Io(_)) => Ok(false),
+        }
+    }
+
+    /// Sends the rest of the body as it comes. Returns as `send`.
+    pub(super) async fn send_rest(&mut self, timer: &Timer) -> Result<bool, Fault> {
+        let mut turn = relay::Turn::default();
+        let mut is_spliced = true;
+        loop {
+            if is_spliced && self.is_worth_splicing() {
+                match self.splice(timer).await? {
+                    Spliced::Done => return Ok(true),
+                    Spliced::Refused => return Ok(false),
+                    Spliced::NoPipe => is_spliced = false,
+                }
+            }
+            self.source.fill(timer).await?;
+            let data = self.source.take()?;
+            turn.spend(data.len()).await;
+            if !self.send(timer, b"", data).await? {
+                return Ok(false);
+            }
+            if self.source.is_done() {
+                return Ok(true);
+            }
+        }
+    }
+
+    fn is_worth_splicing(&self) -> bool {
+        matches!(self.source.body, Body::Length(left) if left >= limits::SPLICE_BYTES_MIN)
+    }
+
+    async fn splice(&mut self, timer: &Timer) -> Result<Spliced, Fault> {
+        let before = self.source.bytes;
+        let result = self.source.splice_to(self.shard, self.endpoint, timer).await;
+        *self.written += self.source.bytes - before;
+        match result {
+            Ok(true) => Ok(Spliced::Done),
+            Ok(false) => Ok(Spliced::NoPipe),
+            Err(SpliceError::Ended | SpliceError::Read(_)) => Err(FaultKind::ClientAborted.into()),
+            Err(SpliceError::ReadStalled) => Err(FaultKind::RequestBodyTimeout.into()),
+            Err(SpliceError::WriteStalled) => Err(FaultKind::UploadStalled.into()),
+            Err(SpliceError::Write(_)) => Ok(Spliced::Refused),
+        }
+    }
+
+    /// The trailers to send once a chunked body is complete; nearly always none.
+    fn take_trailers(&mut self) -> Result<Vec<u8>, Fault> {
+        let mut out = Vec::new();
+        if let Some(decoder) = self.source.body.take_trailers() {
+            write_trailers(decoder.trailers(), true, &mut out)?;
+        }
+        Ok(out)
+    }
+}
+
+enum Spliced {
+    Done,
+    /// The endpoint takes no more.
+    Refused,
+    NoPipe,
+}

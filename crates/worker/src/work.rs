@@ -1,0 +1,116 @@
+//! The working set of a busy connection: buffers and indexes, taken from the thread's pool with the
+//! first byte of a request and given back when nothing is left to do. An idle connection has none.
+
+use fairwater_message::{HEAD_BYTES_MAX, RequestHead, ResponseHead};
+
+use crate::limits::BUFFER_BYTES;
+use crate::shard::Shard;
+
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    /// What came from the client: a head, then body bytes behind it.
+    pub request: Buffer,
+    pub request_head: RequestHead,
+    /// What came from the endpoint.
+    pub response: Buffer,
+    pub response_head: ResponseHead,
+    /// Heads on their way out.
+    pub out: Vec<u8>,
+}
+
+impl Work {
+    /// Makes the set fit for another connection. Returns false when it has grown and should go.
+    pub(crate) fn recycle(&mut self) -> bool {
+        self.request.clear();
+        self.response.clear();
+        self.request.bytes.len() <= BUFFER_BYTES && self.response.bytes.len() <= BUFFER_BYTES
+    }
+}
+
+/// Bytes that were read and are not used yet: `start..end` of a block that is allocated once.
+#[derive(Debug, Default)]
+pub(crate) struct Buffer {
+    pub bytes: Box<[u8]>,
+    pub start: usize,
+    pub end: usize,
+}
+
+impl Buffer {
+    pub(crate) fn data(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    pub(crate) fn clear(&mut self) {
+        (self.start, self.end) = (0, 0);
+    }
+
+    /// Marks bytes as used.
+    pub(crate) fn consume(&mut self, len: usize) {
+        self.start += len;
+        debug_assert!(self.start <= self.end);
+        if self.start == self.end {
+            self.clear();
+        }
+    }
+
+    /// Moves what is there to the front, where a head must start.
+    pub(crate) fn compact(&mut self) {
+        if self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+    }
+
+    /// Room behind the data; the block is allocated when it is first needed, and grows up to the
+    /// size of the longest head. Empty when there is no more room to be had.
+    pub(crate) fn room(&mut self) -> &mut [u8] {
+        if self.end == self.bytes.len() && self.bytes.len() < HEAD_BYTES_MAX {
+            let len = if self.bytes.is_empty() { BUFFER_BYTES } else { HEAD_BYTES_MAX };
+            let mut grown = vec![0; len].into_boxed_slice();
+            grown[..self.end].copy_from_slice(&self.bytes[..self.end]);
+            self.bytes = grown;
+        }
+        &mut self.bytes[self.end..]
+    }
+}
+
+/// A working set on loan from the thread; goes back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Loan<'a> {
+    shard: &'a Shard,
+    work: Option<Box<Work>>,
+}
+
+impl<'a> Loan<'a> {
+    pub(crate) fn new(shard: &'a Shard) -> Self {
+        Self { shard, work: Some(shard.take_work()) }
+    }
+}
+
+impl std::ops::Deref for Loan<'_> {
+    type Target = Work;
+
+    fn deref(&self) -> &Work {
+        // The set is taken out in `drop` only.
+        self.work.as_deref().expect("a loan holds its set until it is dropped")
+    }
+}
+
+impl std::ops::DerefMut for Loan<'_> {
+    fn deref_mut(&mut self) -> &mut Work {
+        self.work.as_deref_mut().expect("a loan holds its set until it is dropped")
+    }
+}
+
+impl Drop for Loan<'_> {
+    fn drop(&mut self) {
+        if let Some(work) = self.work.take() {
+            self.shard.give_back_work(work);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Writing all of something: tried at once, waited for only when the socket is full, and then under
+//! a deadline.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::task::Poll;
+
+use fairwater_net::{Stream, Timer};
+
+use crate::limits;
+
+/// How a write failed.
+#[derive(Debug)]
+pub(crate) enum WriteError {
+    /// The peer took nothing for [`limits::BODY_STALL`].
+    Stalled,
+    Io(io::Error),
+}
+
+/// Writes all parts. Returns how many bytes; on failure `written` says how many the socket took.
+pub(crate) async fn write_all(
+    stream: &Stream,
+    timer: &Timer,
+    parts: &mut [IoSlice<'_>],
+    written: &mut u64,
+) -> Result<(), WriteError> {
+    let mut parts = parts;
+    let mut is_armed = false;
+    IoSlice::advance_slices(&mut parts, 0); // leaves out empty ones
+    while !parts.is_empty() {
+        let result = poll_fn(|cx| match stream.poll_write(cx, parts) {
+            Poll::Ready(result) => Poll::Ready(result.map_err(WriteError::Io)),
+            Poll::Pending => {
+                if !is_armed {
+                    is_armed = true;
+                    timer.set(limits::BODY_STALL);
+                }
+                timer.poll_expired(cx).map(|()| Err(WriteError::Stalled))
+            }
+        });
+        match result.await? {
+            0 => return Err(WriteError::Io(io::ErrorKind::WriteZero.into())),
+            len => {
+                *written += len as u64;
+                is_armed = false;
+                IoSlice::advance_slices(&mut parts, len);
+            }
+        }
+    }
+    Ok(())
+}
