@@ -4,10 +4,12 @@
 //! This crate knows no codec, no socket and no serialisation format. A head that arrived over any
 //! protocol version ends up as the same index over one byte buffer.
 
+pub mod address;
 mod fault;
 mod head;
 mod header;
 mod method;
+pub mod network;
 pub mod target;
 
 pub use fault::{Fault, FaultKind, Party, Phase};

@@ -59,6 +59,16 @@ impl Wheel {
         }
     }
 
+    /// Wakes everyone who waits for a deadline, due or not: something else has changed.
+    pub fn wake_all(&self) {
+        let mut entries = self.entries.borrow_mut();
+        let wakers: Vec<_> = entries.iter_mut().filter_map(|entry| entry.waker.take()).collect();
+        drop(entries);
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+
     fn look_at(&self, slot: u32, tick: u64, now_ms: u64, due: &mut Vec<Waker>) {
         let mut entries = self.entries.borrow_mut();
         let entry = &mut entries[slot as usize];
@@ -124,6 +134,14 @@ impl Timer {
         }
     }
 
+    /// Moves the deadline to `after` from now if it is later than that.
+    pub fn set_no_later(&self, after: Duration) {
+        let at_ms = coarse_ms() + after.as_millis() as u64;
+        if at_ms < self.wheel.entries.borrow()[self.slot as usize].at_ms {
+            self.set_at(at_ms);
+        }
+    }
+
     pub fn clear(&self) {
         self.wheel.entries.borrow_mut()[self.slot as usize].at_ms = NEVER;
     }
@@ -161,15 +179,17 @@ impl Drop for Timer {
     }
 }
 
-/// Turns the wheel of this thread for ever, and calls `each_tick` with the time.
-pub async fn drive(wheel: Rc<Wheel>, mut each_tick: impl FnMut(u64)) {
+/// Turns the wheel of this thread, and calls `each_tick` with the time, until that returns true.
+pub async fn drive(wheel: Rc<Wheel>, mut each_tick: impl FnMut(u64) -> bool) {
     let mut interval = tokio::time::interval(Duration::from_millis(TICK_MS));
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
         let now_ms = coarse_ms();
         wheel.advance(now_ms);
-        each_tick(now_ms);
+        if each_tick(now_ms) {
+            return;
+        }
     }
 }
 

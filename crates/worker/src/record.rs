@@ -1,7 +1,7 @@
 //! Step 12: what an exchange comes to, as one log line and a few counters. Closed on drop, so that
 //! an exchange that is cut off (a panic, a stop) is accounted for like any other.
 
-use fairwater_message::{Fault, HeaderId, RequestHead, Version};
+use fairwater_message::{Fault, FaultKind, HeaderId, RequestHead, Version};
 use fairwater_net::{Peer, clock};
 use fairwater_telemetry::{Entry, Timers};
 
@@ -28,7 +28,7 @@ pub(crate) struct Record<'a> {
     pub is_reused: bool,
     fault: Option<Fault>,
     /// The line is written by somebody else: the connection has become a tunnel.
-    pub is_handed_on: bool,
+    is_handed_on: bool,
 }
 
 impl<'a> Record<'a> {
@@ -74,6 +74,21 @@ impl<'a> Record<'a> {
 
     /// Writes the line and counts, by being dropped.
     pub(crate) fn close(self) {}
+
+    /// Hands the line on to a tunnel, which writes it when it ends.
+    pub(crate) fn detach(&mut self) -> Detached {
+        self.is_handed_on = true;
+        Detached {
+            head: self.head.clone(),
+            bytes: self.bytes.to_vec(),
+            times_us: [self.begun_us, self.head_done_us, self.connected_us, self.answered_us],
+            status: self.status,
+            upstream: self.upstream.to_owned(),
+            endpoint: self.endpoint.to_owned(),
+            attempts: self.attempts,
+            is_reused: self.is_reused,
+        }
+    }
 
     fn write_line(&self) {
         let (seconds, micros) = clock::wall();
@@ -142,5 +157,50 @@ impl Drop for Record<'_> {
         if self.shard.log_is_on {
             self.write_line();
         }
+    }
+}
+
+/// The record of an exchange that goes on as a tunnel, with its own copy of everything.
+#[derive(Debug)]
+pub(crate) struct Detached {
+    head: RequestHead,
+    bytes: Vec<u8>,
+    times_us: [u64; 4],
+    status: u16,
+    upstream: String,
+    endpoint: String,
+    attempts: u32,
+    is_reused: bool,
+}
+
+impl Detached {
+    /// Writes the line and counts.
+    pub(crate) fn close(
+        &self,
+        shard: &Shard,
+        connection: &Accepted,
+        (bytes_in, bytes_out): (u64, u64),
+        fault: Option<FaultKind>,
+    ) {
+        let [begun_us, head_done_us, connected_us, answered_us] = self.times_us;
+        drop(Record {
+            shard,
+            connection,
+            head: &self.head,
+            bytes: &self.bytes,
+            begun_us,
+            head_done_us,
+            connected_us,
+            answered_us,
+            status: self.status,
+            bytes_in,
+            bytes_out,
+            upstream: &self.upstream,
+            endpoint: &self.endpoint,
+            attempts: self.attempts,
+            is_reused: self.is_reused,
+            fault: fault.map(Fault::new),
+            is_handed_on: false,
+        });
     }
 }

@@ -86,6 +86,21 @@ impl Shard {
         self.is_draining.set(true);
     }
 
+    /// Connections that are open on this thread.
+    pub(crate) fn active(&self) -> u64 {
+        self.counters.listeners.iter().map(|listener| listener.active.get()).sum()
+    }
+
+    /// Whether exchanges anywhere wait for a connection of a full upstream.
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.plan.upstreams.iter().any(|upstream| upstream.admission().has_waiters())
+    }
+
+    /// Gives the log lines so far to the writer.
+    pub(crate) fn hand_over_log(&self) {
+        self.log.borrow_mut().hand_over(&self.counters);
+    }
+
     /// Takes a working set for a connection that turns busy.
     pub(crate) fn take_work(&self) -> Box<Work> {
         self.works.borrow_mut().pop().unwrap_or_default()

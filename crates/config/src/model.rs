@@ -1,0 +1,203 @@
+//! What was written, typed, with every default filled in. Names still stand for what they name:
+//! compiling a plan resolves them, and may count on each reference to resolve.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+
+use fairwater_message::address::{Endpoint, Listen};
+use fairwater_message::network::IpNet;
+
+use crate::span::{Span, Spanned};
+
+/// A whole configuration. The lists are in the order of the file.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// Data threads; absent means what the cgroup quota and the affinity allow.
+    pub threads: Option<Spanned<NonZeroUsize>>,
+    pub access_log: AccessLog,
+    pub admin: Admin,
+    pub listeners: Vec<Listener>,
+    pub routes: Vec<Route>,
+    pub upstreams: Vec<Upstream>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct AccessLog {
+    pub format: LogFormat,
+    /// Absent means the standard output.
+    pub path: Option<Spanned<PathBuf>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    #[default]
+    Json,
+    /// The "combined" lines of Apache httpd and nginx.
+    Combined,
+    Off,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Admin {
+    /// The Unix socket of the admin API; absent means none.
+    pub socket: Option<Spanned<PathBuf>>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// The `name` of `[listeners.name]`.
+    pub name: Spanned<String>,
+    /// At least one; no address is bound twice over all listeners.
+    pub bind: Vec<Spanned<Listen>>,
+    pub protocol: Protocol,
+    /// Takes everything that no route takes. Always there for TCP; for HTTP there is this, or a
+    /// route, or both.
+    pub upstream: Option<Spanned<String>>,
+}
+
+/// The protocol of a listener, with the settings that it alone has.
+#[derive(Debug, Clone)]
+pub enum Protocol {
+    Http(HttpListener),
+    Tcp(TcpListener),
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct HttpListener {
+    /// Peers whose X-Forwarded-* and Forwarded are extended instead of replaced.
+    pub trusted_proxies: Vec<Spanned<IpNet>>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct TcpListener {
+    pub on_error: OnError,
+    pub idle: IdleRule,
+}
+
+/// Bytes that a TCP client is sent before its connection is closed for a fault.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OnError {
+    /// No endpoint could be connected to.
+    pub connect: Option<Vec<u8>>,
+    /// The endpoint closed without having sent a byte.
+    pub empty: Option<Vec<u8>>,
+}
+
+/// Which bytes keep a TCP connection from being idle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IdleRule {
+    #[default]
+    Both,
+    /// Only those of the client: a heartbeat.
+    Client,
+}
+
+/// One `[[routes]]`. No two routes of a listener have the same host and path.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// The header line of the table.
+    pub span: Span,
+    pub listener: Spanned<String>,
+    /// Lower-case, without port and final dot; absent means every host.
+    pub host: Option<Spanned<String>>,
+    pub path: PathRule,
+    pub upstream: Spanned<String>,
+}
+
+/// Which paths a route takes, in their normal form: decoded once, no dot segments.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum PathRule {
+    /// Every target, also `*` (of OPTIONS).
+    #[default]
+    Any,
+    Exact(String),
+    /// `/x` takes `/x` and all below `/x/`; never empty, no final slash.
+    Prefix(String),
+}
+
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// The `name` of `[upstreams.name]`.
+    pub name: Spanned<String>,
+    /// At least one; no address twice; at least one weight above 0.
+    pub endpoints: Vec<UpstreamEndpoint>,
+    pub balance: Balance,
+    /// Connections to this upstream, over all threads; absent means no limit.
+    pub max_connections: Option<Spanned<NonZeroU32>>,
+    pub host: HostRule,
+    /// Whether a connection is used for another request; else each has a new one.
+    pub keep_alive: bool,
+    /// Requests per connection to an endpoint; absent means no limit.
+    pub max_requests: Option<Spanned<NonZeroU32>>,
+    /// Accept LF-only lines and obs-fold in replies.
+    pub relaxed_responses: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct UpstreamEndpoint {
+    pub address: Spanned<Endpoint>,
+    /// 0 to [`WEIGHT_MAX`]; 0 takes no traffic.
+    pub weight: u16,
+}
+
+/// Enough for shares of a tenth of a percent; a full turn of the round robin stays short.
+pub const WEIGHT_MAX: u16 = 1000;
+
+/// The weight of an endpoint that names none.
+pub const WEIGHT_DEFAULT: u16 = 1;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Balance {
+    #[default]
+    RoundRobin,
+    Random,
+    LeastConnections,
+    SourceHash,
+}
+
+/// The Host that endpoints get.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum HostRule {
+    /// The one of the client.
+    #[default]
+    Keep,
+    /// The endpoint's own `host:port`.
+    Endpoint,
+    /// `host` or `host:port`, lower-case.
+    Literal(String),
+}
+
+impl Listener {
+    /// A listener that sends everything to one upstream.
+    pub fn new(name: &str, bind: Listen, protocol: Protocol, upstream: &str) -> Self {
+        Self {
+            name: name.to_owned().into(),
+            bind: vec![bind.into()],
+            protocol,
+            upstream: Some(upstream.to_owned().into()),
+        }
+    }
+}
+
+impl Upstream {
+    /// An upstream of equal endpoints with every other setting at its default.
+    pub fn new(name: &str, endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
+        let endpoints = endpoints.into_iter().map(UpstreamEndpoint::new).collect();
+        Self {
+            name: name.to_owned().into(),
+            endpoints,
+            balance: Balance::default(),
+            max_connections: None,
+            host: HostRule::default(),
+            keep_alive: true,
+            max_requests: None,
+            relaxed_responses: false,
+        }
+    }
+}
+
+impl UpstreamEndpoint {
+    pub fn new(address: Endpoint) -> Self {
+        Self { address: address.into(), weight: WEIGHT_DEFAULT }
+    }
+}

@@ -1,0 +1,256 @@
+//! Raw bytes, both ways, for TCP connections and tunnels. What is small is copied through one buffer
+//! of the thread, so that an idle connection holds none; what streams is spliced.
+
+use std::future::poll_fn;
+use std::io::IoSlice;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use fairwater_net::{Stream, Timer};
+use fairwater_sys::pipe::Pipe;
+
+use crate::limits;
+use crate::shard::Shard;
+
+/// A read of this size says that there is more where it came from.
+const BULK_READ_BYTES: usize = 32 * 1024;
+/// So many of them in a row, and the direction is spliced.
+const BULK_READS: u8 = 2;
+/// A splice that moved less than this is no longer a stream.
+const SPLICE_WORTH_BYTES: usize = 8 * 1024;
+
+/// Who keeps an idle connection alive.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Idle {
+    pub after: Duration,
+    /// Only bytes from the client count.
+    pub is_client_only: bool,
+}
+
+/// How a relay ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Both sides were closed in order.
+    Closed,
+    /// A side was reset, and so is the other.
+    ClientReset,
+    EndpointReset,
+    Idle,
+    /// The process stops.
+    Drained,
+}
+
+/// One direction.
+#[derive(Debug, Default)]
+pub(crate) struct Flow {
+    /// Bytes that the target's socket took.
+    pub bytes: u64,
+    /// Read, and not taken by the target yet.
+    held: Vec<u8>,
+    held_start: usize,
+    pipe: Option<Pipe>,
+    bulk_reads: u8,
+    /// The source has ended; and the target was told.
+    is_read_out: bool,
+    is_ended: bool,
+    is_empty: bool,
+    /// What is written to the target when the source ends without a byte.
+    on_empty: Vec<u8>,
+}
+
+/// Which end of a direction broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Broken {
+    Source,
+    Target,
+}
+
+impl Flow {
+    /// A direction that starts with bytes which were read before.
+    pub(crate) fn starting_with(bytes: Vec<u8>) -> Self {
+        Self { held: bytes, ..Self::default() }
+    }
+
+    /// A direction whose target gets these bytes if the source ends without having sent any.
+    pub(crate) fn answering_empty(bytes: Vec<u8>) -> Self {
+        Self { on_empty: bytes, ..Self::default() }
+    }
+
+    /// Whether the source ended without having sent anything.
+    pub(crate) fn was_empty(&self) -> bool {
+        self.is_empty
+    }
+
+    /// Moves bytes until a side would block, the direction ends, or the turn is over.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        shard: &Shard,
+        from: &Stream,
+        to: &Stream,
+        budget: &mut u64,
+    ) -> Poll<Result<(), Broken>> {
+        while !self.is_ended {
+            if self.held_start < self.held.len() {
+                let parts = [IoSlice::new(&self.held[self.held_start..])];
+                match to.poll_write(cx, &parts) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(len)) => self.release(len),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Target)),
+                }
+            } else if let Some(pipe) = &mut self.pipe {
+                match to.poll_drain(cx, pipe, false) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(len)) => self.bytes += len as u64,
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Target)),
+                }
+                if pipe.held() == 0 {
+                    self.pipe.take().into_iter().for_each(|pipe| shard.give_back_pipe(pipe));
+                }
+            } else if self.is_read_out {
+                // An error means that the target is gone; its own direction will tell.
+                drop(to.shut_down());
+                self.is_ended = true;
+            } else if *budget == 0 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            } else {
+                let moved = match self.poll_read(cx, shard, from, to) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(result) => result,
+                };
+                match moved {
+                    Ok(len) => *budget = budget.saturating_sub(len as u64),
+                    Err(broken) => return Poll::Ready(Err(broken)),
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn release(&mut self, len: usize) {
+        self.held_start += len;
+        self.bytes += len as u64;
+        if self.held_start == self.held.len() {
+            (self.held, self.held_start) = (Vec::new(), 0);
+        }
+    }
+
+    /// Reads once, and writes what was read as far as the target takes it at once.
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        shard: &Shard,
+        from: &Stream,
+        to: &Stream,
+    ) -> Poll<Result<usize, Broken>> {
+        if self.bulk_reads >= BULK_READS && let Some(pipe) = shard.take_pipe() {
+            return self.poll_fill(cx, shard, from, pipe);
+        }
+        let mut scratch = shard.scratch.borrow_mut();
+        let len = match from.poll_read(cx, &mut scratch) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(len)) => len,
+            Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Source)),
+        };
+        if len == 0 {
+            self.end_of_source();
+            return Poll::Ready(Ok(0));
+        }
+        self.bulk_reads = if len >= BULK_READ_BYTES { self.bulk_reads.saturating_add(1) } else { 0 };
+        let taken = match to.poll_write(cx, &[IoSlice::new(&scratch[..len])]) {
+            Poll::Ready(Ok(taken)) => taken,
+            Poll::Pending => 0,
+            Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Target)),
+        };
+        self.bytes += taken as u64;
+        if taken < len {
+            self.held = scratch[taken..len].to_vec();
+            self.held_start = 0;
+        }
+        Poll::Ready(Ok(len))
+    }
+
+    fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        shard: &Shard,
+        from: &Stream,
+        mut pipe: Pipe,
+    ) -> Poll<Result<usize, Broken>> {
+        match from.poll_fill(cx, &mut pipe, usize::MAX) {
+            Poll::Pending => {
+                shard.give_back_pipe(pipe);
+                Poll::Pending
+            }
+            Poll::Ready(Ok(0)) => {
+                shard.give_back_pipe(pipe);
+                self.end_of_source();
+                Poll::Ready(Ok(0))
+            }
+            Poll::Ready(Ok(len)) => {
+                if len < SPLICE_WORTH_BYTES {
+                    self.bulk_reads = 0;
+                }
+                self.pipe = Some(pipe);
+                Poll::Ready(Ok(len))
+            }
+            Poll::Ready(Err(_)) => Poll::Ready(Err(Broken::Source)),
+        }
+    }
+
+    fn end_of_source(&mut self) {
+        self.is_read_out = true;
+        self.is_empty = self.bytes == 0;
+        if self.is_empty {
+            self.held = std::mem::take(&mut self.on_empty);
+        }
+    }
+}
+
+/// Relays until both directions have ended, one broke, or nothing moves for too long.
+pub(crate) async fn relay(
+    shard: &Shard,
+    client: &Stream,
+    endpoint: &Stream,
+    timer: &Timer,
+    (up, down): (&mut Flow, &mut Flow),
+    idle: Idle,
+) -> Ending {
+    timer.set(idle.after);
+    poll_fn(|cx| {
+        let mut budget = limits::BYTES_PER_TURN;
+        let before = (up.bytes, down.bytes);
+        let sent = up.poll(cx, shard, client, endpoint, &mut budget);
+        let received = down.poll(cx, shard, endpoint, client, &mut budget);
+        match (sent, received) {
+            (Poll::Ready(Err(broken)), _) => {
+                return Poll::Ready(break_both(client, endpoint, broken == Broken::Source));
+            }
+            (_, Poll::Ready(Err(broken))) => {
+                return Poll::Ready(break_both(client, endpoint, broken == Broken::Target));
+            }
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ending::Closed),
+            _ => {}
+        }
+        if up.bytes > before.0 || (down.bytes > before.1 && !idle.is_client_only) {
+            let is_half_closed = up.is_ended || down.is_ended;
+            timer.set(if is_half_closed { limits::HALF_CLOSE.min(idle.after) } else { idle.after });
+        } else if (up.is_ended || down.is_ended) && before == (up.bytes, down.bytes) {
+            timer.set_no_later(limits::HALF_CLOSE);
+        }
+        timer.poll_expired(cx).map(|()| Ending::Idle)
+    })
+    .await
+}
+
+/// A reset of one side becomes a reset of the other.
+fn break_both(client: &Stream, endpoint: &Stream, is_clients: bool) -> Ending {
+    if is_clients {
+        endpoint.reset_on_close();
+        Ending::ClientReset
+    } else {
+        client.reset_on_close();
+        Ending::EndpointReset
+    }
+}

@@ -1,0 +1,173 @@
+//! One raw TCP connection: steps 1, 7, 8, 11 and 12 of the way of a request.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use fairwater_message::{Fault, FaultKind};
+use fairwater_net::{Peer, clock};
+use fairwater_plan::{Draw, InFlight, OnError, Protocol, TcpIdle, Tried, Upstream};
+use fairwater_telemetry::{Entry, Timers};
+
+use crate::accept::Accepted;
+use crate::duplex::{self, Ending, Flow, Idle};
+use crate::limits;
+use crate::shard::Shard;
+use crate::upstream;
+use crate::write::write_all;
+
+/// Serves a connection until it ends.
+pub(crate) async fn serve(accepted: Accepted) {
+    let shard = Rc::clone(&accepted.shard);
+    let plan = Rc::clone(&shard.plan);
+    let listener = plan.listener(accepted.listener);
+    let Protocol::Tcp { upstream, on_error, idle } = &listener.protocol else { return };
+    let upstream = plan.upstream(*upstream);
+    let mut account = Account::open(&shard, &accepted, &upstream.settings.name);
+    // Allocated and gone once the endpoint is there, so that the relay itself stays small.
+    let connected = Box::pin(connect(&shard, upstream, &accepted, &mut account)).await;
+    let (connection, slot, _in_flight) = match connected {
+        Ok(connected) => connected,
+        Err(fault) => {
+            account.fault = Some(fault.kind);
+            return Box::pin(refuse(&accepted, on_error)).await;
+        }
+    };
+    connection.stream.keep_alive(limits::KEEPALIVE_IDLE, limits::KEEPALIVE_INTERVAL);
+    let mut down = Flow::answering_empty(on_error.empty.clone().unwrap_or_default());
+    let mut up = Flow::default();
+    let is_client_only = *idle == TcpIdle::Client;
+    let idle = Idle { after: limits::TCP_IDLE, is_client_only };
+    let (client, timer) = (&accepted.stream, &accepted.timer);
+    let flows = (&mut up, &mut down);
+    let ending = duplex::relay(&shard, client, &connection.stream, timer, flows, idle).await;
+    drop(connection);
+    upstream::closed(&shard, upstream, slot);
+    (account.bytes_in, account.bytes_out) = (up.bytes, down.bytes);
+    account.fault = match ending {
+        Ending::Closed if down.was_empty() => Some(FaultKind::EmptyReply),
+        Ending::Closed | Ending::Drained => None,
+        Ending::ClientReset => Some(FaultKind::ClientAborted),
+        Ending::EndpointReset => Some(FaultKind::ReplyReset),
+        Ending::Idle => Some(FaultKind::IdleTimeout),
+    };
+}
+
+/// Connects to the picked endpoint, or to another while there are any: nothing was sent yet.
+async fn connect<'a>(
+    shard: &Shard,
+    upstream: &'a Upstream,
+    accepted: &Accepted,
+    account: &mut Account<'a>,
+) -> Result<(upstream::Connection, usize, InFlight), Fault> {
+    let mut tried = Tried::default();
+    let mut last = Fault::undelivered(FaultKind::NoEndpoint);
+    for _ in 0..=limits::RETRIES {
+        let draw = Draw { random: shard.random(), client: accepted.peer.ip() };
+        let Some(pick) = upstream.pick(draw, &mut tried) else { break };
+        account.endpoint = &pick.endpoint.identity;
+        account.attempts += 1;
+        shard.counters.endpoints[pick.endpoint.slot].attempts.add(1);
+        match upstream::lease(shard, upstream, pick.endpoint, false, &accepted.timer).await {
+            Ok(lease) => {
+                account.connected_us = shard.now_us();
+                let Some(connection) = lease.detach() else { break };
+                return Ok((connection, pick.endpoint.slot, pick.detach()));
+            }
+            Err(fault) => last = fault,
+        }
+    }
+    Err(last)
+}
+
+/// Tells a client that no endpoint is there: with bytes where they are configured, else by a reset.
+async fn refuse(accepted: &Accepted, on_error: &OnError) {
+    let Some(bytes) = &on_error.connect else { return accepted.stream.reset_on_close() };
+    let mut parts = [std::io::IoSlice::new(bytes)];
+    if write_all(&accepted.stream, &accepted.timer, &mut parts, &mut 0).await.is_ok() {
+        crate::respond::linger(accepted, &mut crate::work::Buffer::default()).await;
+    }
+}
+
+/// The line of a connection; written on drop.
+struct Account<'a> {
+    shard: &'a Shard,
+    accepted: &'a Accepted,
+    begun_us: u64,
+    connected_us: u64,
+    upstream: &'a str,
+    endpoint: &'a str,
+    attempts: u32,
+    bytes_in: u64,
+    bytes_out: u64,
+    fault: Option<FaultKind>,
+}
+
+impl<'a> Account<'a> {
+    fn open(shard: &'a Shard, accepted: &'a Accepted, upstream: &'a str) -> Self {
+        Self {
+            shard,
+            accepted,
+            begun_us: shard.now_us(),
+            connected_us: 0,
+            upstream,
+            endpoint: "",
+            attempts: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            fault: None,
+        }
+    }
+
+    fn write_line(&self) {
+        let (client, client_port): (Option<IpAddr>, u16) = match self.accepted.peer {
+            Peer::Ip { ip, port } => (Some(ip), port),
+            Peer::Unix => (None, 0),
+        };
+        let is_connected = self.connected_us > 0;
+        let entry = Entry {
+            wall: clock::wall(),
+            id: self.shard.next_request_id(),
+            listener: &self.shard.plan.listener(self.accepted.listener).name,
+            client,
+            client_port,
+            method: b"",
+            host: b"",
+            target: b"",
+            protocol: "TCP",
+            referer: b"",
+            user_agent: b"",
+            status: 0,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            upstream: self.upstream,
+            endpoint: self.endpoint,
+            attempts: self.attempts,
+            reused: false,
+            timers: Timers {
+                connect_us: is_connected.then(|| self.connected_us.saturating_sub(self.begun_us)),
+                total_us: self.shard.now_us().saturating_sub(self.begun_us),
+                ..Timers::default()
+            },
+            reason: self.fault.map_or("", FaultKind::reason),
+            party: self.fault.map_or("", |kind| kind.party().name()),
+            phase: self.fault.map_or("", |kind| kind.phase().name()),
+            detail: "",
+        };
+        self.shard.log.borrow_mut().write(&entry, &self.shard.counters);
+    }
+}
+
+impl Drop for Account<'_> {
+    fn drop(&mut self) {
+        let counters = &self.shard.counters.listeners[usize::from(self.accepted.listener.0)];
+        counters.request(0);
+        counters.bytes_in.add(self.bytes_in);
+        counters.bytes_out.add(self.bytes_out);
+        if let Some(kind) = self.fault {
+            counters.faults[kind as usize].add(1);
+        }
+        if self.shard.log_is_on {
+            self.write_line();
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! A connection that has switched protocols (WebSocket and its like): from here on bytes are bytes,
+//! and the working set of the exchange is given back.
+
+use std::sync::Arc;
+
+use fairwater_message::FaultKind;
+use fairwater_plan::{InFlight, Pick, Upstream};
+
+use crate::accept::Accepted;
+use crate::duplex::{self, Ending, Flow, Idle};
+use crate::exchange::Exchange;
+use crate::limits;
+use crate::record::{Detached, Record};
+use crate::upstream::{self, Lease};
+
+/// What the tunnel needs of the exchange that it began as.
+#[derive(Debug)]
+pub(crate) struct Tunnel {
+    endpoint: Option<upstream::Connection>,
+    upstream: Arc<Upstream>,
+    slot: usize,
+    up: Flow,
+    down: Flow,
+    record: Detached,
+    /// Counts the exchange at its endpoint until the tunnel ends.
+    _in_flight: InFlight,
+}
+
+impl Tunnel {
+    pub(crate) fn new<'a>(
+        exchange: &mut Exchange<'a>,
+        upstream: &Arc<Upstream>,
+        lease: Lease<'a>,
+        pick: &Pick<'a>,
+        record: &mut Record<'a>,
+    ) -> Box<Self> {
+        let source = &mut exchange.source;
+        let ahead = source.tail[source.start..source.end].to_vec();
+        source.start = source.end;
+        Box::new(Self {
+            endpoint: lease.detach(),
+            upstream: Arc::clone(upstream),
+            slot: pick.endpoint.slot,
+            up: Flow::starting_with(ahead),
+            down: Flow::starting_with(exchange.reply.buffer.data().to_vec()),
+            record: record.detach(),
+            _in_flight: pick.detach(),
+        })
+    }
+}
+
+/// Relays until either side ends it. Consumes the downstream connection.
+pub(crate) async fn serve(connection: Accepted, mut tunnel: Box<Tunnel>) {
+    let shard = &*connection.shard;
+    let Some(endpoint) = tunnel.endpoint.take() else { return };
+    let idle = Idle { after: limits::TUNNEL_IDLE, is_client_only: false };
+    let flows = (&mut tunnel.up, &mut tunnel.down);
+    let (client, timer) = (&connection.stream, &connection.timer);
+    let ending = duplex::relay(shard, client, &endpoint.stream, timer, flows, idle).await;
+    drop(endpoint);
+    upstream::closed(shard, &tunnel.upstream, tunnel.slot);
+    let fault = match ending {
+        Ending::Closed | Ending::Drained => None,
+        Ending::ClientReset => Some(FaultKind::ClientAborted),
+        Ending::EndpointReset => Some(FaultKind::BodyTruncated),
+        Ending::Idle => Some(FaultKind::IdleTimeout),
+    };
+    tunnel.record.close(shard, &connection, (tunnel.up.bytes, tunnel.down.bytes), fault);
+}
