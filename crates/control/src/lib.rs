@@ -1,1 +1,31 @@
-//! Placeholder.
+//! Everything beside the data path: the configuration is compiled into a plan, and the admin socket
+//! tells how the process is doing. Knows no worker; it holds only what workers count.
+
+pub mod admin;
+mod compile;
+mod metrics;
+mod status;
+
+pub use compile::{Bind, Compiled, compile};
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use fairwater_plan::Plan;
+use fairwater_telemetry::Counters;
+
+/// What the admin socket reads from.
+#[derive(Debug)]
+pub struct Sources {
+    pub plan: Arc<Plan>,
+    /// One set per worker thread.
+    pub counters: Vec<Arc<Counters>>,
+    /// Log lines that could not be written.
+    pub log_lost: Arc<AtomicU64>,
+    /// Addresses in force, by listener.
+    pub bound: Vec<(String, String)>,
+    /// Heap allocations of the process so far.
+    pub allocations: fn() -> u64,
+    /// Milliseconds of the monotonic clock at the start.
+    pub started_ms: u64,
+}

@@ -1,1 +1,34 @@
-fn main() {}
+//! The command line: arguments in, exit code out. What it wires together lives elsewhere.
+
+mod arguments;
+mod demo;
+mod proxy;
+mod run;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use fairwater_sys::allocator::Counting;
+use mimalloc::MiMalloc;
+
+use arguments::{Arguments, Command};
+
+#[global_allocator]
+static ALLOCATOR: Counting<MiMalloc> = Counting(MiMalloc);
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => run::check(&arguments),
+        Command::Proxy(arguments) => proxy::run(&arguments),
+        Command::Demo => demo::run(),
+        Command::DemoEndpoint(arguments) => demo::endpoint::run(&arguments),
+    }
+}
+
+/// Prints why the program ends, for people.
+fn fail(problem: impl std::fmt::Display) -> ExitCode {
+    eprintln!("fairwater: {problem}");
+    ExitCode::FAILURE
+}

@@ -77,11 +77,13 @@ impl std::error::Error for BindError {}
 /// See [`BindError`]. Nothing stays bound.
 pub fn bind(listen: &Listen, threads: usize) -> Result<Listening, BindError> {
     match listen {
-        Listen::Ip(address) => bind_ip(*address, threads),
+        Listen::Ip(address) => bind_ip(*address, true, threads),
         Listen::Any { port } => {
             // Dual-stack where the host has IPv6, else IPv4 alone.
-            match bind_ip((Ipv6Addr::UNSPECIFIED, *port).into(), threads) {
-                Err(BindError::Io(..)) => bind_ip((Ipv4Addr::UNSPECIFIED, *port).into(), threads),
+            match bind_ip((Ipv6Addr::UNSPECIFIED, *port).into(), false, threads) {
+                Err(BindError::Io(..)) => {
+                    bind_ip((Ipv4Addr::UNSPECIFIED, *port).into(), true, threads)
+                }
                 result => result,
             }
         }
@@ -89,19 +91,19 @@ pub fn bind(listen: &Listen, threads: usize) -> Result<Listening, BindError> {
     }
 }
 
-fn bind_ip(address: SocketAddr, threads: usize) -> Result<Listening, BindError> {
+fn bind_ip(address: SocketAddr, only_v6: bool, threads: usize) -> Result<Listening, BindError> {
     let refused = |error: io::Error| match error.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse(address.to_string()),
         _ => BindError::Io(address.to_string(), error),
     };
     // SO_REUSEPORT would let a second Fairwater share the port unnoticed and take half of its
     // connections: a socket without it finds out whether anybody is there, and the free port.
-    let probe = tcp_socket(address, false).map_err(refused)?;
+    let probe = tcp_socket(address, only_v6, false).map_err(refused)?;
     let address = probe.local_addr().map_err(refused)?.as_socket().unwrap_or(address);
     drop(probe);
     let sockets: io::Result<Vec<_>> = (0..threads)
         .map(|_| {
-            let socket = tcp_socket(address, true)?;
+            let socket = tcp_socket(address, only_v6, true)?;
             socket.listen(BACKLOG)?;
             Ok(socket)
         })
@@ -109,11 +111,11 @@ fn bind_ip(address: SocketAddr, threads: usize) -> Result<Listening, BindError> 
     Ok(Listening { sockets: sockets.map_err(refused)?, address: Bound::Ip(address) })
 }
 
-fn tcp_socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+fn tcp_socket(address: SocketAddr, only_v6: bool, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
-        socket.set_only_v6(!address.ip().is_unspecified())?;
+        socket.set_only_v6(only_v6)?;
     }
     if shared {
         socket.set_reuse_port(true)?;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::time::Duration;
 
 /// The signals that the program acts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,22 +36,25 @@ pub fn block() -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(result)) }
 }
 
-/// Waits for the next blocked signal.
+/// Waits for the next blocked signal, `None` when there was none in time.
 ///
 /// # Errors
 /// Never, with the signals above.
-pub fn wait() -> io::Result<Signal> {
+pub fn wait(at_most: Duration) -> io::Result<Option<Signal>> {
     let set = set();
-    loop {
-        let mut number = 0;
-        // SAFETY: both pointers are valid.
-        let result = unsafe { libc::sigwait(&set, &mut number) };
-        if result != 0 {
-            return Err(io::Error::from_raw_os_error(result));
-        }
-        if let Some((signal, _)) = ALL.iter().find(|(_, known)| *known == number) {
-            return Ok(*signal);
-        }
+    let timeout = libc::timespec {
+        tv_sec: at_most.as_secs() as libc::time_t,
+        tv_nsec: at_most.subsec_nanos() as libc::c_long,
+    };
+    // SAFETY: the set and the timeout are valid; a null info is allowed.
+    let number = unsafe { libc::sigtimedwait(&set, std::ptr::null_mut(), &timeout) };
+    if number >= 0 {
+        return Ok(ALL.iter().find(|(_, known)| *known == number).map(|(signal, _)| *signal));
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::EAGAIN | libc::EINTR) => Ok(None),
+        _ => Err(error),
     }
 }
 

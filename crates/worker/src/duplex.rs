@@ -36,8 +36,6 @@ pub(crate) enum Ending {
     ClientReset,
     EndpointReset,
     Idle,
-    /// The process stops.
-    Drained,
 }
 
 /// One direction.

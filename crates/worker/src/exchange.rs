@@ -7,14 +7,12 @@ use fairwater_message::{
 use fairwater_plan::{Listener, Protocol, Unroutable};
 
 use crate::accept::Accepted;
-use crate::attempt;
 use crate::downstream::Source;
-use crate::limits;
 use crate::record::Record;
-use crate::respond;
 use crate::shard::Shard;
 use crate::tunnel::Tunnel;
 use crate::work::{Buffer, Work};
+use crate::{attempt, limits, respond};
 
 /// A request on its way through the stages, and where its reply goes.
 pub(crate) struct Exchange<'a> {
@@ -101,9 +99,9 @@ pub(crate) async fn serve(
 }
 
 /// Steps 4 to 11. `Some` is a connection that has become a tunnel.
-async fn run(
-    exchange: &mut Exchange<'_>,
-    record: &mut Record<'_>,
+async fn run<'a>(
+    exchange: &mut Exchange<'a>,
+    record: &mut Record<'a>,
 ) -> Result<Option<Box<Tunnel>>, Fault> {
     let (head, bytes) = (exchange.head, exchange.bytes);
     if head.hops >= limits::HOPS {

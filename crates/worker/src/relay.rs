@@ -2,7 +2,7 @@
 //! large and plain.
 
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 use std::task::Poll;
 
 use fairwater_net::{Stream, Timer};
@@ -75,9 +75,9 @@ impl Turn {
 pub(crate) enum SpliceError {
     /// The source ended early.
     Ended,
-    Read(io::Error),
+    ReadFailed,
     ReadStalled,
-    Write(io::Error),
+    WriteFailed,
     WriteStalled,
 }
 
@@ -106,13 +106,13 @@ pub(crate) async fn splice(
             }
             Some(Ok(0)) => return Err(SpliceError::Ended),
             Some(Ok(_)) => {}
-            Some(Err(error)) => return Err(SpliceError::Read(error)),
+            Some(Err(_)) => return Err(SpliceError::ReadFailed),
         }
         while pipe.held() > 0 {
             let more = *left > pipe.held() as u64;
             timer.set(limits::BODY_STALL);
             let drained = poll_fn(|cx| match to.poll_drain(cx, &mut pipe, more) {
-                Poll::Ready(result) => Poll::Ready(result.map_err(SpliceError::Write)),
+                Poll::Ready(result) => Poll::Ready(result.map_err(|_| SpliceError::WriteFailed)),
                 Poll::Pending => timer.poll_expired(cx).map(|()| Err(SpliceError::WriteStalled)),
             });
             let len = drained.await?;
@@ -127,7 +127,7 @@ pub(crate) async fn splice(
 async fn until_readable(from: &Stream, timer: &Timer) -> Result<(), SpliceError> {
     timer.set(limits::BODY_STALL);
     poll_fn(|cx| match from.poll_readable(cx) {
-        Poll::Ready(result) => Poll::Ready(result.map_err(SpliceError::Read)),
+        Poll::Ready(result) => Poll::Ready(result.map_err(|_| SpliceError::ReadFailed)),
         Poll::Pending => timer.poll_expired(cx).map(|()| Err(SpliceError::ReadStalled)),
     })
     .await

@@ -45,7 +45,7 @@ pub(crate) async fn serve(accepted: Accepted) {
     (account.bytes_in, account.bytes_out) = (up.bytes, down.bytes);
     account.fault = match ending {
         Ending::Closed if down.was_empty() => Some(FaultKind::EmptyReply),
-        Ending::Closed | Ending::Drained => None,
+        Ending::Closed => None,
         Ending::ClientReset => Some(FaultKind::ClientAborted),
         Ending::EndpointReset => Some(FaultKind::ReplyReset),
         Ending::Idle => Some(FaultKind::IdleTimeout),

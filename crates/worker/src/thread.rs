@@ -10,7 +10,7 @@ use fairwater_net::{Acceptor, drive};
 use fairwater_plan::{ListenerId, Plan};
 use fairwater_telemetry::{Counters, LogBatch};
 use socket2::Socket;
-use tokio::runtime::LocalRuntime;
+use tokio::runtime::{Builder, LocalOptions};
 
 use crate::shard::Shard;
 use crate::{accept, limits};
@@ -100,7 +100,9 @@ impl Threads {
 
 fn run(parts: ThreadParts, order: &AtomicU8) -> io::Result<()> {
     let ThreadParts { plan, counters, log, sockets, seed } = parts;
-    let runtime = LocalRuntime::new_local()?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())?;
     let shard = Rc::new(Shard::new(plan, counters, log, seed));
     let result = runtime.block_on(async {
         for (listener, socket) in sockets {

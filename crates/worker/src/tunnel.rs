@@ -60,7 +60,7 @@ pub(crate) async fn serve(connection: Accepted, mut tunnel: Box<Tunnel>) {
     drop(endpoint);
     upstream::closed(shard, &tunnel.upstream, tunnel.slot);
     let fault = match ending {
-        Ending::Closed | Ending::Drained => None,
+        Ending::Closed => None,
         Ending::ClientReset => Some(FaultKind::ClientAborted),
         Ending::EndpointReset => Some(FaultKind::BodyTruncated),
         Ending::Idle => Some(FaultKind::IdleTimeout),

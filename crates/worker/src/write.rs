@@ -2,7 +2,7 @@
 //! a deadline.
 
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 use std::task::Poll;
 
 use fairwater_net::{Stream, Timer};
@@ -14,7 +14,8 @@ use crate::limits;
 pub(crate) enum WriteError {
     /// The peer took nothing for [`limits::BODY_STALL`].
     Stalled,
-    Io(io::Error),
+    /// The connection is closed or reset.
+    Failed,
 }
 
 /// Writes all parts. Returns how many bytes; on failure `written` says how many the socket took.
@@ -29,7 +30,7 @@ pub(crate) async fn write_all(
     IoSlice::advance_slices(&mut parts, 0); // leaves out empty ones
     while !parts.is_empty() {
         let result = poll_fn(|cx| match stream.poll_write(cx, parts) {
-            Poll::Ready(result) => Poll::Ready(result.map_err(WriteError::Io)),
+            Poll::Ready(result) => Poll::Ready(result.map_err(|_| WriteError::Failed)),
             Poll::Pending => {
                 if !is_armed {
                     is_armed = true;
@@ -39,7 +40,7 @@ pub(crate) async fn write_all(
             }
         });
         match result.await? {
-            0 => return Err(WriteError::Io(io::ErrorKind::WriteZero.into())),
+            0 => return Err(WriteError::Failed),
             len => {
                 *written += len as u64;
                 is_armed = false;

@@ -5,7 +5,7 @@ use super::round_robin::Cursor;
 use crate::{Endpoint, Tried};
 
 #[derive(Debug, Default)]
-pub struct LeastConnections {
+pub(super) struct LeastConnections {
     cursor: Cursor,
 }
 

@@ -23,8 +23,12 @@ pub struct Draw {
     pub client: Option<IpAddr>,
 }
 
+/// A balancing algorithm with its state.
 #[derive(Debug)]
-pub enum Balance {
+pub struct Balance(Algorithm);
+
+#[derive(Debug)]
+enum Algorithm {
     RoundRobin(RoundRobin),
     Random(Random),
     LeastConnections(LeastConnections),
@@ -33,27 +37,27 @@ pub enum Balance {
 
 impl Balance {
     pub fn round_robin(endpoints: &[Endpoint]) -> Self {
-        Self::RoundRobin(RoundRobin::new(endpoints))
+        Self(Algorithm::RoundRobin(RoundRobin::new(endpoints)))
     }
 
     pub fn random(endpoints: &[Endpoint]) -> Self {
-        Self::Random(Random::new(endpoints))
+        Self(Algorithm::Random(Random::new(endpoints)))
     }
 
     pub fn least_connections() -> Self {
-        Self::LeastConnections(LeastConnections::default())
+        Self(Algorithm::LeastConnections(LeastConnections::default()))
     }
 
     pub fn source_hash(endpoints: &[Endpoint]) -> Self {
-        Self::SourceHash(SourceHash::new(endpoints))
+        Self(Algorithm::SourceHash(SourceHash::new(endpoints)))
     }
 
     pub(crate) fn pick(&self, endpoints: &[Endpoint], draw: Draw, tried: &Tried) -> Option<usize> {
-        match self {
-            Self::RoundRobin(balance) => balance.pick(endpoints, tried),
-            Self::Random(balance) => balance.pick(endpoints, draw.random, tried),
-            Self::LeastConnections(balance) => balance.pick(endpoints, tried),
-            Self::SourceHash(balance) => balance.pick(draw.client, tried),
+        match &self.0 {
+            Algorithm::RoundRobin(balance) => balance.pick(endpoints, tried),
+            Algorithm::Random(balance) => balance.pick(endpoints, draw.random, tried),
+            Algorithm::LeastConnections(balance) => balance.pick(endpoints, tried),
+            Algorithm::SourceHash(balance) => balance.pick(draw.client, tried),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::round_robin::smooth_sequence;
 use crate::{Endpoint, Tried};
 
 #[derive(Debug)]
-pub struct Random {
+pub(super) struct Random {
     sequence: Vec<u32>,
 }
 

@@ -13,7 +13,7 @@ use crate::{Endpoint, Tried};
 const SEQUENCE_MAX: u64 = 1 << 20;
 
 #[derive(Debug)]
-pub struct RoundRobin {
+pub(super) struct RoundRobin {
     sequence: Vec<u32>,
     cursor: Cursor,
 }

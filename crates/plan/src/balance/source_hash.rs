@@ -11,7 +11,7 @@ use crate::{Endpoint, Tried};
 const POINTS_PER_ENDPOINT: u64 = 160;
 
 #[derive(Debug)]
-pub struct SourceHash {
+pub(super) struct SourceHash {
     /// Sorted by point.
     ring: Vec<(u64, u32)>,
 }

@@ -129,7 +129,7 @@ impl PathTable {
 /// One hash over the whole key. Keys come from the configuration, so that no client can choose ones
 /// that collide; it only looks them up.
 #[derive(Default)]
-pub struct OneShot(u64);
+struct OneShot(u64);
 
 impl Hasher for OneShot {
     fn write(&mut self, bytes: &[u8]) {

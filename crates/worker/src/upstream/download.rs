@@ -298,9 +298,9 @@ impl Download<'_> {
         record.bytes_out += before - *left;
         result.map_err(|error| {
             let kind = match error {
-                SpliceError::Ended | SpliceError::Read(_) => FaultKind::BodyTruncated,
+                SpliceError::Ended | SpliceError::ReadFailed => FaultKind::BodyTruncated,
                 SpliceError::ReadStalled => FaultKind::BodyTimeout,
-                SpliceError::Write(_) => FaultKind::ClientAborted,
+                SpliceError::WriteFailed => FaultKind::ClientAborted,
                 SpliceError::WriteStalled => FaultKind::ClientStalled,
             };
             kind.into()
@@ -311,7 +311,7 @@ impl Download<'_> {
         let result = relay::write_piece(self.client, self.timer, piece, &mut 0).await;
         result.map_err(|error| match error {
             WriteError::Stalled => FaultKind::ClientStalled.into(),
-            WriteError::Io(_) => FaultKind::ClientAborted.into(),
+            WriteError::Failed => FaultKind::ClientAborted.into(),
         })
     }
 }

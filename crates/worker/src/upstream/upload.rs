@@ -76,7 +76,7 @@ impl Upload<'_, '_> {
         match relay::write_piece(self.endpoint, timer, piece, self.written).await {
             Ok(()) => Ok(true),
             Err(WriteError::Stalled) => Err(FaultKind::UploadStalled.into()),
-            Err(WriteError::Io(_)) => Ok(false),
+            Err(WriteError::Failed) => Ok(false),
         }
     }
 
@@ -115,10 +115,10 @@ impl Upload<'_, '_> {
         match result {
             Ok(true) => Ok(Spliced::Done),
             Ok(false) => Ok(Spliced::NoPipe),
-            Err(SpliceError::Ended | SpliceError::Read(_)) => Err(FaultKind::ClientAborted.into()),
+            Err(SpliceError::Ended | SpliceError::ReadFailed) => Err(FaultKind::ClientAborted.into()),
             Err(SpliceError::ReadStalled) => Err(FaultKind::RequestBodyTimeout.into()),
             Err(SpliceError::WriteStalled) => Err(FaultKind::UploadStalled.into()),
-            Err(SpliceError::Write(_)) => Ok(Spliced::Refused),
+            Err(SpliceError::WriteFailed) => Ok(Spliced::Refused),
         }
     }
 

@@ -1,0 +1,173 @@
+//! `Config` to `Plan`: names become places, addresses become something to dial.
+
+use std::collections::HashMap;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+
+use fairwater_config as config;
+use fairwater_message::address::{self, Listen};
+use fairwater_plan::{
+    Balance, Dial, Endpoint, EndpointState, HostHeader, Listener, ListenerId, OnError, Plan,
+    Protocol, RouteRule, RouteTable, TcpIdle, Upstream, UpstreamId, UpstreamSettings,
+};
+
+/// A plan, and what must be bound for it.
+#[derive(Debug)]
+pub struct Compiled {
+    pub plan: Plan,
+    pub binds: Vec<Bind>,
+    /// What is odd but no reason not to start, in words for people.
+    pub warnings: Vec<String>,
+}
+
+/// An address to listen on.
+#[derive(Debug)]
+pub struct Bind {
+    pub listener: ListenerId,
+    pub address: Listen,
+}
+
+/// Compiles a configuration that was checked: every name in it resolves. Looks up host names of
+/// endpoints, which may take a while.
+pub fn compile(config: &config::Config) -> Compiled {
+    let mut warnings = Vec::new();
+    let mut slots = 0;
+    let mut names = HashMap::new();
+    let mut upstreams = Vec::new();
+    for (index, upstream) in config.upstreams.iter().enumerate() {
+        names.insert(upstream.name.value.as_str(), UpstreamId(index as u16));
+        upstreams.push(Arc::new(compile_upstream(upstream, &mut slots, &mut warnings)));
+    }
+    let mut routes: HashMap<&str, Vec<RouteRule>> = HashMap::new();
+    for route in &config.routes {
+        let Some(&upstream) = names.get(route.upstream.value.as_str()) else { continue };
+        let rule = RouteRule {
+            host: route.host.as_ref().map(|host| host.value.clone()),
+            path: path_pattern(&route.path),
+            upstream,
+        };
+        routes.entry(&route.listener.value).or_default().push(rule);
+    }
+    let mut listeners = Vec::new();
+    let mut binds = Vec::new();
+    for (index, listener) in config.listeners.iter().enumerate() {
+        let id = ListenerId(index as u16);
+        let upstream = listener.upstream.as_ref().and_then(|name| names.get(name.value.as_str()));
+        let rules = routes.remove(listener.name.value.as_str()).unwrap_or_default();
+        listeners.push(compile_listener(listener, upstream.copied(), rules));
+        binds.extend(
+            listener.bind.iter().map(|bind| Bind { listener: id, address: bind.value.clone() }),
+        );
+    }
+    let plan = Plan { listeners, upstreams, endpoint_slots: slots };
+    Compiled { plan, binds, warnings }
+}
+
+fn path_pattern(path: &config::PathRule) -> String {
+    match path {
+        config::PathRule::Any => "/*".to_owned(),
+        config::PathRule::Exact(path) => path.clone(),
+        config::PathRule::Prefix(prefix) => format!("{prefix}/*"),
+    }
+}
+
+fn compile_listener(
+    listener: &config::Listener,
+    upstream: Option<UpstreamId>,
+    mut rules: Vec<RouteRule>,
+) -> Listener {
+    let name = listener.name.value.clone();
+    match &listener.protocol {
+        config::Protocol::Http(http) => {
+            // The shorthand is a route that takes what no other takes.
+            rules.extend(upstream.map(|upstream| RouteRule {
+                host: None,
+                path: "/*".to_owned(),
+                upstream,
+            }));
+            let trusted_proxies = http.trusted_proxies.iter().map(|net| net.value).collect();
+            Listener { name, protocol: Protocol::Http(RouteTable::new(&rules)), trusted_proxies }
+        }
+        config::Protocol::Tcp(tcp) => {
+            let on_error = OnError {
+                connect: tcp.on_error.connect.clone(),
+                empty: tcp.on_error.empty.clone(),
+            };
+            let idle = match tcp.idle {
+                config::IdleRule::Both => TcpIdle::Both,
+                config::IdleRule::Client => TcpIdle::Client,
+            };
+            // A checked TCP listener names its upstream.
+            let upstream = upstream.unwrap_or(UpstreamId(0));
+            let protocol = Protocol::Tcp { upstream, on_error, idle };
+            Listener { name, protocol, trusted_proxies: Vec::new() }
+        }
+    }
+}
+
+fn compile_upstream(
+    upstream: &config::Upstream,
+    slots: &mut usize,
+    warnings: &mut Vec<String>,
+) -> Upstream {
+    let endpoints: Vec<_> = upstream
+        .endpoints
+        .iter()
+        .map(|endpoint| {
+            let slot = *slots;
+            *slots += 1;
+            compile_endpoint(endpoint, slot, warnings)
+        })
+        .collect();
+    let balance = match upstream.balance {
+        config::Balance::RoundRobin => Balance::round_robin(&endpoints),
+        config::Balance::Random => Balance::random(&endpoints),
+        config::Balance::LeastConnections => Balance::least_connections(),
+        config::Balance::SourceHash => Balance::source_hash(&endpoints),
+    };
+    let settings = UpstreamSettings {
+        name: upstream.name.value.clone(),
+        host: match &upstream.host {
+            config::HostRule::Keep => HostHeader::Keep,
+            config::HostRule::Endpoint => HostHeader::Endpoint,
+            config::HostRule::Literal(name) => HostHeader::Name(name.clone()),
+        },
+        keep_alive: upstream.keep_alive,
+        max_requests: upstream.max_requests.as_ref().map(|max| max.value.get()),
+        max_connections: upstream.max_connections.as_ref().map(|max| max.value.get()),
+        relaxed_responses: upstream.relaxed_responses,
+    };
+    Upstream::new(settings, endpoints, balance)
+}
+
+fn compile_endpoint(
+    endpoint: &config::UpstreamEndpoint,
+    slot: usize,
+    warnings: &mut Vec<String>,
+) -> Endpoint {
+    let address = &endpoint.address.value;
+    let identity = address.to_string();
+    let (dial, host) = match address {
+        address::Endpoint::Ip(address) => (Dial::Ip(vec![*address]), identity.clone()),
+        address::Endpoint::Name { host, port } => {
+            let addresses = look_up(host, *port, warnings);
+            (Dial::Ip(addresses), identity.clone())
+        }
+        // A path is no host; this is what HTTP over a local socket says by custom.
+        address::Endpoint::Unix(path) => (Dial::Unix(path.clone()), "localhost".to_owned()),
+    };
+    let state = Arc::new(EndpointState::default());
+    Endpoint { identity, host, dial, weight: u32::from(endpoint.weight), slot, state }
+}
+
+/// The addresses of a name as of now. A name that does not resolve is an endpoint that is down, no
+/// reason not to start.
+fn look_up(host: &str, port: u16, warnings: &mut Vec<String>) -> Vec<SocketAddr> {
+    match (host, port).to_socket_addrs() {
+        Ok(addresses) => addresses.collect(),
+        Err(error) => {
+            warnings.push(format!("endpoint {host}:{port} is down: its name has no address: {error}"));
+            Vec::new()
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The counters in Prometheus' text format (version 0.0.4).
+
+use std::fmt::Write;
+use std::sync::atomic::Ordering;
+
+use fairwater_message::FaultKind;
+use fairwater_net::clock;
+use fairwater_telemetry::{Count, EndpointCounters, ListenerCounters, STATUS_CLASSES};
+
+use crate::Sources;
+
+/// Renders all metrics.
+pub(crate) fn render(sources: &Sources) -> String {
+    let mut text = Text(String::new());
+    let uptime_ms = clock::coarse_ms().saturating_sub(sources.started_ms);
+    text.family("fairwater_uptime_seconds", "gauge", "Time since the start.");
+    text.line("fairwater_uptime_seconds", &[], &format!("{:.3}", uptime_ms as f64 / 1000.0));
+    text.single(
+        "fairwater_allocations_total",
+        "Heap allocations of the process.",
+        (sources.allocations)(),
+    );
+    let total = |read: fn(&fairwater_telemetry::Counters) -> &Count| -> u64 {
+        sources.counters.iter().map(|thread| read(thread).get()).sum()
+    };
+    text.single(
+        "fairwater_panics_total",
+        "Connections that ended with a panic.",
+        total(|thread| &thread.panics),
+    );
+    text.single(
+        "fairwater_accept_failures_total",
+        "Accepts that failed for want of descriptors or memory.",
+        total(|thread| &thread.accept_failures),
+    );
+    let dropped = total(|thread| &thread.log_dropped) + sources.log_lost.load(Ordering::Relaxed);
+    text.single(
+        "fairwater_log_lines_total",
+        "Access-log lines made.",
+        total(|thread| &thread.log_lines),
+    );
+    text.single("fairwater_log_dropped_total", "Access-log lines that were lost.", dropped);
+    listeners(&mut text, sources);
+    endpoints(&mut text, sources);
+    text.0
+}
+
+fn listeners(text: &mut Text, sources: &Sources) {
+    type Read = fn(&ListenerCounters) -> &Count;
+    let families: [(&str, &str, &str, Read); 4] = [
+        ("fairwater_connections_total", "counter", "Connections accepted.", |l| &l.connections),
+        ("fairwater_connections_active", "gauge", "Connections open.", |l| &l.active),
+        ("fairwater_received_bytes_total", "counter", "Body bytes from clients.", |l| &l.bytes_in),
+        ("fairwater_sent_bytes_total", "counter", "Body bytes to clients.", |l| &l.bytes_out),
+    ];
+    for (name, kind, help, read) in families {
+        text.family(name, kind, help);
+        for (index, listener) in sources.plan.listeners.iter().enumerate() {
+            let value = sum(sources, |thread| read(&thread.listeners[index]).get());
+            text.line(name, &[("listener", &listener.name)], &value.to_string());
+        }
+    }
+    let name = "fairwater_requests_total";
+    text.family(name, "counter", "Requests by class of status; none: no status was sent.");
+    for (index, listener) in sources.plan.listeners.iter().enumerate() {
+        for (class, label) in STATUS_CLASSES.iter().enumerate() {
+            let value = sum(sources, |thread| thread.listeners[index].requests[class].get());
+            text.line(name, &[("listener", &listener.name), ("status", label)], &value.to_string());
+        }
+    }
+    let name = "fairwater_faults_total";
+    text.family(name, "counter", "Exchanges that failed, by reason.");
+    for (index, listener) in sources.plan.listeners.iter().enumerate() {
+        for &kind in FaultKind::ALL {
+            let at = kind as usize;
+            let value = sum(sources, |thread| thread.listeners[index].faults[at].get());
+            if value > 0 {
+                let labels = [("listener", listener.name.as_str()), ("reason", kind.reason())];
+                text.line(name, &labels, &value.to_string());
+            }
+        }
+    }
+}
+
+fn endpoints(text: &mut Text, sources: &Sources) {
+    type Read = fn(&EndpointCounters) -> &Count;
+    let families: [(&str, &str, &str, Read); 7] = [
+        ("fairwater_endpoint_attempts_total", "counter", "Exchanges tried.", |e| &e.attempts),
+        ("fairwater_endpoint_connects_total", "counter", "Connections opened.", |e| &e.connects),
+        (
+            "fairwater_endpoint_connect_failures_total",
+            "counter",
+            "Connections that did not come up.",
+            |e| &e.connect_failures,
+        ),
+        (
+            "fairwater_endpoint_reuses_total",
+            "counter",
+            "Exchanges over a pooled connection.",
+            |e| &e.reuses,
+        ),
+        (
+            "fairwater_endpoint_stale_total",
+            "counter",
+            "Pooled connections that were dead when they were used.",
+            |e| &e.stale,
+        ),
+        ("fairwater_endpoint_connections", "gauge", "Connections open.", |e| &e.open),
+        ("fairwater_endpoint_connections_idle", "gauge", "Connections in the pool.", |e| &e.idle),
+    ];
+    for (name, kind, help, read) in families {
+        text.family(name, kind, help);
+        each_endpoint(sources, |slot, labels| {
+            let value = sum(sources, |thread| read(&thread.endpoints[slot]).get());
+            text.line(name, labels, &value.to_string());
+        });
+    }
+    let name = "fairwater_endpoint_in_flight";
+    text.family(name, "gauge", "Exchanges in flight.");
+    for upstream in &sources.plan.upstreams {
+        for endpoint in &upstream.endpoints {
+            let labels = [
+                ("upstream", upstream.settings.name.as_str()),
+                ("endpoint", endpoint.identity.as_str()),
+            ];
+            text.line(name, &labels, &endpoint.state.in_flight().to_string());
+        }
+    }
+    let name = "fairwater_endpoint_responses_total";
+    text.family(name, "counter", "Responses by class of status.");
+    each_endpoint(sources, |slot, labels| {
+        for (class, label) in STATUS_CLASSES.iter().enumerate().skip(1) {
+            let value = sum(sources, |thread| thread.endpoints[slot].responses[class].get());
+            let labels = [labels[0], labels[1], ("status", label)];
+            text.line(name, &labels, &value.to_string());
+        }
+    });
+}
+
+fn each_endpoint(sources: &Sources, mut visit: impl FnMut(usize, &[(&str, &str); 2])) {
+    for upstream in &sources.plan.upstreams {
+        for endpoint in &upstream.endpoints {
+            let labels = [
+                ("upstream", upstream.settings.name.as_str()),
+                ("endpoint", endpoint.identity.as_str()),
+            ];
+            visit(endpoint.slot, &labels);
+        }
+    }
+}
+
+/// Sums something over the threads. Gauges may be negative on one thread and not in sum, hence the
+/// wrapping.
+pub(crate) fn sum(sources: &Sources, read: impl Fn(&fairwater_telemetry::Counters) -> u64) -> u64 {
+    sources.counters.iter().fold(0, |total, thread| total.wrapping_add(read(thread)))
+}
+
+struct Text(String);
+
+impl Text {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        self.push(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+    }
+
+    fn single(&mut self, name: &str, help: &str, value: u64) {
+        self.family(name, "counter", help);
+        self.line(name, &[], &value.to_string());
+    }
+
+    fn line(&mut self, name: &str, labels: &[(&str, &str)], value: &str) {
+        self.0.push_str(name);
+        for (at, (label, value)) in labels.iter().enumerate() {
+            self.0.push(if at == 0 { '{' } else { ',' });
+            self.push(format_args!("{label}=\"{}\"", escaped(value)));
+        }
+        if !labels.is_empty() {
+            self.0.push('}');
+        }
+        self.push(format_args!(" {value}\n"));
+    }
+
+    fn push(&mut self, text: std::fmt::Arguments<'_>) {
+        // Writing to a String cannot fail.
+        self.0.write_fmt(text).ok();
+    }
+}
+
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_escaped() {
+        let mut text = Text(String::new());
+        text.line("a", &[("b", "x\"\\\ny")], "1");
+        assert_eq!(text.0, "a{b=\"x\\\"\\\\\\ny\"} 1\n");
+    }
+}

@@ -1,0 +1,91 @@
+//! The command line as it is written.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const SIGNALS: &str = "Signals: TERM finishes what runs and stops (25 s at the most), INT stops now.";
+
+/// Load balancer, reverse proxy and connection gateway.
+#[derive(Debug, Parser)]
+#[command(name = "fairwater", version, after_help = SIGNALS)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve what a configuration file says
+    #[command(after_help = SIGNALS)]
+    Run(ConfigFile),
+    /// Check a configuration file and say what is wrong with it
+    Check(ConfigFile),
+    /// Balance over endpoints given on the command line, without a file
+    #[command(after_help = SIGNALS)]
+    Proxy(ProxyArguments),
+    /// Start three endpoints and balance over them: the thirty-second tour
+    Demo,
+    /// One endpoint of the demonstration
+    #[command(hide = true)]
+    DemoEndpoint(DemoEndpointArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigFile {
+    /// The configuration file
+    #[arg(short, long, default_value = "fairwater.toml", value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProxyArguments {
+    /// Where to listen: :8080, 127.0.0.1:8080, [::1]:8080 or unix:/path (may be repeated)
+    #[arg(long, required = true, value_name = "ADDRESS")]
+    pub listen: Vec<String>,
+    /// An endpoint: host:port, http://host, tcp://host:port or unix:/path (may be repeated)
+    #[arg(long, required = true, value_name = "ADDRESS")]
+    pub to: Vec<String>,
+    /// Relay raw TCP instead of HTTP
+    #[arg(long)]
+    pub tcp: bool,
+    /// How an endpoint is chosen
+    #[arg(long, value_enum, default_value = "round_robin")]
+    pub balance: Balance,
+    /// Worker threads (default: what the machine grants)
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+    /// Access log on standard output
+    #[arg(long, value_enum, default_value = "off")]
+    pub access_log: AccessLog,
+    /// Serve /status and /metrics on this Unix socket
+    #[arg(long, value_name = "PATH")]
+    pub admin: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum Balance {
+    RoundRobin,
+    Random,
+    LeastConnections,
+    SourceHash,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum AccessLog {
+    Json,
+    Combined,
+    Off,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoEndpointArguments {
+    /// The socket to listen on
+    #[arg(long)]
+    pub socket: PathBuf,
+    /// What it calls itself
+    #[arg(long)]
+    pub name: String,
+}

@@ -1,0 +1,62 @@
+//! `fairwater proxy`: a configuration from arguments.
+
+use std::process::ExitCode;
+
+use fairwater_config as config;
+use fairwater_message::address::{AddressError, Endpoint, Listen};
+
+use crate::arguments::{AccessLog, Balance, ProxyArguments};
+use crate::{fail, serve};
+
+pub(crate) fn run(arguments: &ProxyArguments) -> ExitCode {
+    match configuration(arguments) {
+        Ok(config) => serve::serve(&config),
+        Err(error) => fail(error),
+    }
+}
+
+fn configuration(arguments: &ProxyArguments) -> Result<config::Config, String> {
+    let protocol = match arguments.tcp {
+        true => config::Protocol::Tcp(config::TcpListener::default()),
+        false => config::Protocol::Http(config::HttpListener::default()),
+    };
+    let said = |text: &str, error: AddressError| format!("`{text}`: {error}");
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    for text in &arguments.to {
+        let endpoint = Endpoint::parse(text).map_err(|error| said(text, error))?;
+        if endpoints.contains(&endpoint) {
+            return Err(format!("`{text}`: {endpoint} is given twice: leave one out"));
+        }
+        endpoints.push(endpoint);
+    }
+    let mut bind = Vec::new();
+    for text in &arguments.listen {
+        bind.push(Listen::parse(text).map_err(|error| said(text, error))?.into());
+    }
+    let mut upstream = config::Upstream::new("proxy", endpoints);
+    upstream.balance = match arguments.balance {
+        Balance::RoundRobin => config::Balance::RoundRobin,
+        Balance::Random => config::Balance::Random,
+        Balance::LeastConnections => config::Balance::LeastConnections,
+        Balance::SourceHash => config::Balance::SourceHash,
+    };
+    let listener = config::Listener {
+        name: "proxy".to_owned().into(),
+        bind,
+        protocol,
+        upstream: Some("proxy".to_owned().into()),
+    };
+    let format = match arguments.access_log {
+        AccessLog::Json => config::LogFormat::Json,
+        AccessLog::Combined => config::LogFormat::Combined,
+        AccessLog::Off => config::LogFormat::Off,
+    };
+    Ok(config::Config {
+        threads: arguments.threads.map(Into::into),
+        access_log: config::AccessLog { format, path: None },
+        admin: config::Admin { socket: arguments.admin.clone().map(Into::into) },
+        listeners: vec![listener],
+        routes: Vec::new(),
+        upstreams: vec![upstream],
+    })
+}

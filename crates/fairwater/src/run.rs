@@ -1,0 +1,37 @@
+//! `fairwater run` and `fairwater check`: a configuration from a file.
+
+use std::process::ExitCode;
+
+use fairwater_config::Config;
+
+use crate::arguments::ConfigFile;
+use crate::{fail, serve};
+
+pub(crate) fn run(arguments: &ConfigFile) -> ExitCode {
+    match load(arguments) {
+        Ok(config) => serve::serve(&config),
+        Err(code) => code,
+    }
+}
+
+pub(crate) fn check(arguments: &ConfigFile) -> ExitCode {
+    match load(arguments) {
+        Ok(_) => {
+            eprintln!("fairwater: {} is good", arguments.config.display());
+            ExitCode::SUCCESS
+        }
+        Err(code) => code,
+    }
+}
+
+/// Reads the file and prints what is to be said about it.
+fn load(arguments: &ConfigFile) -> Result<Config, ExitCode> {
+    let path = &arguments.config;
+    let name = path.display().to_string();
+    let text = std::fs::read(path).map_err(|error| fail(format_args!("cannot read {name}: {error}")))?;
+    let (config, diagnostics) = fairwater_config::parse(&name, &text);
+    for diagnostic in &diagnostics {
+        eprintln!("{diagnostic}");
+    }
+    config.ok_or(ExitCode::FAILURE)
+}

@@ -1,0 +1,181 @@
+//! From a configuration to running threads, and on to the end: bind, start, wait for a signal, stop.
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fairwater_config::{Config, LogFormat};
+use fairwater_control::{Compiled, Sources, admin, compile};
+use fairwater_message::FaultKind;
+use fairwater_net::{Listening, bind, clock};
+use fairwater_plan::{ListenerId, Plan};
+use fairwater_sys::{allocator, process, signal};
+use fairwater_telemetry::{Counters, LogWriter};
+use fairwater_worker::{ThreadParts, Threads};
+
+use crate::fail;
+
+/// How often the wait for signals looks whether the threads still run.
+const LOOK: Duration = Duration::from_millis(200);
+/// The same while the process stops: nobody likes to wait.
+const LOOK_AT_END: Duration = Duration::from_millis(20);
+
+/// Serves a configuration until a signal ends it.
+pub(crate) fn serve(config: &Config) -> ExitCode {
+    serve_then(config, |_| {})
+}
+
+/// As [`serve`]; `ready` is told the addresses in force once connections are accepted.
+pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)])) -> ExitCode {
+    if let Err(error) = signal::block() {
+        return fail(format_args!("cannot set up signals: {error}"));
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        // One line; the connection that it happened in is closed, the others go on.
+        eprintln!("fairwater: bug, please report: {panic}");
+    }));
+    if let Err(error) = process::raise_descriptor_limit() {
+        return fail(format_args!("cannot read the limit of open descriptors: {error}"));
+    }
+    let Compiled { plan, binds, warnings } = compile(config);
+    for warning in warnings {
+        eprintln!("fairwater: warning: {warning}");
+    }
+    let threads = config
+        .threads
+        .as_ref()
+        .map(|threads| threads.value)
+        .or_else(|| std::thread::available_parallelism().ok())
+        .map_or(1, std::num::NonZeroUsize::get);
+    let mut sockets = Sockets::default();
+    for bound in binds {
+        match bind(&bound.address, threads) {
+            Ok(listening) => sockets.listening.push((bound.listener, listening)),
+            Err(error) => return fail(error),
+        }
+    }
+    match start(config, plan, threads, &mut sockets) {
+        Ok(running) => {
+            ready(&running.bound);
+            running.until_stopped()
+        }
+        Err(error) => fail(error),
+    }
+}
+
+/// What was bound; files of Unix sockets are removed when this is dropped.
+#[derive(Debug, Default)]
+struct Sockets {
+    listening: Vec<(ListenerId, Listening)>,
+    admin: Option<Listening>,
+}
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        for (_, listening) in &self.listening {
+            listening.clean_up();
+        }
+        if let Some(admin) = &self.admin {
+            admin.clean_up();
+        }
+    }
+}
+
+struct Running {
+    threads: Threads,
+    log: LogWriter,
+    bound: Vec<(String, String)>,
+}
+
+fn start(
+    config: &Config,
+    plan: Plan,
+    threads: usize,
+    sockets: &mut Sockets,
+) -> Result<Running, Box<dyn std::error::Error>> {
+    let log_path = config.access_log.path.as_ref().map(|path| path.value.as_path());
+    let log = LogWriter::start(log_format(config.access_log.format), log_path).map_err(|error| {
+        let path = log_path.map_or("standard output".into(), |path| path.display().to_string());
+        io::Error::new(error.kind(), format!("cannot write the access log to {path}: {error}"))
+    })?;
+    let plan = Arc::new(plan);
+    let bound: Vec<_> = sockets
+        .listening
+        .iter()
+        .map(|(id, listening)| (plan.listener(*id).name.clone(), listening.address.to_string()))
+        .collect();
+    let new_counters = || {
+        let (listeners, slots) = (plan.listeners.len(), plan.endpoint_slots);
+        Arc::new(Counters::new(listeners, slots, FaultKind::ALL.len()))
+    };
+    let counters: Vec<_> = (0..threads).map(|_| new_counters()).collect();
+    let mut parts = Vec::new();
+    for (index, counters) in counters.iter().enumerate() {
+        let share = |(id, listening): &(ListenerId, Listening)| {
+            listening.share(index).map(|socket| (*id, socket))
+        };
+        parts.push(ThreadParts {
+            plan: Arc::clone(&plan),
+            counters: Arc::clone(counters),
+            log: log.batch(),
+            sockets: sockets.listening.iter().map(share).collect::<io::Result<_>>()?,
+            seed: process::random_u64(),
+        });
+    }
+    if let Some(path) = &config.admin.socket {
+        let sources = Sources {
+            plan: Arc::clone(&plan),
+            counters,
+            log_lost: log.lost(),
+            bound: bound.clone(),
+            allocations: allocator::allocations,
+            started_ms: clock::coarse_ms(),
+        };
+        let listening = sockets.admin.insert(admin::listen(&path.value)?);
+        admin::start(listening, sources)?;
+    }
+    let threads = Threads::start(parts)?;
+    for (name, address) in &bound {
+        eprintln!("fairwater: {name} listens on {address}");
+    }
+    Ok(Running { threads, log, bound })
+}
+
+fn log_format(format: LogFormat) -> fairwater_telemetry::LogFormat {
+    match format {
+        LogFormat::Json => fairwater_telemetry::LogFormat::Json,
+        LogFormat::Combined => fairwater_telemetry::LogFormat::Combined,
+        LogFormat::Off => fairwater_telemetry::LogFormat::Off,
+    }
+}
+
+impl Running {
+    fn until_stopped(self) -> ExitCode {
+        let mut is_stopping = false;
+        loop {
+            match signal::wait(if is_stopping { LOOK_AT_END } else { LOOK }) {
+                Ok(Some(signal::Signal::Terminate)) if !is_stopping => {
+                    is_stopping = true;
+                    self.threads.drain();
+                }
+                Ok(Some(signal::Signal::Terminate | signal::Signal::Interrupt)) => {
+                    is_stopping = true;
+                    self.threads.stop();
+                }
+                Ok(_) if is_stopping && self.threads.is_finished() => break,
+                // A thread that ends by itself has failed; the others cannot make up for it.
+                Ok(_) if !is_stopping && self.threads.has_ended() => break,
+                Ok(_) => {}
+                Err(error) => return fail(format_args!("cannot wait for signals: {error}")),
+            }
+        }
+        self.threads.stop();
+        let result = self.threads.join();
+        self.log.finish();
+        match result {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(error),
+        }
+    }
+}
