@@ -161,7 +161,7 @@ pub enum HostRule {
     /// The one of the client.
     #[default]
     Keep,
-    /// The endpoint's own `host:port`.
+    /// The endpoint's own `host:port`; `localhost` for a Unix socket, which has none.
     Endpoint,
     /// `host` or `host:port`, lower-case.
     Literal(String),

@@ -9,7 +9,7 @@ pub struct Span {
 }
 
 /// A value and where it was written.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Spanned<T> {
     pub value: T,
     pub span: Span,

@@ -102,7 +102,8 @@ impl Listen {
 }
 
 impl AddressError {
-    pub(crate) fn new(problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+    /// Both are clauses without a full stop.
+    pub fn new(problem: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { problem: problem.into(), remedy: remedy.into() }
     }
 
@@ -197,7 +198,7 @@ impl Written {
             (None, Some(port)) => port,
             (None, None) => return Err(port_missing(rest, role)),
         };
-        Ok(Self::Port { host: parse_host(host)?, port })
+        Ok(Self::Port { host: read_host(host)?, port })
     }
 }
 
@@ -351,7 +352,7 @@ fn port_missing(text: &str, role: Role) -> AddressError {
     AddressError::new(format!("`{text}` has no port"), remedy)
 }
 
-fn parse_host(text: &str) -> Result<Host, AddressError> {
+fn read_host(text: &str) -> Result<Host, AddressError> {
     if text.is_empty() || text == "*" {
         return Ok(Host::Any);
     }
@@ -379,10 +380,24 @@ fn parse_ipv6(text: &str) -> Result<Ipv6Addr, AddressError> {
     })
 }
 
+/// Reads a host without a port: a name, an IPv4 address or an IPv6 address in brackets. Gives its
+/// one spelling: lower-case, without a final dot, addresses in their shortest form.
+pub fn parse_host(text: &str) -> Result<String, AddressError> {
+    match read_host(text)? {
+        Host::Ip(IpAddr::V4(ip)) => Ok(ip.to_string()),
+        Host::Ip(IpAddr::V6(ip)) => Ok(format!("[{ip}]")),
+        Host::Name(name) => Ok(name),
+        Host::Any if text.is_empty() => {
+            Err(AddressError::new("the host name is empty", "write a host name"))
+        }
+        Host::Any => Err(AddressError::new("`*` is not a host name", "write a host name")),
+    }
+}
+
 /// Reads a host name (RFC 952 and RFC 1123, and `_`, which container networks use): lower-cased,
 /// one final dot removed. A name that ends in a number is refused, since resolvers would take it
 /// for an IPv4 address in one of its old forms (127.1, 0x7f.1, 010.0.0.1).
-pub fn parse_host_name(text: &str) -> Result<String, AddressError> {
+fn parse_host_name(text: &str) -> Result<String, AddressError> {
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     if let Some(wrong) = name.chars().find(|c| !is_host_character(*c)) {
         let remedy = if wrong.is_ascii() {

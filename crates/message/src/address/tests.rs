@@ -246,6 +246,22 @@ fn listeners_take_wildcards_and_port_0_and_refuse_names() {
     }
 }
 
+#[test]
+fn hosts_without_ports_have_one_spelling() {
+    for (written, expected) in [
+        ("API.Example.com.", Ok("api.example.com")),
+        ("10.0.0.1", Ok("10.0.0.1")),
+        ("[0::1]", Ok("[::1]")),
+        ("", Err("the host name is empty")),
+        ("*", Err("`*` is not a host name")),
+        ("app:80", Err("`app:80` has ':' in the host name")),
+    ] {
+        let parsed = parse_host(written);
+        let parsed = parsed.as_deref().map_err(AddressError::problem);
+        assert_eq!(parsed, expected, "{written:?}");
+    }
+}
+
 /// Random texts over the pieces that the grammar knows: no panic, and display then parse is the
 /// identity. The generator is Knuth's MMIX constants, so that a failure repeats.
 #[test]

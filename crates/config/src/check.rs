@@ -1,0 +1,234 @@
+//! What can only be judged on the whole: references, and things that are there twice or for nothing.
+//! Each check is linear, so that files of tens of thousands of routes load at once.
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use fairwater_message::address::Listen;
+
+use crate::code::{self, Code};
+use crate::model::{Config, Listener, PathRule, Protocol, Upstream};
+use crate::read::UNREAD;
+use crate::reader::listed;
+use crate::report::Report;
+use crate::span::{Span, Spanned};
+use crate::suggest::nearest;
+
+/// More names than this make a help line unreadable.
+const NAMES_LISTED_MAX: usize = 8;
+
+pub(crate) fn check(config: &Config, report: &mut Report<'_>) {
+    check_binds(&config.listeners, report);
+    let listeners_are_known = check_listener_references(config, report);
+    let upstreams_are_known = check_upstream_references(config, report);
+    check_routes(config, report);
+    // A wrong name already has its error; what it leaves unused needs no second one.
+    if listeners_are_known {
+        check_listeners_are_used(config, report);
+    }
+    if upstreams_are_known {
+        check_upstreams_are_used(config, report);
+    }
+    for upstream in &config.upstreams {
+        check_endpoints(upstream, report);
+    }
+    for listener in &config.listeners {
+        check_trust(listener, report);
+    }
+}
+
+fn check_binds(listeners: &[Listener], report: &mut Report<'_>) {
+    let mut taken: HashMap<Listen, (&Listener, Span)> = HashMap::new();
+    for listener in listeners {
+        for bind in &listener.bind {
+            let claims = claims(&bind.value);
+            let Some((other, span)) = claims.iter().find_map(|claim| taken.get(claim)) else {
+                taken.extend(claims.into_iter().map(|claim| (claim, (listener, bind.span))));
+                continue;
+            };
+            let message = format!("`{}` is bound twice", bind.value);
+            let place = report.place(*span);
+            let label = format!("[listeners.{}] binds it{place}", other.name.value);
+            let help = "change a port, or remove one of the two";
+            report.add(&code::BIND_TWICE, bind.span, message, label, help);
+        }
+    }
+}
+
+/// What an address takes for itself alone. Nothing, if the kernel chooses the port.
+fn claims(address: &Listen) -> Vec<Listen> {
+    let wildcard = |ip: IpAddr, port| Listen::Ip(SocketAddr::new(ip, port));
+    match address {
+        Listen::Any { port: 0 } => Vec::new(),
+        Listen::Any { port } => vec![
+            wildcard(Ipv4Addr::UNSPECIFIED.into(), *port),
+            wildcard(Ipv6Addr::UNSPECIFIED.into(), *port),
+        ],
+        Listen::Ip(ip) if ip.port() == 0 => Vec::new(),
+        Listen::Ip(_) | Listen::Unix(_) => vec![address.clone()],
+    }
+}
+
+/// Whether each route's listener is known.
+fn check_listener_references(config: &Config, report: &mut Report<'_>) -> bool {
+    let names = config.listeners.iter().map(|listener| listener.name.value.as_str());
+    let references = config.routes.iter().map(|route| &route.listener);
+    check_references("listener", &code::UNKNOWN_LISTENER, names, references, report)
+}
+
+/// Whether the upstream of each listener and route is known.
+fn check_upstream_references(config: &Config, report: &mut Report<'_>) -> bool {
+    let names = config.upstreams.iter().map(|upstream| upstream.name.value.as_str());
+    let of_listeners = config.listeners.iter().filter_map(|listener| listener.upstream.as_ref());
+    let references = of_listeners.chain(config.routes.iter().map(|route| &route.upstream));
+    check_references("upstream", &code::UNKNOWN_UPSTREAM, names, references, report)
+}
+
+fn check_references<'a>(
+    noun: &str,
+    code: &'static Code,
+    names: impl Iterator<Item = &'a str>,
+    references: impl Iterator<Item = &'a Spanned<String>>,
+    report: &mut Report<'_>,
+) -> bool {
+    let names: Vec<&str> = names.collect();
+    let known: HashSet<&str> = names.iter().copied().collect();
+    let mut all_are_known = true;
+    for reference in references {
+        let name = reference.value.as_str();
+        if known.contains(name) && name != UNREAD {
+            continue;
+        }
+        all_are_known = false;
+        if name != UNREAD {
+            let message = format!("{noun} `{name}` does not exist");
+            let label = format!("no [{noun}s.{name}] in this file");
+            let help = if report.is_full() { String::new() } else { remedy(noun, name, &names) };
+            report.add(code, reference.span, message, label, help);
+        }
+    }
+    all_are_known
+}
+
+fn remedy(noun: &str, name: &str, names: &[&str]) -> String {
+    match nearest(name, names.iter().copied()) {
+        Some(known) => format!("did you mean `{known}`?"),
+        None if names.is_empty() || names.len() > NAMES_LISTED_MAX => {
+            format!("add a table [{noun}s.{name}]")
+        }
+        None => format!("the {noun}s of this file: {}", listed(names.iter().copied())),
+    }
+}
+
+fn check_routes(config: &Config, report: &mut Report<'_>) {
+    let tcp: HashSet<&str> = config.listeners.iter().filter(is_tcp).map(name).collect();
+    let mut taken: HashMap<(&str, Option<&str>, &PathRule), Span> = HashMap::new();
+    for listener in config.listeners.iter().filter(|listener| !is_tcp(listener)) {
+        if let Some(upstream) = &listener.upstream {
+            taken.insert((name(listener), None, &PathRule::Any), upstream.span);
+        }
+    }
+    for route in &config.routes {
+        let listener = route.listener.value.as_str();
+        if tcp.contains(listener) {
+            let message = format!("listener `{listener}` is for TCP, which has no routes");
+            let help = format!("set `upstream` in [listeners.{listener}]");
+            let label = "a TCP listener";
+            report.add(&code::ROUTE_ON_TCP, route.listener.span, message, label, help);
+            continue;
+        }
+        let host = route.host.as_ref().map(|host| host.value.as_str());
+        if listener == UNREAD {
+            continue;
+        }
+        if let Some(first) = taken.get(&(listener, host, &route.path)) {
+            let message =
+                format!("listener `{listener}` has two routes for {}", shown(host, &route.path));
+            let label = format!("the first is{}", report.place(*first));
+            let help = "remove one of the two, or change its host or path";
+            report.add(&code::ROUTE_TWICE, route.span, message, label, help);
+        } else {
+            taken.insert((listener, host, &route.path), route.span);
+        }
+    }
+}
+
+fn is_tcp(listener: &&Listener) -> bool {
+    matches!(listener.protocol, Protocol::Tcp(_))
+}
+
+fn name(listener: &Listener) -> &str {
+    &listener.name.value
+}
+
+fn shown(host: Option<&str>, path: &PathRule) -> String {
+    let path = match path {
+        PathRule::Any if host.is_none() => return "everything".to_owned(),
+        PathRule::Any => String::new(),
+        PathRule::Exact(path) => path.clone(),
+        PathRule::Prefix(path) => format!("{path}/*"),
+    };
+    format!("`{}{path}`", host.unwrap_or_default())
+}
+
+fn check_listeners_are_used(config: &Config, report: &mut Report<'_>) {
+    let routed: HashSet<&str> =
+        config.routes.iter().map(|route| route.listener.value.as_str()).collect();
+    for listener in &config.listeners {
+        let name = listener.name.value.as_str();
+        if listener.upstream.is_some() || routed.contains(name) {
+            continue;
+        }
+        let help = match listener.protocol {
+            Protocol::Tcp(_) => "add `upstream = \"NAME\"`".to_owned(),
+            Protocol::Http(_) => {
+                format!("add `upstream = \"NAME\"`, or [[routes]] with `listener = \"{name}\"`")
+            }
+        };
+        let message = format!("listener `{name}` leads nowhere");
+        let label = "neither an upstream nor a route";
+        report.add(&code::LISTENER_UNUSED, listener.name.span, message, label, help);
+    }
+}
+
+fn check_upstreams_are_used(config: &Config, report: &mut Report<'_>) {
+    let of_listeners = config.listeners.iter().filter_map(|listener| listener.upstream.as_ref());
+    let references = of_listeners.chain(config.routes.iter().map(|route| &route.upstream));
+    let used: HashSet<&str> = references.map(|reference| reference.value.as_str()).collect();
+    for upstream in &config.upstreams {
+        let name = upstream.name.value.as_str();
+        // One without endpoints could not be read, and has its error.
+        if !used.contains(name) && !upstream.endpoints.is_empty() {
+            let message = format!("upstream `{name}` is never used");
+            let help = "send to it from a listener or a route, or remove it";
+            report.add(&code::UPSTREAM_UNUSED, upstream.name.span, message, "", help);
+        }
+    }
+}
+
+fn check_endpoints(upstream: &Upstream, report: &mut Report<'_>) {
+    let mut seen = HashMap::new();
+    for endpoint in &upstream.endpoints {
+        let address = &endpoint.address;
+        let Some(first) = seen.insert(&address.value, address.span) else {
+            continue;
+        };
+        let name = &upstream.name.value;
+        let message = format!("upstream `{name}` has the endpoint `{}` twice", address.value);
+        let label = format!("the first is{}", report.place(first));
+        let help = "remove one of the two; for a larger share of the traffic set `weight`";
+        report.add(&code::ENDPOINT_TWICE, address.span, message, label, help);
+    }
+}
+
+fn check_trust(listener: &Listener, report: &mut Report<'_>) {
+    let Protocol::Http(http) = &listener.protocol else {
+        return;
+    };
+    for network in http.trusted_proxies.iter().filter(|network| network.value.prefix() == 0) {
+        let message = format!("`{}` trusts every client", network.value);
+        let label = "anybody may say who the client is";
+        let help = "list the networks of your own proxies";
+        report.add(&code::TRUSTS_EVERYBODY, network.span, message, label, help);
+    }
+}

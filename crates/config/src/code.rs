@@ -1,0 +1,166 @@
+//! Every diagnostic code, with the paragraph that `fairwater explain CODE` prints. A code is never
+//! reused or renumbered: people search for them. The first two digits are the group.
+
+/// What kind of problem a diagnostic is about.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Code {
+    pub id: &'static str,
+    /// One paragraph: what the rule is, why it is there, and what to do.
+    pub explanation: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// The configuration cannot be used.
+    Error,
+    /// The configuration works, and is probably not what was meant.
+    Warning,
+}
+
+impl Code {
+    /// Told by the letter, so that the two can never disagree.
+    pub fn severity(&self) -> Severity {
+        if self.id.starts_with('W') { Severity::Warning } else { Severity::Error }
+    }
+}
+
+/// The code of this id, in either case.
+pub fn explain(id: &str) -> Option<&'static Code> {
+    CODES.iter().copied().find(|code| code.id.eq_ignore_ascii_case(id))
+}
+
+macro_rules! codes {
+    ($($name:ident = $id:literal, $explanation:literal;)*) => {
+        $(pub(crate) static $name: Code = Code { id: $id, explanation: $explanation };)*
+
+        /// Every code, in the order of the groups.
+        pub static CODES: &[&Code] = &[$(&$name),*];
+    };
+}
+
+// 00: the file as such. 01: names. 02: single values. 03: listeners. 04: routes. 05: upstreams.
+codes! {
+    FILE_TOO_LARGE = "E0001",
+        "A configuration file has at most 8 MiB, which is room for some 80 000 routes. Nothing of a \
+         larger file is read, since it is most likely not a configuration: check the path.";
+    NOT_UTF8 = "E0002",
+        "A TOML file is UTF-8 text. The byte that is pointed at is none: the file was saved in \
+         another encoding (UTF-16, Latin-1), or is not a text file. Save it as UTF-8.";
+    SYNTAX = "E0003",
+        "The file is not valid TOML, so that its settings are not looked at until this is mended. \
+         Strings stand in quotes, `key = value` takes one line, and a table (`[name]`) or a key may \
+         be written only once. TOML is described at https://toml.io.";
+    MORE_ERRORS = "E0004",
+        "At most 100 errors of a file are shown. The rest is counted only: mend the ones that are \
+         shown and check again.";
+    MORE_WARNINGS = "W0001",
+        "At most 100 warnings of a file are shown. The rest is counted only.";
+    UNKNOWN_KEY = "E0101",
+        "There is no setting of this name in this table. It is an error, since a misspelt setting \
+         would silently have no effect. Correct the name, move it to the table that it belongs to, \
+         or remove the line.";
+    MISSING_KEY = "E0102",
+        "This table needs a setting for which no default would make sense. Add it.";
+    BAD_NAME = "E0103",
+        "The names of listeners and upstreams appear in logs, in metrics and in references, so they \
+         consist of ASCII letters, digits, `_`, `-` and `.`, and have at most 128 characters.";
+    UNKNOWN_UPSTREAM = "E0104",
+        "A listener or a route sends to an upstream that the configuration does not define. Correct \
+         the name, or add a table [upstreams.NAME] with its endpoints.";
+    UNKNOWN_LISTENER = "E0105",
+        "A route belongs to a listener that the configuration does not define. Correct the name, or \
+         add a table [listeners.NAME] with the address to listen on.";
+    WRONG_TYPE = "E0201",
+        "The value has another type than the setting. Strings stand in double quotes, numbers and \
+         true or false without; lists stand in [brackets].";
+    OUT_OF_RANGE = "E0202",
+        "The number is outside of what the setting allows, or the text is longer than that. The \
+         message names the bounds.";
+    UNKNOWN_CHOICE = "E0203",
+        "The setting takes one of a few words, and this is none of them. The help line lists them.";
+    BAD_ADDRESS = "E0204",
+        "This is not an address. Endpoints are HOST:PORT, 1.2.3.4:PORT, [::1]:PORT, tcp://HOST:PORT, \
+         http://HOST or unix:/PATH. Listeners take the same, and :PORT for all addresses of the \
+         machine, but no host names. The port is never guessed, and an address has no path.";
+    BAD_NETWORK = "E0205",
+        "This is not a network in CIDR notation. Write an address and the number of leading bits \
+         that count, as in 10.0.0.0/8 or fd00::/8; the bits behind them are 0. A bare address is a \
+         network of one.";
+    BAD_HOST = "E0206",
+        "This is not a host name. It is written without scheme, port and path; international names \
+         are written in their ASCII form (xn--...). Wildcards are not supported yet: write one route \
+         for each host, or none for all hosts.";
+    BAD_PATH = "E0207",
+        "This is not a path that a route can match. `/x` matches exactly, `/x/*` matches /x and \
+         everything below it, and no path at all matches everything. Requests are compared in their \
+         normal form, without query, decoded and without dot segments, so a path that is written \
+         otherwise would never match.";
+    BAD_FILE_PATH = "E0208",
+        "This cannot be the path of a file or of a Unix socket. Socket paths are absolute and have \
+         at most 107 bytes, which is what the kernel takes.";
+    EMPTY_LIST = "E0209",
+        "The list needs at least one element: a listener without addresses can receive nothing, and \
+         an upstream without endpoints can answer nothing.";
+    LISTENER_UNUSED = "E0301",
+        "The listener would accept connections that go nowhere. Give it an `upstream`, which takes \
+         everything, or for HTTP at least one [[routes]] with its name. A TCP listener has no \
+         requests to route by, and always needs `upstream`.";
+    BIND_TWICE = "E0302",
+        "Two listeners would wait on one address, and the kernel would spread connections over both \
+         at random. `:80` is all addresses, and so collides with `0.0.0.0:80` and `[::]:80`. Merge \
+         the listeners, or change a port.";
+    OTHER_PROTOCOL = "E0303",
+        "This setting belongs to listeners of the other protocol: `on_error` and `idle` to \
+         `protocol = \"tcp\"`, where there are no responses to carry an error, and `trusted_proxies` \
+         to `protocol = \"http\"`, where there are headers.";
+    NO_LISTENER = "E0304",
+        "A configuration without a listener does nothing. Add a table [listeners.NAME] with `bind` \
+         and `upstream`, and a table [upstreams.NAME] with `endpoints`.";
+    ROUTE_TWICE = "E0401",
+        "Two routes of a listener have the same host and the same path, so that one of them could \
+         never be taken. An `upstream` of the listener itself counts as a route without host and \
+         path. Remove one of the two, or change its host or path.";
+    ROUTE_ON_TCP = "E0402",
+        "Routes decide by the host and the path of a request, and a TCP listener sees only bytes. \
+         Set `upstream` on the listener itself, or make it `protocol = \"http\"`.";
+    ENDPOINT_TWICE = "E0501",
+        "An endpoint is known by its address, however it is spelt, and appears once in an upstream. \
+         For a larger share of the traffic give it a `weight`.";
+    NO_WEIGHT = "E0502",
+        "An endpoint of weight 0 takes no traffic. When all have weight 0, the upstream could answer \
+         nothing: give at least one of them a weight above 0.";
+    UPSTREAM_UNUSED = "W0101",
+        "No listener and no route sends to this upstream. That is harmless, and often the trace of a \
+         forgotten route or of a misspelt name. Use it or remove it.";
+    TRUSTS_EVERYBODY = "W0102",
+        "Trusted proxies may say in X-Forwarded-For who the client is. With a network of prefix 0 \
+         everybody may, so that logs, limits and access rules can be deceived by any client. List \
+         the networks of your own proxies.";
+    RELAXED_RESPONSES = "W0103",
+        "Relaxed parsing accepts replies with bare line feeds and folded headers. Two programs may \
+         then see different ends of one reply, which is how responses are smuggled. It is meant for \
+         endpoints that cannot be mended; do not set it for endpoints that others control.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_and_well_formed() {
+        let mut seen = std::collections::HashSet::new();
+        for code in CODES {
+            assert!(seen.insert(code.id), "{} is there twice", code.id);
+            let (letter, digits) = code.id.split_at(1);
+            assert!(matches!(letter, "E" | "W"), "{}", code.id);
+            assert!(digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit()), "{}", code.id);
+            assert!(code.explanation.ends_with('.'), "{}", code.id);
+        }
+    }
+
+    #[test]
+    fn codes_are_found_in_either_case() {
+        assert_eq!(explain("e0104"), Some(&UNKNOWN_UPSTREAM));
+        assert_eq!(explain("E9999"), None);
+    }
+}

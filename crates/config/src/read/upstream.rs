@@ -1,0 +1,117 @@
+//! `[upstreams.NAME]`.
+
+use std::num::NonZeroU32;
+
+use fairwater_message::address::Endpoint;
+
+use crate::code;
+use crate::model::{Balance, HostRule, Upstream, UpstreamEndpoint, WEIGHT_DEFAULT, WEIGHT_MAX};
+use crate::read::text;
+use crate::reader::{Key, Keys, Node, Table};
+use crate::report::Report;
+use crate::span::{Span, Spanned};
+
+const UPSTREAM: Keys = &[
+    Key { name: "endpoints", example: "endpoints = [\"127.0.0.1:9001\"]" },
+    Key { name: "balance", example: "balance = \"round_robin\"" },
+    Key { name: "max_connections", example: "max_connections = 1000" },
+    Key { name: "host", example: "host = \"keep\"" },
+    Key { name: "keep_alive", example: "keep_alive = true" },
+    Key { name: "max_requests", example: "max_requests = 1000" },
+    Key { name: "relaxed_responses", example: "relaxed_responses = false" },
+];
+
+const ENDPOINT: Keys = &[
+    Key { name: "address", example: "address = \"127.0.0.1:9002\"" },
+    Key { name: "weight", example: "weight = 3" },
+];
+
+const BALANCES: [(&str, Balance); 4] = [
+    ("round_robin", Balance::RoundRobin),
+    ("random", Balance::Random),
+    ("least_connections", Balance::LeastConnections),
+    ("source_hash", Balance::SourceHash),
+];
+
+pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report<'_>) -> Upstream {
+    let mut upstream = Upstream::new(name.value, []);
+    upstream.name.span = name.span;
+    let Some(table) = node.table(format!("[upstreams.{}]", name.value), UPSTREAM, report) else {
+        return upstream;
+    };
+    upstream.endpoints = endpoints(&table, report);
+    let balance = table.get("balance").and_then(|node| node.choice(&BALANCES, report));
+    upstream.balance = balance.unwrap_or_default();
+    upstream.max_connections = limit(&table, "max_connections", report);
+    upstream.max_requests = limit(&table, "max_requests", report);
+    upstream.host = host(&table, report);
+    let keep_alive = table.get("keep_alive").and_then(|node| node.boolean(report));
+    upstream.keep_alive = keep_alive.unwrap_or(true);
+    upstream.relaxed_responses = relaxed_responses(&table, report);
+    upstream
+}
+
+fn endpoints(table: &Table<'_>, report: &mut Report<'_>) -> Vec<UpstreamEndpoint> {
+    let Some(list) = table.require("endpoints", report) else {
+        return Vec::new();
+    };
+    let nodes = list.elements(report).unwrap_or_default();
+    let endpoints: Vec<_> = nodes.iter().filter_map(|node| endpoint(*node, report)).collect();
+    let all_are_read = endpoints.len() == nodes.len() && !nodes.is_empty();
+    if all_are_read && endpoints.iter().all(|endpoint| endpoint.weight == 0) {
+        let message = format!("every endpoint of {} has weight 0", table.title());
+        let help = "give at least one of them a weight above 0";
+        report.add(&code::NO_WEIGHT, list.span, message, "none of these takes traffic", help);
+    }
+    endpoints
+}
+
+fn endpoint(node: Node<'_>, report: &mut Report<'_>) -> Option<UpstreamEndpoint> {
+    let mut weight = WEIGHT_DEFAULT;
+    let mut address = Some(node);
+    if node.is_table() {
+        let table = node.table("an endpoint".to_owned(), ENDPOINT, report)?;
+        let read = table.get("weight").and_then(|node| node.integer(0..=WEIGHT_MAX.into(), report));
+        weight = read.and_then(|read| u16::try_from(read.value).ok()).unwrap_or(WEIGHT_DEFAULT);
+        address = table.require("address", report);
+    }
+    let address = text::parsed(address?, &code::BAD_ADDRESS, Endpoint::parse, report)?;
+    Some(UpstreamEndpoint { address, weight })
+}
+
+fn limit(table: &Table<'_>, name: &str, report: &mut Report<'_>) -> Option<Spanned<NonZeroU32>> {
+    let read = table.get(name)?.integer(1..=u32::MAX, report)?;
+    Some(Spanned::new(NonZeroU32::new(read.value)?, read.span))
+}
+
+fn host(table: &Table<'_>, report: &mut Report<'_>) -> HostRule {
+    let parse = |text: &str| match text {
+        "keep" => Ok(HostRule::Keep),
+        "endpoint" => Ok(HostRule::Endpoint),
+        literal => text::host_and_port(literal).map(HostRule::Literal),
+    };
+    let node = table.get("host");
+    let rule = node.and_then(|node| text::parsed(node, &code::BAD_HOST, parse, report));
+    rule.map_or_else(HostRule::default, |rule| rule.value)
+}
+
+fn relaxed_responses(table: &Table<'_>, report: &mut Report<'_>) -> bool {
+    let Some(node) = table.get("relaxed_responses") else {
+        return false;
+    };
+    let relaxed = node.boolean(report).unwrap_or(false);
+    if relaxed {
+        warn_of_relaxed_responses(table.title(), node.span, report);
+    }
+    relaxed
+}
+
+fn warn_of_relaxed_responses(title: &str, span: Span, report: &mut Report<'_>) {
+    report.add(
+        &code::RELAXED_RESPONSES,
+        span,
+        format!("{title} accepts malformed replies"),
+        "bare line feeds and folded headers pass",
+        "remove the line once the endpoints send well-formed replies",
+    );
+}

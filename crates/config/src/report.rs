@@ -1,0 +1,79 @@
+//! Where the stages put the problems that they find.
+
+use crate::code::{self, Code, Severity};
+use crate::diagnostic::Diagnostic;
+use crate::source::Source;
+use crate::span::Span;
+
+/// Nobody reads more at a time, and a broken file of megabytes would have millions.
+const DIAGNOSTICS_MAX: usize = 100;
+
+/// Collects diagnostics of one file, up to a limit per severity.
+pub(crate) struct Report<'s> {
+    source: &'s Source,
+    kept: Vec<(Span, Diagnostic)>,
+    error_count: usize,
+    warning_count: usize,
+}
+
+impl<'s> Report<'s> {
+    pub(crate) fn new(source: &'s Source) -> Self {
+        Self { source, kept: Vec::new(), error_count: 0, warning_count: 0 }
+    }
+
+    /// `message` and `label` say what is wrong, `help` what to do about it.
+    pub(crate) fn add(
+        &mut self,
+        code: &'static Code,
+        span: Span,
+        message: impl Into<String>,
+        label: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        let count = match code.severity() {
+            Severity::Error => &mut self.error_count,
+            Severity::Warning => &mut self.warning_count,
+        };
+        *count += 1;
+        if *count <= DIAGNOSTICS_MAX {
+            let (message, label, help) = (message.into(), label.into(), help.into());
+            let location = self.source.locate(span);
+            self.kept.push((span, Diagnostic { code, message, location, label, help }));
+        }
+    }
+
+    /// Whether further errors are only counted, so that a costly help text can be spared.
+    pub(crate) fn is_full(&self) -> bool {
+        self.error_count >= DIAGNOSTICS_MAX
+    }
+
+    pub(crate) fn has_errors(&self) -> bool {
+        self.error_count > 0
+    }
+
+    /// "on line 4", or nothing for a value that no file holds.
+    pub(crate) fn place(&self, span: Span) -> String {
+        if span.is_none() { String::new() } else { format!(" on line {}", self.source.line(span)) }
+    }
+
+    /// The diagnostics in the order of the file.
+    pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
+        self.kept.sort_by_key(|(span, _)| span.start);
+        let mut diagnostics: Vec<Diagnostic> = self.kept.into_iter().map(|(_, one)| one).collect();
+        for (code, count, what) in [
+            (&code::MORE_ERRORS, self.error_count, "errors"),
+            (&code::MORE_WARNINGS, self.warning_count, "warnings"),
+        ] {
+            if count > DIAGNOSTICS_MAX {
+                diagnostics.push(Diagnostic {
+                    code,
+                    message: format!("{} more {what} are not shown", count - DIAGNOSTICS_MAX),
+                    location: None,
+                    label: String::new(),
+                    help: "mend the ones above and check again".to_owned(),
+                });
+            }
+        }
+        diagnostics
+    }
+}

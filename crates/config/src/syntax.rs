@@ -1,0 +1,73 @@
+//! Bytes to a TOML tree, behind limits on what the parser is given.
+
+use toml::de::DeTable;
+
+use crate::code;
+use crate::report::Report;
+use crate::source::{Source, without_byte_order_mark};
+use crate::span::Span;
+
+/// The parser takes up to 50 bytes of memory for each byte of a hostile file.
+pub(crate) const FILE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Above this only the first syntax error is asked for: the parser keeps every one that it finds.
+const RECOVERY_BYTES_MAX: usize = 256 * 1024;
+
+/// One slip makes the parser stumble over what follows it, so the first ones say the most.
+const SYNTAX_ERRORS_MAX: usize = 10;
+
+/// Reports what is no text, or too much of it.
+pub(crate) fn check_bytes(bytes: &[u8], report: &mut Report<'_>) {
+    let bytes = without_byte_order_mark(bytes);
+    if let Err(error) = std::str::from_utf8(bytes) {
+        let start = error.valid_up_to();
+        let end = start + char::REPLACEMENT_CHARACTER.len_utf8();
+        let message = format!("the byte 0x{:02x} is not UTF-8", bytes[start]);
+        let help = "save the file as UTF-8";
+        report.add(&code::NOT_UTF8, Span { start, end }, message, "", help);
+    }
+}
+
+/// Gives a tree only if all of the file is TOML. Nesting is limited by the parser, to 80.
+pub(crate) fn parse<'s>(source: &'s Source, report: &mut Report<'_>) -> Option<DeTable<'s>> {
+    let text = source.text();
+    let errors = if text.len() > RECOVERY_BYTES_MAX {
+        match DeTable::parse(text) {
+            Ok(table) => return Some(table.into_inner()),
+            Err(error) => vec![error],
+        }
+    } else {
+        let (table, errors) = DeTable::parse_recoverable(text);
+        if errors.is_empty() {
+            return Some(table.into_inner());
+        }
+        errors
+    };
+    for (index, error) in errors.iter().take(SYNTAX_ERRORS_MAX).enumerate() {
+        let span = error.span().map_or(Span { start: 0, end: 0 }, Span::from);
+        let is_echo = errors[..index].iter().any(|earlier| earlier.span() == error.span());
+        if !is_echo {
+            let (message, label) = match error.message().split_once(", expected ") {
+                // The parser would ask for single quotes alone.
+                Some((message, _)) if message.contains("quoted") => (message, String::new()),
+                Some((message, expected)) => (message, format!("expected {expected}")),
+                None => (error.message(), String::new()),
+            };
+            report.add(&code::SYNTAX, span, message, label, help(message));
+        }
+    }
+    None
+}
+
+fn help(message: &str) -> &'static str {
+    const HELPS: [(&str, &str); 6] = [
+        ("must be quoted", "write the text in double quotes"),
+        ("duplicate key", "write each key and each table once"),
+        ("recurs", "write fewer brackets or dots within one another"),
+        ("control character", "remove the character, or write it as an escape such as \\u0000"),
+        ("basic string", "close the text with the quotes that it begins with"),
+        ("literal string", "close the text with the quotes that it begins with"),
+    ];
+    let found = HELPS.iter().find(|(part, _)| message.contains(part));
+    found.map_or("a line is `key = value`, `[table]` or `# comment`", |(_, help)| help)
+}

@@ -1,0 +1,48 @@
+//! Each `golden/NAME.toml` is read, and what it is told must be `golden/NAME.txt`.
+//! `UPDATE_GOLDEN=1` writes the texts anew: read the difference before committing it.
+
+// The lint knows test functions, and not the helpers of an integration test.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fairwater_config::{CODES, Severity, parse, render};
+
+fn golden_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn check(path: &Path, codes_seen: &mut BTreeSet<&'static str>) {
+    let text = fs::read(path).unwrap();
+    let (config, diagnostics) = parse("fairwater.toml", &text);
+    let has_error = diagnostics.iter().any(|one| one.severity() == Severity::Error);
+    assert_eq!(config.is_some(), !has_error, "{}", path.display());
+    codes_seen.extend(diagnostics.iter().map(|one| one.code.id));
+
+    let rendered = render(&diagnostics);
+    let expected_path = path.with_extension("txt");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&expected_path, &rendered).unwrap();
+    }
+    let expected = fs::read_to_string(&expected_path).unwrap_or_default();
+    assert_eq!(rendered, expected, "{}: see UPDATE_GOLDEN in {}", path.display(), file!());
+}
+
+#[test]
+fn diagnostics_read_as_the_golden_files_do() {
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(golden_dir()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    paths.sort();
+
+    let mut codes_seen = BTreeSet::new();
+    for path in &paths {
+        check(path, &mut codes_seen);
+    }
+    // These take megabytes or a hundred mistakes, and have tests in limits.rs.
+    codes_seen.extend(["E0001", "E0004", "W0001"]);
+    let missing: Vec<_> = CODES.iter().filter(|code| !codes_seen.contains(code.id)).collect();
+    assert!(missing.is_empty(), "no golden file shows {missing:?}");
+}
