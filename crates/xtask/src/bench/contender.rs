@@ -73,6 +73,8 @@ impl Setup<'_> {
     }
 }
 
+pub(crate) const ACCESS_LOG: &str = "access.log";
+
 /// Routes of the scenario with routes.
 pub(crate) const ROUTES: usize = 100;
 
@@ -115,13 +117,27 @@ impl Proxy {
     }
 }
 
+impl Proxy {
+    /// Lines in the access log so far. HAProxy writes it to its standard output.
+    pub(crate) fn log_lines(&self) -> Result<usize, Failure> {
+        let mut lines = 0;
+        for log in self.logs().iter().filter(|log| log.exists()) {
+            lines += fs::read(log)?.iter().filter(|byte| **byte == b'\n').count();
+        }
+        Ok(lines)
+    }
+
+    fn logs(&self) -> [PathBuf; 2] {
+        [self.directory.join(ACCESS_LOG), self.directory.join("HAProxy.stdout")]
+    }
+}
+
 impl Drop for Proxy {
     fn drop(&mut self) {
         // Logs of a measurement may be large; what is left goes with the work directory.
-        for log in ["access.log", "HAProxy.stdout"] {
-            let path = self.directory.join(log);
-            if path.exists() && fs::remove_file(&path).is_err() {
-                eprintln!("{} stays until the end", path.display());
+        for log in self.logs().iter().filter(|log| log.exists()) {
+            if fs::remove_file(log).is_err() {
+                eprintln!("{} stays until the end", log.display());
             }
         }
     }

@@ -167,8 +167,11 @@ fn parse_ab(text: &str, asked: u64) -> Option<Tally> {
     let complete = number("Complete requests")?;
     let failed = number("Failed requests")?;
     let refused = number("Non-2xx responses").unwrap_or(0);
-    let wrong = failed + refused + asked.saturating_sub(complete);
-    let fault = (wrong > 0).then(|| format!("ab: {failed} failed, {refused} not 2xx"));
+    // A proxy that closes connections makes ab open new ones, which is another measurement.
+    let closed = complete.saturating_sub(number("Keep-Alive requests").unwrap_or(0));
+    let wrong = failed + refused + closed + asked.saturating_sub(complete);
+    let words = || format!("ab: {failed} failed, {refused} not 2xx, {closed} not kept alive");
+    let fault = (wrong > 0).then(words);
     Some(Tally { wrong, fault })
 }
 
@@ -187,7 +190,7 @@ mod tests {
     #[test]
     fn what_ab_does_not_complete_is_wrong() {
         let text = "Complete requests:      90\nFailed requests:        1\n\
-                    Non-2xx responses:      2\n";
+                    Non-2xx responses:      2\nKeep-Alive requests:    90\n";
         let tally = parse_ab(text, 100).unwrap();
         assert_eq!(tally.wrong, 13);
     }

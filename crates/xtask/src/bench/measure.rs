@@ -8,7 +8,7 @@ use super::cases::{Case, Meter};
 use super::clocks::{Clocks, Passed, resident_bytes};
 use super::contender::{Contender, Proxy};
 use super::load::{Backend, Drive, Tally, run_ab};
-use super::process::{WorkDir, interrupt};
+use super::process::{WorkDir, comes_true, interrupt};
 use super::{ours, statistics};
 use crate::Failure;
 
@@ -40,6 +40,21 @@ impl Sample {
         self.wrong += tally.wrong;
         self.fault = self.fault.take().or(tally.fault);
     }
+
+    /// A log that lacks lines is cheap: each missing one counts as a wrong reply.
+    fn check_log(&mut self, proxy: &Proxy, expected: usize) -> Result<(), Failure> {
+        if !comes_true(|| Ok(proxy.log_lines()? >= expected))? {
+            let missing = expected.saturating_sub(proxy.log_lines()?);
+            let fault = Some(format!("{missing} lines are missing in the log"));
+            self.add(Tally { wrong: missing as u64, fault });
+        }
+        Ok(())
+    }
+}
+
+/// Requests before the measured ones.
+fn warm_up(case: &Case, requests: usize) -> usize {
+    (requests / 5).max(case.load.connections * 4)
 }
 
 impl Bench {
@@ -73,7 +88,7 @@ impl Bench {
         let proxy = self.proxy(contender, case)?;
         let mut drive = Drive::start(&self.load_program, case.load, proxy.port)?;
         sample.add(drive.open(case.load.connections)?);
-        sample.add(drive.go((requests / 5).max(case.load.connections * 4))?);
+        sample.add(drive.go(warm_up(case, requests))?);
         sample.requests = requests as f64;
         Ok((proxy, drive))
     }
@@ -84,6 +99,10 @@ impl Bench {
         let pids = proxy.running.pids()?;
         let before = Clocks::read(&pids)?;
         sample.add(drive.go(requests)?);
+        if case.scenario.access_log {
+            // Before the clock is read: writing the last lines belongs to the cost.
+            sample.check_log(&proxy, requests + warm_up(case, requests))?;
+        }
         sample.passed = Clocks::read(&pids)?.since(before);
         sample.value = Some(sample.passed.process_ns / 1e3 / sample.requests);
         Ok(sample)
@@ -132,9 +151,6 @@ impl Bench {
         requests: usize,
     ) -> Result<Sample, Failure> {
         let mut sample = Sample::default();
-        if contender != Contender::Ours {
-            return Ok(sample);
-        }
         let (proxy, mut drive) = self.warm(contender, case, requests, &mut sample)?;
         let before = ours::allocations(&proxy.admin_socket);
         sample.add(drive.go(requests)?);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use super::contender::{ROUTES, Setup};
+use super::contender::{ACCESS_LOG, ROUTES, Setup};
 use crate::Failure;
 
 pub(crate) const PROGRAM: &str = "/usr/sbin/nginx";
@@ -32,7 +32,7 @@ fn http(setup: &Setup<'_>) -> Result<String, Failure> {
     let Setup { scenario, port, endpoint, .. } = *setup;
     let keepalive = KEEPALIVE_MIN.max(scenario.connections);
     let log = match scenario.access_log {
-        true => format!("{} combined", setup.file("access.log")),
+        true => format!("{} combined", setup.file(ACCESS_LOG)),
         false => "off".to_owned(),
     };
     // Larger buffers halve nginx's cost on large bodies, and no reader here is slow enough to

@@ -5,11 +5,15 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
-use super::contender::{ROUTES, Setup};
+use super::contender::{ACCESS_LOG, ROUTES, Setup};
 use crate::Failure;
 
 pub(crate) const ADMIN_SOCKET: &str = "admin.sock";
+
+/// An admin socket that takes longer tells nothing.
+const ADMIN_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Writes the configuration; gives the arguments to start with.
 pub(crate) fn prepare(setup: &Setup<'_>) -> Result<Vec<String>, Failure> {
@@ -21,7 +25,7 @@ pub(crate) fn prepare(setup: &Setup<'_>) -> Result<Vec<String>, Failure> {
 fn configuration(setup: &Setup<'_>) -> Result<String, Failure> {
     let Setup { scenario, port, endpoint, .. } = *setup;
     let log = match scenario.access_log {
-        true => format!("format = \"json\"\npath = \"{}\"", setup.file("access.log")),
+        true => format!("format = \"json\"\npath = \"{}\"", setup.file(ACCESS_LOG)),
         false => "format = \"off\"".to_owned(),
     };
     let protocol = if setup.is_http() { "http" } else { "tcp" };
@@ -56,6 +60,7 @@ endpoints = ["127.0.0.1:{endpoint}"]
 /// Heap allocations of the process so far; None when it does not tell.
 pub(crate) fn allocations(admin_socket: &Path) -> Option<u64> {
     let mut stream = UnixStream::connect(admin_socket).ok()?;
+    stream.set_read_timeout(Some(ADMIN_PATIENCE)).ok()?;
     let request = "GET /metrics HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n";
     stream.write_all(request.as_bytes()).ok()?;
     let mut text = String::new();

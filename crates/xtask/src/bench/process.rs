@@ -126,6 +126,19 @@ impl Drop for Running {
     }
 }
 
+/// Looks until `condition` holds; false when it did not in ten seconds.
+pub(crate) fn comes_true(
+    mut condition: impl FnMut() -> Result<bool, Failure>,
+) -> Result<bool, Failure> {
+    for _ in 0..LOOKS {
+        if condition()? {
+            return Ok(true);
+        }
+        sleep(LOOK_EVERY);
+    }
+    Ok(false)
+}
+
 /// None when the child did not end in time.
 pub(crate) fn wait_for_end(child: &mut Child) -> Option<ExitStatus> {
     for _ in 0..LOOKS {

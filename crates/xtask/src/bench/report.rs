@@ -1,11 +1,11 @@
 //! The result as Markdown, for the terminal and for docs/benchmarks.md alike.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::process::Command;
 
 use super::cases::{Case, GoalKind};
 use super::contender::Contender;
+use super::measure::Sample;
 use super::series::{Lane, Series, Verdict};
 use super::statistics::Spread;
 use super::{haproxy, nginx};
@@ -20,8 +20,8 @@ pub(crate) struct Surroundings {
 pub(crate) fn markdown(surroundings: &Surroundings, all: &[Series]) -> String {
     let mut text = surroundings.markdown();
     text.push_str(
-        "\n| per ... | unit | ours | nginx | HAProxy | ours / better | A/A | bar | |\n\
-         |---|---|---|---|---|---|---|---|---|\n",
+        "\n| row | per ... | unit | ours | nginx | HAProxy | ours / better | A/A | bar | |\n\
+         |---|---|---|---|---|---|---|---|---|---|\n",
     );
     for series in all {
         text.push_str(&main_line(series));
@@ -29,19 +29,21 @@ pub(crate) fn markdown(surroundings: &Surroundings, all: &[Series]) -> String {
     text.push_str(
         "\nMedians, with the lowest and highest round in brackets. A/A is a contender measured \
          against itself.\n\n\
-         | per ... | contender | machine busy, µs | of which proxy | wrong | waited | stolen |\n\
-         |---|---|---|---|---|---|---|\n",
+         | row | per ... | contender | machine busy, µs | of which proxy | waited | stolen | wrong |\n\
+         |---|---|---|---|---|---|---|---|\n",
     );
     for series in all {
         for lane in &series.lanes {
             text.push_str(&detail_line(&series.case, lane));
         }
     }
-    for (series, lane) in
-        all.iter().flat_map(|series| series.lanes.iter().map(move |l| (series, l)))
-    {
-        if let Some(note) = lane.samples.iter().find_map(|sample| sample.note.as_ref()) {
-            let _infallible = write!(text, "\n- {}, {}: {note}", series.case.title, lane.name());
+    for series in all {
+        for lane in &series.lanes {
+            if let Some(note) = lane.samples.iter().find_map(|sample| sample.note.as_ref()) {
+                let case = &series.case;
+                let label = format!("{}, {}, {}", case.row.name(), case.title, lane.name());
+                text.push_str(&format!("\n- {label}: {note}"));
+            }
         }
     }
     text.trim_end().to_owned() + "\n"
@@ -93,7 +95,8 @@ fn main_line(series: &Series) -> String {
         _ => "n/a".to_owned(),
     };
     format!(
-        "| {} | {} | {} | {} | {} | {ratio} | {} | {} | {} |\n",
+        "| {} | {} | {} | {} | {} | {} | {ratio} | {} | {} | {} |\n",
+        case.row.name(),
         case.title,
         case.meter.unit(),
         cell(Contender::Ours),
@@ -105,21 +108,23 @@ fn main_line(series: &Series) -> String {
     )
 }
 
+/// What surrounded the CPU times; of mere counts there is only to say which are void.
 fn detail_line(case: &Case, lane: &Lane) -> String {
-    let median = |of: fn(&super::measure::Sample) -> f64| {
+    let median = |of: fn(&Sample) -> f64| {
         let values: Vec<f64> = lane.samples.iter().map(of).collect();
         Spread::of(&values).map_or(0.0, |spread| spread.median)
     };
-    if !case.meter.is_noisy() {
-        let wrong: u64 = lane.samples.iter().map(|sample| sample.wrong).sum();
-        return format!("| {} | {} | | | {wrong} | | |\n", case.title, lane.name());
-    }
     let wrong: u64 = lane.samples.iter().map(|sample| sample.wrong).sum();
+    let fault = lane.samples.iter().find_map(|sample| sample.fault.as_deref());
+    let wrong = fault.map_or(wrong.to_string(), |fault| format!("{wrong}: {fault}"));
+    let label = format!("{} | {} | {}", case.row.name(), case.title, lane.name());
+    if !case.meter.is_noisy() {
+        let is_void = fault.is_some();
+        return if is_void { format!("| {label} | | | | | {wrong} |\n") } else { String::new() };
+    }
     let flag = if lane.is_disturbed() { " (disturbed)" } else { "" };
     format!(
-        "| {} | {} | {:.1} | {:.0} % | {wrong} | {:.1} % | {:.2} %{flag} |\n",
-        case.title,
-        lane.name(),
+        "| {label} | {:.1} | {:.0} % | {:.1} % | {:.2} %{flag} | {wrong} |\n",
         median(|sample| sample.passed.machine_ns / 1e3 / sample.requests),
         median(|sample| 100.0 * sample.passed.process_ns / sample.passed.machine_ns.max(1.0)),
         median(|sample| 100.0 * sample.passed.waited),

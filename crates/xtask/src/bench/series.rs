@@ -49,7 +49,9 @@ impl Series {
         requests: usize,
     ) -> Result<Self, Failure> {
         let lane = |(contender, is_control)| Lane { contender, is_control, samples: Vec::new() };
-        let mut lanes: Vec<Lane> = contenders.iter().map(|c| lane((*c, false))).collect();
+        let tells = |c: &&Contender| case.meter != Meter::Allocations || **c == Contender::Ours;
+        let entered = contenders.iter().filter(tells);
+        let mut lanes: Vec<Lane> = entered.map(|c| lane((*c, false))).collect();
         if case.meter.is_noisy() {
             lanes.extend(contenders.first().map(|first| lane((*first, true))));
         }
