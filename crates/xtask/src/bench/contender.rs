@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::load::Backend;
-use super::process::{Running, free_port, pinned};
+use super::process::{Running, Stop, free_port, pinned};
 use super::{haproxy, nginx, ours};
 use crate::Failure;
 
@@ -108,9 +108,10 @@ impl Proxy {
             Contender::Nginx => (PathBuf::from(nginx::PROGRAM), nginx::prepare(&setup)?),
             Contender::Haproxy => (PathBuf::from(haproxy::PROGRAM), haproxy::prepare(&setup)?),
         };
+        let stop = if contender == Contender::Ours { Stop::Interrupt } else { Stop::Terminate };
         let mut command = pinned(PROXY_CORE, program);
         command.args(arguments);
-        let mut running = Running::start(command, contender.name(), &directory)?;
+        let mut running = Running::start(command, contender.name(), &directory, stop)?;
         running.wait_for_port(port)?;
         let admin_socket = directory.join(ours::ADMIN_SOCKET);
         Ok(Self { running, port, admin_socket, directory })

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
-use super::process::{Running, free_port, pinned, wait_for_end};
+use super::process::{Running, Stop, free_port, pinned, wait_for_end};
 use crate::Failure;
 
 /// Generator and backend share this core; the proxy has the other to itself.
@@ -44,7 +44,7 @@ impl Backend {
         let (http, echo) = (free_port()?, free_port()?);
         let mut command = pinned(LOAD_CORE, program);
         command.args(["backend", "--http", &local(http), "--echo", &local(echo)]);
-        let mut running = Running::start(command, "backend", directory)?;
+        let mut running = Running::start(command, "backend", directory, Stop::Terminate)?;
         running.wait_for_port(http)?;
         running.wait_for_port(echo)?;
         Ok(Self { _running: running, http, echo })

@@ -8,7 +8,7 @@ use super::cases::{Case, Meter};
 use super::clocks::{Clocks, Passed, resident_bytes};
 use super::contender::{Contender, Proxy};
 use super::load::{Backend, Drive, Tally, run_ab};
-use super::process::{WorkDir, comes_true, interrupt};
+use super::process::{WorkDir, comes_true, terminate};
 use super::{ours, statistics};
 use crate::Failure;
 
@@ -205,7 +205,7 @@ impl Strace {
     }
 
     fn detach(mut self) -> Result<Vec<(String, u64)>, Failure> {
-        interrupt(self.child.id());
+        terminate(self.child.id());
         self.child.wait()?;
         Ok(parse_strace(&std::fs::read_to_string(&self.summary)?))
     }

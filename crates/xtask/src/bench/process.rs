@@ -1,7 +1,7 @@
 //! Child processes that can't outlive the harness, and the directory they work in.
 //!
 //! The harness may end by an error, a panic or a signal. Guards cover the first two; for the
-//! last the kernel interrupts our children, and a waiting shell removes the directory.
+//! last the kernel ends our children, and a waiting shell removes the directory.
 
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
@@ -55,11 +55,12 @@ impl Drop for WorkDir {
 }
 
 /// The command line that runs `program` on one core, with all the descriptors that the hard
-/// limit allows, and interrupts it when the harness ends.
+/// limit allows, and ends it when the harness ends. By SIGTERM, since a harness in the
+/// background of a shell hands an ignored SIGINT down to its children.
 pub(crate) fn pinned(core: usize, program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command
-        .args(["--pdeathsig", "INT", "sh", "-c", "ulimit -n $(ulimit -Hn) && exec \"$@\"", "sh"])
+        .args(["--pdeathsig", "TERM", "sh", "-c", "ulimit -n $(ulimit -Hn) && exec \"$@\"", "sh"])
         .args(["taskset", "-c", &core.to_string()])
         .arg(program);
     command
@@ -70,6 +71,15 @@ pub(crate) struct Running {
     child: Child,
     name: String,
     errors: PathBuf,
+    stop: Stop,
+}
+
+/// The signal that a child takes as a wish to stop at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stop {
+    Terminate,
+    /// For those that finish their work first on SIGTERM.
+    Interrupt,
 }
 
 impl Running {
@@ -78,12 +88,13 @@ impl Running {
         mut command: Command,
         name: &str,
         directory: &Path,
+        stop: Stop,
     ) -> Result<Self, Failure> {
         let errors = directory.join(format!("{name}.stderr"));
         let output = directory.join(format!("{name}.stdout"));
         command.stdin(Stdio::null()).stdout(File::create(output)?).stderr(File::create(&errors)?);
         let child = command.spawn().map_err(|error| format!("{name}: {error}"))?;
-        Ok(Self { child, name: name.to_owned(), errors })
+        Ok(Self { child, name: name.to_owned(), errors, stop })
     }
 
     /// Its process and all below it, as they are now.
@@ -113,7 +124,10 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let pids = self.pids().unwrap_or_default();
-        interrupt(self.child.id());
+        match self.stop {
+            Stop::Terminate => terminate(self.child.id()),
+            Stop::Interrupt => signal("INT", self.child.id()),
+        }
         if wait_for_end(&mut self.child).is_none() {
             eprintln!("{} does not stop: killing it", self.name);
             for pid in pids {
@@ -151,9 +165,8 @@ pub(crate) fn wait_for_end(child: &mut Child) -> Option<ExitStatus> {
     None
 }
 
-/// Asks a process to stop at once, which is what all contenders take SIGINT for.
-pub(crate) fn interrupt(pid: u32) {
-    signal("INT", pid);
+pub(crate) fn terminate(pid: u32) {
+    signal("TERM", pid);
 }
 
 fn signal(name: &str, pid: u32) {

@@ -126,7 +126,8 @@ fn detail_line(case: &Case, lane: &Lane) -> String {
     format!(
         "| {label} | {:.1} | {:.0} % | {:.1} % | {:.2} %{flag} | {wrong} |\n",
         median(|sample| sample.passed.machine_ns / 1e3 / sample.requests),
-        median(|sample| 100.0 * sample.passed.process_ns / sample.passed.machine_ns.max(1.0)),
+        median(|sample| 100.0 * sample.passed.process_ns
+            / sample.passed.machine_ns.max(sample.passed.process_ns)),
         median(|sample| 100.0 * sample.passed.waited),
         median(|sample| 100.0 * sample.passed.stolen),
     )
