@@ -8,29 +8,68 @@ use crate::Failure;
 /// The unit of /proc/stat on every Linux that we know.
 const TICK_NS: u64 = 10_000_000;
 
-/// CPU time so far, of some processes with all their threads, and of the machine.
+/// CPU time so far: of the proxy, of the load on it, and of the machine.
 #[derive(Clone, Copy)]
 pub(crate) struct Clocks {
-    process_ns: u64,
-    /// Time in which the processes were ready but another one had their core.
-    waited_ns: u64,
+    proxy: Usage,
+    /// Generator and backend, and children of the harness that have ended, which is `ab`.
+    load_ns: u64,
     machine: Machine,
 }
 
 /// What passed between two readings.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Passed {
-    pub(crate) process_ns: f64,
+    pub(crate) proxy_ns: f64,
     pub(crate) machine_ns: f64,
-    /// Share of the process time that it spent waiting for its core.
+    /// Time that the proxy spent waiting for its core, as a share of its CPU time.
     pub(crate) waited: f64,
     /// Share of the machine's time that the hypervisor gave to others.
     pub(crate) stolen: f64,
+    /// Share of the machine's time that went into what is not of this measurement. It takes
+    /// caches, and on a shared core half of the execution units, from the proxy.
+    pub(crate) foreign: f64,
 }
 
 impl Clocks {
-    pub(crate) fn read(pids: &[u32]) -> Result<Self, Failure> {
-        let mut clocks = Self { process_ns: 0, waited_ns: 0, machine: Machine::read()? };
+    pub(crate) fn read(proxy: &[u32], load: &[u32]) -> Result<Self, Failure> {
+        let own = fs::read_to_string("/proc/self/stat")?;
+        let ended = ended_children_ticks(&own).ok_or("/proc/self/stat has a new form")?;
+        Ok(Self {
+            proxy: Usage::of(proxy)?,
+            load_ns: Usage::of(load)?.busy_ns + ended * TICK_NS,
+            machine: Machine::read()?,
+        })
+    }
+
+    pub(crate) fn since(self, earlier: Self) -> Passed {
+        let proxy_ns = self.proxy.busy_ns.saturating_sub(earlier.proxy.busy_ns) as f64;
+        let waited_ns = self.proxy.waited_ns.saturating_sub(earlier.proxy.waited_ns) as f64;
+        let load_ns = self.load_ns.saturating_sub(earlier.load_ns) as f64;
+        let ticks = |later: u64, earlier: u64| (later - earlier) as f64 * TICK_NS as f64;
+        let machine_ns = ticks(self.machine.busy, earlier.machine.busy);
+        let total_ns = ticks(self.machine.total, earlier.machine.total).max(1.0);
+        Passed {
+            proxy_ns,
+            machine_ns,
+            waited: waited_ns / proxy_ns.max(1.0),
+            stolen: ticks(self.machine.stolen, earlier.machine.stolen) / total_ns,
+            foreign: (machine_ns - proxy_ns - load_ns).max(0.0) / total_ns,
+        }
+    }
+}
+
+/// What some processes, with all their threads, had so far.
+#[derive(Clone, Copy, Default)]
+struct Usage {
+    busy_ns: u64,
+    /// Time in which they were ready but another one had their core.
+    waited_ns: u64,
+}
+
+impl Usage {
+    fn of(pids: &[u32]) -> Result<Self, Failure> {
+        let mut usage = Self::default();
         for pid in pids {
             for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
                 // A thread may end while we look; what it used is lost, and tiny.
@@ -38,26 +77,18 @@ impl Clocks {
                     continue;
                 };
                 let mut fields = text.split_whitespace().map(|field| field.parse().unwrap_or(0));
-                clocks.process_ns += fields.next().unwrap_or(0);
-                clocks.waited_ns += fields.next().unwrap_or(0);
+                usage.busy_ns += fields.next().unwrap_or(0);
+                usage.waited_ns += fields.next().unwrap_or(0);
             }
         }
-        Ok(clocks)
+        Ok(usage)
     }
+}
 
-    pub(crate) fn since(self, earlier: Self) -> Passed {
-        let process_ns = self.process_ns.saturating_sub(earlier.process_ns) as f64;
-        let waited_ns = self.waited_ns.saturating_sub(earlier.waited_ns) as f64;
-        let busy = (self.machine.busy - earlier.machine.busy) as f64;
-        let total = (self.machine.total - earlier.machine.total).max(1) as f64;
-        let stolen = (self.machine.stolen - earlier.machine.stolen) as f64;
-        Passed {
-            process_ns,
-            machine_ns: busy * TICK_NS as f64,
-            waited: waited_ns / process_ns.max(1.0),
-            stolen: stolen / total,
-        }
-    }
+/// User and system ticks of children that were waited for: the fields after both own ones.
+fn ended_children_ticks(stat: &str) -> Option<u64> {
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    Some(fields.get(13)?.parse::<u64>().ok()? + fields.get(14)?.parse::<u64>().ok()?)
 }
 
 /// The first line of /proc/stat, in ticks.
@@ -134,6 +165,12 @@ mod tests {
     #[test]
     fn a_name_with_brackets_does_not_hide_the_parent() {
         assert_eq!(parent("7 (a) b (c)) S 42 7 7"), Some(42));
+    }
+
+    #[test]
+    fn ended_children_are_the_fields_after_our_own_time() {
+        let stat = "7 (x) S 1 7 7 0 -1 4 100 0 0 0 11 12 13 14 20 0";
+        assert_eq!(ended_children_ticks(stat), Some(27));
     }
 
     #[test]

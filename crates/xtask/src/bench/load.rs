@@ -34,7 +34,7 @@ pub(crate) struct Load {
 }
 
 pub(crate) struct Backend {
-    _running: Running,
+    running: Running,
     pub(crate) http: u16,
     pub(crate) echo: u16,
 }
@@ -47,7 +47,11 @@ impl Backend {
         let mut running = Running::start(command, "backend", directory, Stop::Terminate)?;
         running.wait_for_port(http)?;
         running.wait_for_port(echo)?;
-        Ok(Self { _running: running, http, echo })
+        Ok(Self { running, http, echo })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.running.pid()
     }
 }
 
@@ -92,6 +96,10 @@ impl Drive {
         let orders = child.stdin.take();
         let answers = child.stdout.take().ok_or("the generator has no output")?;
         Ok(Self { child, orders, answers: BufReader::new(answers), open: 0 })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn open(&mut self, connections: usize) -> Result<Tally, Failure> {

@@ -97,14 +97,15 @@ impl Bench {
         let mut sample = Sample::default();
         let (proxy, mut drive) = self.warm(contender, case, requests, &mut sample)?;
         let pids = proxy.running.pids()?;
-        let before = Clocks::read(&pids)?;
+        let load = [self.backend.pid(), drive.pid()];
+        let before = Clocks::read(&pids, &load)?;
         sample.add(drive.go(requests)?);
         if case.scenario.access_log {
             // Before the clock is read: writing the last lines belongs to the cost.
             sample.check_log(&proxy, requests + warm_up(case, requests))?;
         }
-        sample.passed = Clocks::read(&pids)?.since(before);
-        sample.value = Some(sample.passed.process_ns / 1e3 / sample.requests);
+        sample.passed = Clocks::read(&pids, &load)?.since(before);
+        sample.value = Some(sample.passed.proxy_ns / 1e3 / sample.requests);
         Ok(sample)
     }
 
@@ -113,10 +114,11 @@ impl Bench {
         let proxy = self.proxy(contender, case)?;
         sample.add(run_ab(case.load, (requests / 20).max(case.load.connections * 2), proxy.port)?);
         let pids = proxy.running.pids()?;
-        let before = Clocks::read(&pids)?;
+        let load = [self.backend.pid()];
+        let before = Clocks::read(&pids, &load)?;
         sample.add(run_ab(case.load, requests, proxy.port)?);
-        sample.passed = Clocks::read(&pids)?.since(before);
-        sample.value = Some(sample.requests / (sample.passed.process_ns / 1e9));
+        sample.passed = Clocks::read(&pids, &load)?.since(before);
+        sample.value = Some(sample.requests / (sample.passed.proxy_ns / 1e9));
         Ok(sample)
     }
 

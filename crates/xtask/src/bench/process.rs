@@ -97,6 +97,10 @@ impl Running {
         Ok(Self { child, name: name.to_owned(), errors, stop })
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its process and all below it, as they are now.
     pub(crate) fn pids(&self) -> Result<Vec<u32>, Failure> {
         clocks::tree(self.child.id())

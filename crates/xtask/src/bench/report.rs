@@ -17,33 +17,34 @@ pub(crate) struct Surroundings {
     pub(crate) ours_present: bool,
 }
 
+/// Machine time is per request too; the shares are of the proxy's CPU time (waited) and of the
+/// machine's time (foreign, stolen).
+const DETAIL_HEADING: &str = "
+| row | per ... | contender | whole machine, µs | waited | foreign | stolen | wrong |
+|---|---|---|---|---|---|---|---|
+";
+
 pub(crate) fn markdown(surroundings: &Surroundings, all: &[Series]) -> String {
     let mut text = surroundings.markdown();
     text.push_str(
         "\n| row | per ... | unit | ours | nginx | HAProxy | ours / better | A/A | bar | |\n\
          |---|---|---|---|---|---|---|---|---|---|\n",
     );
-    for series in all {
-        text.push_str(&main_line(series));
-    }
+    all.iter().for_each(|series| text.push_str(&main_line(series)));
     text.push_str(
         "\nMedians, with the lowest and highest round in brackets. A/A is a contender measured \
-         against itself.\n\n\
-         | row | per ... | contender | machine busy, µs | of which proxy | waited | stolen | wrong |\n\
-         |---|---|---|---|---|---|---|---|\n",
+         against itself.\n",
     );
-    for series in all {
-        for lane in &series.lanes {
-            text.push_str(&detail_line(&series.case, lane));
-        }
+    let lanes = all.iter().flat_map(|series| series.lanes.iter().map(|lane| (&series.case, lane)));
+    let details: String = lanes.clone().map(|(case, lane)| detail_line(case, lane)).collect();
+    if !details.is_empty() {
+        text.push_str(DETAIL_HEADING);
+        text.push_str(&details);
     }
-    for series in all {
-        for lane in &series.lanes {
-            if let Some(note) = lane.samples.iter().find_map(|sample| sample.note.as_ref()) {
-                let case = &series.case;
-                let label = format!("{}, {}, {}", case.row.name(), case.title, lane.name());
-                text.push_str(&format!("\n- {label}: {note}"));
-            }
+    for (case, lane) in lanes {
+        if let Some(note) = lane.samples.iter().find_map(|sample| sample.note.as_ref()) {
+            let label = format!("{}, {}, {}", case.row.name(), case.title, lane.name());
+            text.push_str(&format!("\n- {label}: {note}"));
         }
     }
     text.trim_end().to_owned() + "\n"
@@ -122,13 +123,15 @@ fn detail_line(case: &Case, lane: &Lane) -> String {
         let is_void = fault.is_some();
         return if is_void { format!("| {label} | | | | | {wrong} |\n") } else { String::new() };
     }
-    let flag = if lane.is_disturbed() { " (disturbed)" } else { "" };
+    let disturbed = match lane.disturbed() {
+        0 => String::new(),
+        count => format!(" ({count} rounds disturbed)"),
+    };
     format!(
-        "| {label} | {:.1} | {:.0} % | {:.1} % | {:.2} %{flag} | {wrong} |\n",
+        "| {label} | {:.1} | {:.1} % | {:.1} %{disturbed} | {:.2} % | {wrong} |\n",
         median(|sample| sample.passed.machine_ns / 1e3 / sample.requests),
-        median(|sample| 100.0 * sample.passed.process_ns
-            / sample.passed.machine_ns.max(sample.passed.process_ns)),
         median(|sample| 100.0 * sample.passed.waited),
+        median(|sample| 100.0 * sample.passed.foreign),
         median(|sample| 100.0 * sample.passed.stolen),
     )
 }
