@@ -1,1 +1,36 @@
-fn main() {}
+//! `fairwater-load`: the load generator and the backend behind the proxies under test.
+//!
+//! Both are one epoll loop on one thread, as cheap as they can be: on a small machine every
+//! microsecond that they take is one in which the proxy waits instead of being measured.
+
+mod arguments;
+mod backend;
+mod drive;
+mod message;
+mod poll;
+mod reply;
+
+use std::process::ExitCode;
+
+use arguments::Command;
+
+fn main() -> ExitCode {
+    let command = match arguments::parse(std::env::args().skip(1)) {
+        Ok(command) => command,
+        Err(text) => {
+            eprintln!("fairwater-load: {text}\n\n{}", arguments::USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    let result = match command {
+        Command::Backend(settings) => backend::run(&settings),
+        Command::Drive(settings) => drive::run(&settings),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("fairwater-load: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,1 +1,35 @@
-fn main() {}
+//! `cargo xtask`: the project's automation, one module per subcommand.
+
+#![expect(clippy::print_stdout, reason = "a tool's results belong on its standard output")]
+
+mod bench;
+mod packages;
+
+use std::process::ExitCode;
+
+/// Automation has one way to fail: a sentence for the person who started it.
+pub(crate) type Failure = Box<dyn std::error::Error>;
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+    bench    measure against nginx and HAProxy (--help for its flags)";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let result = match arguments.next().as_deref() {
+        Some("bench") => bench::run(arguments),
+        Some("help" | "--help" | "-h") | None => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        Some(other) => Err(format!("unknown command {other}\n\n{USAGE}").into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The command line: two commands and a handful of `--name value` pairs.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+pub(crate) const USAGE: &str = "\
+fairwater-load backend --http ADDRESS --echo ADDRESS [--core N]
+    Serves bodies at /b/SIZE and /svcN/b/SIZE, and echoes bytes on the second address.
+    Prints `ready` once both listen.
+
+fairwater-load drive --target ADDRESS --mode keepalive|close|echo [--profile bare|full]
+                     [--body BYTES] [--window N] [--core N]
+    Obeys lines on its standard input, and answers each with one line:
+    open N      open connections until there are N (not in mode close)
+    go N        N requests in a closed loop, at most `window` of them in flight
+    each        one request on each open connection, at most `window` of them in flight";
+
+pub(crate) enum Command {
+    Backend(BackendSettings),
+    Drive(DriveSettings),
+}
+
+pub(crate) struct BackendSettings {
+    pub(crate) http: SocketAddr,
+    pub(crate) echo: SocketAddr,
+    pub(crate) core: Option<usize>,
+}
+
+pub(crate) struct DriveSettings {
+    pub(crate) target: SocketAddr,
+    pub(crate) mode: Mode,
+    pub(crate) profile: Profile,
+    pub(crate) body_bytes: usize,
+    pub(crate) window: usize,
+    pub(crate) core: Option<usize>,
+}
+
+/// What one connection does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mode {
+    /// HTTP requests one after the other.
+    Keepalive,
+    /// Connect, one HTTP request, and the server closes.
+    Close,
+    /// Bytes out, and the same bytes back.
+    Echo,
+}
+
+/// What one HTTP request looks like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Profile {
+    /// Method, path and Host.
+    Bare,
+    /// Twelve headers as a browser sends them, over a hundred routes.
+    Full,
+}
+
+pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Command, String> {
+    let name = arguments.next().ok_or("which command?")?;
+    let mut flags = Flags::read(arguments)?;
+    let command = match name.as_str() {
+        "backend" => Command::Backend(BackendSettings {
+            http: flags.required("--http")?,
+            echo: flags.required("--echo")?,
+            core: flags.optional("--core")?,
+        }),
+        "drive" => Command::Drive(DriveSettings {
+            target: flags.required("--target")?,
+            mode: flags.required("--mode")?,
+            profile: flags.optional("--profile")?.unwrap_or(Profile::Bare),
+            body_bytes: flags.optional("--body")?.unwrap_or(128),
+            window: flags.optional("--window")?.unwrap_or(64),
+            core: flags.optional("--core")?,
+        }),
+        other => return Err(format!("unknown command {other}")),
+    };
+    flags.finish()?;
+    Ok(command)
+}
+
+struct Flags(HashMap<String, String>);
+
+impl Flags {
+    fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut flags = HashMap::new();
+        while let Some(name) = arguments.next() {
+            let value = arguments.next().ok_or(format!("{name} lacks its value"))?;
+            flags.insert(name, value);
+        }
+        Ok(Self(flags))
+    }
+
+    fn optional<T: FromStr>(&mut self, name: &str) -> Result<Option<T>, String> {
+        let Some(text) = self.0.remove(name) else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| format!("{name} can't be {text}"))
+    }
+
+    fn required<T: FromStr>(&mut self, name: &str) -> Result<T, String> {
+        self.optional(name)?.ok_or(format!("{name} is missing"))
+    }
+
+    fn finish(self) -> Result<(), String> {
+        match self.0.keys().next() {
+            None => Ok(()),
+            Some(name) => Err(format!("unknown flag {name}")),
+        }
+    }
+}
+
+impl FromStr for Mode {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "keepalive" => Ok(Self::Keepalive),
+            "close" => Ok(Self::Close),
+            "echo" => Ok(Self::Echo),
+            _ => Err(()),
+        }
+    }
+}
+
+impl FromStr for Profile {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "bare" => Ok(Self::Bare),
+            "full" => Ok(Self::Full),
+            _ => Err(()),
+        }
+    }
+}

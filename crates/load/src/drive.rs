@@ -1,0 +1,317 @@
+//! The generator: a closed loop with one request in flight per connection.
+//!
+//! It obeys lines on its standard input, so that the harness can read the proxy's clocks
+//! between warm-up and measurement while the connections stay as they are.
+
+use std::io::{self, BufRead, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
+
+use crate::arguments::{DriveSettings, Mode};
+use crate::backend::say;
+use crate::message::{self, Request};
+use crate::poll::{Events, Poll, pin_to};
+use crate::reply::{Progress, Reply};
+
+/// Without any event for so long the proxy is stuck.
+const STALL_MAX: Duration = Duration::from_secs(10);
+
+/// More faults than this end the run: what would it measure?
+const WRONG_MAX: u64 = 1000;
+
+pub(crate) fn run(settings: &DriveSettings) -> io::Result<()> {
+    pin_to(settings.core)?;
+    let mut drive = Drive::new(settings)?;
+    for line in io::stdin().lock().lines() {
+        let line = line?;
+        let tally = match line.split_once(' ').unwrap_or((&line, "")) {
+            ("open", count) => drive.open(number(count)?)?,
+            ("go", count) => drive.go(number(count)?)?,
+            ("each", "") => drive.each()?,
+            _ => return Err(io::Error::other(format!("what is {line}?"))),
+        };
+        say(&tally.line())?;
+    }
+    Ok(())
+}
+
+fn number(text: &str) -> io::Result<usize> {
+    text.parse().map_err(|_| io::Error::other(format!("{text} is not a number")))
+}
+
+/// What one order came to.
+#[derive(Default)]
+struct Tally {
+    requests: u64,
+    wrong: u64,
+    /// Connections that the proxy closed without being asked to.
+    reopened: u64,
+    first_fault: Option<String>,
+}
+
+impl Tally {
+    fn line(&self) -> String {
+        let fault = self.first_fault.as_deref().unwrap_or("none");
+        let Self { requests, wrong, reopened, .. } = self;
+        format!("done requests={requests} wrong={wrong} reopened={reopened} fault={fault}")
+    }
+
+    fn blame(&mut self, fault: impl ToString) -> io::Result<()> {
+        self.wrong += 1;
+        let fault = self.first_fault.get_or_insert_with(|| fault.to_string());
+        if self.wrong > WRONG_MAX {
+            return Err(io::Error::other(format!("too many wrong replies, first: {fault}")));
+        }
+        Ok(())
+    }
+}
+
+struct Drive {
+    target: SocketAddr,
+    mode: Mode,
+    window: usize,
+    body_bytes: usize,
+    pattern: Vec<u8>,
+    requests: Vec<Request>,
+    poll: Poll,
+    events: Events,
+    connections: Vec<Connection>,
+    scratch: Vec<u8>,
+    turn: usize,
+}
+
+struct Connection {
+    /// None only between two connections of mode close.
+    socket: Option<TcpStream>,
+    request: usize,
+    state: State,
+}
+
+enum State {
+    Idle,
+    /// The request waits for the connection to stand.
+    Connecting,
+    Waiting(Reply),
+    /// The reply is complete, and the server has yet to close.
+    Closing,
+}
+
+/// Who is to send the next request of a run.
+struct Quota {
+    left: usize,
+    /// With one request per connection: the next connection in line.
+    next: Option<usize>,
+}
+
+impl Quota {
+    /// The connection to start now that `finished` is free.
+    fn take(&mut self, finished: usize) -> Option<usize> {
+        self.left = self.left.checked_sub(1)?;
+        let Some(next) = &mut self.next else { return Some(finished) };
+        *next += 1;
+        Some(*next - 1)
+    }
+}
+
+impl Drive {
+    fn new(settings: &DriveSettings) -> io::Result<Self> {
+        let pattern = message::pattern();
+        let DriveSettings { mode, profile, body_bytes, .. } = *settings;
+        Ok(Self {
+            target: settings.target,
+            mode,
+            window: settings.window,
+            body_bytes,
+            requests: message::requests(mode, profile, body_bytes, &pattern),
+            pattern,
+            poll: Poll::new()?,
+            events: Events::new(),
+            connections: Vec::new(),
+            scratch: vec![0; 256 * 1024],
+            turn: 0,
+        })
+    }
+
+    fn open(&mut self, count: usize) -> io::Result<Tally> {
+        while self.connections.len() < count {
+            let slot = self.connections.len();
+            let socket = match self.mode {
+                Mode::Close => None,
+                // Blocking: so the proxy's backlog can't overflow, however many are asked for.
+                Mode::Keepalive | Mode::Echo => {
+                    let socket = TcpStream::connect(self.target)?;
+                    socket.set_nonblocking(true)?;
+                    self.poll.add_stream(&socket, slot)?;
+                    Some(socket)
+                }
+            };
+            self.connections.push(Connection { socket, request: 0, state: State::Idle });
+        }
+        Ok(Tally::default())
+    }
+
+    fn go(&mut self, count: usize) -> io::Result<Tally> {
+        self.work(Quota { left: count, next: None })
+    }
+
+    fn each(&mut self) -> io::Result<Tally> {
+        self.work(Quota { left: self.connections.len(), next: Some(0) })
+    }
+
+    fn work(&mut self, mut quota: Quota) -> io::Result<Tally> {
+        let mut tally = Tally::default();
+        let total = quota.left as u64;
+        for slot in 0..self.window.min(self.connections.len()) {
+            if let Some(slot) = quota.take(slot) {
+                self.start(slot, &mut tally)?;
+            }
+        }
+        while tally.requests < total {
+            let count = self.poll.wait(&mut self.events, Some(STALL_MAX))?;
+            if count == 0 {
+                let missing = total - tally.requests;
+                return Err(io::Error::other(format!("stalled with {missing} replies missing")));
+            }
+            for index in 0..count {
+                let ready = self.events.ready(index);
+                if self.advance(ready.token, ready.ended, &mut tally)? {
+                    tally.requests += 1;
+                    if let Some(slot) = quota.take(ready.token) {
+                        self.start(slot, &mut tally)?;
+                    }
+                }
+            }
+        }
+        Ok(tally)
+    }
+
+    /// Sends the next request on a connection that has none in flight.
+    fn start(&mut self, slot: usize, tally: &mut Tally) -> io::Result<()> {
+        self.turn = (self.turn + 1) % self.requests.len();
+        let connection = &mut self.connections[slot];
+        connection.request = self.turn;
+        if connection.socket.is_none() {
+            connection.socket = Some(begin_connect(self.target)?);
+            if let Some(socket) = &connection.socket {
+                self.poll.add_stream(socket, slot)?;
+            }
+        }
+        connection.state = match connection.send(&self.requests[self.turn].bytes) {
+            Ok(()) => State::Waiting(first_state(self.mode)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => State::Connecting,
+            Err(error) => {
+                // The reply can't come; the read that the broken socket announces ends it.
+                tally.blame(error)?;
+                State::Waiting(first_state(self.mode))
+            }
+        };
+        Ok(())
+    }
+
+    /// Takes what came for one connection; true when its request is over, well or not.
+    fn advance(&mut self, slot: usize, ended: bool, tally: &mut Tally) -> io::Result<bool> {
+        if matches!(self.connections[slot].state, State::Connecting) {
+            return self.send_late(slot, tally);
+        }
+        loop {
+            let connection = &mut self.connections[slot];
+            let Some(socket) = connection.socket.as_mut() else { return Ok(false) };
+            let count = match socket.read(&mut self.scratch) {
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return self.fail(slot, error, tally),
+            };
+            let start = self.requests[connection.request].body_start;
+            let expected = &self.pattern[start..start + self.body_bytes];
+            match (&mut connection.state, count) {
+                (State::Closing, 0) => {
+                    self.reset(slot)?;
+                    return Ok(true);
+                }
+                (State::Idle, 0) => {
+                    tally.reopened += 1;
+                    self.reset(slot)?;
+                    return Ok(false);
+                }
+                (State::Waiting(_), 0) => return self.fail(slot, "early end", tally),
+                (State::Waiting(reply), _) => match reply.feed(&self.scratch[..count], expected) {
+                    Progress::More => {}
+                    Progress::Done if self.mode == Mode::Close => connection.state = State::Closing,
+                    Progress::Done => {
+                        connection.state = State::Idle;
+                        return Ok(true);
+                    }
+                    Progress::Wrong(fault) => return self.fail(slot, fault, tally),
+                },
+                (State::Idle | State::Closing | State::Connecting, _) => {
+                    return self.fail(slot, "bytes that nobody asked for", tally);
+                }
+            }
+            // A short read emptied the socket, unless its end came with it.
+            if count < self.scratch.len() && !ended {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// The connection stands, or failed to.
+    fn send_late(&mut self, slot: usize, tally: &mut Tally) -> io::Result<bool> {
+        let connection = &mut self.connections[slot];
+        match connection.send(&self.requests[connection.request].bytes) {
+            Ok(()) => connection.state = State::Waiting(first_state(self.mode)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return self.fail(slot, error, tally),
+        }
+        Ok(false)
+    }
+
+    /// Counts a fault and puts a fresh connection in place; the request is over.
+    fn fail(&mut self, slot: usize, fault: impl ToString, tally: &mut Tally) -> io::Result<bool> {
+        tally.blame(fault)?;
+        let in_flight = !matches!(self.connections[slot].state, State::Idle);
+        self.reset(slot)?;
+        Ok(in_flight)
+    }
+
+    fn reset(&mut self, slot: usize) -> io::Result<()> {
+        let connection = &mut self.connections[slot];
+        connection.state = State::Idle;
+        connection.socket = None;
+        if self.mode != Mode::Close {
+            let socket = TcpStream::connect(self.target)?;
+            socket.set_nonblocking(true)?;
+            self.poll.add_stream(&socket, slot)?;
+            connection.socket = Some(socket);
+        }
+        Ok(())
+    }
+}
+
+impl Connection {
+    /// Requests are far smaller than a socket's buffer, so a short write is a fault.
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let socket = self.socket.as_mut().ok_or(ErrorKind::NotConnected)?;
+        match socket.write(bytes) {
+            Ok(count) if count == bytes.len() => Ok(()),
+            Ok(_) => Err(ErrorKind::WriteZero.into()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn first_state(mode: Mode) -> Reply {
+    if mode == Mode::Echo { Reply::Body(0) } else { Reply::Head(Vec::new()) }
+}
+
+/// On loopback the handshake is over when this returns, so that the request can go at once.
+fn begin_connect(target: SocketAddr) -> io::Result<TcpStream> {
+    let family = if target.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+    match connect(&socket, &target) {
+        Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok(socket.into()),
+        Err(error) => Err(error.into()),
+    }
+}

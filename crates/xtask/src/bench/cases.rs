@@ -1,0 +1,271 @@
+//! What can be measured: the rows by name, the cases of each, and the bars they are held to.
+
+use super::contender::{Protocol, Scenario};
+use super::load::{Load, Mode, Profile};
+
+/// One line of the result.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Case {
+    pub(crate) row: Row,
+    pub(crate) title: &'static str,
+    pub(crate) meter: Meter,
+    pub(crate) scenario: Scenario,
+    pub(crate) load: Load,
+    /// Requests measured per contender and round, after a fifth of that to warm up.
+    pub(crate) requests: usize,
+    pub(crate) goal: Goal,
+}
+
+/// A group of cases that is chosen by its name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Row {
+    Keepalive,
+    Syscalls,
+    Allocations,
+    Connect,
+    Tcp,
+    Bulk,
+    Ab,
+    Idle,
+    Log,
+}
+
+/// What is read before and after.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Meter {
+    /// Microseconds of CPU per request.
+    Cpu,
+    /// Requests per second of CPU, with `ab` as the client.
+    Ab,
+    /// System calls per request.
+    Syscalls,
+    /// Heap allocations per request, ours alone.
+    Allocations,
+    /// Resident bytes per idle connection, after so many requests on each.
+    Resident { uses: usize },
+}
+
+/// A number to reach, and one that goes beyond it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Goal {
+    pub(crate) kind: GoalKind,
+    pub(crate) bar: f64,
+    pub(crate) beyond: Option<f64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum GoalKind {
+    /// Our ratio to the better peer, at most.
+    RatioAtMost,
+    /// Our ratio to the better peer, at least.
+    RatioAtLeast,
+    /// Our ratio to HAProxy, at most.
+    RatioToHaproxyAtMost,
+    /// Our own number, at most.
+    ValueAtMost,
+}
+
+impl Row {
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Keepalive,
+        Self::Syscalls,
+        Self::Allocations,
+        Self::Connect,
+        Self::Tcp,
+        Self::Bulk,
+        Self::Ab,
+        Self::Idle,
+        Self::Log,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Keepalive => "keepalive",
+            Self::Syscalls => "syscalls",
+            Self::Allocations => "allocations",
+            Self::Connect => "connect",
+            Self::Tcp => "tcp",
+            Self::Bulk => "bulk",
+            Self::Ab => "ab",
+            Self::Idle => "idle",
+            Self::Log => "log",
+        }
+    }
+
+    pub(crate) fn about(self) -> &'static str {
+        match self {
+            Self::Keepalive => "CPU per request on 64 keep-alive connections",
+            Self::Syscalls => "system calls per such request",
+            Self::Allocations => "heap allocations per such request",
+            Self::Connect => "CPU per connection with one request",
+            Self::Tcp => "CPU per exchange of 64 bytes over a TCP relay",
+            Self::Bulk => "CPU per MiB in bodies of 1 MiB, HTTP and TCP",
+            Self::Ab => "requests per second of CPU under ab -k -c 1000",
+            Self::Idle => "resident bytes per idle connection",
+            Self::Log => "CPU per keep-alive request with the access log on",
+        }
+    }
+
+    pub(crate) fn cases(self) -> Vec<Case> {
+        match self {
+            Self::Keepalive => vec![
+                keepalive("keep-alive request, bare, 128 B", Profile::Bare, 128),
+                keepalive("keep-alive request, bare, 1 KiB", Profile::Bare, 1024),
+                keepalive("keep-alive request, full, 128 B", Profile::Full, 128),
+                keepalive("keep-alive request, full, 1 KiB", Profile::Full, 1024),
+            ],
+            Self::Syscalls => vec![
+                syscalls("keep-alive request, bare, 128 B", Profile::Bare),
+                syscalls("keep-alive request, full, 128 B", Profile::Full),
+            ],
+            Self::Allocations => vec![
+                allocations("keep-alive request, bare, 128 B", Profile::Bare),
+                allocations("keep-alive request, full, 128 B", Profile::Full),
+            ],
+            Self::Connect => vec![connect()],
+            Self::Tcp => vec![exchange()],
+            Self::Bulk => vec![
+                bulk("1 MiB body, HTTP", Protocol::Http),
+                bulk("1 MiB body, TCP", Protocol::TcpToHttp),
+            ],
+            Self::Ab => vec![
+                ab("ab -k -c 1000, HTTP", Protocol::Http),
+                ab("ab -k -c 1000, TCP", Protocol::TcpToHttp),
+            ],
+            Self::Idle => vec![
+                idle("idle connection after one request", 1),
+                idle("idle connection after two requests", 2),
+            ],
+            Self::Log => vec![logged()],
+        }
+    }
+}
+
+impl Meter {
+    pub(crate) fn unit(self) -> &'static str {
+        match self {
+            Self::Cpu => "µs of CPU",
+            Self::Ab => "requests per CPU second",
+            Self::Syscalls => "system calls",
+            Self::Allocations => "allocations",
+            Self::Resident { .. } => "bytes",
+        }
+    }
+
+    pub(crate) fn decimals(self) -> usize {
+        match self {
+            Self::Cpu | Self::Syscalls => 2,
+            Self::Allocations => 3,
+            Self::Ab | Self::Resident { .. } => 0,
+        }
+    }
+
+    /// Whether repeating the rounds adds anything: counts hardly vary.
+    pub(crate) fn is_noisy(self) -> bool {
+        matches!(self, Self::Cpu | Self::Ab)
+    }
+}
+
+/// A hundred bytes or so over plain HTTP, without log: the case that the others vary.
+fn keepalive(title: &'static str, profile: Profile, body_bytes: usize) -> Case {
+    let connections = 64;
+    Case {
+        row: Row::Keepalive,
+        title,
+        meter: Meter::Cpu,
+        scenario: Scenario {
+            protocol: Protocol::Http,
+            routes: profile == Profile::Full,
+            bulk: false,
+            access_log: false,
+            connections,
+        },
+        load: Load { mode: Mode::Keepalive, profile, body_bytes, connections },
+        requests: 100_000,
+        goal: Goal { kind: GoalKind::RatioAtMost, bar: 0.85, beyond: Some(0.80) },
+    }
+}
+
+fn syscalls(title: &'static str, profile: Profile) -> Case {
+    Case {
+        row: Row::Syscalls,
+        meter: Meter::Syscalls,
+        requests: 50_000,
+        goal: Goal { kind: GoalKind::ValueAtMost, bar: 4.2, beyond: Some(4.05) },
+        ..keepalive(title, profile, 128)
+    }
+}
+
+fn allocations(title: &'static str, profile: Profile) -> Case {
+    Case {
+        row: Row::Allocations,
+        meter: Meter::Allocations,
+        requests: 50_000,
+        // Reading the number allocates too, which is not to spoil a clean zero.
+        goal: Goal { kind: GoalKind::ValueAtMost, bar: 1.0, beyond: Some(0.005) },
+        ..keepalive(title, profile, 128)
+    }
+}
+
+fn connect() -> Case {
+    let plain = keepalive("connection with one request, 128 B", Profile::Bare, 128);
+    Case {
+        row: Row::Connect,
+        load: Load { mode: Mode::Close, ..plain.load },
+        requests: 30_000,
+        goal: Goal { kind: GoalKind::RatioAtMost, bar: 0.95, beyond: Some(0.9) },
+        ..plain
+    }
+}
+
+fn exchange() -> Case {
+    let plain = keepalive("TCP exchange, 64 B each way", Profile::Bare, 64);
+    Case {
+        row: Row::Tcp,
+        scenario: Scenario { protocol: Protocol::TcpToEcho, ..plain.scenario },
+        load: Load { mode: Mode::Echo, ..plain.load },
+        goal: Goal { kind: GoalKind::RatioAtMost, bar: 1.0, beyond: Some(0.95) },
+        ..plain
+    }
+}
+
+fn bulk(title: &'static str, protocol: Protocol) -> Case {
+    let connections = 16;
+    let plain = keepalive(title, Profile::Bare, 1 << 20);
+    Case {
+        row: Row::Bulk,
+        scenario: Scenario { protocol, bulk: true, connections, ..plain.scenario },
+        load: Load { connections, ..plain.load },
+        requests: 5_000,
+        goal: Goal { kind: GoalKind::RatioToHaproxyAtMost, bar: 1.0, beyond: Some(0.8) },
+        ..plain
+    }
+}
+
+fn ab(title: &'static str, protocol: Protocol) -> Case {
+    let connections = 1000;
+    let plain = keepalive(title, Profile::Bare, 128);
+    Case {
+        row: Row::Ab,
+        meter: Meter::Ab,
+        scenario: Scenario { protocol, connections, ..plain.scenario },
+        load: Load { connections, ..plain.load },
+        requests: 1_000_000,
+        goal: Goal { kind: GoalKind::RatioAtLeast, bar: 1.15, beyond: None },
+        ..plain
+    }
+}
+
+fn idle(title: &'static str, uses: usize) -> Case {
+    Case {
+        row: Row::Idle,
+        meter: Meter::Resident { uses },
+        goal: Goal { kind: GoalKind::ValueAtMost, bar: 1300.0, beyond: Some(700.0) },
+        ..keepalive(title, Profile::Bare, 128)
+    }
+}
+
+fn logged() -> Case {
+    let plain = keepalive("keep-alive request, bare, 128 B, access log", Profile::Bare, 128);
+    Case { row: Row::Log, scenario: Scenario { access_log: true, ..plain.scenario }, ..plain }
+}

@@ -1,0 +1,145 @@
+//! The proxies under test: how each is configured for a scenario, and started on its core.
+//!
+//! The peers are set up as somebody would who knows them well: whatever makes them faster
+//! without taking a feature away that the others keep.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::load::Backend;
+use super::process::{Running, Stop, free_port, pinned};
+use super::{haproxy, nginx, ours};
+use crate::Failure;
+
+/// The proxy's core, which nothing else of the harness uses.
+const PROXY_CORE: usize = 1;
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Contender {
+    Ours,
+    Nginx,
+    Haproxy,
+}
+
+impl Contender {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "HAProxy",
+        }
+    }
+}
+
+/// What a proxy has to do in a measurement.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) protocol: Protocol,
+    /// The paths /svc0/ to /svc99/ have a route of their own each.
+    pub(crate) routes: bool,
+    /// Bodies are large: splice where there is a switch for it.
+    pub(crate) bulk: bool,
+    /// One line per request into a file.
+    pub(crate) access_log: bool,
+    /// Client connections that are open at the same time.
+    pub(crate) connections: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Protocol {
+    Http,
+    /// A TCP relay in front of the HTTP backend.
+    TcpToHttp,
+    /// A TCP relay in front of the echo server.
+    TcpToEcho,
+}
+
+/// What the text of a configuration depends on.
+pub(crate) struct Setup<'a> {
+    pub(crate) scenario: Scenario,
+    pub(crate) port: u16,
+    pub(crate) endpoint: u16,
+    pub(crate) directory: &'a Path,
+}
+
+impl Setup<'_> {
+    pub(crate) fn is_http(&self) -> bool {
+        self.scenario.protocol == Protocol::Http
+    }
+
+    /// A file of this proxy in the work directory.
+    pub(crate) fn file(&self, name: &str) -> String {
+        self.directory.join(name).display().to_string()
+    }
+}
+
+pub(crate) const ACCESS_LOG: &str = "access.log";
+
+/// Routes of the scenario with routes.
+pub(crate) const ROUTES: usize = 100;
+
+/// A proxy that accepts connections on `port`.
+pub(crate) struct Proxy {
+    pub(crate) running: Running,
+    pub(crate) port: u16,
+    pub(crate) admin_socket: PathBuf,
+    directory: PathBuf,
+}
+
+impl Proxy {
+    /// Each start has its own port and directory, so none inherits anything of the one before.
+    pub(crate) fn start(
+        contender: Contender,
+        scenario: Scenario,
+        ours: &Path,
+        backend: &Backend,
+        work: &Path,
+    ) -> Result<Self, Failure> {
+        let port = free_port()?;
+        let directory = work.join(format!("{}-{port}", contender.name()));
+        fs::create_dir(&directory)?;
+        let endpoint = match scenario.protocol {
+            Protocol::Http | Protocol::TcpToHttp => backend.http,
+            Protocol::TcpToEcho => backend.echo,
+        };
+        let setup = Setup { scenario, port, endpoint, directory: &directory };
+        let (program, arguments) = match contender {
+            Contender::Ours => (ours.to_owned(), ours::prepare(&setup)?),
+            Contender::Nginx => (PathBuf::from(nginx::PROGRAM), nginx::prepare(&setup)?),
+            Contender::Haproxy => (PathBuf::from(haproxy::PROGRAM), haproxy::prepare(&setup)?),
+        };
+        let stop = if contender == Contender::Ours { Stop::Interrupt } else { Stop::Terminate };
+        let mut command = pinned(PROXY_CORE, program);
+        command.args(arguments);
+        let mut running = Running::start(command, contender.name(), &directory, stop)?;
+        running.wait_for_port(port)?;
+        let admin_socket = directory.join(ours::ADMIN_SOCKET);
+        Ok(Self { running, port, admin_socket, directory })
+    }
+}
+
+impl Proxy {
+    /// Lines in the access log so far. HAProxy writes it to its standard output.
+    pub(crate) fn log_lines(&self) -> Result<usize, Failure> {
+        let mut lines = 0;
+        for log in self.logs().iter().filter(|log| log.exists()) {
+            lines += fs::read(log)?.iter().filter(|byte| **byte == b'\n').count();
+        }
+        Ok(lines)
+    }
+
+    fn logs(&self) -> [PathBuf; 2] {
+        [self.directory.join(ACCESS_LOG), self.directory.join("HAProxy.stdout")]
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        // Logs of a measurement may be large; what is left goes with the work directory.
+        for log in self.logs().iter().filter(|log| log.exists()) {
+            if fs::remove_file(log).is_err() {
+                eprintln!("{} stays until the end", log.display());
+            }
+        }
+    }
+}

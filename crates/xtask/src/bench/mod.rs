@@ -1,0 +1,127 @@
+//! `cargo xtask bench`: ours against nginx and HAProxy, in one run, by the kernel's own clocks.
+//!
+//! The proxy has one core to itself, generator and backend share another. What is compared is
+//! the CPU time of a fixed number of requests, which neighbours on the machine hardly move,
+//! and not requests per second, which they do.
+
+mod cases;
+mod clocks;
+mod contender;
+mod haproxy;
+mod load;
+mod measure;
+mod nginx;
+mod options;
+mod ours;
+mod process;
+mod report;
+mod series;
+mod statistics;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use self::cases::Row;
+use self::contender::Contender;
+use self::load::Backend;
+use self::measure::Bench;
+use self::options::Options;
+use self::process::WorkDir;
+use self::report::Surroundings;
+use self::series::Series;
+use crate::Failure;
+use crate::packages::{self, Need};
+
+pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), Failure> {
+    let arguments: Vec<String> = arguments.collect();
+    let options = Options::parse(arguments.iter().cloned())?;
+    if let Some(words) = &options.words {
+        println!("{words}");
+        return Ok(());
+    }
+    packages::ensure(&needs(&options), options.may_install)?;
+    let bench = prepare(&options)?;
+    let contenders = contenders(&options, &bench);
+    let surroundings = Surroundings {
+        command: format!("cargo xtask bench {}", arguments.join(" ")).trim_end().to_owned(),
+        rounds: options.rounds,
+        ours_present: contenders.contains(&Contender::Ours),
+    };
+
+    let mut all = Vec::new();
+    for case in options.rows.iter().flat_map(|row| row.cases()) {
+        eprintln!("{}: {}", case.row.name(), case.title);
+        let requests = options.requests(case.requests);
+        let series = Series::run(&bench, case, &contenders, options.rounds, requests)?;
+        all.push(series);
+    }
+    let text = report::markdown(&surroundings, &all);
+    println!("{text}");
+    if let Some(file) = &options.markdown {
+        fs::write(file, text)?;
+    }
+    Ok(())
+}
+
+fn needs(options: &Options) -> Vec<Need> {
+    let mut needs = Vec::new();
+    for peer in &options.peers {
+        match peer {
+            Contender::Nginx => needs.extend([
+                Need { file: nginx::PROGRAM, package: "nginx-light" },
+                Need { file: nginx::STREAM_MODULE, package: "libnginx-mod-stream" },
+            ]),
+            Contender::Haproxy => {
+                needs.push(Need { file: haproxy::PROGRAM, package: "haproxy" });
+            }
+            Contender::Ours => {}
+        }
+    }
+    if options.rows.contains(&Row::Ab) {
+        needs.push(Need { file: "/usr/bin/ab", package: "apache2-utils" });
+    }
+    if options.rows.contains(&Row::Syscalls) {
+        needs.push(Need { file: "/usr/bin/strace", package: "strace" });
+    }
+    needs
+}
+
+fn prepare(options: &Options) -> Result<Bench, Failure> {
+    let release = build(options)?;
+    let work = WorkDir::create()?;
+    let load_program = release.join("fairwater-load");
+    let ours = options.ours.clone().unwrap_or_else(|| release.join("fairwater"));
+    let backend = Backend::start(&load_program, work.path())?;
+    let idle_counts = if options.quick { [1000, 2000, 4000] } else { [2000, 4000, 8000] };
+    Ok(Bench { work, load_program, ours, backend, idle_counts })
+}
+
+/// Builds what is measured and what measures it, so that neither can be stale; gives the
+/// directory of the binaries.
+fn build(options: &Options) -> Result<PathBuf, Failure> {
+    let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["build", "--release", "--package", "fairwater-load"]);
+    if options.ours.is_none() {
+        command.args(["--package", "fairwater"]);
+    }
+    if !command.status()?.success() {
+        return Err("the build failed".into());
+    }
+    // We are target/debug/xtask ourselves.
+    let own = std::env::current_exe()?;
+    let target = own.parent().and_then(Path::parent).ok_or("xtask runs outside of target/")?;
+    Ok(target.join("release"))
+}
+
+/// Ours first, if it starts at all: while it is being written it may be absent.
+fn contenders(options: &Options, bench: &Bench) -> Vec<Contender> {
+    let mut contenders = options.peers.clone();
+    let probe = Row::Keepalive.cases()[0];
+    match bench.measure(Contender::Ours, &probe, 100) {
+        Ok(_) => contenders.insert(0, Contender::Ours),
+        Err(failure) => eprintln!("measuring the peers alone, since {failure}"),
+    }
+    contenders
+}
