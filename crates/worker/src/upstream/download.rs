@@ -133,14 +133,7 @@ impl Download<'_> {
             reply.out.clear();
             let bytes = reply.buffer.data();
             write_response(reply.out, reply.head, bytes, ReplyFraming::Bare, connection);
-            let piece = Piece {
-                head: reply.out,
-                data: b"",
-                coding: Coding::Plain,
-                is_last: false,
-                trailers: b"",
-            };
-            self.write(piece).await?;
+            self.write(reply.out, HEAD_ONLY).await?;
         }
         reply.buffer.consume(len);
         Ok(())
@@ -164,9 +157,7 @@ impl Download<'_> {
         let bytes = reply.buffer.data();
         write_response(reply.out, reply.head, bytes, ReplyFraming::Bare, connection);
         reply.is_started = true;
-        let piece =
-            Piece { head: reply.out, data: b"", coding: Coding::Plain, is_last: false, trailers: b"" };
-        self.write(piece).await?;
+        self.write(reply.out, HEAD_ONLY).await?;
         let len = reply.head.len;
         reply.buffer.consume(len);
         Ok(Outcome::Upgraded)
@@ -276,15 +267,10 @@ impl Download<'_> {
         }
         let data = &reply.buffer.bytes[start + taken.data.start..start + taken.data.end];
         let len = data.len();
-        let piece = Piece {
-            head: if reply.is_started { b"" } else { reply.out },
-            data,
-            coding,
-            is_last: body.is_done(),
-            trailers: &trailers,
-        };
+        let piece = Piece { data, coding, is_last: body.is_done(), trailers: &trailers };
         reply.is_started = true;
-        self.write(piece).await?;
+        self.write(reply.out, piece).await?;
+        reply.out.clear();
         record.bytes_out += len as u64;
         reply.buffer.consume(taken.consumed);
         turn.spend(len).await;
@@ -307,14 +293,17 @@ impl Download<'_> {
         })
     }
 
-    async fn write(&self, piece: Piece<'_>) -> Result<(), Fault> {
-        let result = relay::write_piece(self.client, self.timer, piece, &mut 0).await;
+    async fn write(&self, out: &mut Vec<u8>, piece: Piece<'_>) -> Result<(), Fault> {
+        let result = relay::write_piece(self.client, self.timer, out, piece, &mut 0).await;
         result.map_err(|error| match error {
             WriteError::Stalled => FaultKind::ClientStalled.into(),
             WriteError::Failed => FaultKind::ClientAborted.into(),
         })
     }
 }
+
+const HEAD_ONLY: Piece<'_> =
+    Piece { data: b"", coding: Coding::Plain, is_last: false, trailers: b"" };
 
 fn bad(detail: &'static str) -> Fault {
     Fault::because(FaultKind::BadReply, detail)
