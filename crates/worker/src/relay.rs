@@ -10,7 +10,7 @@ use fairwater_proto::h1::ChunkHead;
 
 use crate::limits;
 use crate::shard::Shard;
-use crate::write::{WriteError, write_all};
+use crate::write::{WriteError, write_all, write_last};
 
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub(crate) struct Piece<'a> {
     pub is_last: bool,
     /// Field lines for behind the last chunk.
     pub trailers: &'a [u8],
+    /// The connection is closed right behind this piece.
+    pub is_end: bool,
 }
 
 /// Up to here copying the data behind the head is cheaper than a second element of a vectored write.
@@ -50,11 +52,14 @@ pub(crate) async fn write_piece(
             (false, true) => (chunk.as_bytes(), b"\r\n0\r\n"),
         },
     };
-    let is_end = piece.is_last && piece.coding == Coding::Chunked;
-    let end: &[u8] = if is_end { b"\r\n" } else { b"" };
+    let has_end = piece.is_last && piece.coding == Coding::Chunked;
+    let end: &[u8] = if has_end { b"\r\n" } else { b"" };
     if piece.data.len() <= COPIED_BYTES_MAX {
         for part in [before, piece.data, after, piece.trailers, end] {
             out.extend_from_slice(part);
+        }
+        if piece.is_end {
+            return write_last(stream, timer, out, written).await;
         }
         return write_all(stream, timer, &mut [IoSlice::new(out)], written).await;
     }

@@ -58,6 +58,11 @@ impl<'a> Source<'a> {
         self.body.is_done()
     }
 
+    /// Whether all of the body has been taken out, and nothing has come behind it.
+    pub(crate) fn is_read_out(&self) -> bool {
+        self.is_done() && self.start == self.end
+    }
+
     /// Whether the body can be sent once more from the start.
     pub(crate) fn is_held(&self) -> bool {
         self.is_held

@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 use fairwater_message::{
     BodyLength, Connection, Fault, FaultKind, HeaderId, RequestHead, ResponseHead,
@@ -110,16 +110,29 @@ impl Download<'_> {
         watch: &mut Watch<'_, '_>,
         timeout: FaultKind,
     ) -> Result<io::Result<usize>, Fault> {
+        // A client that nobody listens to yet is listened to when the endpoint takes its time:
+        // most do not, and most clients do not go away within it.
+        let mut deadline_ms = None;
         poll_fn(|cx| {
             if let Poll::Ready(result) = self.endpoint.poll_read(cx, room) {
                 return Poll::Ready(Ok(result));
             }
-            if let Some(source) = watch
-                && let Poll::Ready(fault) = source.poll_abort(cx)
-            {
-                return Poll::Ready(Err(fault));
+            if let Some(source) = watch {
+                if self.client.is_fresh() && deadline_ms.is_none() {
+                    deadline_ms = Some(self.timer.set_no_later(limits::WATCH_AFTER));
+                } else if let Poll::Ready(fault) = source.poll_abort(cx) {
+                    return Poll::Ready(Err(fault));
+                }
             }
-            self.timer.poll_expired(cx).map(|()| Err(timeout.into()))
+            ready!(self.timer.poll_expired(cx));
+            if let (Some(at_ms), Some(source)) = (deadline_ms.take(), &mut *watch) {
+                self.timer.set_at(at_ms);
+                if let Poll::Ready(fault) = source.poll_abort(cx) {
+                    return Poll::Ready(Err(fault));
+                }
+                ready!(self.timer.poll_expired(cx));
+            }
+            Poll::Ready(Err(timeout.into()))
         })
         .await
     }
@@ -220,8 +233,10 @@ impl Download<'_> {
     ) -> Result<(), Fault> {
         let mut turn = Turn::default();
         let mut has_pipes = true;
+        // Nothing of the client is left to read, so that the close which follows is a clean one.
+        let is_end = reply.closes && watch.as_ref().is_some_and(|source| source.is_read_out());
         loop {
-            self.relay_piece(reply, record, &mut body, coding, &mut turn).await?;
+            self.relay_piece(reply, record, &mut body, coding, is_end, &mut turn).await?;
             if body.is_done() {
                 return Ok(());
             }
@@ -252,6 +267,7 @@ impl Download<'_> {
         record: &mut Record<'_>,
         body: &mut Body,
         coding: Coding,
+        is_end: bool,
         turn: &mut Turn,
     ) -> Result<(), Fault> {
         let (start, end) = (reply.buffer.start, reply.buffer.end);
@@ -267,7 +283,9 @@ impl Download<'_> {
         }
         let data = &reply.buffer.bytes[start + taken.data.start..start + taken.data.end];
         let len = data.len();
-        let piece = Piece { data, coding, is_last: body.is_done(), trailers: &trailers };
+        let is_last = body.is_done();
+        let is_end = is_last && is_end;
+        let piece = Piece { data, coding, is_last, trailers: &trailers, is_end };
         reply.is_started = true;
         self.write(reply.out, piece).await?;
         reply.out.clear();
@@ -303,7 +321,7 @@ impl Download<'_> {
 }
 
 const HEAD_ONLY: Piece<'_> =
-    Piece { data: b"", coding: Coding::Plain, is_last: false, trailers: b"" };
+    Piece { data: b"", coding: Coding::Plain, is_last: false, trailers: b"", is_end: false };
 
 fn bad(detail: &'static str) -> Fault {
     Fault::because(FaultKind::BadReply, detail)

@@ -71,6 +71,7 @@ impl Upload<'_, '_> {
             coding: self.coding,
             is_last: self.source.is_done(),
             trailers: &trailers,
+            is_end: false,
         };
         match relay::write_piece(self.endpoint, timer, out, piece, self.written).await {
             Ok(()) => Ok(true),
