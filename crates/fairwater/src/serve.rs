@@ -100,10 +100,11 @@ fn start(
     sockets: &mut Sockets,
 ) -> Result<Running, Box<dyn std::error::Error>> {
     let log_path = config.access_log.path.as_ref().map(|path| path.value.as_path());
-    let log = LogWriter::start(log_format(config.access_log.format), log_path).map_err(|error| {
-        let path = log_path.map_or("standard output".into(), |path| path.display().to_string());
-        io::Error::new(error.kind(), format!("cannot write the access log to {path}: {error}"))
-    })?;
+    let log =
+        LogWriter::start(log_format(config.access_log.format), log_path).map_err(|error| {
+            let path = log_path.map_or("standard output".into(), |path| path.display().to_string());
+            io::Error::new(error.kind(), format!("cannot write the access log to {path}: {error}"))
+        })?;
     let plan = Arc::new(plan);
     let bound: Vec<_> = sockets
         .listening

@@ -118,7 +118,11 @@ impl Stream {
 
     /// Writes as much as the socket takes.
     #[inline]
-    pub fn poll_write(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    pub fn poll_write(
+        &self,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let mut io = self.io.borrow_mut();
         let write = |socket: &mut std::net::TcpStream| match parts {
             [one] => socket.write(one),
@@ -252,8 +256,10 @@ impl Stream {
     /// Has the kernel probe a silent peer, so that one that vanished is noticed.
     pub fn keep_alive(&self, idle: Duration, interval: Duration) {
         if self.is_tcp() {
-            let probes =
-                socket2::TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(3);
+            let probes = socket2::TcpKeepalive::new()
+                .with_time(idle)
+                .with_interval(interval)
+                .with_retries(3);
             drop(self.with_socket(|socket| socket.set_tcp_keepalive(&probes)));
         }
     }

@@ -176,7 +176,9 @@ impl Body {
         out.extend_from_slice(itoa::Buffer::new().format(self.len()).as_bytes());
         out.extend_from_slice(b"\r\n");
         match self.status {
-            405 => out.extend_from_slice(b"allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n"),
+            405 => {
+                out.extend_from_slice(b"allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n")
+            }
             503 => out.extend_from_slice(b"retry-after: 1\r\n"),
             _ => {}
         }

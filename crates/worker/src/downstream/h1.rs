@@ -95,7 +95,9 @@ async fn busy(connection: &Accepted) -> Turn {
 
 enum Read {
     /// A head is complete; its first byte was seen at this time.
-    Head { begun_us: u64 },
+    Head {
+        begun_us: u64,
+    },
     /// Nothing has come: the connection is idle.
     Nothing,
     /// The client has closed, between requests or within one.

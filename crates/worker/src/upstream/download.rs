@@ -194,8 +194,7 @@ impl Download<'_> {
         write_response(reply.out, reply.head, reply.buffer.data(), framing, connection);
         let len = reply.head.len;
         reply.buffer.consume(len);
-        let coding =
-            if framing == ReplyFraming::Chunked { Coding::Chunked } else { Coding::Plain };
+        let coding = if framing == ReplyFraming::Chunked { Coding::Chunked } else { Coding::Plain };
         self.relay_body(reply, record, watch, Body::of_response(length), coding).await?;
         let is_reusable = reply.head.allows_reuse()
             && length != BodyLength::UntilClose
@@ -297,8 +296,7 @@ impl Download<'_> {
 
     async fn splice(&self, record: &mut Record<'_>, left: &mut u64) -> Result<bool, Fault> {
         let before = *left;
-        let result =
-            relay::splice(self.shard, self.endpoint, self.client, left, self.timer).await;
+        let result = relay::splice(self.shard, self.endpoint, self.client, left, self.timer).await;
         record.bytes_out += before - *left;
         result.map_err(|error| {
             let kind = match error {
