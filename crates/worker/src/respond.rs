@@ -31,7 +31,7 @@ pub(crate) async fn to_fault(
         return End::Close;
     }
     // A body of which nobody knows where it ends, or a client that broke the rules: no more of it.
-    let is_broken = matches!(fault.kind.status(), 400 | 408 | 413);
+    let is_broken = matches!(status, 400 | 408 | 413 | 431);
     let skipped = exchange.source.is_done() || (!is_broken && skip_body(exchange).await);
     let closes = exchange.reply.closes || is_broken || !skipped;
     let body = Body::new(status, exchange.head, exchange.bytes);
