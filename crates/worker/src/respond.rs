@@ -96,6 +96,8 @@ pub(crate) async fn skip_body(exchange: &mut Exchange<'_>) -> bool {
     let source = &mut exchange.source;
     let timer = &exchange.connection.timer;
     let mut budget = limits::LINGER_BYTES;
+    // For all of it: a client that drips gains nothing.
+    timer.set(limits::LINGER);
     loop {
         let Ok(range) = source.take() else { return false };
         if source.body.take_trailers().is_some() || source.is_done() {
@@ -107,7 +109,7 @@ pub(crate) async fn skip_body(exchange: &mut Exchange<'_>) -> bool {
             if !source.has_room() || exchange.head.expects_continue {
                 return false; // it waits for our word, which it did not get
             }
-            if source.fill_within(timer, limits::LINGER).await.is_err() {
+            if source.fill_in_time(timer).await.is_err() {
                 return false;
             }
         }
