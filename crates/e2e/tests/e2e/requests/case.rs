@@ -114,8 +114,8 @@ impl Case {
         Self { half_closes: true, ..self }
     }
 
-    /// The last request is refused only after others before it were answered.
-    pub(super) fn after(mut self, seen: &[&str]) -> Self {
+    /// Requests before the refused one, which are forwarded like this and answered.
+    pub(super) fn answering(mut self, seen: &[&str]) -> Self {
         if let Outcome::Refused(answered, _) = &mut self.outcome {
             *answered = seen.len();
         }

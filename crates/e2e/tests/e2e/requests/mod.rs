@@ -4,3 +4,6 @@
 mod case;
 mod framing;
 mod heads;
+mod identity;
+mod targets;
+mod timing;
