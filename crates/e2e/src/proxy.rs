@@ -160,7 +160,7 @@ impl Proxy {
             log = self.log();
             log.len() >= lines
         });
-        assert_eq!(log.len(), lines, "too many lines: {log:#?}");
+        assert_eq!(log.len(), lines, "too many lines, the last is {:#?}", log.last());
         log
     }
 

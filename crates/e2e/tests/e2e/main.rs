@@ -4,4 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests read the clock: there is nobody to pass it in")]
 
+mod failures;
+mod replies;
 mod requests;
