@@ -8,6 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::message::{Broken, Message, Reader};
@@ -32,6 +33,7 @@ pub struct Endpoint {
     /// As it is written in a configuration.
     pub address: String,
     shared: Arc<Shared>,
+    acceptor: Option<JoinHandle<()>>,
 }
 
 impl fmt::Debug for Endpoint {
@@ -47,6 +49,7 @@ pub struct Caller {
     pub number: usize,
     reader: Reader,
     shared: Arc<Shared>,
+    is_resetting: bool,
 }
 
 enum Listener {
@@ -98,7 +101,7 @@ impl Endpoint {
     ) -> Self {
         let shared = Arc::new(Shared::default());
         let (script, of_thread) = (Arc::new(script), Arc::clone(&shared));
-        std::thread::spawn(move || {
+        let acceptor = std::thread::spawn(move || {
             while let Some(socket) = listener.accept() {
                 if of_thread.is_stopping.load(Ordering::Acquire) {
                     return;
@@ -106,7 +109,7 @@ impl Endpoint {
                 start(&of_thread, socket, Arc::clone(&script));
             }
         });
-        Self { address, shared }
+        Self { address, shared, acceptor: Some(acceptor) }
     }
 
     /// Complete requests so far, of all connections, in the order of their completion.
@@ -152,6 +155,7 @@ impl Drop for Endpoint {
         }
         // The accepting thread waits for one more connection.
         drop(Socket::connect(&self.address));
+        self.acceptor.take().map(JoinHandle::join);
     }
 }
 
@@ -169,10 +173,14 @@ where
     let shared = Arc::clone(shared);
     std::thread::spawn(move || {
         let of_caller = Arc::clone(&shared);
-        let mut caller = Caller { socket, number, reader: Reader::new(), shared: of_caller };
+        let mut caller = Caller { socket, number, reader: Reader::new(), shared: of_caller, is_resetting: false };
         script(&mut caller);
         // The last handle must be the caller's, or its close would not end the connection.
         lock(&shared.open)[number] = None;
+        if !caller.is_resetting {
+            // At once, even while a process that another test starts has not closed its copy yet.
+            caller.socket.shut_down(Shutdown::Both);
+        }
         drop(caller);
         shared.closed.fetch_add(1, Ordering::AcqRel);
     });
@@ -282,7 +290,8 @@ impl Caller {
     }
 
     /// The end of this connection will be a reset.
-    pub fn reset(&self) {
+    pub fn reset(&mut self) {
+        self.is_resetting = true;
         self.socket.reset_on_close();
     }
 
