@@ -270,7 +270,8 @@ fn starts_with_ignoring_case(text: &[u8], prefix: &[u8]) -> bool {
 #[cold]
 fn not_http(line: &[u8]) -> Fault {
     let is_text = !has_control(line) && line.first().is_some_and(|&b| fields::is_token(b));
-    let looks_like_http = line.windows(6).any(|w| w.eq_ignore_ascii_case(b" HTTP/"));
+    let looks_like_http =
+        line.windows(6).any(|w| fields::is_blank(w[0]) && w[1..].eq_ignore_ascii_case(b"HTTP/"));
     if is_text && (looks_like_http || line.len() > TARGET_BYTES_MAX) {
         REQUEST.malformed("bad_method")
     } else if looks_like_http {

@@ -196,7 +196,11 @@ impl Download<'_> {
         reply.buffer.consume(len);
         let coding = if framing == ReplyFraming::Chunked { Coding::Chunked } else { Coding::Plain };
         self.relay_body(reply, record, watch, Body::of_response(length), coding).await?;
+        // A 204 that announces a body may yet send it, to whoever asks next.
+        let has_stray_body = reply.head.status == 204
+            && !matches!(reply.head.body, BodyLength::UntilClose | BodyLength::Known(0));
         let is_reusable = reply.head.allows_reuse()
+            && !has_stray_body
             && length != BodyLength::UntilClose
             && reply.buffer.is_empty();
         Ok(if is_reusable { Outcome::Reusable } else { Outcome::Spent })
