@@ -15,12 +15,7 @@ impl Random {
         Self { sequence: smooth_sequence(&weights) }
     }
 
-    pub(super) fn pick(
-        &self,
-        endpoints: &[Endpoint],
-        random: u64,
-        tried: &Tried,
-    ) -> Option<usize> {
+    pub(super) fn pick(&self, endpoints: &[Endpoint], random: u64, tried: &Tried) -> Option<usize> {
         if self.sequence.is_empty() {
             return None;
         }

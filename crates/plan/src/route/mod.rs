@@ -67,7 +67,8 @@ impl RouteTable {
         let path = target::path_of(head.path.of(bytes));
         let path = if path.is_empty() { b"/" } else { path };
         let mut scratch = Vec::new(); // allocates only for a path that is not in normal form
-        let path = target::normal_path(path, &mut scratch).map_err(|_| Unroutable::AmbiguousPath)?;
+        let path =
+            target::normal_path(path, &mut scratch).map_err(|_| Unroutable::AmbiguousPath)?;
         if !self.hosts.is_empty() {
             let found = self.host(head.authority.of(bytes)).and_then(|paths| paths.find(path));
             if let Some(upstream) = found {
@@ -103,10 +104,14 @@ impl PathTable {
 
     fn find(&self, path: &[u8]) -> Option<UpstreamId> {
         debug_assert!(path.len() <= TARGET_BYTES_MAX);
-        if !self.exact.is_empty() && let Some(&upstream) = self.exact.get(path) {
+        if !self.exact.is_empty()
+            && let Some(&upstream) = self.exact.get(path)
+        {
             return Some(upstream);
         }
-        if !self.prefixes.is_empty() && let Some(upstream) = self.longest_prefix(path) {
+        if !self.prefixes.is_empty()
+            && let Some(upstream) = self.longest_prefix(path)
+        {
             return Some(upstream);
         }
         self.everything
@@ -117,7 +122,8 @@ impl PathTable {
     fn longest_prefix(&self, path: &[u8]) -> Option<UpstreamId> {
         let mut end = path.len();
         loop {
-            if end <= self.prefix_bytes_max && let Some(&upstream) = self.prefixes.get(&path[..end])
+            if end <= self.prefix_bytes_max
+                && let Some(&upstream) = self.prefixes.get(&path[..end])
             {
                 return Some(upstream);
             }

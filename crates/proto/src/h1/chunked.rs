@@ -76,13 +76,7 @@ impl ChunkDecoder {
     }
 
     fn new(malformed: FaultKind) -> Self {
-        Self {
-            state: State::Size(0),
-            left: 0,
-            extension_bytes: 0,
-            trailers: Vec::new(),
-            malformed,
-        }
+        Self { state: State::Size(0), left: 0, extension_bytes: 0, trailers: Vec::new(), malformed }
     }
 
     pub fn is_done(&self) -> bool {

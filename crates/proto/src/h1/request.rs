@@ -40,9 +40,11 @@ impl RequestReader {
     /// A fault with the status to answer; what was received must not be read any further.
     #[inline]
     pub fn read(&mut self, bytes: &[u8], head: &mut RequestHead) -> Result<bool, Fault> {
-        while let Some((start, end)) = self.lines.next(bytes, REQUEST, false).map_err(|fault| {
-            if self.has_line { fault } else { self.before_line(bytes, fault) }
-        })? {
+        while let Some((start, end)) = self
+            .lines
+            .next(bytes, REQUEST, false)
+            .map_err(|fault| if self.has_line { fault } else { self.before_line(bytes, fault) })?
+        {
             if !self.has_line {
                 if start == end {
                     self.leading_lines += 1;
@@ -175,10 +177,9 @@ impl RequestReader {
     ) -> Result<(), Fault> {
         let value = field.value.of(bytes);
         match field.id {
-            HeaderId::Host
-                if self.seen.host.replace(field.value).is_some() => {
-                    return Err(REQUEST.malformed("repeated_host"));
-                }
+            HeaderId::Host if self.seen.host.replace(field.value).is_some() => {
+                return Err(REQUEST.malformed("repeated_host"));
+            }
             HeaderId::ContentLength => {
                 let length = content_length(value);
                 if length.is_none() || self.seen.length.is_some() {

@@ -3,7 +3,9 @@
 
 use fairwater_message::{BodyLength, Fault, Field, HeaderId, ResponseHead, Span, Version};
 
-use super::fields::{self, Lines, RESPONSE, content_length, has_control, is_blank, read_connection};
+use super::fields::{
+    self, Lines, RESPONSE, content_length, has_control, is_blank, read_connection,
+};
 
 /// Reads one response head; keeps its place while bytes arrive.
 #[derive(Debug, Default)]
@@ -92,12 +94,7 @@ impl ResponseReader {
 }
 
 #[inline]
-fn read_line(
-    bytes: &[u8],
-    start: usize,
-    end: usize,
-    head: &mut ResponseHead,
-) -> Result<(), Fault> {
+fn read_line(bytes: &[u8], start: usize, end: usize, head: &mut ResponseHead) -> Result<(), Fault> {
     let line = &bytes[start..end];
     head.version = match line.get(..9) {
         Some(b"HTTP/1.1 ") => Version::Http11,

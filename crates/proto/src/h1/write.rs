@@ -1,7 +1,9 @@
 //! Heads as we write them: every line anew from the index, hop-by-hop fields left out, framing and
 //! identity by our own hand.
 
-use fairwater_message::{BodyLength, Connection, Field, HeaderId, Method, RequestHead, ResponseHead, Version};
+use fairwater_message::{
+    BodyLength, Connection, Field, HeaderId, Method, RequestHead, ResponseHead, Version,
+};
 
 use super::fields::is_named_by_connection;
 use super::forward::{Forwarding, HostPolicy, write_identity};
@@ -133,12 +135,14 @@ fn write_field(out: &mut Vec<u8>, bytes: &[u8], field: &Field) {
     let value = field.value.of(bytes);
     // `Name: value CRLF` is how nearly every client writes it: then one copy does.
     let (start, end) = (usize::from(field.name.start), usize::from(field.value.end));
-    if field.value.start == field.name.end + 2 && bytes.get(end..end + 2) == Some(b"\r\n")
+    if field.value.start == field.name.end + 2
+        && bytes.get(end..end + 2) == Some(b"\r\n")
         && let Some(line) = bytes.get(start..end + 2)
-            && line[name.len() + 1] == b' ' {
-                out.extend_from_slice(line);
-                return;
-            }
+        && line[name.len() + 1] == b' '
+    {
+        out.extend_from_slice(line);
+        return;
+    }
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
