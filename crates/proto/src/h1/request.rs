@@ -31,6 +31,7 @@ struct Seen {
     length: Option<u64>,
     is_chunked: bool,
     is_absolute: bool,
+    connection_names: u8,
 }
 
 impl RequestReader {
@@ -191,7 +192,10 @@ impl RequestReader {
                 self.seen.length = length;
             }
             HeaderId::TransferEncoding => self.read_coding(value, head.version)?,
-            HeaderId::Connection => read_connection(value, &mut head.connection, REQUEST)?,
+            HeaderId::Connection => {
+                let names = &mut self.seen.connection_names;
+                read_connection(value, &mut head.connection, names, REQUEST)?;
+            }
             HeaderId::Expect if head.version == Version::Http11 => {
                 if !value.eq_ignore_ascii_case(b"100-continue") || head.expects_continue {
                     return Err(FaultKind::ExpectationFailed.into());

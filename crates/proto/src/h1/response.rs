@@ -14,6 +14,7 @@ pub struct ResponseReader {
     has_line: bool,
     is_chunked: bool,
     length: Option<u64>,
+    connection_names: u8,
     /// Accept bare LF and folded fields (`relaxed_responses`).
     is_relaxed: bool,
 }
@@ -72,7 +73,10 @@ impl ResponseReader {
                 }
                 self.is_chunked = true;
             }
-            HeaderId::Connection => read_connection(value, &mut head.connection, RESPONSE)?,
+            HeaderId::Connection => {
+                let names = &mut self.connection_names;
+                read_connection(value, &mut head.connection, names, RESPONSE)?;
+            }
             HeaderId::KeepAlive => head.keep_alive_timeout_s = keep_alive_timeout(value),
             _ => {}
         }

@@ -460,6 +460,20 @@ fn connection_fields_are_folded_together() {
     }
 }
 
+/// Each name costs a pass over the fields, so their number is limited over all lines.
+#[test]
+fn connection_names_are_counted_over_the_message() {
+    let lines = |lines: usize, names: usize| {
+        let line = [b"Connection: ", &b"x,".repeat(names)[..], b"\r\n"].concat();
+        [line.repeat(lines), b"X: y".to_vec()].concat()
+    };
+    check_fields(&lines(1, 32), "POST /p a names-others");
+    check_fields(&lines(2, 16), "POST /p a names-others");
+    check_fields(&lines(1, 33), "400 too_many_connection_names");
+    check_fields(&lines(2, 17), "400 too_many_connection_names");
+    check_fields(&lines(33, 1), "400 too_many_connection_names");
+}
+
 #[test]
 fn a_request_has_begun_with_its_first_letter() {
     for (bytes, expected) in [(&b""[..], false), (b"\r\n", false), (b"\r\n\r", false), (b"G", true)]
