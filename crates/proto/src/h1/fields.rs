@@ -256,3 +256,6 @@ pub fn write_trailers(raw: &[u8], of_request: bool, out: &mut Vec<u8>) -> Result
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -154,3 +154,6 @@ fn keep_alive_timeout(value: &[u8]) -> Option<u32> {
         name.eq_ignore_ascii_case(b"timeout=").then(|| digits.parse().ok())?
     })
 }
+
+#[cfg(test)]
+mod tests;
