@@ -74,7 +74,9 @@ pub(super) fn write_identity(
     forwarding: &Forwarding<'_>,
 ) {
     let extend = forwarding.is_trusted;
-    if let Some(peer) = forwarding.peer {
+    // A dual-stack listener sees IPv4 clients as mapped addresses; nobody wants to read those.
+    let peer = forwarding.peer.map(|peer| peer.to_canonical());
+    if let Some(peer) = peer {
         out.extend_from_slice(b"x-forwarded-for: ");
         if extend {
             write_joined(out, head, bytes, HeaderId::XForwardedFor);
@@ -90,7 +92,7 @@ pub(super) fn write_identity(
     if extend {
         write_joined(out, head, bytes, HeaderId::Forwarded);
     }
-    write_forwarded(out, forwarding.peer, authority, scheme);
+    write_forwarded(out, peer, authority, scheme);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -117,7 +119,7 @@ fn write_unless_extended(
 }
 
 /// The members of all fields with this id, each followed by a comma.
-fn write_joined(out: &mut Vec<u8>, head: &RequestHead, bytes: &[u8], id: HeaderId) {
+pub(super) fn write_joined(out: &mut Vec<u8>, head: &RequestHead, bytes: &[u8], id: HeaderId) {
     for field in head.fields.iter().filter(|field| field.id == id) {
         for member in list(field.value.of(bytes)) {
             out.extend_from_slice(member);
@@ -151,13 +153,8 @@ fn write_forwarded(out: &mut Vec<u8>, peer: Option<IpAddr>, authority: &[u8], sc
 }
 
 /// An address in text. IPv4 by hand: the general formatter takes four times as long.
-pub(super) fn write_ip(out: &mut Vec<u8>, ip: IpAddr) {
-    let v4 = match ip {
-        IpAddr::V4(v4) => Some(v4),
-        // A dual-stack listener sees IPv4 clients as mapped addresses; nobody wants to read those.
-        IpAddr::V6(v6) => v6.to_ipv4_mapped(),
-    };
-    if let Some(v4) = v4 {
+fn write_ip(out: &mut Vec<u8>, ip: IpAddr) {
+    if let IpAddr::V4(v4) = ip {
         let mut digits = itoa::Buffer::new();
         for (at, octet) in v4.octets().into_iter().enumerate() {
             if at > 0 {
@@ -169,3 +166,6 @@ pub(super) fn write_ip(out: &mut Vec<u8>, ip: IpAddr) {
         // Writing to a Vec cannot fail.
     }
 }
+
+#[cfg(test)]
+mod tests;
