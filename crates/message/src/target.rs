@@ -103,9 +103,12 @@ pub fn normal_path<'a>(path: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<&'a [
         };
         // Only a slash that was written as one separates segments.
         if byte == b'/' {
-            resolve_dots(scratch, merged_at)?;
             if scratch.last() == Some(&b'/') {
                 merged_at = scratch.len();
+                continue;
+            }
+            resolve_dots(scratch, merged_at)?;
+            if scratch.last() == Some(&b'/') {
                 continue;
             }
         }
@@ -229,6 +232,9 @@ mod tests {
             ("//a///b", "/a/b"),
             ("/a//b/../c", "/a/c"),
             ("/a//./b", "/a/b"),
+            ("/a/b/../../c", "/c"),
+            ("/a/./../c", "/c"),
+            ("/a/b/./../.././c", "/c"),
             ("/%61%2e%2E/b", "/a../b"),
             ("/a/%2e%2e/b", "/b"),
             ("/%252e/", "/%2e/"),
