@@ -30,7 +30,11 @@ impl ResponseReader {
     /// A fault of the endpoint.
     #[inline]
     pub fn read(&mut self, bytes: &[u8], head: &mut ResponseHead) -> Result<bool, Fault> {
-        while let Some((start, end)) = self.lines.next(bytes, RESPONSE, self.is_relaxed)? {
+        while let Some((start, end)) = self
+            .lines
+            .next(bytes, RESPONSE, self.is_relaxed)
+            .map_err(|fault| self.at_line_end(bytes, fault))?
+        {
             if !self.has_line {
                 read_line(bytes, start, end, head)?;
                 self.has_line = true;
@@ -48,6 +52,15 @@ impl ResponseReader {
             check_pending(self.lines.pending(bytes))?;
         }
         Ok(false)
+    }
+
+    /// A line without a proper end: perhaps it was none of HTTP from its first bytes on.
+    #[cold]
+    fn at_line_end(&self, bytes: &[u8], fault: Fault) -> Fault {
+        if self.has_line {
+            return fault;
+        }
+        check_pending(self.lines.pending(bytes)).err().unwrap_or(fault)
     }
 
     #[inline]

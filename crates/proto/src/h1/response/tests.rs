@@ -109,6 +109,8 @@ fn status_lines_have_one_grammar() {
     ] {
         check(&[line, b"\r\n\r\n"].concat(), expected);
     }
+    check(b"GET \n", "upstream_bad_reply bad_status_line");
+    check_in(false, b"HTTP/1.1\n", "upstream_bad_reply bare_lf");
     check(b"HTTP/1.1 200 OK\r\nServer: x", "more");
     check(b"HTTP/1", "more");
     check(b"", "more");
