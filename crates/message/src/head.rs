@@ -43,7 +43,7 @@ impl Span {
 }
 
 /// One header field: where its name and its trimmed value stand.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
     pub name: Span,
     pub value: Span,
@@ -80,7 +80,7 @@ pub struct Connection {
 }
 
 /// The index of a request head.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestHead {
     pub method: Method,
     pub method_span: Span,
@@ -145,7 +145,7 @@ impl RequestHead {
 }
 
 /// The index of a response head.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResponseHead {
     pub status: u16,
     pub version: Version,

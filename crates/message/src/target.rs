@@ -108,12 +108,14 @@ pub fn path_of(path_and_query: &[u8]) -> &[u8] {
 ///
 /// # Errors
 /// `Ambiguous` for an escaped slash, backslash, NUL or other control character, a raw backslash, an
-/// overlong UTF-8 sequence, a broken escape, and for `..` above the root.
+/// overlong UTF-8 sequence, a broken escape, a dot segment with parameters (`..;x`), and for `..`
+/// above the root or over an empty segment.
 pub fn normal_path<'a>(path: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<&'a [u8], Ambiguous> {
     if is_normal(path) {
         return Ok(path);
     }
     scratch.clear();
+    let mut merged_at = 0;
     let mut rest = path;
     while let Some((&byte, tail)) = rest.split_first() {
         rest = tail;
@@ -131,14 +133,18 @@ pub fn normal_path<'a>(path: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<&'a [
         };
         // Only a slash that was written as one separates segments.
         if byte == b'/' {
-            resolve_dots(scratch)?;
+            if scratch.last() == Some(&b'/') {
+                merged_at = scratch.len();
+                continue;
+            }
+            resolve_dots(scratch, merged_at)?;
             if scratch.last() == Some(&b'/') {
                 continue;
             }
         }
         scratch.push(decoded);
     }
-    resolve_dots(scratch)?;
+    resolve_dots(scratch, merged_at)?;
     if has_overlong(scratch) {
         return Err(Ambiguous);
     }
@@ -159,14 +165,20 @@ fn is_normal(path: &[u8]) -> bool {
 }
 
 /// Removes a final `.` or `..` segment (and, for the latter, the segment before it) from what was
-/// written so far.
-fn resolve_dots(path: &mut Vec<u8>) -> Result<(), Ambiguous> {
-    if path.ends_with(b"/.") {
-        path.pop();
-    } else if path.ends_with(b"/..") {
-        path.truncate(path.len() - 3);
-        let parent = path.iter().rposition(|&b| b == b'/').ok_or(Ambiguous)?;
-        path.truncate(parent + 1);
+/// written so far. `merged_at` is where slashes were merged last: nothing before it is taken back.
+fn resolve_dots(path: &mut Vec<u8>, merged_at: usize) -> Result<(), Ambiguous> {
+    let Some(slash) = path.iter().rposition(|&b| b == b'/') else { return Ok(()) };
+    match &path[slash + 1..] {
+        b"." => path.truncate(slash + 1),
+        b".." if slash + 1 == merged_at => return Err(Ambiguous),
+        b".." => {
+            let parent = path[..slash].iter().rposition(|&b| b == b'/').ok_or(Ambiguous)?;
+            path.truncate(parent + 1);
+        }
+        segment if segment.starts_with(b".;") || segment.starts_with(b"..;") => {
+            return Err(Ambiguous);
+        }
+        _ => {}
     }
     Ok(())
 }
@@ -248,7 +260,11 @@ mod tests {
             ("/a/b/..", "/a/"),
             ("/a/.", "/a/"),
             ("//a///b", "/a/b"),
-            ("/a//..", "/"),
+            ("/a//b/../c", "/a/c"),
+            ("/a//./b", "/a/b"),
+            ("/a/b/../../c", "/c"),
+            ("/a/./../c", "/c"),
+            ("/a/b/./../.././c", "/c"),
             ("/%61%2e%2E/b", "/a../b"),
             ("/a/%2e%2e/b", "/b"),
             ("/%252e/", "/%2e/"),
@@ -282,6 +298,16 @@ mod tests {
             "/%e0%80%af",
             "/..%2f",
             "/%f0%80%80%af",
+            // Servers that strip path parameters first read these as dot segments.
+            "/a/..;/b",
+            "/a/..;x=y",
+            "/a/.;/b",
+            "/a/%2e%2e%3bx/b",
+            // Whether `..` takes the empty segment or the one before depends on who merges slashes.
+            "/a//..",
+            "/a//../b",
+            "/a/b///../c",
+            "/a//b/../../c",
         ] {
             assert_eq!(normal_path(path.as_bytes(), &mut Vec::new()), Err(Ambiguous), "{path}");
         }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::net::Ipv6Addr;
 
 use fairwater_message::target;
 use fairwater_message::{RequestHead, TARGET_BYTES_MAX};
@@ -80,12 +81,22 @@ impl RouteTable {
 
     fn host(&self, authority: &[u8]) -> Option<&PathTable> {
         let host = target::host_of(authority);
+        if host.first() == Some(&b'[') {
+            return self.hosts.get(shortest_ipv6(host)?.as_bytes());
+        }
         let mut lower = [0; target::AUTHORITY_BYTES_MAX];
         let lower = lower.get_mut(..host.len())?;
         lower.copy_from_slice(host);
         lower.make_ascii_lowercase();
         self.hosts.get(&*lower)
     }
+}
+
+/// A bracketed address in the one spelling that the configuration gives it.
+#[cold]
+fn shortest_ipv6(host: &[u8]) -> Option<String> {
+    let literal = std::str::from_utf8(host).ok()?.strip_prefix('[')?.strip_suffix(']')?;
+    literal.parse::<Ipv6Addr>().ok().map(|ip| format!("[{ip}]"))
 }
 
 impl PathTable {

@@ -60,6 +60,24 @@ fn the_most_specific_route_wins() {
 }
 
 #[test]
+fn a_host_has_one_name_however_it_is_written() {
+    let table = table(&[("", "/*"), ("[2001:db8::1]", "/*"), ("a.example", "/*")]);
+    for (authority, expected) in [
+        ("[2001:db8::1]", 1),
+        ("[2001:DB8::1]:8080", 1),
+        ("[2001:db8:0:0:0:0:0:1]", 1),
+        ("[2001:0db8::0001]:80", 1),
+        ("[2001:db8::2]", 0),
+        ("A.EXAMPLE", 2),
+        ("a.example.:80", 2),
+        ("a.example.org", 0),
+        ("", 0),
+    ] {
+        assert_eq!(find(&table, authority, "/"), Ok(expected), "{authority}");
+    }
+}
+
+#[test]
 fn no_route_is_an_answer() {
     let table = table(&[("a", "/v1/*")]);
     assert_eq!(find(&table, "b", "/v1/x"), Err(Unroutable::NoRoute));

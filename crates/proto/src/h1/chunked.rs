@@ -83,11 +83,6 @@ impl ChunkDecoder {
         self.state == State::Done
     }
 
-    /// Whether nothing but the first state has been seen.
-    pub fn is_untouched(&self) -> bool {
-        self.state == State::Size(0)
-    }
-
     /// The trailer section as it came, each line with its CRLF; complete once `is_done`.
     pub fn trailers(&self) -> &[u8] {
         &self.trailers
@@ -193,7 +188,8 @@ impl ChunkDecoder {
     }
 
     fn trailer(&mut self, byte: u8) -> Result<State, Fault> {
-        if self.trailers.len() == TRAILER_BYTES_MAX {
+        // Its last line feed must fit, too.
+        if self.trailers.len() == TRAILER_BYTES_MAX - 1 {
             return Err(self.malformed("trailers_too_long"));
         }
         self.trailers.push(byte);
@@ -235,3 +231,6 @@ impl ChunkHead {
         &self.bytes[usize::from(self.start)..]
     }
 }
+
+#[cfg(test)]
+mod tests;

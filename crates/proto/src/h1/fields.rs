@@ -9,7 +9,7 @@ use memchr::memchr;
 /// The most bytes of a trailer section.
 pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
 /// The most names that one message may list in `Connection`: each costs a pass over the fields.
-const CONNECTION_NAMES_MAX: usize = 32;
+const CONNECTION_NAMES_MAX: u8 = 32;
 
 /// Which errors a head may end with: requests and responses differ only in these.
 #[derive(Clone, Copy, Debug)]
@@ -203,13 +203,14 @@ pub(super) fn content_length(value: &[u8]) -> Option<u64> {
     (length <= i64::MAX as u64).then_some(length)
 }
 
-/// Folds one `Connection` field into what the message said so far.
+/// Folds one `Connection` field into what the message said so far; `count` is the number of names
+/// in all its `Connection` fields.
 pub(super) fn read_connection(
     value: &[u8],
     connection: &mut Connection,
+    count: &mut u8,
     blame: Blame,
 ) -> Result<(), Fault> {
-    let mut names = 0;
     for name in list(value) {
         if name.eq_ignore_ascii_case(b"close") {
             connection.close = true;
@@ -220,10 +221,10 @@ pub(super) fn read_connection(
         } else {
             connection.names_others = true;
         }
-        names += 1;
-    }
-    if names > CONNECTION_NAMES_MAX {
-        return Err(blame.malformed("connection_names_too_much"));
+        if *count == CONNECTION_NAMES_MAX {
+            return Err(blame.malformed("too_many_connection_names"));
+        }
+        *count += 1;
     }
     Ok(())
 }
@@ -268,3 +269,6 @@ pub fn write_trailers(raw: &[u8], of_request: bool, out: &mut Vec<u8>) -> Result
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

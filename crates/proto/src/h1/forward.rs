@@ -75,8 +75,10 @@ pub(super) fn write_identity(
     forwarding: &Forwarding<'_>,
 ) {
     let extend = forwarding.is_trusted;
+    // A dual-stack listener sees IPv4 clients as mapped addresses; nobody wants to read those.
+    let peer = forwarding.peer.map(|peer| peer.to_canonical());
     let mut address = 0..0;
-    if let Some(peer) = forwarding.peer {
+    if let Some(peer) = peer {
         out.extend_from_slice(b"x-forwarded-for: ");
         if extend {
             write_joined(out, head, bytes, HeaderId::XForwardedFor);
@@ -121,7 +123,7 @@ fn write_unless_extended(
 }
 
 /// The members of all fields with this id, each followed by a comma.
-fn write_joined(out: &mut Vec<u8>, head: &RequestHead, bytes: &[u8], id: HeaderId) {
+pub(super) fn write_joined(out: &mut Vec<u8>, head: &RequestHead, bytes: &[u8], id: HeaderId) {
     for field in head.fields.iter().filter(|field| field.id == id) {
         for member in list(field.value.of(bytes)) {
             out.extend_from_slice(member);
@@ -154,13 +156,8 @@ fn write_forwarded(out: &mut Vec<u8>, address: Range<usize>, authority: &[u8], s
 }
 
 /// An address in text. IPv4 by hand: the general formatter takes four times as long.
-pub(super) fn write_ip(out: &mut Vec<u8>, ip: IpAddr) {
-    let v4 = match ip {
-        IpAddr::V4(v4) => Some(v4),
-        // A dual-stack listener sees IPv4 clients as mapped addresses; nobody wants to read those.
-        IpAddr::V6(v6) => v6.to_ipv4_mapped(),
-    };
-    if let Some(v4) = v4 {
+fn write_ip(out: &mut Vec<u8>, ip: IpAddr) {
+    if let IpAddr::V4(v4) = ip {
         let mut text = [0; 16];
         let mut len = 0;
         for octet in v4.octets() {
@@ -178,3 +175,6 @@ pub(super) fn write_ip(out: &mut Vec<u8>, ip: IpAddr) {
         // Writing to a Vec cannot fail.
     }
 }
+
+#[cfg(test)]
+mod tests;

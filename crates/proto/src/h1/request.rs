@@ -12,6 +12,8 @@ use super::fields::{self, Lines, REQUEST, content_length, has_control, read_conn
 const LEADING_LINES_MAX: u8 = 4;
 /// The longest method that is registered has 17 letters; nobody needs twice that.
 const METHOD_BYTES_MAX: usize = 32;
+/// The longest request line: method, space, target, ` HTTP/1.1`.
+const LINE_BYTES_MAX: usize = METHOD_BYTES_MAX + 1 + TARGET_BYTES_MAX + 9;
 
 /// Reads one request head; keeps its place while bytes arrive.
 #[derive(Debug, Default)]
@@ -29,6 +31,7 @@ struct Seen {
     length: Option<u64>,
     is_chunked: bool,
     is_absolute: bool,
+    connection_names: u8,
 }
 
 impl RequestReader {
@@ -43,7 +46,7 @@ impl RequestReader {
         while let Some((start, end)) = self
             .lines
             .next(bytes, REQUEST, false)
-            .map_err(|fault| if self.has_line { fault } else { self.before_line(bytes, fault) })?
+            .map_err(|fault| self.at_line_end(bytes, fault))?
         {
             if !self.has_line {
                 if start == end {
@@ -53,7 +56,8 @@ impl RequestReader {
                     }
                     continue;
                 }
-                self.read_line(bytes, start, end, head)?;
+                self.read_line(bytes, start, end, head)
+                    .map_err(|fault| first_offence(&bytes[start..end]).unwrap_or(fault))?;
                 self.has_line = true;
             } else if start == end {
                 head.len = end + 2;
@@ -80,21 +84,21 @@ impl RequestReader {
     #[cold]
     fn check_pending(&self, bytes: &[u8]) -> Result<(), Fault> {
         let pending = self.lines.pending(bytes);
-        let text = pending.strip_suffix(b"\r").unwrap_or(pending);
-        match text.first() {
-            Some(first) if !first.is_ascii_uppercase() => Err(not_http(text)),
-            _ if has_control(text) => Err(not_http(text)),
-            _ if text.len() > TARGET_BYTES_MAX + METHOD_BYTES_MAX => Err(too_long(text)),
-            _ => Ok(()),
-        }
+        first_offence(pending.strip_suffix(b"\r").unwrap_or(pending)).map_or(Ok(()), Err)
     }
 
-    /// An error before there was a request line: perhaps this is not HTTP.
+    /// A line without a proper end. Before there was a request line, perhaps this is not HTTP.
     #[cold]
-    fn before_line(&self, bytes: &[u8], fault: Fault) -> Fault {
-        match self.check_pending(bytes) {
-            Err(earlier) => earlier,
-            Ok(()) => fault,
+    fn at_line_end(&self, bytes: &[u8], fault: Fault) -> Fault {
+        if self.has_line {
+            return fault;
+        }
+        let pending = self.lines.pending(bytes);
+        let line = pending.split(|&b| b == b'\n').next().unwrap_or_default();
+        match first_offence(line) {
+            Some(earlier) => earlier,
+            None if line.is_empty() || speaks_http(line) => fault,
+            None => NOT_HTTP,
         }
     }
 
@@ -108,7 +112,7 @@ impl RequestReader {
         let line = &bytes[start..end];
         let method_len = line.iter().position(|&b| b == b' ').unwrap_or(line.len());
         if !line[..method_len].iter().all(|&b| is_method_byte(b)) || method_len == 0 {
-            return Err(not_http(line));
+            return Err(bad_method(line));
         }
         if method_len > METHOD_BYTES_MAX {
             return Err(REQUEST.malformed("method_too_long"));
@@ -118,7 +122,7 @@ impl RequestReader {
         let version_at = line.len().saturating_sub(9); // " HTTP/1.1"
         let version = line.get(version_at..).unwrap_or_default();
         if version_at < target_start || !version.starts_with(b" HTTP/") {
-            return Err(bad_line(line, method_len));
+            return Err(bad_line(line));
         }
         let target = &line[target_start..version_at];
         if target.len() > TARGET_BYTES_MAX {
@@ -188,7 +192,10 @@ impl RequestReader {
                 self.seen.length = length;
             }
             HeaderId::TransferEncoding => self.read_coding(value, head.version)?,
-            HeaderId::Connection => read_connection(value, &mut head.connection, REQUEST)?,
+            HeaderId::Connection => {
+                let names = &mut self.seen.connection_names;
+                read_connection(value, &mut head.connection, names, REQUEST)?;
+            }
             HeaderId::Expect if head.version == Version::Http11 => {
                 if !value.eq_ignore_ascii_case(b"100-continue") || head.expects_continue {
                     return Err(FaultKind::ExpectationFailed.into());
@@ -265,42 +272,53 @@ fn starts_with_ignoring_case(text: &[u8], prefix: &[u8]) -> bool {
     text.len() >= prefix.len() && text[..prefix.len()].eq_ignore_ascii_case(prefix)
 }
 
-/// A first line that does not begin as HTTP begins. A lower-case or odd method still gets its 400;
-/// bytes that no HTTP client sends get no answer.
-#[cold]
-fn not_http(line: &[u8]) -> Fault {
-    let is_text = !has_control(line) && line.first().is_some_and(|&b| fields::is_token(b));
-    let looks_like_http =
-        line.windows(6).any(|w| fields::is_blank(w[0]) && w[1..].eq_ignore_ascii_case(b"HTTP/"));
-    if is_text && (looks_like_http || line.len() > TARGET_BYTES_MAX) {
-        REQUEST.malformed("bad_method")
-    } else if looks_like_http {
-        REQUEST.malformed("bad_request_line")
-    } else {
-        Fault::because(FaultKind::NotHttp, "no_request_line")
-    }
-}
+/// A first line without a word of HTTP: no HTTP client sends it, and it gets no answer.
+const NOT_HTTP: Fault = Fault::because(FaultKind::NotHttp, "no_request_line");
 
-/// Over-long before it was complete: an over-long target if there is a method, else nonsense.
+/// What is wrong with the beginning of a request line, judged by the bytes up to the first wrong
+/// one: the verdict does not depend on how much more of the line has come.
 #[cold]
-fn too_long(line: &[u8]) -> Fault {
-    match line.iter().position(|&b| b == b' ') {
+fn first_offence(line: &[u8]) -> Option<Fault> {
+    let line = &line[..line.len().min(LINE_BYTES_MAX + 1)];
+    if !matches!(line.first()?, b'\t' | b' '..=b'~') {
+        return Some(NOT_HTTP);
+    }
+    if has_control(line) {
+        let at = line.iter().position(|&b| has_control(&[b])).unwrap_or_default();
+        let is_text = line[0].is_ascii_alphabetic() && line[..at].is_ascii();
+        return Some(match is_text {
+            true => REQUEST.malformed("control_character_in_request_line"),
+            false => NOT_HTTP,
+        });
+    }
+    if line.len() <= LINE_BYTES_MAX {
+        return None;
+    }
+    Some(match line.iter().position(|&b| b == b' ') {
         Some(at) if at <= METHOD_BYTES_MAX => FaultKind::TargetTooLong.into(),
         _ => REQUEST.malformed("method_too_long"),
+    })
+}
+
+/// Whether a line has a word of HTTP in it, so that who sent it is told what is wrong with it.
+fn speaks_http(line: &[u8]) -> bool {
+    let method = line.split(|&b| b == b' ').next().unwrap_or_default();
+    Method::of(method) != Method::Other
+        || line.windows(5).any(|word| word.eq_ignore_ascii_case(b"HTTP/"))
+}
+
+#[cold]
+fn bad_method(line: &[u8]) -> Fault {
+    match line.first() {
+        _ if !speaks_http(line) => NOT_HTTP,
+        Some(&first) if fields::is_token(first) => REQUEST.malformed("bad_method"),
+        _ => REQUEST.malformed("bad_request_line"),
     }
 }
 
 #[cold]
-fn bad_line(line: &[u8], method_len: usize) -> Fault {
-    if Method::of(&line[..method_len]) == Method::Other
-        && !line.windows(5).any(|w| w.eq_ignore_ascii_case(b"HTTP/"))
-    {
-        return Fault::because(FaultKind::NotHttp, "no_request_line");
-    }
-    if line.len() > TARGET_BYTES_MAX + METHOD_BYTES_MAX {
-        return FaultKind::TargetTooLong.into();
-    }
-    REQUEST.malformed("bad_request_line")
+fn bad_line(line: &[u8]) -> Fault {
+    if speaks_http(line) { REQUEST.malformed("bad_request_line") } else { NOT_HTTP }
 }
 
 #[cold]
@@ -314,3 +332,6 @@ fn version_error(version: &[u8]) -> Fault {
         _ => REQUEST.malformed("bad_version"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ pub struct ResponseReader {
     has_line: bool,
     is_chunked: bool,
     length: Option<u64>,
+    connection_names: u8,
     /// Accept bare LF and folded fields (`relaxed_responses`).
     is_relaxed: bool,
 }
@@ -29,7 +30,11 @@ impl ResponseReader {
     /// A fault of the endpoint.
     #[inline]
     pub fn read(&mut self, bytes: &[u8], head: &mut ResponseHead) -> Result<bool, Fault> {
-        while let Some((start, end)) = self.lines.next(bytes, RESPONSE, self.is_relaxed)? {
+        while let Some((start, end)) = self
+            .lines
+            .next(bytes, RESPONSE, self.is_relaxed)
+            .map_err(|fault| self.at_line_end(bytes, fault))?
+        {
             if !self.has_line {
                 read_line(bytes, start, end, head)?;
                 self.has_line = true;
@@ -47,6 +52,15 @@ impl ResponseReader {
             check_pending(self.lines.pending(bytes))?;
         }
         Ok(false)
+    }
+
+    /// A line without a proper end: perhaps it was none of HTTP from its first bytes on.
+    #[cold]
+    fn at_line_end(&self, bytes: &[u8], fault: Fault) -> Fault {
+        if self.has_line {
+            return fault;
+        }
+        check_pending(self.lines.pending(bytes)).err().unwrap_or(fault)
     }
 
     #[inline]
@@ -72,7 +86,10 @@ impl ResponseReader {
                 }
                 self.is_chunked = true;
             }
-            HeaderId::Connection => read_connection(value, &mut head.connection, RESPONSE)?,
+            HeaderId::Connection => {
+                let names = &mut self.connection_names;
+                read_connection(value, &mut head.connection, names, RESPONSE)?;
+            }
             HeaderId::KeepAlive => head.keep_alive_timeout_s = keep_alive_timeout(value),
             _ => {}
         }
@@ -150,3 +167,6 @@ fn keep_alive_timeout(value: &[u8]) -> Option<u32> {
         name.eq_ignore_ascii_case(b"timeout=").then(|| digits.parse().ok())?
     })
 }
+
+#[cfg(test)]
+mod tests;

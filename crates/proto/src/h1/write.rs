@@ -5,8 +5,8 @@ use fairwater_message::{
     BodyLength, Connection, Field, HeaderId, Method, RequestHead, ResponseHead, Version,
 };
 
-use super::fields::is_named_by_connection;
-use super::forward::{Forwarding, HostPolicy, write_identity};
+use super::fields::{is_named_by_connection, list};
+use super::forward::{Forwarding, HostPolicy, write_identity, write_joined};
 
 /// How the request body goes to the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,10 @@ pub fn write_request(
     out.push(b' ');
     let path = head.path.of(bytes);
     if !path.starts_with(b"/") && path != b"*" {
-        out.push(b'/'); // an absolute-form target without a path
+        // An absolute-form target without a path; of OPTIONS it means the server as a whole
+        // (RFC 9112, section 3.2.4).
+        let is_for_server = head.method == Method::Options && path.is_empty();
+        out.push(if is_for_server { b'*' } else { b'/' });
     }
     out.extend_from_slice(path);
     out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
@@ -74,8 +77,9 @@ pub fn write_request(
     out.extend_from_slice(b"\r\n");
 }
 
-/// The protocol that the client asks to switch to, where we let it: HTTP/1.1, no body, and not
-/// HTTP/2, which would take the connection out of our sight (RFC 9113, section 3.1).
+/// The protocol that the client asks to switch to, where we let it: HTTP/1.1, no body, and neither
+/// HTTP/2 nor TLS, under which further requests would pass out of our sight (RFC 9113, section 3.1;
+/// RFC 2817).
 pub fn asks_upgrade<'a>(head: &RequestHead, bytes: &'a [u8]) -> Option<&'a [u8]> {
     if !head.connection.upgrade || head.version != Version::Http11 {
         return None;
@@ -84,10 +88,14 @@ pub fn asks_upgrade<'a>(head: &RequestHead, bytes: &'a [u8]) -> Option<&'a [u8]>
         return None;
     }
     let value = head.find(HeaderId::Upgrade)?.value.of(bytes);
-    let names_http2 = value.windows(3).any(|w| w.eq_ignore_ascii_case(b"h2c"))
-        || value.windows(3).any(|w| w.eq_ignore_ascii_case(b"h2,"))
-        || value.eq_ignore_ascii_case(b"h2");
-    (!value.is_empty() && !names_http2).then_some(value)
+    (!value.is_empty() && !list(value).any(carries_requests)).then_some(value)
+}
+
+fn carries_requests(protocol: &[u8]) -> bool {
+    let name = protocol.split(|&b| b == b'/').next().unwrap_or_default();
+    name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"h2"))
+        || name.eq_ignore_ascii_case(b"http")
+        || name.eq_ignore_ascii_case(b"tls")
 }
 
 #[inline]
@@ -163,10 +171,7 @@ fn is_content_expected(method: Method) -> bool {
 fn write_via(out: &mut Vec<u8>, head: &RequestHead, bytes: &[u8]) {
     out.extend_from_slice(b"via: ");
     if head.hops > 0 {
-        for field in head.fields.iter().filter(|field| field.id == HeaderId::Via) {
-            out.extend_from_slice(field.value.of(bytes));
-            out.extend_from_slice(b", ");
-        }
+        write_joined(out, head, bytes, HeaderId::Via);
     }
     let version: &[u8] = match head.version {
         Version::Http10 => b"1.0 fairwater\r\n",
@@ -191,23 +196,22 @@ pub fn write_response(
     out.extend_from_slice(head.reason.of(bytes));
     out.extend_from_slice(b"\r\n");
     for field in &head.fields {
-        if is_returned(field, head, bytes, framing) {
-            if head.is_folded {
-                write_unfolded(out, bytes, field);
-            } else {
-                write_field(out, bytes, field);
-            }
+        if is_returned(field, head, bytes) {
+            write_returned(out, head, bytes, field);
         }
     }
     match framing {
         ReplyFraming::Length(length) => write_length(out, length),
         ReplyFraming::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        ReplyFraming::AsWritten if let BodyLength::Known(length) = head.body => {
+            write_length(out, length);
+        }
         ReplyFraming::Bare | ReplyFraming::AsWritten => {}
     }
     if connection.upgrade {
         out.extend_from_slice(b"connection: upgrade\r\n");
         if let Some(field) = head.find(HeaderId::Upgrade) {
-            write_field(out, bytes, &field);
+            write_returned(out, head, bytes, &field);
         }
     } else if connection.close {
         out.extend_from_slice(b"connection: close\r\n");
@@ -218,15 +222,23 @@ pub fn write_response(
 }
 
 #[inline]
-fn is_returned(field: &Field, head: &ResponseHead, bytes: &[u8], framing: ReplyFraming) -> bool {
+fn is_returned(field: &Field, head: &ResponseHead, bytes: &[u8]) -> bool {
     match field.id {
-        HeaderId::ContentLength => framing == ReplyFraming::AsWritten,
-        HeaderId::ProxyAuthenticate => false,
+        HeaderId::ContentLength => false, // written by us
         id if id.is_hop_by_hop() => false,
         id => {
             id.is_protected()
                 || !is_named(head.connection, &head.fields, bytes, field.name.of(bytes))
         }
+    }
+}
+
+#[inline]
+fn write_returned(out: &mut Vec<u8>, head: &ResponseHead, bytes: &[u8], field: &Field) {
+    if head.is_folded {
+        write_unfolded(out, bytes, field);
+    } else {
+        write_field(out, bytes, field);
     }
 }
 
@@ -264,3 +276,6 @@ pub const fn reason_phrase(status: u16) -> &'static str {
         _ => "Unknown",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,8 +34,9 @@ pub(super) fn write_head(
         is_trusted: peer.is_some_and(|ip| exchange.listener.trusts(ip)),
         is_tls: false,
         host: match &upstream.settings.host {
-            HostHeader::Keep => HostPolicy::Keep,
-            HostHeader::Endpoint => HostPolicy::Set(endpoint.host.as_bytes()),
+            HostHeader::Keep if !exchange.head.authority.is_empty() => HostPolicy::Keep,
+            // HTTP/1.0 may come without a host, and the HTTP/1.1 that we write must have one.
+            HostHeader::Keep | HostHeader::Endpoint => HostPolicy::Set(endpoint.host.as_bytes()),
             HostHeader::Name(name) => HostPolicy::Set(name.as_bytes()),
         },
         close,

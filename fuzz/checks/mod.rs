@@ -1,0 +1,7 @@
+//! What holds for every input of the HTTP/1 codecs. Fuzz targets, the replay of the corpora and the
+//! property tests all call these.
+
+pub(crate) mod chunked_body;
+pub(crate) mod reference;
+pub(crate) mod request_head;
+pub(crate) mod response_head;
