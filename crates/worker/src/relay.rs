@@ -126,9 +126,7 @@ pub(crate) async fn splice(
             let mut stall = Stall::default();
             let drained = poll_fn(|cx| match to.poll_drain(cx, &mut pipe, more) {
                 Poll::Ready(result) => Poll::Ready(result.map_err(|_| SpliceError::WriteFailed)),
-                Poll::Pending => {
-                    stall.poll(cx, to, timer).map(|()| Err(SpliceError::WriteStalled))
-                }
+                Poll::Pending => stall.poll(cx, to, timer).map(|()| Err(SpliceError::WriteStalled)),
             });
             let len = drained.await?;
             *left -= len as u64;
