@@ -80,9 +80,7 @@ fn answer<B>(request: &Request<B>, sources: &Sources) -> Response<Full<Bytes>> {
         (&Method::GET, "/metrics") => {
             (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics::render(sources))
         }
-        (&Method::GET, "/status") => {
-            (StatusCode::OK, "application/json", status::render(sources))
-        }
+        (&Method::GET, "/status") => (StatusCode::OK, "application/json", status::render(sources)),
         (&Method::GET, _) => {
             let text = "no such page; there are /status and /metrics\n".to_owned();
             (StatusCode::NOT_FOUND, "text/plain; charset=utf-8", text)

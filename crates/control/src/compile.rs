@@ -166,7 +166,8 @@ fn look_up(host: &str, port: u16, warnings: &mut Vec<String>) -> Vec<SocketAddr>
     match (host, port).to_socket_addrs() {
         Ok(addresses) => addresses.collect(),
         Err(error) => {
-            warnings.push(format!("endpoint {host}:{port} is down: its name has no address: {error}"));
+            warnings
+                .push(format!("endpoint {host}:{port} is down: its name has no address: {error}"));
             Vec::new()
         }
     }

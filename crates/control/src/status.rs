@@ -9,8 +9,10 @@ use crate::metrics::sum;
 /// Renders the status.
 pub(crate) fn render(sources: &Sources) -> String {
     let uptime_ms = clock::coarse_ms().saturating_sub(sources.started_ms);
-    let listeners: Vec<_> = (0..sources.plan.listeners.len()).map(|i| listener(sources, i)).collect();
-    let upstreams: Vec<_> = (0..sources.plan.upstreams.len()).map(|i| upstream(sources, i)).collect();
+    let listeners: Vec<_> =
+        (0..sources.plan.listeners.len()).map(|i| listener(sources, i)).collect();
+    let upstreams: Vec<_> =
+        (0..sources.plan.upstreams.len()).map(|i| upstream(sources, i)).collect();
     let threads: Vec<_> = sources
         .counters
         .iter()

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-const SIGNALS: &str = "Signals: TERM finishes what runs and stops (25 s at the most), INT stops now.";
+const SIGNALS: &str =
+    "Signals: TERM finishes what runs and stops (25 s at the most), INT stops now.";
 
 /// Load balancer, reverse proxy and connection gateway.
 #[derive(Debug, Parser)]

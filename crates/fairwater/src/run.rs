@@ -28,7 +28,8 @@ pub(crate) fn check(arguments: &ConfigFile) -> ExitCode {
 fn load(arguments: &ConfigFile) -> Result<Config, ExitCode> {
     let path = &arguments.config;
     let name = path.display().to_string();
-    let text = std::fs::read(path).map_err(|error| fail(format_args!("cannot read {name}: {error}")))?;
+    let text =
+        std::fs::read(path).map_err(|error| fail(format_args!("cannot read {name}: {error}")))?;
     let (config, diagnostics) = fairwater_config::parse(&name, &text);
     for diagnostic in &diagnostics {
         eprintln!("{diagnostic}");

@@ -9,7 +9,7 @@ use fairwater_config::{Config, LogFormat};
 use fairwater_control::{Compiled, Sources, admin, compile};
 use fairwater_message::FaultKind;
 use fairwater_net::{Listening, bind, clock};
-use fairwater_plan::{ListenerId, Plan};
+use fairwater_plan::{ListenerId, Plan, Protocol};
 use fairwater_sys::{allocator, process, signal};
 use fairwater_telemetry::{Counters, LogWriter};
 use fairwater_worker::{ThreadParts, Threads};
@@ -51,7 +51,12 @@ pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)]
     let mut sockets = Sockets::default();
     for bound in binds {
         match bind(&bound.address, threads) {
-            Ok(listening) => sockets.listening.push((bound.listener, listening)),
+            Ok(listening) => {
+                if let Protocol::Http(_) = plan.listener(bound.listener).protocol {
+                    listening.defer_until_data();
+                }
+                sockets.listening.push((bound.listener, listening));
+            }
             Err(error) => return fail(error),
         }
     }
@@ -95,10 +100,11 @@ fn start(
     sockets: &mut Sockets,
 ) -> Result<Running, Box<dyn std::error::Error>> {
     let log_path = config.access_log.path.as_ref().map(|path| path.value.as_path());
-    let log = LogWriter::start(log_format(config.access_log.format), log_path).map_err(|error| {
-        let path = log_path.map_or("standard output".into(), |path| path.display().to_string());
-        io::Error::new(error.kind(), format!("cannot write the access log to {path}: {error}"))
-    })?;
+    let log =
+        LogWriter::start(log_format(config.access_log.format), log_path).map_err(|error| {
+            let path = log_path.map_or("standard output".into(), |path| path.display().to_string());
+            io::Error::new(error.kind(), format!("cannot write the access log to {path}: {error}"))
+        })?;
     let plan = Arc::new(plan);
     let bound: Vec<_> = sockets
         .listening

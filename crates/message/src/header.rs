@@ -59,7 +59,7 @@ header_ids! {
 }
 
 impl HeaderId {
-    /// The id of a name as it stands on the wire; case does not matter.
+    /// The id of a name as it stands on the wire: a token (RFC 9110, section 5.6.2) in whatever case.
     #[inline]
     pub fn of(name: &[u8]) -> Self {
         // The length and the last letter single out one candidate in nearly every case, so that a
@@ -103,7 +103,7 @@ impl HeaderId {
         candidates
             .iter()
             .copied()
-            .find(|id| name.eq_ignore_ascii_case(id.name().as_bytes()))
+            .find(|id| is_name(name, id.name().as_bytes()))
             .unwrap_or(Self::Other)
     }
 
@@ -182,6 +182,23 @@ impl HeaderId {
         }
         Self::of(dashed)
     }
+}
+
+/// Whether a token is this name, in whatever case. Setting one bit makes a letter lower-case and
+/// leaves `-` and digits alone; the bytes that it would turn into those are no token characters.
+#[inline]
+fn is_name(token: &[u8], name: &[u8]) -> bool {
+    if token.len() != name.len() {
+        return false;
+    }
+    let (token_words, token_rest) = token.as_chunks::<4>();
+    let (name_words, name_rest) = name.as_chunks::<4>();
+    let words = token_words.iter().zip(name_words).fold(0, |differs, (a, b)| {
+        differs | ((u32::from_le_bytes(*a) | 0x2020_2020) ^ u32::from_le_bytes(*b))
+    });
+    let rest =
+        token_rest.iter().zip(name_rest).fold(0, |differs, (a, b)| differs | ((a | 0x20) ^ b));
+    words == 0 && rest == 0
 }
 
 #[cfg(test)]

@@ -14,31 +14,61 @@ pub fn authority_is_valid(authority: &[u8]) -> bool {
     if authority.is_empty() || authority.len() > AUTHORITY_BYTES_MAX {
         return false;
     }
-    let (host_is_valid, rest) = if authority[0] == b'[' {
-        let Some(end) = authority.iter().position(|&b| b == b']') else { return false };
-        let literal = std::str::from_utf8(&authority[1..end]).ok();
-        let valid = literal.is_some_and(|text| text.parse::<Ipv6Addr>().is_ok());
-        (valid, &authority[end + 1..])
-    } else {
-        let end = authority.iter().position(|&b| b == b':').unwrap_or(authority.len());
-        (name_is_valid(&authority[..end]), &authority[end..])
+    let end = match authority[0] {
+        b'[' => literal_end(authority),
+        _ => name_end(authority),
     };
-    host_is_valid && (rest.is_empty() || rest[0] == b':' && port(&rest[1..]).is_some())
+    match end.map(|end| &authority[end..]) {
+        Some([]) => true,
+        Some([b':', digits @ ..]) => port(digits).is_some(),
+        Some(_) | None => false,
+    }
 }
 
-fn name_is_valid(name: &[u8]) -> bool {
-    // An empty label (`a..b`, `.`) is no name; one trailing dot is the root and fine.
-    let labels = name.strip_suffix(b".").unwrap_or(name);
-    let mut last = b'.';
-    for &byte in labels {
-        let valid = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~' | b'.');
-        if !valid || (byte == b'.' && last == b'.') {
-            return false;
-        }
-        last = byte;
-    }
-    !labels.is_empty() && last != b'.' && labels.len() <= 253
+/// Where a bracketed IPv6 address ends, if it is one.
+fn literal_end(authority: &[u8]) -> Option<usize> {
+    let end = authority.iter().position(|&b| b == b']')?;
+    let literal = std::str::from_utf8(&authority[1..end]).ok()?;
+    literal.parse::<Ipv6Addr>().ok().map(|_| end + 1)
 }
+
+/// Where a name ends, if it is one: at the colon before a port, or at the end. Labels are not empty,
+/// but for the root behind one trailing dot.
+#[inline]
+fn name_end(authority: &[u8]) -> Option<usize> {
+    const NAME_BYTES_MAX: usize = 254;
+    let mut label = 0;
+    let mut end = 0;
+    for &byte in authority {
+        match NAME_BYTE[usize::from(byte)] {
+            LETTER => label += 1,
+            DOT if label > 0 => label = 0,
+            COLON => break,
+            _ => return None,
+        }
+        end += 1;
+    }
+    (end > 0 && end <= NAME_BYTES_MAX).then_some(end)
+}
+
+const LETTER: u8 = 1;
+const DOT: u8 = 2;
+const COLON: u8 = 3;
+const NAME_BYTE: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = match byte as u8 {
+            b'.' => DOT,
+            b':' => COLON,
+            b'-' | b'_' | b'~' => LETTER,
+            b if b.is_ascii_alphanumeric() => LETTER,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    table
+};
 
 fn port(digits: &[u8]) -> Option<u16> {
     if digits.is_empty() || digits.len() > 5 || !digits.iter().all(u8::is_ascii_digit) {

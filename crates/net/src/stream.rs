@@ -2,7 +2,7 @@
 //! take `&self`, and the two sides of a relay poll the same stream.
 
 use std::cell::RefCell;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::pin::Pin;
@@ -29,7 +29,10 @@ impl Peer {
     }
 }
 
-/// A connected socket, registered with the runtime of this thread.
+/// A connected socket of this thread.
+///
+/// An accepted TCP socket is registered with the runtime when it first has to wait. Most that come
+/// for a single request never do, and save two calls to epoll each.
 ///
 /// Reads and writes are tried first and wait only on `WouldBlock`. They go through tokio's own poll
 /// functions, which clear the readiness after a short read; trying by hand would cost one more call
@@ -41,6 +44,8 @@ pub struct Stream {
 
 #[derive(Debug)]
 enum Io {
+    /// Accepted, and not registered yet; empty only if the registration failed.
+    Fresh(Option<std::net::TcpStream>),
     Tcp(TcpStream),
     Unix(UnixStream),
 }
@@ -57,34 +62,113 @@ impl From<UnixStream> for Stream {
     }
 }
 
+impl Io {
+    /// Makes a fresh socket one that can be waited for.
+    fn register(&mut self) -> io::Result<()> {
+        if let Self::Fresh(socket) = self {
+            let socket = socket.take().ok_or(io::ErrorKind::NotConnected)?;
+            *self = Self::Tcp(TcpStream::from_std(socket)?);
+        }
+        Ok(())
+    }
+
+    /// Tries an operation on a socket that is still fresh; `None` when it has to wait, or is not
+    /// fresh any more, and must go through the runtime.
+    fn try_fresh<T>(
+        &mut self,
+        mut operation: impl FnMut(&mut std::net::TcpStream) -> io::Result<T>,
+    ) -> Option<io::Result<T>> {
+        let Self::Fresh(Some(socket)) = self else { return None };
+        match operation(socket) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.register().err().map(Err)
+            }
+            result => Some(result),
+        }
+    }
+}
+
 impl Stream {
+    /// A TCP socket that was just accepted, in non-blocking mode.
+    pub(crate) fn fresh(socket: std::net::TcpStream) -> Self {
+        Self { io: RefCell::new(Io::Fresh(Some(socket))) }
+    }
+
+    /// An accepted Unix socket in non-blocking mode.
+    pub(crate) fn unix(socket: std::os::unix::net::UnixStream) -> io::Result<Self> {
+        UnixStream::from_std(socket).map(Self::from)
+    }
+
     /// Reads into `buffer`; 0 is the end of the stream. `buffer` must not be empty.
     #[inline]
     pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         debug_assert!(!buffer.is_empty(), "an empty read looks like the end of the stream");
+        let mut io = self.io.borrow_mut();
+        if let Some(result) = io.try_fresh(|socket| socket.read(buffer)) {
+            return Poll::Ready(result);
+        }
         let mut read = ReadBuf::new(buffer);
-        let result = match &mut *self.io.borrow_mut() {
+        let result = match &mut *io {
             Io::Tcp(tcp) => Pin::new(tcp).poll_read(cx, &mut read),
             Io::Unix(unix) => Pin::new(unix).poll_read(cx, &mut read),
+            Io::Fresh(_) => return unregistered(),
         };
         result.map_ok(|()| read.filled().len())
     }
 
     /// Writes as much as the socket takes.
     #[inline]
-    pub fn poll_write(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        match (&mut *self.io.borrow_mut(), parts) {
+    pub fn poll_write(
+        &self,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut io = self.io.borrow_mut();
+        let write = |socket: &mut std::net::TcpStream| match parts {
+            [one] => socket.write(one),
+            parts => socket.write_vectored(parts),
+        };
+        if let Some(result) = io.try_fresh(write) {
+            return Poll::Ready(result);
+        }
+        match (&mut *io, parts) {
             (Io::Tcp(tcp), [one]) => Pin::new(tcp).poll_write(cx, one),
             (Io::Tcp(tcp), parts) => Pin::new(tcp).poll_write_vectored(cx, parts),
             (Io::Unix(unix), [one]) => Pin::new(unix).poll_write(cx, one),
             (Io::Unix(unix), parts) => Pin::new(unix).poll_write_vectored(cx, parts),
+            (Io::Fresh(_), _) => unregistered(),
         }
     }
 
-    /// Waits until there is something to read, without a buffer to read it into.
+    /// As `poll_write` with one part, for the last bytes before the connection is closed: they wait
+    /// for the end of the stream and leave with it in one packet.
+    pub fn poll_write_last(&self, cx: &mut Context<'_>, last: &[u8]) -> Poll<io::Result<usize>> {
+        const FLAGS: i32 = libc::MSG_MORE | libc::MSG_NOSIGNAL;
+        let mut io = self.io.borrow_mut();
+        let send = |socket: socket2::SockRef<'_>| socket.send_with_flags(last, FLAGS);
+        if let Some(result) = io.try_fresh(|socket| send(socket2::SockRef::from(&*socket))) {
+            return Poll::Ready(result);
+        }
+        let Io::Tcp(tcp) = &*io else {
+            drop(io);
+            return self.poll_write(cx, &[IoSlice::new(last)]);
+        };
+        loop {
+            ready!(tcp.poll_write_ready(cx))?;
+            let sent = tcp.try_io(Interest::WRITABLE, || send(socket2::SockRef::from(tcp)));
+            match sent {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    /// Waits until there may be something to read, without a buffer to read it into. Always ready
+    /// for a fresh socket: reading it finds out.
     #[inline]
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &*self.io.borrow() {
+            Io::Fresh(_) => Poll::Ready(Ok(())),
             Io::Tcp(tcp) => tcp.poll_read_ready(cx),
             Io::Unix(unix) => unix.poll_read_ready(cx),
         }
@@ -94,7 +178,8 @@ impl Stream {
     /// nor an end. Costs a system call only if the runtime has seen something come.
     pub fn is_quiet(&self) -> bool {
         let mut byte = [0];
-        let result = match &*self.io.borrow() {
+        let result = match &mut *self.io.borrow_mut() {
+            Io::Fresh(socket) => socket.as_ref().map_or(Ok(0), |mut socket| socket.read(&mut byte)),
             Io::Tcp(tcp) => tcp.try_read(&mut byte),
             Io::Unix(unix) => unix.try_read(&mut byte),
         };
@@ -108,6 +193,7 @@ impl Stream {
         pipe: &mut Pipe,
         len: usize,
     ) -> Poll<io::Result<usize>> {
+        self.io.borrow_mut().register()?;
         loop {
             ready!(self.poll_readable(cx))?;
             match self.attempt(Interest::READABLE, |fd| pipe.fill(fd, len)) {
@@ -124,10 +210,12 @@ impl Stream {
         pipe: &mut Pipe,
         more: bool,
     ) -> Poll<io::Result<usize>> {
+        self.io.borrow_mut().register()?;
         loop {
             ready!(match &*self.io.borrow() {
                 Io::Tcp(tcp) => tcp.poll_write_ready(cx),
                 Io::Unix(unix) => unix.poll_write_ready(cx),
+                Io::Fresh(_) => unregistered(),
             })?;
             match self.attempt(Interest::WRITABLE, |fd| pipe.drain(fd, more)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -144,6 +232,7 @@ impl Stream {
         match &*self.io.borrow() {
             Io::Tcp(tcp) => tcp.try_io(interest, || action(tcp.as_raw_fd())),
             Io::Unix(unix) => unix.try_io(interest, || action(unix.as_raw_fd())),
+            Io::Fresh(_) => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
@@ -152,7 +241,8 @@ impl Stream {
     /// # Errors
     /// When the connection is gone already.
     pub fn shut_down(&self) -> io::Result<()> {
-        self.with_socket(|socket| socket.shutdown(std::net::Shutdown::Write))
+        let shut_down = |socket: socket2::SockRef<'_>| socket.shutdown(std::net::Shutdown::Write);
+        self.with_socket(shut_down).unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))
     }
 
     /// Makes the close that follows a reset: the peer learns that something went wrong.
@@ -166,8 +256,10 @@ impl Stream {
     /// Has the kernel probe a silent peer, so that one that vanished is noticed.
     pub fn keep_alive(&self, idle: Duration, interval: Duration) {
         if self.is_tcp() {
-            let probes =
-                socket2::TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(3);
+            let probes = socket2::TcpKeepalive::new()
+                .with_time(idle)
+                .with_interval(interval)
+                .with_retries(3);
             drop(self.with_socket(|socket| socket.set_tcp_keepalive(&probes)));
         }
     }
@@ -176,20 +268,34 @@ impl Stream {
     pub fn acknowledged_bytes(&self) -> Option<u64> {
         match &*self.io.borrow() {
             Io::Tcp(tcp) => fairwater_sys::socket::acknowledged_bytes(tcp.as_fd()).ok(),
-            Io::Unix(_) => None,
+            Io::Fresh(_) | Io::Unix(_) => None,
         }
     }
 
-    pub fn is_tcp(&self) -> bool {
-        matches!(&*self.io.borrow(), Io::Tcp(_))
+    /// Whether the socket has not had to wait yet, so that nobody would hear of what comes.
+    #[inline]
+    pub fn is_fresh(&self) -> bool {
+        matches!(&*self.io.borrow(), Io::Fresh(_))
     }
 
-    fn with_socket<T>(&self, action: impl FnOnce(socket2::SockRef<'_>) -> T) -> T {
+    pub fn is_tcp(&self) -> bool {
+        matches!(&*self.io.borrow(), Io::Tcp(_) | Io::Fresh(_))
+    }
+
+    /// `None` only for a socket whose registration failed.
+    fn with_socket<T>(&self, action: impl FnOnce(socket2::SockRef<'_>) -> T) -> Option<T> {
         let io = self.io.borrow();
         let fd: BorrowedFd<'_> = match &*io {
+            Io::Fresh(socket) => socket.as_ref()?.as_fd(),
             Io::Tcp(tcp) => tcp.as_fd(),
             Io::Unix(unix) => unix.as_fd(),
         };
-        action(socket2::SockRef::from(&fd))
+        Some(action(socket2::SockRef::from(&fd)))
     }
+}
+
+/// Using a socket whose registration failed.
+#[cold]
+fn unregistered<T>() -> Poll<io::Result<T>> {
+    Poll::Ready(Err(io::ErrorKind::NotConnected.into()))
 }

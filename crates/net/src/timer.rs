@@ -134,12 +134,14 @@ impl Timer {
         }
     }
 
-    /// Moves the deadline to `after` from now if it is later than that.
-    pub fn set_no_later(&self, after: Duration) {
+    /// Moves the deadline to `after` from now if it is later than that. Returns the one before.
+    pub fn set_no_later(&self, after: Duration) -> u64 {
+        let before_ms = self.wheel.entries.borrow()[self.slot as usize].at_ms;
         let at_ms = coarse_ms() + after.as_millis() as u64;
-        if at_ms < self.wheel.entries.borrow()[self.slot as usize].at_ms {
+        if at_ms < before_ms {
             self.set_at(at_ms);
         }
+        before_ms
     }
 
     pub fn clear(&self) {

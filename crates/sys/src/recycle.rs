@@ -38,7 +38,9 @@ impl Recycler {
     }
 
     fn take(&self, layout: Layout) -> NonNull<u8> {
-        if self.layout.get() == Some(layout) && let Some(block) = self.free.borrow_mut().pop() {
+        if self.layout.get() == Some(layout)
+            && let Some(block) = self.free.borrow_mut().pop()
+        {
             return block;
         }
         if self.layout.get().is_none() {

@@ -2,7 +2,8 @@
 
 use std::io;
 use std::mem::{MaybeUninit, size_of};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Bytes that the peer's kernel has acknowledged on this TCP connection, over its whole life, the
 /// one for the connection's set-up not counted.
@@ -36,6 +37,73 @@ pub fn acknowledged_bytes(socket: BorrowedFd<'_>) -> io::Result<u64> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(info.bytes_acked) }
 }
 
+/// Has the kernel hand over a connection only when its first bytes are here, or after about
+/// `seconds`: for protocols in which the client speaks first.
+///
+/// # Errors
+/// When the socket is not TCP.
+pub fn defer_accept(listener: BorrowedFd<'_>, seconds: u32) -> io::Result<()> {
+    let seconds = libc::c_int::try_from(seconds).unwrap_or(libc::c_int::MAX);
+    // SAFETY: the pointer is valid for one integer, whose size is given.
+    let result = unsafe {
+        libc::setsockopt(
+            listener.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT,
+            std::ptr::from_ref(&seconds).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Accepts a connection in one call: non-blocking, closed on exec. The address is `None` on a Unix
+/// socket.
+///
+/// # Errors
+/// As `accept4(2)`.
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
+    let mut storage = MaybeUninit::<libc::sockaddr_storage>::zeroed();
+    let mut len = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    // SAFETY: the pointers are valid for `len` bytes and one length; a zeroed storage is valid, so
+    // that it is initialised whatever the kernel writes.
+    let (fd, storage) = unsafe {
+        let fd = libc::accept4(
+            listener.as_raw_fd(),
+            storage.as_mut_ptr().cast(),
+            &mut len,
+            libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
+        );
+        (fd, storage.assume_init())
+    };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new and owned by nobody else.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    Ok((fd, address(&storage)))
+}
+
+fn address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
+    let pointer = std::ptr::from_ref(storage);
+    match libc::c_int::from(storage.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: the family says which type it is; the storage is large and aligned enough
+            // for each.
+            let address = unsafe { &*pointer.cast::<libc::sockaddr_in>() };
+            let ip = Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr));
+            Some((ip, u16::from_be(address.sin_port)).into())
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above.
+            let address = unsafe { &*pointer.cast::<libc::sockaddr_in6>() };
+            let ip = Ipv6Addr::from(address.sin6_addr.s6_addr);
+            Some((ip, u16::from_be(address.sin6_port)).into())
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
@@ -43,6 +111,18 @@ mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
+
+    #[test]
+    fn accepted_sockets_know_their_peer() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let Ok(listener) = TcpListener::bind(address) else { continue };
+            let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (fd, peer) = accept(listener.as_fd()).unwrap();
+            assert_eq!(peer, Some(client.local_addr().unwrap()));
+            let error = TcpStream::from(fd).read(&mut [0]).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        }
+    }
 
     #[test]
     fn what_a_closed_peer_never_took_is_not_acknowledged() {

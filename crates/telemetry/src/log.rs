@@ -212,7 +212,11 @@ fn write_json(out: &mut Vec<u8>, entry: &Entry<'_>) {
     text(out, "endpoint", entry.endpoint.as_bytes());
     if entry.attempts > 0 {
         number(out, "attempts", u64::from(entry.attempts));
-        out.extend_from_slice(if entry.reused { b",\"reused\":true" } else { b",\"reused\":false" });
+        out.extend_from_slice(if entry.reused {
+            b",\"reused\":true"
+        } else {
+            b",\"reused\":false"
+        });
     }
     for (name, value) in [
         ("head_us", entry.timers.head_us),
@@ -338,9 +342,12 @@ fn write_combined(out: &mut Vec<u8>, entry: &Entry<'_>) {
     out.push(b'/');
     out.extend_from_slice(MONTHS[(civil.month as usize + 11) % 12].as_bytes());
     out.push(b'/');
-    for (value, width, end) in
-        [(civil.year, 4, b':'), (civil.hour, 2, b':'), (civil.minute, 2, b':'), (civil.second, 2, b' ')]
-    {
+    for (value, width, end) in [
+        (civil.year, 4, b':'),
+        (civil.hour, 2, b':'),
+        (civil.minute, 2, b':'),
+        (civil.second, 2, b' '),
+    ] {
         padded(out, value, width);
         out.push(end);
     }

@@ -80,3 +80,20 @@ fn spawn(accepted: Accepted) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The size of the future that a function makes.
+    fn size_of_future<A, F: Future>(_: impl Fn(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// With the runtime's own 100 bytes this makes a task of 256.
+    #[test]
+    fn an_idle_connection_is_small() {
+        let size = size_of_future(h1::serve);
+        assert!(size <= 152, "{size}");
+    }
+}

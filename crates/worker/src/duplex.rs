@@ -142,7 +142,9 @@ impl Flow {
         from: &Stream,
         to: &Stream,
     ) -> Poll<Result<usize, Broken>> {
-        if self.bulk_reads >= BULK_READS && let Some(pipe) = shard.take_pipe() {
+        if self.bulk_reads >= BULK_READS
+            && let Some(pipe) = shard.take_pipe()
+        {
             return self.poll_fill(cx, shard, from, pipe);
         }
         let mut scratch = shard.scratch.borrow_mut();
@@ -155,7 +157,8 @@ impl Flow {
             self.end_of_source();
             return Poll::Ready(Ok(0));
         }
-        self.bulk_reads = if len >= BULK_READ_BYTES { self.bulk_reads.saturating_add(1) } else { 0 };
+        self.bulk_reads =
+            if len >= BULK_READ_BYTES { self.bulk_reads.saturating_add(1) } else { 0 };
         let taken = match to.poll_write(cx, &[IoSlice::new(&scratch[..len])]) {
             Poll::Ready(Ok(taken)) => taken,
             Poll::Pending => 0,

@@ -1,9 +1,7 @@
 //! One exchange: from a request head to its record. The steps are called from here and from nowhere
 //! else, in this order.
 
-use fairwater_message::{
-    BodyLength, Fault, FaultKind, Method, RequestHead, ResponseHead, Version,
-};
+use fairwater_message::{BodyLength, Fault, FaultKind, Method, RequestHead, ResponseHead, Version};
 use fairwater_plan::{Listener, Protocol, Unroutable};
 
 use crate::accept::Accepted;

@@ -132,7 +132,8 @@ impl<'a> Record<'a> {
     }
 
     fn timers(&self) -> Timers {
-        let since = |end: u64, start: u64| (end > 0 && start > 0).then(|| end.saturating_sub(start));
+        let since =
+            |end: u64, start: u64| (end > 0 && start > 0).then(|| end.saturating_sub(start));
         Timers {
             head_us: since(self.head_done_us, self.begun_us),
             connect_us: since(self.connected_us, self.head_done_us),

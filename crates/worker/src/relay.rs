@@ -10,7 +10,7 @@ use fairwater_proto::h1::ChunkHead;
 
 use crate::limits;
 use crate::shard::Shard;
-use crate::write::{WriteError, write_all};
+use crate::write::{WriteError, write_all, write_last};
 
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,38 +19,51 @@ pub(crate) enum Coding {
     Chunked,
 }
 
-/// What goes out in one write: a head, data, and perhaps the end of the body.
+/// What goes out in one write: data, and perhaps the end of the body.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Piece<'a> {
-    pub head: &'a [u8],
     pub data: &'a [u8],
     pub coding: Coding,
     pub is_last: bool,
     /// Field lines for behind the last chunk.
     pub trailers: &'a [u8],
+    /// The connection is closed right behind this piece.
+    pub is_end: bool,
 }
 
-/// Writes a piece in as few calls as the socket allows: one, nearly always.
+/// Up to here copying the data behind the head is cheaper than a second element of a vectored write.
+const COPIED_BYTES_MAX: usize = 4 * 1024;
+
+/// Writes a piece behind what `out` holds, in as few calls as the socket allows: one, nearly always.
 pub(crate) async fn write_piece(
     stream: &Stream,
     timer: &Timer,
+    out: &mut Vec<u8>,
     piece: Piece<'_>,
     written: &mut u64,
 ) -> Result<(), WriteError> {
-    let Piece { head, data, .. } = piece;
-    if piece.coding == Coding::Plain {
-        let mut parts = [IoSlice::new(head), IoSlice::new(data)];
-        return write_all(stream, timer, &mut parts, written).await;
-    }
-    let chunk = ChunkHead::new(data.len());
-    let (before, after): (&[u8], &[u8]) = match (data.is_empty(), piece.is_last) {
-        (true, false) => (b"", b""),
-        (true, true) => (b"", b"0\r\n"),
-        (false, false) => (chunk.as_bytes(), b"\r\n"),
-        (false, true) => (chunk.as_bytes(), b"\r\n0\r\n"),
+    let chunk = ChunkHead::new(piece.data.len());
+    let (before, after): (&[u8], &[u8]) = match piece.coding {
+        Coding::Plain => (b"", b""),
+        Coding::Chunked => match (piece.data.is_empty(), piece.is_last) {
+            (true, false) => (b"", b""),
+            (true, true) => (b"", b"0\r\n"),
+            (false, false) => (chunk.as_bytes(), b"\r\n"),
+            (false, true) => (chunk.as_bytes(), b"\r\n0\r\n"),
+        },
     };
-    let end: &[u8] = if piece.is_last { b"\r\n" } else { b"" };
-    let mut parts = [head, before, data, after, piece.trailers, end].map(IoSlice::new);
+    let has_end = piece.is_last && piece.coding == Coding::Chunked;
+    let end: &[u8] = if has_end { b"\r\n" } else { b"" };
+    if piece.data.len() <= COPIED_BYTES_MAX {
+        for part in [before, piece.data, after, piece.trailers, end] {
+            out.extend_from_slice(part);
+        }
+        if piece.is_end {
+            return write_last(stream, timer, out, written).await;
+        }
+        return write_all(stream, timer, &mut [IoSlice::new(out)], written).await;
+    }
+    let mut parts = [&**out, before, piece.data, after, piece.trailers, end].map(IoSlice::new);
     write_all(stream, timer, &mut parts, written).await
 }
 

@@ -31,7 +31,7 @@ pub(crate) async fn to_fault(
         return End::Close;
     }
     // A body of which nobody knows where it ends, or a client that broke the rules: no more of it.
-    let is_broken = matches!(fault.kind.status(), 400 | 408 | 413);
+    let is_broken = matches!(status, 400 | 408 | 413 | 431);
     let skipped = exchange.source.is_done() || (!is_broken && skip_body(exchange).await);
     let closes = exchange.reply.closes || is_broken || !skipped;
     let body = Body::new(status, exchange.head, exchange.bytes);
@@ -96,6 +96,8 @@ pub(crate) async fn skip_body(exchange: &mut Exchange<'_>) -> bool {
     let source = &mut exchange.source;
     let timer = &exchange.connection.timer;
     let mut budget = limits::LINGER_BYTES;
+    // For all of it: a client that drips gains nothing.
+    timer.set(limits::LINGER);
     loop {
         let Ok(range) = source.take() else { return false };
         if source.body.take_trailers().is_some() || source.is_done() {
@@ -107,7 +109,7 @@ pub(crate) async fn skip_body(exchange: &mut Exchange<'_>) -> bool {
             if !source.has_room() || exchange.head.expects_continue {
                 return false; // it waits for our word, which it did not get
             }
-            if source.fill_within(timer, limits::LINGER).await.is_err() {
+            if source.fill_in_time(timer).await.is_err() {
                 return false;
             }
         }
@@ -176,7 +178,9 @@ impl Body {
         out.extend_from_slice(itoa::Buffer::new().format(self.len()).as_bytes());
         out.extend_from_slice(b"\r\n");
         match self.status {
-            405 => out.extend_from_slice(b"allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n"),
+            405 => {
+                out.extend_from_slice(b"allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n")
+            }
             503 => out.extend_from_slice(b"retry-after: 1\r\n"),
             _ => {}
         }

@@ -16,7 +16,7 @@ use crate::work::Work;
 
 #[derive(Debug)]
 pub(crate) struct Shard {
-    pub plan: Rc<Arc<Plan>>,
+    pub plan: Arc<Plan>,
     pub counters: Arc<Counters>,
     pub wheel: Rc<Wheel>,
     pub pools: Pools,
@@ -26,6 +26,8 @@ pub(crate) struct Shard {
     pub log_is_on: bool,
     /// Where raw bytes pass through on their way from one socket to another.
     pub scratch: RefCell<Box<[u8]>>,
+    /// Boxed, so that a set changes hands as one pointer.
+    #[allow(clippy::vec_box, reason = "see above")]
     works: RefCell<Vec<Box<Work>>>,
     pipes: RefCell<Vec<Pipe>>,
     random: Cell<u64>,
@@ -40,7 +42,7 @@ impl Shard {
     pub(crate) fn new(plan: Arc<Plan>, counters: Arc<Counters>, log: LogBatch, seed: u64) -> Self {
         Self {
             pools: Pools::new(plan.endpoint_slots),
-            plan: Rc::new(plan),
+            plan,
             counters,
             wheel: Wheel::new(),
             futures: Recycler::new(),

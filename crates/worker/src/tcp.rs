@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use fairwater_message::{Fault, FaultKind};
 use fairwater_net::{Peer, clock};
@@ -18,7 +19,7 @@ use crate::write::write_all;
 /// Serves a connection until it ends.
 pub(crate) async fn serve(accepted: Accepted) {
     let shard = Rc::clone(&accepted.shard);
-    let plan = Rc::clone(&shard.plan);
+    let plan = Arc::clone(&shard.plan);
     let listener = plan.listener(accepted.listener);
     let Protocol::Tcp { upstream, on_error, idle } = &listener.protocol else { return };
     let upstream = plan.upstream(*upstream);

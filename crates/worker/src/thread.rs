@@ -100,9 +100,7 @@ impl Threads {
 
 fn run(parts: ThreadParts, order: &AtomicU8) -> io::Result<()> {
     let ThreadParts { plan, counters, log, sockets, seed } = parts;
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build_local(LocalOptions::default())?;
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let shard = Rc::new(Shard::new(plan, counters, log, seed));
     let result = runtime.block_on(async {
         for (listener, socket) in sockets {

@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::io::IoSlice;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use fairwater_net::{Stream, Timer};
 
@@ -25,11 +25,35 @@ pub(crate) async fn write_all(
     parts: &mut [IoSlice<'_>],
     written: &mut u64,
 ) -> Result<(), WriteError> {
+    write(stream, timer, parts, written, false).await
+}
+
+/// As [`write_all`], for the last bytes before the connection is closed.
+pub(crate) async fn write_last(
+    stream: &Stream,
+    timer: &Timer,
+    last: &[u8],
+    written: &mut u64,
+) -> Result<(), WriteError> {
+    write(stream, timer, &mut [IoSlice::new(last)], written, true).await
+}
+
+async fn write(
+    stream: &Stream,
+    timer: &Timer,
+    parts: &mut [IoSlice<'_>],
+    written: &mut u64,
+    is_last: bool,
+) -> Result<(), WriteError> {
     let mut parts = parts;
     let mut is_armed = false;
     IoSlice::advance_slices(&mut parts, 0); // leaves out empty ones
     while !parts.is_empty() {
-        let result = poll_fn(|cx| match stream.poll_write(cx, parts) {
+        let poll = |cx: &mut Context<'_>| match &*parts {
+            [last] if is_last => stream.poll_write_last(cx, last),
+            parts => stream.poll_write(cx, parts),
+        };
+        let result = poll_fn(|cx| match poll(cx) {
             Poll::Ready(result) => Poll::Ready(result.map_err(|_| WriteError::Failed)),
             Poll::Pending => {
                 if !is_armed {

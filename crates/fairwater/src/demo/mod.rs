@@ -1,5 +1,6 @@
 //! `fairwater demo`: three endpoint processes on Unix sockets and a balancer in front of them, gone
 //! without a trace when it ends.
+#![allow(clippy::print_stdout, reason = "a command that talks to people")]
 
 pub(crate) mod endpoint;
 

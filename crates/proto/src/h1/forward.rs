@@ -3,6 +3,7 @@
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 
 use fairwater_message::{HeaderId, RequestHead};
 
@@ -76,12 +77,15 @@ pub(super) fn write_identity(
     let extend = forwarding.is_trusted;
     // A dual-stack listener sees IPv4 clients as mapped addresses; nobody wants to read those.
     let peer = forwarding.peer.map(|peer| peer.to_canonical());
+    let mut address = 0..0;
     if let Some(peer) = peer {
         out.extend_from_slice(b"x-forwarded-for: ");
         if extend {
             write_joined(out, head, bytes, HeaderId::XForwardedFor);
         }
+        let start = out.len();
         write_ip(out, peer);
+        address = start..out.len();
         out.extend_from_slice(b"\r\n");
     }
     let scheme: &[u8] = if forwarding.is_tls { b"https" } else { b"http" };
@@ -92,7 +96,7 @@ pub(super) fn write_identity(
     if extend {
         write_joined(out, head, bytes, HeaderId::Forwarded);
     }
-    write_forwarded(out, peer, authority, scheme);
+    write_forwarded(out, address, authority, scheme);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -128,18 +132,17 @@ pub(super) fn write_joined(out: &mut Vec<u8>, head: &RequestHead, bytes: &[u8], 
     }
 }
 
-fn write_forwarded(out: &mut Vec<u8>, peer: Option<IpAddr>, authority: &[u8], scheme: &[u8]) {
-    match peer {
-        Some(peer @ IpAddr::V4(_)) => {
-            out.extend_from_slice(b"for=");
-            write_ip(out, peer);
-        }
-        Some(peer @ IpAddr::V6(_)) => {
-            out.extend_from_slice(b"for=\"[");
-            write_ip(out, peer);
-            out.extend_from_slice(b"]\"");
-        }
-        None => out.extend_from_slice(b"for=unknown"),
+/// Our own element; `address` is where the client's address was written already.
+fn write_forwarded(out: &mut Vec<u8>, address: Range<usize>, authority: &[u8], scheme: &[u8]) {
+    if address.is_empty() {
+        out.extend_from_slice(b"for=unknown");
+    } else if out[address.clone()].contains(&b':') {
+        out.extend_from_slice(b"for=\"[");
+        out.extend_from_within(address);
+        out.extend_from_slice(b"]\"");
+    } else {
+        out.extend_from_slice(b"for=");
+        out.extend_from_within(address);
     }
     if !authority.is_empty() {
         // Only a token needs no quotes (RFC 7239, section 4); a port's colon is not one.
@@ -155,13 +158,19 @@ fn write_forwarded(out: &mut Vec<u8>, peer: Option<IpAddr>, authority: &[u8], sc
 /// An address in text. IPv4 by hand: the general formatter takes four times as long.
 fn write_ip(out: &mut Vec<u8>, ip: IpAddr) {
     if let IpAddr::V4(v4) = ip {
-        let mut digits = itoa::Buffer::new();
-        for (at, octet) in v4.octets().into_iter().enumerate() {
-            if at > 0 {
-                out.push(b'.');
+        let mut text = [0; 16];
+        let mut len = 0;
+        for octet in v4.octets() {
+            for (divisor, is_first) in [(100, true), (10, true), (1, false)] {
+                if octet >= divisor || !is_first {
+                    text[len] = b'0' + octet / divisor % 10;
+                    len += 1;
+                }
             }
-            out.extend_from_slice(digits.format(octet).as_bytes());
+            text[len] = b'.';
+            len += 1;
         }
+        out.extend_from_slice(&text[..len - 1]);
     } else if write!(out, "{ip}").is_err() {
         // Writing to a Vec cannot fail.
     }

@@ -24,19 +24,23 @@ enum Turn {
 }
 
 /// Serves a connection until it closes.
-pub(crate) async fn serve(mut connection: Accepted) {
-    let shard = std::rc::Rc::clone(&connection.shard);
-    loop {
-        connection.timer.set(limits::DOWNSTREAM_IDLE);
-        if !until_readable(&connection).await {
-            return;
-        }
-        match shard.futures.place(|| busy(&shard, &mut connection)).await {
-            Turn::Idle => {}
-            Turn::Close => return,
-            Turn::Tunnel(tunnel) => {
-                // Allocated, so that it does not make every idle connection larger.
-                return Box::pin(tunnel::serve(connection, tunnel)).await;
+///
+/// Not an `async fn`: that would keep its argument twice, and what an idle connection costs is the
+/// size of this future.
+#[allow(clippy::manual_async_fn, reason = "see above")]
+pub(crate) fn serve(connection: Accepted) -> impl Future<Output = ()> {
+    async move {
+        loop {
+            connection.timer.set(limits::DOWNSTREAM_IDLE);
+            if !until_readable(&connection).await {
+                return;
+            }
+            match connection.shard.futures.place(|| busy(&connection)).await {
+                Turn::Idle => {}
+                Turn::Close => return,
+                Turn::Tunnel(tunnel) => {
+                    return Box::pin(tunnel::serve(connection, tunnel)).await;
+                }
             }
         }
     }
@@ -58,7 +62,8 @@ async fn until_readable(connection: &Accepted) -> bool {
 }
 
 /// Serves requests until no byte of a further one has come.
-async fn busy(shard: &Shard, connection: &mut Accepted) -> Turn {
+async fn busy(connection: &Accepted) -> Turn {
+    let shard = &*connection.shard;
     let mut work = Loan::new(shard);
     let mut served = 0;
     loop {
@@ -90,7 +95,9 @@ async fn busy(shard: &Shard, connection: &mut Accepted) -> Turn {
 
 enum Read {
     /// A head is complete; its first byte was seen at this time.
-    Head { begun_us: u64 },
+    Head {
+        begun_us: u64,
+    },
     /// Nothing has come: the connection is idle.
     Nothing,
     /// The client has closed, between requests or within one.

@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::ops::Range;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use fairwater_message::{BodyLength, Fault, FaultKind};
 use fairwater_net::{Stream, Timer};
@@ -58,6 +57,11 @@ impl<'a> Source<'a> {
         self.body.is_done()
     }
 
+    /// Whether all of the body has been taken out, and nothing has come behind it.
+    pub(crate) fn is_read_out(&self) -> bool {
+        self.is_done() && self.start == self.end
+    }
+
     /// Whether the body can be sent once more from the start.
     pub(crate) fn is_held(&self) -> bool {
         self.is_held
@@ -106,11 +110,12 @@ impl<'a> Source<'a> {
 
     /// Reads more of the body; the bytes before must all be taken.
     pub(crate) async fn fill(&mut self, timer: &Timer) -> Result<(), Fault> {
-        self.fill_within(timer, limits::BODY_STALL).await
+        timer.set(limits::BODY_STALL);
+        self.fill_in_time(timer).await
     }
 
-    pub(crate) async fn fill_within(&mut self, timer: &Timer, wait: Duration) -> Result<(), Fault> {
-        timer.set(wait);
+    /// As `fill`, under a deadline that is set already.
+    pub(crate) async fn fill_in_time(&mut self, timer: &Timer) -> Result<(), Fault> {
         poll_fn(|cx| match self.poll_fill(cx) {
             Poll::Pending => {
                 timer.poll_expired(cx).map(|()| Err(FaultKind::RequestBodyTimeout.into()))

@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 use fairwater_message::{
     BodyLength, Connection, Fault, FaultKind, HeaderId, RequestHead, ResponseHead,
@@ -110,16 +110,29 @@ impl Download<'_> {
         watch: &mut Watch<'_, '_>,
         timeout: FaultKind,
     ) -> Result<io::Result<usize>, Fault> {
+        // A client that nobody listens to yet is listened to when the endpoint takes its time:
+        // most do not, and most clients do not go away within it.
+        let mut deadline_ms = None;
         poll_fn(|cx| {
             if let Poll::Ready(result) = self.endpoint.poll_read(cx, room) {
                 return Poll::Ready(Ok(result));
             }
-            if let Some(source) = watch
-                && let Poll::Ready(fault) = source.poll_abort(cx)
-            {
-                return Poll::Ready(Err(fault));
+            if let Some(source) = watch {
+                if self.client.is_fresh() && deadline_ms.is_none() {
+                    deadline_ms = Some(self.timer.set_no_later(limits::WATCH_AFTER));
+                } else if let Poll::Ready(fault) = source.poll_abort(cx) {
+                    return Poll::Ready(Err(fault));
+                }
             }
-            self.timer.poll_expired(cx).map(|()| Err(timeout.into()))
+            ready!(self.timer.poll_expired(cx));
+            if let (Some(at_ms), Some(source)) = (deadline_ms.take(), &mut *watch) {
+                self.timer.set_at(at_ms);
+                if let Poll::Ready(fault) = source.poll_abort(cx) {
+                    return Poll::Ready(Err(fault));
+                }
+                ready!(self.timer.poll_expired(cx));
+            }
+            Poll::Ready(Err(timeout.into()))
         })
         .await
     }
@@ -133,14 +146,7 @@ impl Download<'_> {
             reply.out.clear();
             let bytes = reply.buffer.data();
             write_response(reply.out, reply.head, bytes, ReplyFraming::Bare, connection);
-            let piece = Piece {
-                head: reply.out,
-                data: b"",
-                coding: Coding::Plain,
-                is_last: false,
-                trailers: b"",
-            };
-            self.write(piece).await?;
+            self.write(reply.out, HEAD_ONLY).await?;
         }
         reply.buffer.consume(len);
         Ok(())
@@ -164,9 +170,7 @@ impl Download<'_> {
         let bytes = reply.buffer.data();
         write_response(reply.out, reply.head, bytes, ReplyFraming::Bare, connection);
         reply.is_started = true;
-        let piece =
-            Piece { head: reply.out, data: b"", coding: Coding::Plain, is_last: false, trailers: b"" };
-        self.write(piece).await?;
+        self.write(reply.out, HEAD_ONLY).await?;
         let len = reply.head.len;
         reply.buffer.consume(len);
         Ok(Outcome::Upgraded)
@@ -190,10 +194,13 @@ impl Download<'_> {
         write_response(reply.out, reply.head, reply.buffer.data(), framing, connection);
         let len = reply.head.len;
         reply.buffer.consume(len);
-        let coding =
-            if framing == ReplyFraming::Chunked { Coding::Chunked } else { Coding::Plain };
+        let coding = if framing == ReplyFraming::Chunked { Coding::Chunked } else { Coding::Plain };
         self.relay_body(reply, record, watch, Body::of_response(length), coding).await?;
+        // A 204 that announces a body may yet send it, to whoever asks next.
+        let has_stray_body = reply.head.status == 204
+            && !matches!(reply.head.body, BodyLength::UntilClose | BodyLength::Known(0));
         let is_reusable = reply.head.allows_reuse()
+            && !has_stray_body
             && length != BodyLength::UntilClose
             && reply.buffer.is_empty();
         Ok(if is_reusable { Outcome::Reusable } else { Outcome::Spent })
@@ -229,8 +236,10 @@ impl Download<'_> {
     ) -> Result<(), Fault> {
         let mut turn = Turn::default();
         let mut has_pipes = true;
+        // Nothing of the client is left to read, so that the close which follows is a clean one.
+        let is_end = reply.closes && watch.as_ref().is_some_and(|source| source.is_read_out());
         loop {
-            self.relay_piece(reply, record, &mut body, coding, &mut turn).await?;
+            self.relay_piece(reply, record, &mut body, coding, is_end, &mut turn).await?;
             if body.is_done() {
                 return Ok(());
             }
@@ -261,6 +270,7 @@ impl Download<'_> {
         record: &mut Record<'_>,
         body: &mut Body,
         coding: Coding,
+        is_end: bool,
         turn: &mut Turn,
     ) -> Result<(), Fault> {
         let (start, end) = (reply.buffer.start, reply.buffer.end);
@@ -276,15 +286,12 @@ impl Download<'_> {
         }
         let data = &reply.buffer.bytes[start + taken.data.start..start + taken.data.end];
         let len = data.len();
-        let piece = Piece {
-            head: if reply.is_started { b"" } else { reply.out },
-            data,
-            coding,
-            is_last: body.is_done(),
-            trailers: &trailers,
-        };
+        let is_last = body.is_done();
+        let is_end = is_last && is_end;
+        let piece = Piece { data, coding, is_last, trailers: &trailers, is_end };
         reply.is_started = true;
-        self.write(piece).await?;
+        self.write(reply.out, piece).await?;
+        reply.out.clear();
         record.bytes_out += len as u64;
         reply.buffer.consume(taken.consumed);
         turn.spend(len).await;
@@ -293,8 +300,7 @@ impl Download<'_> {
 
     async fn splice(&self, record: &mut Record<'_>, left: &mut u64) -> Result<bool, Fault> {
         let before = *left;
-        let result =
-            relay::splice(self.shard, self.endpoint, self.client, left, self.timer).await;
+        let result = relay::splice(self.shard, self.endpoint, self.client, left, self.timer).await;
         record.bytes_out += before - *left;
         result.map_err(|error| {
             let kind = match error {
@@ -307,14 +313,17 @@ impl Download<'_> {
         })
     }
 
-    async fn write(&self, piece: Piece<'_>) -> Result<(), Fault> {
-        let result = relay::write_piece(self.client, self.timer, piece, &mut 0).await;
+    async fn write(&self, out: &mut Vec<u8>, piece: Piece<'_>) -> Result<(), Fault> {
+        let result = relay::write_piece(self.client, self.timer, out, piece, &mut 0).await;
         result.map_err(|error| match error {
             WriteError::Stalled => FaultKind::ClientStalled.into(),
             WriteError::Failed => FaultKind::ClientAborted.into(),
         })
     }
 }
+
+const HEAD_ONLY: Piece<'_> =
+    Piece { data: b"", coding: Coding::Plain, is_last: false, trailers: b"", is_end: false };
 
 fn bad(detail: &'static str) -> Fault {
     Fault::because(FaultKind::BadReply, detail)

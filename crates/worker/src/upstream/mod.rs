@@ -200,7 +200,13 @@ impl<'a> Lease<'a> {
             connection.bytes_sent += written;
             let keep = keep.unwrap_or(limits::UPSTREAM_IDLE).min(limits::UPSTREAM_IDLE);
             let until_ms = clock::coarse_ms() + keep.as_millis() as u64;
-            self.shard.pools.put(self.shard, self.upstream, self.endpoint.slot, connection, until_ms);
+            self.shard.pools.put(
+                self.shard,
+                self.upstream,
+                self.endpoint.slot,
+                connection,
+                until_ms,
+            );
         }
     }
 

@@ -58,23 +58,23 @@ pub(super) struct Upload<'u, 's> {
 }
 
 impl Upload<'_, '_> {
-    /// Sends a head and what was taken of the body. Returns whether the endpoint took it; if not, it
-    /// may have answered all the same, which is read next.
+    /// Sends what `out` holds and what was taken of the body. Returns whether the endpoint took it; if
+    /// not, it may have answered all the same, which is read next.
     pub(super) async fn send(
         &mut self,
         timer: &Timer,
-        head: &[u8],
+        out: &mut Vec<u8>,
         data: Range<usize>,
     ) -> Result<bool, Fault> {
         let trailers = self.take_trailers()?;
         let piece = Piece {
-            head,
             data: &self.source.tail[data],
             coding: self.coding,
             is_last: self.source.is_done(),
             trailers: &trailers,
+            is_end: false,
         };
-        match relay::write_piece(self.endpoint, timer, piece, self.written).await {
+        match relay::write_piece(self.endpoint, timer, out, piece, self.written).await {
             Ok(()) => Ok(true),
             Err(WriteError::Stalled) => Err(FaultKind::UploadStalled.into()),
             Err(WriteError::Failed) => Ok(false),
@@ -85,6 +85,7 @@ impl Upload<'_, '_> {
     pub(super) async fn send_rest(&mut self, timer: &Timer) -> Result<bool, Fault> {
         let mut turn = relay::Turn::default();
         let mut is_spliced = true;
+        let mut out = Vec::new();
         loop {
             if is_spliced && self.is_worth_splicing() {
                 match self.splice(timer).await? {
@@ -96,7 +97,8 @@ impl Upload<'_, '_> {
             self.source.fill(timer).await?;
             let data = self.source.take()?;
             turn.spend(data.len()).await;
-            if !self.send(timer, b"", data).await? {
+            out.clear();
+            if !self.send(timer, &mut out, data).await? {
                 return Ok(false);
             }
             if self.source.is_done() {
@@ -116,7 +118,9 @@ impl Upload<'_, '_> {
         match result {
             Ok(true) => Ok(Spliced::Done),
             Ok(false) => Ok(Spliced::NoPipe),
-            Err(SpliceError::Ended | SpliceError::ReadFailed) => Err(FaultKind::ClientAborted.into()),
+            Err(SpliceError::Ended | SpliceError::ReadFailed) => {
+                Err(FaultKind::ClientAborted.into())
+            }
             Err(SpliceError::ReadStalled) => Err(FaultKind::RequestBodyTimeout.into()),
             Err(SpliceError::WriteStalled) => Err(FaultKind::UploadStalled.into()),
             Err(SpliceError::WriteFailed) => Ok(Spliced::Refused),

@@ -27,7 +27,7 @@ use self::contender::Contender;
 use self::load::Backend;
 use self::measure::Bench;
 use self::options::Options;
-use self::process::WorkDir;
+use self::process::{WorkDir, wait_for_turn};
 use self::report::Surroundings;
 use self::series::Series;
 use crate::Failure;
@@ -42,6 +42,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), Failure
     }
     packages::ensure(&needs(&options), options.may_install)?;
     let bench = prepare(&options)?;
+    let _turn = wait_for_turn()?;
     let contenders = contenders(&options, &bench);
     let surroundings = Surroundings {
         command: format!("cargo xtask bench {}", arguments.join(" ")).trim_end().to_owned(),

@@ -21,6 +21,17 @@ const LOOKS: usize = 2000;
 /// Ports that one harness chooses from.
 const PORTS: u16 = 4_000;
 
+/// Keeps other runs on this machine waiting for as long as it is open: two at a time would
+/// measure each other.
+pub(crate) fn wait_for_turn() -> Result<File, Failure> {
+    let lock = File::create(std::env::temp_dir().join("fairwater-bench.lock"))?;
+    if lock.try_lock().is_err() {
+        eprintln!("waiting for another run to end");
+        lock.lock()?;
+    }
+    Ok(lock)
+}
+
 /// A directory that is gone when the harness is.
 pub(crate) struct WorkDir {
     path: PathBuf,

@@ -1,0 +1,241 @@
+//! The real binary as a process of the test: started, asked, and killed by its own id.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{Client, Directory, Line, Message, until, until_some};
+
+#[derive(Debug)]
+pub struct Proxy {
+    /// Of the first listener, for [`Client::connect`].
+    pub address: String,
+    child: Child,
+    said: Arc<Mutex<String>>,
+    directory: Directory,
+}
+
+/// Where the binary under test is.
+///
+/// # Panics
+/// When it is not there; says how to build it.
+pub fn binary() -> PathBuf {
+    let path = std::env::var_os("FAIRWATER_BIN").map_or_else(beside_tests, PathBuf::from);
+    assert!(
+        path.is_file(),
+        "{} is missing: run `cargo build -p fairwater`, or `cargo xtask test`, which does",
+        path.display()
+    );
+    path
+}
+
+/// `target/debug/fairwater` for `target/debug/deps/e2e-0123`.
+fn beside_tests() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.ancestors().nth(2).unwrap_or(Path::new(".")).join("fairwater")
+}
+
+impl Proxy {
+    /// Runs the `fairwater.toml` in `directory`.
+    ///
+    /// # Errors
+    /// What it said when it ended.
+    ///
+    /// # Panics
+    /// When the binary is not there.
+    pub fn start(directory: Directory) -> Result<Self, String> {
+        let mut child = Command::new(binary())
+            .args(["run", "-c"])
+            .arg(directory.join("fairwater.toml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = listen_to(child.stderr.take());
+        let address = until_some("the proxy to listen or to end", || {
+            let lines = text(&said);
+            let found = lines.lines().find_map(|line| {
+                line.strip_prefix("fairwater: web listens on ").map(str::to_owned)
+            });
+            match child.try_wait() {
+                Ok(Some(_)) if found.is_none() => Some(Err(text(&said))),
+                _ => found.map(Ok),
+            }
+        });
+        match address {
+            Ok(address) => Ok(Self { address, child, said, directory }),
+            Err(_) => {
+                // Its last words may still be in the pipe.
+                until("the end of what it says", || Arc::strong_count(&said) == 1);
+                Err(text(&said))
+            }
+        }
+    }
+
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Everything that it has said on its standard error.
+    pub fn said(&self) -> String {
+        text(&self.said)
+    }
+
+    /// # Panics
+    /// When it has ended.
+    pub fn signal(&self, signal: Signal) {
+        signal_to(self.child.id(), signal);
+    }
+
+    /// Waits for the process to end by itself.
+    pub fn until_ended(&mut self) -> ExitStatus {
+        until_some("the proxy to end", || self.child.try_wait().ok().flatten())
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
+    /// A GET on the admin socket.
+    ///
+    /// # Panics
+    /// When it is not answered.
+    pub fn ask(&self, target: &str) -> Message {
+        let path = self.directory.join("admin.sock");
+        let mut client = Client::connect(&format!("unix:{}", path.display()));
+        client.get(target)
+    }
+
+    pub fn metrics(&self) -> String {
+        self.ask("/metrics").text()
+    }
+
+    /// The sum over all lines of a metric whose labels hold all of `labels`.
+    ///
+    /// # Panics
+    /// When a value is no number.
+    pub fn metric(&self, name: &str, labels: &[&str]) -> u64 {
+        let of_line = |line: &str| {
+            let rest = line.strip_prefix(name)?;
+            let is_it = rest.starts_with([' ', '{']) && labels.iter().all(|l| rest.contains(l));
+            let value = rest.rsplit(' ').next().filter(|_| is_it)?;
+            Some(value.parse::<u64>().unwrap())
+        };
+        self.metrics().lines().filter_map(of_line).sum()
+    }
+
+    #[track_caller]
+    pub fn until_metric(&self, name: &str, labels: &[&str], value: u64) {
+        until(&format!("{name}{labels:?} to be {value}"), || self.metric(name, labels) == value);
+    }
+
+    /// The access log so far.
+    ///
+    /// # Panics
+    /// When a line is no flat JSON object.
+    pub fn log(&self) -> Vec<Line> {
+        let text = std::fs::read(self.directory.join("access.log")).unwrap_or_default();
+        let text = String::from_utf8(text).unwrap();
+        // The last line may be half written.
+        let complete = text.rfind('\n').map_or("", |at| &text[..=at]);
+        complete.lines().map(|line| Line::parse(line).unwrap()).collect()
+    }
+
+    /// Waits for so many lines, and that there are no more.
+    ///
+    /// # Panics
+    /// When there are more.
+    #[track_caller]
+    pub fn until_log(&self, lines: usize) -> Vec<Line> {
+        let mut log = Vec::new();
+        until(&format!("{lines} lines in the access log"), || {
+            log = self.log();
+            log.len() >= lines
+        });
+        assert_eq!(log.len(), lines, "too many lines, the last is {:#?}", log.last());
+        log
+    }
+
+    /// Resident bytes.
+    pub fn resident(&self) -> u64 {
+        let status = self.proc_file("status");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
+        let kib = line.split_ascii_whitespace().nth(1).and_then(|text| text.parse::<u64>().ok());
+        kib.unwrap_or(0) * 1024
+    }
+
+    /// Open descriptors.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    fn proc_file(&self, name: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{name}", self.child.id())).unwrap()
+    }
+
+    /// What holds after anything that peers may do: no panic, no line lost, no end.
+    ///
+    /// # Panics
+    /// When it does not hold.
+    #[track_caller]
+    pub fn assert_sound(&mut self) {
+        assert!(!self.has_ended(), "the proxy has ended: {}", self.said());
+        assert_eq!(self.metric("fairwater_panics_total", &[]), 0, "{}", self.said());
+        assert_eq!(self.metric("fairwater_log_dropped_total", &[]), 0);
+        assert!(!self.said().contains("bug"), "{}", self.said());
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+        if !std::thread::panicking() {
+            let said = self.said();
+            assert!(!said.contains("bug, please report"), "{said}");
+        } else {
+            eprintln!("the proxy said:\n{}", self.said());
+        }
+    }
+}
+
+/// Sends a signal to a process that the test started.
+///
+/// # Panics
+/// When there is no such process.
+pub fn signal_to(process: u32, signal: Signal) {
+    let pid = Pid::from_raw(process.cast_signed()).unwrap();
+    kill_process(pid, signal).unwrap();
+}
+
+/// Collects what a process says, line by line.
+pub fn listen_to(pipe: Option<impl Read + Send + 'static>) -> Arc<Mutex<String>> {
+    let said = Arc::new(Mutex::new(String::new()));
+    if let Some(pipe) = pipe {
+        let said = Arc::clone(&said);
+        std::thread::spawn(move || {
+            for line in BufReader::new(pipe).lines() {
+                let Ok(line) = line else { break };
+                let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+                said.push_str(&line);
+                said.push('\n');
+            }
+        });
+    }
+    said
+}
+
+pub fn text(said: &Mutex<String>) -> String {
+    said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}

@@ -1,0 +1,128 @@
+//! A configuration in the making: what most tests need in one line, the rest as TOML.
+
+use crate::{Directory, Endpoint, Proxy};
+
+#[derive(Debug)]
+pub struct Setup {
+    listener: String,
+    bind: String,
+    upstream: String,
+    endpoints: String,
+    more: String,
+    threads: usize,
+    has_route: bool,
+    directory: Directory,
+}
+
+impl Setup {
+    /// An HTTP listener `web` in front of the upstream `app`, on one thread.
+    pub fn http(endpoints: &[&Endpoint]) -> Self {
+        let addresses: Vec<_> = endpoints.iter().map(|endpoint| endpoint.address.as_str()).collect();
+        Self::of("http", &addresses)
+    }
+
+    /// The same for TCP.
+    pub fn tcp(endpoints: &[&Endpoint]) -> Self {
+        let addresses: Vec<_> = endpoints.iter().map(|endpoint| endpoint.address.as_str()).collect();
+        Self::of("tcp", &addresses)
+    }
+
+    pub fn of(protocol: &str, addresses: &[&str]) -> Self {
+        let addresses: Vec<_> = addresses.iter().map(|address| format!("{address:?}")).collect();
+        Self {
+            listener: format!("protocol = {protocol:?}\n"),
+            bind: "127.0.0.1:0".to_owned(),
+            upstream: String::new(),
+            endpoints: addresses.join(", "),
+            more: String::new(),
+            threads: 1,
+            has_route: true,
+            directory: Directory::new(),
+        }
+    }
+
+    /// A further line for `[listeners.web]`.
+    #[must_use]
+    pub fn listener(mut self, line: &str) -> Self {
+        self.listener += line;
+        self.listener.push('\n');
+        self
+    }
+
+    #[must_use]
+    pub fn bind(mut self, address: &str) -> Self {
+        address.clone_into(&mut self.bind);
+        self
+    }
+
+    /// A further line for `[upstreams.app]`.
+    #[must_use]
+    pub fn upstream(mut self, line: &str) -> Self {
+        self.upstream += line;
+        self.upstream.push('\n');
+        self
+    }
+
+    /// The endpoints as TOML, in place of plain addresses.
+    #[must_use]
+    pub fn endpoints(mut self, list: &str) -> Self {
+        list.clone_into(&mut self.endpoints);
+        self
+    }
+
+    /// Further tables.
+    #[must_use]
+    pub fn more(mut self, tables: &str) -> Self {
+        self.more += tables;
+        self.more.push('\n');
+        self
+    }
+
+    /// Leaves out the shorthand route of the listener.
+    #[must_use]
+    pub fn without_route(mut self) -> Self {
+        self.has_route = false;
+        self
+    }
+
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    fn text(&self) -> String {
+        let Self { listener, bind, upstream, endpoints, more, threads, .. } = self;
+        let route = if self.has_route { "upstream = \"app\"\n" } else { "" };
+        let directory = self.directory.path().display();
+        format!(
+            "threads = {threads}\n\
+             [access_log]\npath = \"{directory}/access.log\"\n\
+             [admin]\nsocket = \"{directory}/admin.sock\"\n\
+             [listeners.web]\nbind = \"{bind}\"\n{listener}{route}\
+             [upstreams.app]\nendpoints = [{endpoints}]\n{upstream}{more}"
+        )
+    }
+
+    /// Starts the proxy and waits until it listens.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn start(self) -> Proxy {
+        self.try_start().unwrap_or_else(|said| panic!("the proxy does not start: {said}"))
+    }
+
+    /// # Errors
+    /// What the proxy said when it ended.
+    ///
+    /// # Panics
+    /// When the binary is not there.
+    pub fn try_start(self) -> Result<Proxy, String> {
+        std::fs::write(self.directory.join("fairwater.toml"), self.text()).unwrap();
+        Proxy::start(self.directory)
+    }
+}

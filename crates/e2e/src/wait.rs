@@ -1,0 +1,33 @@
+//! Waiting for conditions: never for a time to pass.
+
+use std::time::{Duration, Instant};
+
+/// Long enough for a machine that does much else at the same time.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// Waits until the condition holds.
+///
+/// # Panics
+/// When it still does not after [`PATIENCE`].
+#[track_caller]
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    until_some(what, || condition().then_some(()));
+}
+
+/// Waits until there is a value.
+///
+/// # Panics
+/// When there is none after [`PATIENCE`].
+#[track_caller]
+pub fn until_some<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(value) = look() {
+            return value;
+        }
+        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
+        std::thread::sleep(LOOK);
+    }
+}

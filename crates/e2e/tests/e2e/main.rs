@@ -1,0 +1,9 @@
+//! Black-box tests of the real binary over raw sockets. One program, so that it links once; the
+//! modules are the subjects.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "tests read the clock: there is nobody to pass it in")]
+
+mod failures;
+mod replies;
+mod requests;
