@@ -1,17 +1,19 @@
 //! The compiled, immutable configuration, and every decision made on it: which route, which
 //! endpoint. No IO, no clock, no runtime; randomness comes in as an argument.
 
+mod admission;
 mod balance;
 mod endpoint;
 mod listener;
 mod route;
 mod upstream;
 
+pub use admission::{Admission, Turn, Waiter};
 pub use balance::{Balance, Draw};
 pub use endpoint::{Dial, Endpoint, EndpointState, InFlight};
 pub use listener::{Listener, OnError, Protocol, TcpIdle};
 pub use route::{RouteRule, RouteTable, Unroutable};
-pub use upstream::{Admission, HostHeader, Pick, Tried, Upstream, UpstreamSettings};
+pub use upstream::{HostHeader, Pick, Tried, Upstream, UpstreamSettings};
 
 use std::sync::Arc;
 

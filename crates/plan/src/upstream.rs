@@ -1,16 +1,8 @@
 //! An upstream: a named set of endpoints, how one of them is picked, and how many connections may
 //! be open to them.
 
-use std::collections::VecDeque;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::task::Waker;
+use crate::{Admission, Balance, Draw, Endpoint, InFlight};
 
-use crate::{Balance, Draw, Endpoint, InFlight};
-
-/// The most exchanges that wait for a connection of a full upstream; further ones fail at once.
-const WAITERS_MAX: usize = 4096;
 /// The most endpoints that one exchange tries.
 const TRIED_MAX: usize = 8;
 
@@ -102,84 +94,6 @@ impl Tried {
         if usize::from(self.len) < TRIED_MAX {
             self.indexes[usize::from(self.len)] = index as u32;
             self.len += 1;
-        }
-    }
-}
-
-/// How many connections are open to an upstream, over all threads, and who waits for one.
-#[derive(Debug)]
-pub struct Admission {
-    open: AtomicU32,
-    max: u32,
-    /// Length of the queue, readable without its lock.
-    waiting: AtomicUsize,
-    queue: Mutex<VecDeque<Waker>>,
-}
-
-impl Admission {
-    fn new(max: Option<u32>) -> Self {
-        Self {
-            open: AtomicU32::new(0),
-            max: max.unwrap_or(u32::MAX),
-            waiting: AtomicUsize::new(0),
-            queue: Mutex::new(VecDeque::new()),
-        }
-    }
-
-    /// Connections that are open now.
-    pub fn open(&self) -> u32 {
-        self.open.load(Ordering::Relaxed)
-    }
-
-    pub fn is_bounded(&self) -> bool {
-        self.max != u32::MAX
-    }
-
-    /// Takes the permit for one more connection; `leave` gives it back.
-    pub fn enter(&self) -> bool {
-        self.open
-            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |open| {
-                (open < self.max).then_some(open + 1)
-            })
-            .is_ok()
-    }
-
-    pub fn leave(&self) {
-        let before = self.open.fetch_sub(1, Ordering::AcqRel);
-        debug_assert!(before > 0, "every leave follows its enter");
-        self.wake_one();
-    }
-
-    /// Whether exchanges wait, so that idle connections should make room.
-    pub fn has_waiters(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
-    }
-
-    /// Queues an exchange that found the upstream full; it is woken once and must then try again
-    /// (and queue again). Returns false when the queue is full.
-    pub fn wait(&self, waker: &Waker) -> bool {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if queue.len() >= WAITERS_MAX {
-            return false;
-        }
-        queue.push_back(waker.clone());
-        self.waiting.store(queue.len(), Ordering::Relaxed);
-        true
-    }
-
-    /// Wakes the exchange that has waited longest: a connection became free or may be opened.
-    pub fn wake_one(&self) {
-        if !self.is_bounded() || !self.has_waiters() {
-            return;
-        }
-        let next = {
-            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            let next = queue.pop_front();
-            self.waiting.store(queue.len(), Ordering::Relaxed);
-            next
-        };
-        if let Some(waker) = next {
-            waker.wake();
         }
     }
 }

@@ -76,9 +76,9 @@ impl<'a> Record<'a> {
     pub(crate) fn close(self) {}
 
     /// Hands the line on to a tunnel, which writes it when it ends.
-    pub(crate) fn detach(&mut self) -> Detached {
+    pub(crate) fn detach(&mut self) -> OwnedRecord {
         self.is_handed_on = true;
-        Detached {
+        OwnedRecord {
             head: self.head.clone(),
             bytes: self.bytes.to_vec(),
             times_us: [self.begun_us, self.head_done_us, self.connected_us, self.answered_us],
@@ -163,7 +163,7 @@ impl Drop for Record<'_> {
 
 /// The record of an exchange that goes on as a tunnel, with its own copy of everything.
 #[derive(Debug)]
-pub(crate) struct Detached {
+pub(crate) struct OwnedRecord {
     head: RequestHead,
     bytes: Vec<u8>,
     times_us: [u64; 4],
@@ -174,7 +174,7 @@ pub(crate) struct Detached {
     is_reused: bool,
 }
 
-impl Detached {
+impl OwnedRecord {
     /// Writes the line and counts.
     pub(crate) fn close(
         &self,

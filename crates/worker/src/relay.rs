@@ -10,7 +10,7 @@ use fairwater_proto::h1::ChunkHead;
 
 use crate::limits;
 use crate::shard::Shard;
-use crate::write::{WriteError, write_all, write_last};
+use crate::write::{Stall, WriteError, write_all, write_last};
 
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,10 +123,10 @@ pub(crate) async fn splice(
         }
         while pipe.held() > 0 {
             let more = *left > pipe.held() as u64;
-            timer.set(limits::BODY_STALL);
+            let mut stall = Stall::default();
             let drained = poll_fn(|cx| match to.poll_drain(cx, &mut pipe, more) {
                 Poll::Ready(result) => Poll::Ready(result.map_err(|_| SpliceError::WriteFailed)),
-                Poll::Pending => timer.poll_expired(cx).map(|()| Err(SpliceError::WriteStalled)),
+                Poll::Pending => stall.poll(cx, to, timer).map(|()| Err(SpliceError::WriteStalled)),
             });
             let len = drained.await?;
             *left -= len as u64;

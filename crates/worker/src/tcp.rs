@@ -13,7 +13,7 @@ use crate::accept::Accepted;
 use crate::duplex::{self, Ending, Flow, Idle};
 use crate::limits;
 use crate::shard::Shard;
-use crate::upstream;
+use crate::upstream::{self, Detached};
 use crate::write::write_all;
 
 /// Serves a connection until it ends.
@@ -26,7 +26,7 @@ pub(crate) async fn serve(accepted: Accepted) {
     let mut account = Account::open(&shard, &accepted, &upstream.settings.name);
     // Allocated and gone once the endpoint is there, so that the relay itself stays small.
     let connected = Box::pin(connect(&shard, upstream, &accepted, &mut account)).await;
-    let (connection, slot, _in_flight) = match connected {
+    let (connection, _in_flight) = match connected {
         Ok(connected) => connected,
         Err(fault) => {
             account.fault = Some(fault.kind);
@@ -42,7 +42,6 @@ pub(crate) async fn serve(accepted: Accepted) {
     let flows = (&mut up, &mut down);
     let ending = duplex::relay(&shard, client, &connection.stream, timer, flows, idle).await;
     drop(connection);
-    upstream::closed(&shard, upstream, slot);
     (account.bytes_in, account.bytes_out) = (up.bytes, down.bytes);
     account.fault = match ending {
         Ending::Closed if down.was_empty() => Some(FaultKind::EmptyReply),
@@ -55,11 +54,11 @@ pub(crate) async fn serve(accepted: Accepted) {
 
 /// Connects to the picked endpoint, or to another while there are any: nothing was sent yet.
 async fn connect<'a>(
-    shard: &Shard,
-    upstream: &'a Upstream,
+    shard: &Rc<Shard>,
+    upstream: &'a Arc<Upstream>,
     accepted: &Accepted,
     account: &mut Account<'a>,
-) -> Result<(upstream::Connection, usize, InFlight), Fault> {
+) -> Result<(Detached, InFlight), Fault> {
     let mut tried = Tried::default();
     let mut last = Fault::undelivered(FaultKind::NoEndpoint);
     for _ in 0..=limits::RETRIES {
@@ -71,8 +70,7 @@ async fn connect<'a>(
         match upstream::lease(shard, upstream, pick.endpoint, false, &accepted.timer).await {
             Ok(lease) => {
                 account.connected_us = shard.now_us();
-                let Some(connection) = lease.detach() else { break };
-                return Ok((connection, pick.endpoint.slot, pick.detach()));
+                return Ok((lease.detach(shard, upstream), pick.detach()));
             }
             Err(fault) => last = fault,
         }

@@ -10,18 +10,16 @@ use crate::accept::Accepted;
 use crate::duplex::{self, Ending, Flow, Idle};
 use crate::exchange::Exchange;
 use crate::limits;
-use crate::record::{Detached, Record};
-use crate::upstream::{self, Lease};
+use crate::record::{OwnedRecord, Record};
+use crate::upstream::{Detached, Lease};
 
 /// What the tunnel needs of the exchange that it began as.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
-    endpoint: Option<upstream::Connection>,
-    upstream: Arc<Upstream>,
-    slot: usize,
+    endpoint: Detached,
     up: Flow,
     down: Flow,
-    record: Detached,
+    record: OwnedRecord,
     /// Counts the exchange at its endpoint until the tunnel ends.
     _in_flight: InFlight,
 }
@@ -38,9 +36,7 @@ impl Tunnel {
         let ahead = source.tail[source.start..source.end].to_vec();
         source.start = source.end;
         Box::new(Self {
-            endpoint: lease.detach(),
-            upstream: Arc::clone(upstream),
-            slot: pick.endpoint.slot,
+            endpoint: lease.detach(&exchange.connection.shard, upstream),
             up: Flow::starting_with(ahead),
             down: Flow::starting_with(exchange.reply.buffer.data().to_vec()),
             record: record.detach(),
@@ -52,13 +48,10 @@ impl Tunnel {
 /// Relays until either side ends it. Consumes the downstream connection.
 pub(crate) async fn serve(connection: Accepted, mut tunnel: Box<Tunnel>) {
     let shard = &*connection.shard;
-    let Some(endpoint) = tunnel.endpoint.take() else { return };
     let idle = Idle { after: limits::TUNNEL_IDLE, is_client_only: false };
     let flows = (&mut tunnel.up, &mut tunnel.down);
     let (client, timer) = (&connection.stream, &connection.timer);
-    let ending = duplex::relay(shard, client, &endpoint.stream, timer, flows, idle).await;
-    drop(endpoint);
-    upstream::closed(shard, &tunnel.upstream, tunnel.slot);
+    let ending = duplex::relay(shard, client, &tunnel.endpoint.stream, timer, flows, idle).await;
     let fault = match ending {
         Ending::Closed => None,
         Ending::ClientReset => Some(FaultKind::ClientAborted),

@@ -3,7 +3,8 @@
 
 use std::future::poll_fn;
 use std::io::IoSlice;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use fairwater_net::{Stream, Timer};
 
@@ -46,7 +47,7 @@ async fn write(
     is_last: bool,
 ) -> Result<(), WriteError> {
     let mut parts = parts;
-    let mut is_armed = false;
+    let mut stall = Stall::default();
     IoSlice::advance_slices(&mut parts, 0); // leaves out empty ones
     while !parts.is_empty() {
         let poll = |cx: &mut Context<'_>| match &*parts {
@@ -55,22 +56,51 @@ async fn write(
         };
         let result = poll_fn(|cx| match poll(cx) {
             Poll::Ready(result) => Poll::Ready(result.map_err(|_| WriteError::Failed)),
-            Poll::Pending => {
-                if !is_armed {
-                    is_armed = true;
-                    timer.set(limits::BODY_STALL);
-                }
-                timer.poll_expired(cx).map(|()| Err(WriteError::Stalled))
-            }
+            Poll::Pending => stall.poll(cx, stream, timer).map(|()| Err(WriteError::Stalled)),
         });
         match result.await? {
             0 => return Err(WriteError::Failed),
             len => {
                 *written += len as u64;
-                is_armed = false;
+                stall = Stall::default();
                 IoSlice::advance_slices(&mut parts, len);
             }
         }
     }
     Ok(())
+}
+
+/// Tells a peer that takes nothing for [`limits::BODY_STALL`] from one that reads slowly: the kernel
+/// calls a socket writable only when a third of its buffer is free, which at a kilobyte a second
+/// takes longer than any timeout.
+#[derive(Debug, Default)]
+pub(crate) struct Stall {
+    /// Bytes that the peer had acknowledged at the last look, once there was one.
+    acknowledged: Option<Option<u64>>,
+    is_armed: bool,
+}
+
+impl Stall {
+    /// Ready when the peer has taken nothing for too long. Sets the timer.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &Stream,
+        timer: &Timer,
+    ) -> Poll<()> {
+        const LOOK: Duration = limits::BODY_STALL.checked_div(2).expect("two is not zero");
+        if !self.is_armed {
+            self.is_armed = true;
+            timer.set(LOOK);
+        }
+        loop {
+            ready!(timer.poll_expired(cx));
+            let now = stream.acknowledged_bytes();
+            if self.acknowledged.is_some_and(|before| now <= before) {
+                return Poll::Ready(());
+            }
+            self.acknowledged = Some(now);
+            timer.set(LOOK);
+        }
+    }
 }

@@ -2,7 +2,10 @@
 //! modules are the subjects.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(clippy::disallowed_methods, reason = "tests read the clock: there is nobody to pass it in")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests read the clock: there is nobody to pass it in"
+)]
 
 mod failures;
 mod replies;

@@ -193,7 +193,8 @@ fn check_cut(part: &Message, status: u16, body: &[u8]) -> Result<(), String> {
     let text = String::from_utf8_lossy(&part.raw);
     let is_status = text.starts_with(&format!("HTTP/1.1 {status} "));
     let is_chunked = text.contains("transfer-encoding: chunked");
-    let got = part.raw.windows(4).position(|four| four == b"\r\n\r\n").map(|at| &part.raw[at + 4..]);
+    let got =
+        part.raw.windows(4).position(|four| four == b"\r\n\r\n").map(|at| &part.raw[at + 4..]);
     let is_body = if is_chunked { part.body == body } else { got == Some(body) };
     if is_status && is_body && !text.ends_with("\r\n0\r\n\r\n") {
         return Ok(());
@@ -221,27 +222,93 @@ const HEAD_CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n";
 /// Every case asks three times: before, itself, behind; `same_again` asks once more.
 #[test]
 fn replies_in_good_order_are_passed_on() {
-    let chunked = |body: &str| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
+    let chunked =
+        |body: &str| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
     let long = "y".repeat(100_000);
     let cases = vec![
         good("a length", LENGTH_5, HEAD_5, b"hello"),
-        good("length 0", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n", b""),
-        good("leading zeros", "HTTP/1.1 200 OK\r\nContent-Length: 0005\r\n\r\nhello", HEAD_5, b"hello"),
-        good("no reason", "HTTP/1.1 200 \r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.1 200 \r\ncontent-length: 5\r\n", b"hello"),
-        good("no space behind the status", "HTTP/1.1 200\r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.1 200 \r\ncontent-length: 5\r\n", b"hello"),
-        good("R15 status 999", "HTTP/1.1 999 Odd\r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.1 999 Odd\r\ncontent-length: 5\r\n", b"hello"),
+        good(
+            "length 0",
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n",
+            b"",
+        ),
+        good(
+            "leading zeros",
+            "HTTP/1.1 200 OK\r\nContent-Length: 0005\r\n\r\nhello",
+            HEAD_5,
+            b"hello",
+        ),
+        good(
+            "no reason",
+            "HTTP/1.1 200 \r\nContent-Length: 5\r\n\r\nhello",
+            "HTTP/1.1 200 \r\ncontent-length: 5\r\n",
+            b"hello",
+        ),
+        good(
+            "no space behind the status",
+            "HTTP/1.1 200\r\nContent-Length: 5\r\n\r\nhello",
+            "HTTP/1.1 200 \r\ncontent-length: 5\r\n",
+            b"hello",
+        ),
+        good(
+            "R15 status 999",
+            "HTTP/1.1 999 Odd\r\nContent-Length: 5\r\n\r\nhello",
+            "HTTP/1.1 999 Odd\r\ncontent-length: 5\r\n",
+            b"hello",
+        ),
         good("chunks", chunked("5\r\nhello\r\n0\r\n\r\n"), HEAD_CHUNKED, b"hello"),
-        good("chunks with extensions", chunked("5;a=\"b\"\r\nhello\r\n0;c\r\n\r\n"), HEAD_CHUNKED, b"hello"),
-        good("many chunks", chunked(&format!("{}0\r\n\r\n", "1\r\nx\r\n".repeat(3000))), HEAD_CHUNKED, "x".repeat(3000).as_bytes()),
-        good("trailers", chunked("5\r\nhello\r\n0\r\nX-Sum: 1\r\nContent-Length: 9\r\n\r\n"), HEAD_CHUNKED, b"hello"),
-        good("a large body", format!("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{long}"), "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n", long.as_bytes()),
-        good("a large chunk", chunked(&format!("186a0\r\n{long}\r\n0\r\n\r\n")), HEAD_CHUNKED, long.as_bytes()),
+        good(
+            "chunks with extensions",
+            chunked("5;a=\"b\"\r\nhello\r\n0;c\r\n\r\n"),
+            HEAD_CHUNKED,
+            b"hello",
+        ),
+        good(
+            "many chunks",
+            chunked(&format!("{}0\r\n\r\n", "1\r\nx\r\n".repeat(3000))),
+            HEAD_CHUNKED,
+            "x".repeat(3000).as_bytes(),
+        ),
+        good(
+            "trailers",
+            chunked("5\r\nhello\r\n0\r\nX-Sum: 1\r\nContent-Length: 9\r\n\r\n"),
+            HEAD_CHUNKED,
+            b"hello",
+        ),
+        good(
+            "a large body",
+            format!("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{long}"),
+            "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n",
+            long.as_bytes(),
+        ),
+        good(
+            "a large chunk",
+            chunked(&format!("186a0\r\n{long}\r\n0\r\n\r\n")),
+            HEAD_CHUNKED,
+            long.as_bytes(),
+        ),
         spent("until close", "HTTP/1.1 200 OK\r\n\r\nhello", HEAD_CHUNKED, b"hello").closing(),
         spent("until close, empty", "HTTP/1.1 200 OK\r\n\r\n", HEAD_CHUNKED, b"").closing(),
         spent("HTTP/1.0", "HTTP/1.0 200 OK\r\n\r\nhello", HEAD_CHUNKED, b"hello").closing(),
-        spent("HTTP/1.0 with a length", "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello", HEAD_5, b"hello"),
-        good("HTTP/1.0 with keep-alive", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello", HEAD_5, b"hello"),
-        spent("close", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello", HEAD_5, b"hello"),
+        spent(
+            "HTTP/1.0 with a length",
+            "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+            HEAD_5,
+            b"hello",
+        ),
+        good(
+            "HTTP/1.0 with keep-alive",
+            "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello",
+            HEAD_5,
+            b"hello",
+        ),
+        spent(
+            "close",
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello",
+            HEAD_5,
+            b"hello",
+        ),
         good(
             "R19 hop-by-hop fields",
             "HTTP/1.1 200 OK\r\nConnection: X-Secret, keep-alive\r\nX-Secret: 1\r\nKeep-Alive: timeout=5\r\nProxy-Connection: x\r\nUpgrade: h2c\r\nTE: x\r\nX-Other: 2\r\nContent-Length: 5\r\n\r\nhello",
@@ -254,7 +321,18 @@ fn replies_in_good_order_are_passed_on() {
             "HTTP/1.1 200 OK\r\nSet-Cookie: a=%0d%0aX: 1\r\ncontent-length: 5\r\n",
             b"hello",
         ),
-        good("R19 a long Location", format!("HTTP/1.1 302 Found\r\nLocation: /{}\r\nContent-Length: 0\r\n\r\n", "x".repeat(20_000)), &format!("HTTP/1.1 302 Found\r\nLocation: /{}\r\ncontent-length: 0\r\n", "x".repeat(20_000)), b""),
+        good(
+            "R19 a long Location",
+            format!(
+                "HTTP/1.1 302 Found\r\nLocation: /{}\r\nContent-Length: 0\r\n\r\n",
+                "x".repeat(20_000)
+            ),
+            &format!(
+                "HTTP/1.1 302 Found\r\nLocation: /{}\r\ncontent-length: 0\r\n",
+                "x".repeat(20_000)
+            ),
+            b"",
+        ),
     ];
     check(cases);
 }
@@ -264,14 +342,46 @@ fn replies_without_a_body_have_none() {
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
     check(vec![
         good("204", "HTTP/1.1 204 No Content\r\n\r\n", "HTTP/1.1 204 No Content\r\n", b""),
-        good("204 with a length", "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 204 No Content\r\n", b""),
-        spent("R17 204 with a body", "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.1 204 No Content\r\n", b""),
-        spent("R17 204 with chunks", "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 204 No Content\r\n", b""),
-        good("304", "HTTP/1.1 304 Not Modified\r\nETag: x\r\n\r\n", "HTTP/1.1 304 Not Modified\r\nETag: x\r\n", b""),
-        good("304 with a length", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n", b""),
-        spent("R17 304 with a body", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n", b"").at_once(),
+        good(
+            "204 with a length",
+            "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 204 No Content\r\n",
+            b"",
+        ),
+        spent(
+            "R17 204 with a body",
+            "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello",
+            "HTTP/1.1 204 No Content\r\n",
+            b"",
+        ),
+        spent(
+            "R17 204 with chunks",
+            "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "HTTP/1.1 204 No Content\r\n",
+            b"",
+        ),
+        good(
+            "304",
+            "HTTP/1.1 304 Not Modified\r\nETag: x\r\n\r\n",
+            "HTTP/1.1 304 Not Modified\r\nETag: x\r\n",
+            b"",
+        ),
+        good(
+            "304 with a length",
+            "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
+            "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n",
+            b"",
+        ),
+        spent(
+            "R17 304 with a body",
+            "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nhello",
+            "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n",
+            b"",
+        )
+        .at_once(),
         good("HEAD", head, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", b"").to("HEAD"),
-        good("HEAD without a length", "HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\n", b"").to("HEAD"),
+        good("HEAD without a length", "HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\n", b"")
+            .to("HEAD"),
         spent("R17 HEAD with a body", LENGTH_5, HEAD_5, b"").to("HEAD").at_once(),
     ]);
 }
@@ -305,14 +415,33 @@ fn malformed_heads_become_502() {
         bad("R13 LF only", "HTTP/1.1 200 OK\nContent-Length: 5\n\nhello"),
         bad("R13 LF behind a field", "HTTP/1.1 200 OK\r\nX: y\nContent-Length: 5\r\n\r\nhello"),
         bad("R13 CR in a value", with("X: a\rb")),
-        bad("R14 100 KiB in one field", with(&format!("X: {}", "y".repeat(100 << 10)))).because("upstream_head_too_large"),
+        bad("R14 100 KiB in one field", with(&format!("X: {}", "y".repeat(100 << 10))))
+            .because("upstream_head_too_large"),
         bad("R14 3000 fields", with(&"X: y\r\n".repeat(3000))).because("upstream_head_too_large"),
-        bad("R16 101 that nobody asked for", "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: foo\r\n\r\nevil"),
+        bad(
+            "R16 101 that nobody asked for",
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: foo\r\n\r\nevil",
+        ),
         bad("TE unknown", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello"),
-        bad("TE twice", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        bad(
+            "TE twice",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        ),
         bad("TE list", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
     ];
-    for value in ["-5", "+5", "5, 5", "5,6", "", "0x5", "5 ", "99999999999999999999", "9223372036854775808", "5;", "five"] {
+    for value in [
+        "-5",
+        "+5",
+        "5, 5",
+        "5,6",
+        "",
+        "0x5",
+        "5 ",
+        "99999999999999999999",
+        "9223372036854775808",
+        "5;",
+        "five",
+    ] {
         if value.trim() == "5" {
             continue;
         }
@@ -320,9 +449,25 @@ fn malformed_heads_become_502() {
         cases.push(bad(&format!("R10 {value:?}"), reply));
     }
     for line in [
-        "HTTP/1.1 42 OK", "HTTP/1.1 abc OK", "HTTP/1.1 2000 OK", "HTTP/1.1 -20 OK", "HTTP/1.1 020 OK", "HTTP/1.1 2 00",
-        "HTTP/1.1  200 OK", "HTTP/1.1\t200 OK", "HTTP/1.1 200OK", "HTTP/2.0 200 OK", "HTTP/1.2 200 OK", "HTTP/1.10 200 OK",
-        "http/1.1 200 OK", "ICY 200 OK", "HTTP/0.9 200 OK", " HTTP/1.1 200 OK", "HTTP/1.1 000 OK", "HTTP/1.1", "200 OK",
+        "HTTP/1.1 42 OK",
+        "HTTP/1.1 abc OK",
+        "HTTP/1.1 2000 OK",
+        "HTTP/1.1 -20 OK",
+        "HTTP/1.1 020 OK",
+        "HTTP/1.1 2 00",
+        "HTTP/1.1  200 OK",
+        "HTTP/1.1\t200 OK",
+        "HTTP/1.1 200OK",
+        "HTTP/2.0 200 OK",
+        "HTTP/1.2 200 OK",
+        "HTTP/1.10 200 OK",
+        "http/1.1 200 OK",
+        "ICY 200 OK",
+        "HTTP/0.9 200 OK",
+        " HTTP/1.1 200 OK",
+        "HTTP/1.1 000 OK",
+        "HTTP/1.1",
+        "200 OK",
         "HTTP/1.1 20\u{663} OK",
     ] {
         let reply = format!("{line}\r\nContent-Length: 5\r\n\r\nhello");
@@ -333,10 +478,13 @@ fn malformed_heads_become_502() {
 
 #[test]
 fn replies_that_break_off_are_never_shown_as_complete() {
-    let chunked = |body: &str| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
+    let chunked =
+        |body: &str| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
     let half = "y".repeat(500);
     let large = "y".repeat(200_000);
-    let of = |length: usize, body: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+    let of = |length: usize, body: &str| {
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}")
+    };
     let truncated = "upstream_body_truncated";
     check(vec![
         cut("R01 half of a length", of(1000, &half), half.as_bytes(), truncated).closing(),
@@ -345,11 +493,19 @@ fn replies_that_break_off_are_never_shown_as_complete() {
         cut("R01 a large one", of(300_000, &large), large.as_bytes(), truncated).closing(),
         cut("R02 no final chunk", chunked("5\r\nhello\r\n"), b"hello", truncated).closing(),
         cut("R02 half a chunk", chunked("a\r\nhello"), b"hello", truncated).closing(),
-        cut("R02 no end behind the last chunk", chunked("5\r\nhello\r\n0\r\n"), b"hello", truncated).closing(),
-        cut("R02 half a trailer", chunked("5\r\nhello\r\n0\r\nX: y\r\n"), b"hello", truncated).closing(),
+        cut(
+            "R02 no end behind the last chunk",
+            chunked("5\r\nhello\r\n0\r\n"),
+            b"hello",
+            truncated,
+        )
+        .closing(),
+        cut("R02 half a trailer", chunked("5\r\nhello\r\n0\r\nX: y\r\n"), b"hello", truncated)
+            .closing(),
         cut("R03 reset within a length", of(1000, &half), half.as_bytes(), truncated).resetting(),
         cut("R03 reset within chunks", chunked("5\r\nhello\r\n"), b"hello", truncated).resetting(),
-        cut("R03 reset, no length", "HTTP/1.1 200 OK\r\n\r\nhello", b"hello", truncated).resetting(),
+        cut("R03 reset, no length", "HTTP/1.1 200 OK\r\n\r\nhello", b"hello", truncated)
+            .resetting(),
     ]);
 }
 
@@ -359,8 +515,16 @@ fn malformed_chunks_end_the_reply() {
     let reason = "upstream_body_malformed";
     let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     for body in [
-        "x\r\nhello\r\n0\r\n\r\n", "0x5\r\nhello\r\n0\r\n\r\n", "5\nhello\r\n0\r\n\r\n", "5\r\nhello!\r\n0\r\n\r\n", "5\r\nhello0\r\n\r\n",
-        "-5\r\nhello\r\n0\r\n\r\n", "ffffffffffffffff0\r\nhello\r\n", "5 \r\nhello\r\n0\r\n\r\n", "0\r\nfoo\r\n\r\n", "0\r\nX: \0\r\n\r\n",
+        "x\r\nhello\r\n0\r\n\r\n",
+        "0x5\r\nhello\r\n0\r\n\r\n",
+        "5\nhello\r\n0\r\n\r\n",
+        "5\r\nhello!\r\n0\r\n\r\n",
+        "5\r\nhello0\r\n\r\n",
+        "-5\r\nhello\r\n0\r\n\r\n",
+        "ffffffffffffffff0\r\nhello\r\n",
+        "5 \r\nhello\r\n0\r\n\r\n",
+        "0\r\nfoo\r\n\r\n",
+        "0\r\nX: \0\r\n\r\n",
     ] {
         let at_once = Endpoint::replying([format!("{head}{body}").into_bytes()]);
         let proxy = Setup::http(&[&at_once]).start();
@@ -404,7 +568,8 @@ fn bytes_behind_a_reply_reach_nobody() {
     check(vec![
         spent("R11 a second reply", format!("{LENGTH_5}{evil}"), HEAD_5, b"hello").at_once(),
         spent("R11 behind chunks", format!("{chunked}{evil}"), HEAD_CHUNKED, b"hello").at_once(),
-        spent("R11 behind a 204", format!("{empty}{evil}"), "HTTP/1.1 204 No Content\r\n", b"").at_once(),
+        spent("R11 behind a 204", format!("{empty}{evil}"), "HTTP/1.1 204 No Content\r\n", b"")
+            .at_once(),
         spent("R11 one byte", format!("{LENGTH_5}!"), HEAD_5, b"hello").at_once(),
         spent("R11 much", format!("{LENGTH_5}{}", "x".repeat(100_000)), HEAD_5, b"hello").at_once(),
         spent("R11 an empty line", format!("{LENGTH_5}\r\n"), HEAD_5, b"hello").at_once(),
@@ -427,7 +592,9 @@ fn bytes_of_an_idle_connection_reach_nobody() {
     let mut proxy = Setup::http(&[&endpoint]).start();
     let mut client = Client::new(&proxy);
     assert_eq!(client.get("/first").text(), "/first");
-    until("the connection to be thrown away", || proxy.metric("fairwater_endpoint_connections", &[]) == 0);
+    until("the connection to be thrown away", || {
+        proxy.metric("fairwater_endpoint_connections", &[]) == 0
+    });
     assert_eq!(client.get("/second").text(), "/second");
     assert_eq!(endpoint.accepted(), 2);
     proxy.assert_sound();
@@ -443,13 +610,18 @@ fn interim_replies_are_passed_on_up_to_a_limit() {
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         for n in 0..count.min(16) {
             let hint = client.response().unwrap();
-            assert_eq!((hint.status(), hint.field("link")), (103, Some("</x>")), "R18 {n} of {count}");
+            assert_eq!(
+                (hint.status(), hint.field("link")),
+                (103, Some("</x>")),
+                "R18 {n} of {count}"
+            );
         }
         assert_eq!(client.response().unwrap().status(), final_status, "R18 {count}");
         proxy.assert_sound();
     }
     // Clients of HTTP/1.0 know none, and a 100 is for those who asked.
-    let replies = ["HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n".to_owned() + LENGTH_5];
+    let replies =
+        ["HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n".to_owned() + LENGTH_5];
     let endpoint = Endpoint::replying(replies.map(String::into_bytes));
     let proxy = Setup::http(&[&endpoint]).start();
     let mut old = Client::new(&proxy);
@@ -466,7 +638,12 @@ fn replies_in_relaxed_spelling_are_taken_where_it_is_allowed() {
     let folded = "HTTP/1.1 200 OK\r\nX: a\r\n  b\r\nContent-Length: 5\r\n\r\nhello";
     let cases = vec![
         good("R13 LF only", "HTTP/1.1 200 OK\nContent-Length: 5\n\nhello", HEAD_5, b"hello"),
-        good("R13 folded", folded, "HTTP/1.1 200 OK\r\nX: a    b\r\ncontent-length: 5\r\n", b"hello"),
+        good(
+            "R13 folded",
+            folded,
+            "HTTP/1.1 200 OK\r\nX: a    b\r\ncontent-length: 5\r\n",
+            b"hello",
+        ),
         bad("R13 no colon", "HTTP/1.1 200 OK\r\nfoo\r\nContent-Length: 5\r\n\r\nhello"),
         bad("R12 NUL", "HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 5\r\n\r\nhello"),
         bad("folded framing", "HTTP/1.1 200 OK\r\nContent-Length:\r\n 5\r\n\r\nhello"),
@@ -488,7 +665,10 @@ fn an_early_reply_ends_the_upload() {
         let mut proxy = Setup::http(&[&endpoint]).start();
         for (framing, piece) in [
             ("Content-Length: 1000000000", vec![b'x'; 100_000]),
-            ("Transfer-Encoding: chunked", [&b"186a0\r\n"[..], &vec![b'x'; 100_000], b"\r\n"].concat()),
+            (
+                "Transfer-Encoding: chunked",
+                [&b"186a0\r\n"[..], &vec![b'x'; 100_000], b"\r\n"].concat(),
+            ),
             ("Content-Length: 1000000000\r\nExpect: 100-continue", Vec::new()),
         ] {
             let mut client = Client::new(&proxy);
@@ -557,7 +737,10 @@ fn a_body_may_be_slow_but_not_stand_still() {
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     }
     let begun = Instant::now();
-    assert!(matches!(second.response(), Err(Broken::ClosedWithin(_) | Broken::ResetWithin(_))), "R21");
+    assert!(
+        matches!(second.response(), Err(Broken::ClosedWithin(_) | Broken::ResetWithin(_))),
+        "R21"
+    );
     assert!((29..34).contains(&begun.elapsed().as_secs()), "R21 {:?}", begun.elapsed());
     assert_eq!(of_stalled.until_log(1)[0].get("reason"), "upstream_body_timeout");
     assert_eq!(first.response().unwrap().body.len(), 35, "R21");
@@ -574,7 +757,9 @@ fn trailers_without_end_are_cut() {
     let mut client = Client::new(&proxy);
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     match client.response() {
-        Err(Broken::ClosedWithin(part) | Broken::ResetWithin(part)) => assert_eq!(part.body, b"hello"),
+        Err(Broken::ClosedWithin(part) | Broken::ResetWithin(part)) => {
+            assert_eq!(part.body, b"hello")
+        }
         // All of it came before the head went out.
         Ok(answer) => assert_eq!(answer.status(), 502),
         other => panic!("R21 {other:?}"),

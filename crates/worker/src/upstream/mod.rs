@@ -7,12 +7,14 @@ mod upload;
 
 use std::future::poll_fn;
 use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use fairwater_message::{Fault, FaultKind};
 use fairwater_net::{Stream, Timer, clock, dial_ip, dial_unix};
-use fairwater_plan::{Dial, Endpoint, Upstream};
+use fairwater_plan::{Dial, Endpoint, Turn, Upstream};
 use fairwater_telemetry::EndpointCounters;
 
 use crate::limits;
@@ -21,8 +23,8 @@ pub(crate) use pool::Pools;
 
 /// An open connection to an endpoint.
 #[derive(Debug)]
-pub(crate) struct Connection {
-    pub stream: Stream,
+struct Connection {
+    stream: Stream,
     /// Requests that were sent over it.
     requests: u32,
     /// Bytes of requests that were sent over it, all of them answered.
@@ -80,23 +82,19 @@ async fn admit(
         return Ok(None);
     }
     timer.set(limits::QUEUE);
+    let mut waiter = admission.waiter();
     poll_fn(|cx| {
         if is_pool_used && let Some(free) = shard.pools.take(shard, upstream, endpoint.slot) {
             return Poll::Ready(Ok(Some(free)));
         }
-        // An idle connection to a sibling makes room.
+        match waiter.poll(cx.waker()) {
+            Turn::Enter => return Poll::Ready(Ok(None)),
+            Turn::Refused => return Poll::Ready(Err(FaultKind::UpstreamFull.into())),
+            Turn::Wait => {}
+        }
+        // An idle connection to a sibling makes room, for us or for who is before us.
         shard.pools.evict(shard, upstream);
-        if admission.enter() {
-            return Poll::Ready(Ok(None));
-        }
-        if timer.poll_expired(cx).is_ready() || !admission.wait(cx.waker()) {
-            return Poll::Ready(Err(FaultKind::UpstreamFull.into()));
-        }
-        // Between the first try and the queue a permit may have come back unseen.
-        if admission.enter() {
-            return Poll::Ready(Ok(None));
-        }
-        Poll::Pending
+        timer.poll_expired(cx).map(|()| Err(FaultKind::UpstreamFull.into()))
     })
     .await
 }
@@ -210,9 +208,27 @@ impl<'a> Lease<'a> {
         }
     }
 
-    /// Takes the connection out for good; the caller calls [`closed`] when it ends.
-    pub(crate) fn detach(mut self) -> Option<Connection> {
-        self.connection.take()
+    /// Takes the connection out for good, for what may outlive the exchange.
+    pub(crate) fn detach(mut self, shard: &Rc<Shard>, upstream: &Arc<Upstream>) -> Detached {
+        // As in `connection`.
+        let connection = self.connection.take().expect("a lease has its connection");
+        let (shard, upstream) = (Rc::clone(shard), Arc::clone(upstream));
+        Detached { stream: connection.stream, shard, upstream, slot: self.endpoint.slot }
+    }
+}
+
+/// A connection that belongs to one client from now on. Accounted for when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Detached {
+    pub stream: Stream,
+    shard: Rc<Shard>,
+    upstream: Arc<Upstream>,
+    slot: usize,
+}
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        closed(&self.shard, &self.upstream, self.slot);
     }
 }
 
@@ -224,8 +240,8 @@ impl Drop for Lease<'_> {
     }
 }
 
-/// Accounts for a connection that was closed.
-pub(crate) fn closed(shard: &Shard, upstream: &Upstream, slot: usize) {
+/// Accounts for a connection that is closed.
+fn closed(shard: &Shard, upstream: &Upstream, slot: usize) {
     shard.counters.endpoints[slot].open.subtract(1);
     upstream.admission().leave();
 }

@@ -29,7 +29,7 @@ impl Pools {
     }
 
     /// Takes the connection that was used last and is still alive.
-    pub(crate) fn take(
+    pub(super) fn take(
         &self,
         shard: &Shard,
         upstream: &Upstream,
@@ -46,7 +46,7 @@ impl Pools {
         }
     }
 
-    pub(crate) fn put(
+    pub(super) fn put(
         &self,
         shard: &Shard,
         upstream: &Upstream,
@@ -65,11 +65,10 @@ impl Pools {
         } else {
             shard.counters.endpoints[slot].idle.add(1);
         }
-        upstream.admission().wake_one();
     }
 
     /// Closes the oldest idle connection of an upstream, so that another can be opened.
-    pub(crate) fn evict(&self, shard: &Shard, upstream: &Upstream) {
+    pub(super) fn evict(&self, shard: &Shard, upstream: &Upstream) {
         for endpoint in &upstream.endpoints {
             let oldest = self.pools.borrow_mut()[endpoint.slot].pop_front();
             if oldest.is_some() {
