@@ -1,5 +1,5 @@
-//! HTTP/1 messages, read strictly: CRLF, no control character, one space behind the colon, chunks in
-//! the form that the proxy writes.
+//! HTTP/1 messages, read strictly: CRLF, no control character, one space behind the colon, chunks
+//! in the form that the proxy writes.
 
 use std::io::{self, Read};
 

@@ -60,7 +60,8 @@ fn check_source(name: &str, text: &str, problems: &mut Problems) {
             problem("has a tab");
         }
         // Strings may be longer: cutting them would make messages hard to find.
-        if line.chars().count() > LINE_CHARS_MAX && (is_comment || !line.contains('"')) {
+        let is_text = !is_comment && (line.contains('"') || line.ends_with('\\'));
+        if line.chars().count() > LINE_CHARS_MAX && !is_text {
             problem("is longer than 100 characters");
         }
         if !may_be_unsafe && !is_comment && UNSAFE.iter().any(|word| line.contains(word)) {
