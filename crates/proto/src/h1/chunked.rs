@@ -189,7 +189,7 @@ impl ChunkDecoder {
 
     fn trailer(&mut self, byte: u8) -> Result<State, Fault> {
         // Its last line feed must fit, too.
-        if self.trailers.len() == TRAILER_BYTES_MAX - 1 {
+        if self.trailers.len() >= TRAILER_BYTES_MAX - 1 {
             return Err(self.malformed("trailers_too_long"));
         }
         self.trailers.push(byte);
