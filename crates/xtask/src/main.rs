@@ -4,6 +4,7 @@
 
 mod bench;
 mod ci;
+mod fuzz;
 mod packages;
 mod test;
 mod tidy;
@@ -19,6 +20,7 @@ cargo xtask COMMAND
     ci       format, clippy, tidy and test: what must hold before a commit goes in
     test     install what the tests talk to, then run them all (--no-install)
     tidy     the rules that no compiler knows: crate arrows, supply, licences, files
+    fuzz     mutate the corpora of the parsers ([TARGET] --seconds N --seed N --libfuzzer)
     bench    measure against nginx and HAProxy (--help for its flags)";
 
 fn main() -> ExitCode {
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         Some("ci") => ci::run(arguments),
         Some("test") => test::run(arguments),
         Some("tidy") => tidy::run(),
+        Some("fuzz") => fuzz::run(arguments),
         Some("help" | "--help" | "-h") | None => {
             println!("{USAGE}");
             Ok(())
