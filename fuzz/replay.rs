@@ -1,6 +1,6 @@
 //! Fuzzing with a stable compiler: replays a committed corpus, then mutates it for as long as
-//! FUZZ_SECONDS says (default 1). It sees no coverage; what it lacks in wit it makes up in being run
-//! on every change. FUZZ_SEED repeats a run.
+//! FUZZ_SECONDS says (default 1). It sees no coverage; what it lacks in wit it makes up in being
+//! run on every change. FUZZ_SEED repeats a run.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
