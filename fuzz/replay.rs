@@ -21,14 +21,14 @@ pub(crate) fn replay(target: &str, words: &[&str], check: fn(&[u8])) {
     let seed = number("FUZZ_SEED").unwrap_or_else(|| {
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |time| time.as_nanos() as u64)
     });
-    println!("{target}: FUZZ_SEED={seed}");
+    eprintln!("{target}: FUZZ_SEED={seed}");
     let inputs: Vec<_> = corpus.into_iter().map(|(_, input)| input).collect();
     let mut mutator = Mutator { random: Random(seed | 1), inputs, words };
     let runs = for_seconds(seconds, || {
         let input = mutator.next();
         run(check, &input, || format!("a mutation under FUZZ_SEED={seed}"));
     });
-    println!("{target}: {runs} runs in {seconds} s");
+    eprintln!("{target}: {runs} runs in {seconds} s");
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test that is to last a given time reads a clock")]
@@ -63,7 +63,7 @@ fn read_corpus(target: &str) -> Vec<(String, Vec<u8>)> {
 /// Runs one check; shows the input that it fails for.
 fn run(check: fn(&[u8]), input: &[u8], origin: impl Fn() -> String) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| check(input))) {
-        println!("{}: b\"{}\"", origin(), input.escape_ascii());
+        eprintln!("{}: b\"{}\"", origin(), input.escape_ascii());
         resume_unwind(panic);
     }
 }
