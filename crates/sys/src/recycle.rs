@@ -9,20 +9,32 @@ use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
-/// Blocks that are kept for later; what a burst took beyond goes back to the allocator.
-const FREE_BLOCKS_MAX: usize = 256;
-
 /// A free list of equal blocks, owned by one thread.
 #[derive(Debug)]
 pub struct Recycler {
     free: RefCell<Vec<NonNull<u8>>>,
     /// The layout of all blocks: that of the first future that was placed.
     layout: Cell<Option<Layout>>,
+    /// The fewest free blocks since the last trim: so many were not needed.
+    spare: Cell<usize>,
 }
 
 impl Recycler {
     pub const fn new() -> Self {
-        Self { free: RefCell::new(Vec::new()), layout: Cell::new(None) }
+        Self { free: RefCell::new(Vec::new()), layout: Cell::new(None), spare: Cell::new(0) }
+    }
+
+    /// Gives back half of the blocks that nobody needed since the last call, so that what a burst
+    /// took is returned within some calls and steady work keeps what it uses.
+    pub fn trim(&self) {
+        let mut free = self.free.borrow_mut();
+        let Some(layout) = self.layout.get() else { return };
+        let keep = free.len() - self.spare.get().min(free.len()).div_ceil(2);
+        for block in free.drain(keep..) {
+            // SAFETY: blocks on the free list have this layout and hold nothing.
+            unsafe { dealloc(block.as_ptr(), layout) };
+        }
+        self.spare.set(free.len());
     }
 
     /// Places a future on the heap, in a block that was used before if there is one. All futures
@@ -38,10 +50,13 @@ impl Recycler {
     }
 
     fn take(&self, layout: Layout) -> NonNull<u8> {
-        if self.layout.get() == Some(layout)
-            && let Some(block) = self.free.borrow_mut().pop()
-        {
-            return block;
+        if self.layout.get() == Some(layout) {
+            let mut free = self.free.borrow_mut();
+            let block = free.pop();
+            self.spare.set(self.spare.get().min(free.len()));
+            if let Some(block) = block {
+                return block;
+            }
         }
         if self.layout.get().is_none() {
             self.layout.set(Some(layout));
@@ -59,11 +74,8 @@ impl Recycler {
             return;
         }
         if self.layout.get() == Some(layout) {
-            let mut free = self.free.borrow_mut();
-            if free.len() < FREE_BLOCKS_MAX {
-                free.push(block);
-                return;
-            }
+            self.free.borrow_mut().push(block);
+            return;
         }
         // SAFETY: the block was allocated in `take` with this layout, and its future is dropped.
         unsafe { dealloc(block.as_ptr(), layout) };
@@ -139,6 +151,20 @@ mod tests {
         let second = recycler.place(|| answer(Rc::clone(&value)));
         assert_eq!(second.future, block);
         drop(second);
+        assert_eq!(recycler.free.borrow().len(), 1);
+    }
+
+    #[test]
+    fn what_a_burst_took_is_given_back() {
+        let recycler = Recycler::new();
+        let burst: Vec<_> = (0..100).map(|_| recycler.place(|| answer(Rc::new(1)))).collect();
+        drop(burst);
+        recycler.trim();
+        assert_eq!(recycler.free.borrow().len(), 100, "all were in use since the last trim");
+        for _ in 0..8 {
+            drop(recycler.place(|| answer(Rc::new(1))));
+            recycler.trim();
+        }
         assert_eq!(recycler.free.borrow().len(), 1);
     }
 

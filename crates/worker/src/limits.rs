@@ -56,8 +56,6 @@ pub const PIPE_BYTES: usize = 256 * 1024;
 pub const PIPES_KEPT: usize = 32;
 /// Idle connections that a thread keeps for each endpoint.
 pub const POOL_PER_ENDPOINT: usize = 1024;
-/// Working sets that a thread keeps for later; what a burst took beyond goes back.
-pub const WORKS_KEPT: usize = 256;
 /// When a TCP peer is silent this long the kernel asks whether it is there.
 pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);

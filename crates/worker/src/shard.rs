@@ -29,6 +29,8 @@ pub(crate) struct Shard {
     /// Boxed, so that a set changes hands as one pointer.
     #[allow(clippy::vec_box, reason = "see above")]
     works: RefCell<Vec<Box<Work>>>,
+    /// The fewest sets that lay idle since the last trim: so many were not needed.
+    spare_works: Cell<usize>,
     pipes: RefCell<Vec<Pipe>>,
     random: Cell<u64>,
     request_ids: Cell<u128>,
@@ -50,6 +52,7 @@ impl Shard {
             log: RefCell::new(log),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
             works: RefCell::default(),
+            spare_works: Cell::new(0),
             pipes: RefCell::default(),
             random: Cell::new(seed | 1),
             request_ids: Cell::new(u128::from(seed) << 64),
@@ -105,14 +108,26 @@ impl Shard {
 
     /// Takes a working set for a connection that turns busy.
     pub(crate) fn take_work(&self) -> Box<Work> {
-        self.works.borrow_mut().pop().unwrap_or_default()
+        let mut works = self.works.borrow_mut();
+        let work = works.pop();
+        self.spare_works.set(self.spare_works.get().min(works.len()));
+        work.unwrap_or_default()
     }
 
     pub(crate) fn give_back_work(&self, mut work: Box<Work>) {
-        let mut works = self.works.borrow_mut();
-        if works.len() < limits::WORKS_KEPT && work.recycle() {
-            works.push(work);
+        if work.recycle() {
+            self.works.borrow_mut().push(work);
         }
+    }
+
+    /// Gives back memory that was not needed since the last call: half of it at a time, so that a
+    /// burst is forgotten in seconds and steady work keeps what it uses.
+    pub(crate) fn trim(&self) {
+        self.futures.trim();
+        let mut works = self.works.borrow_mut();
+        let keep = works.len() - self.spare_works.get().min(works.len()).div_ceil(2);
+        works.truncate(keep);
+        self.spare_works.set(works.len());
     }
 
     /// A pipe to splice through, or `None` when there is none to be had; then bytes are copied.

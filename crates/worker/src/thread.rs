@@ -123,6 +123,9 @@ async fn until_stopped(shard: &Rc<Shard>, order: &AtomicU8) {
     drive(Rc::clone(&shard.wheel), |now_ms| {
         shard.hand_over_log();
         ticks += 1;
+        if ticks % SWEEP_TICKS == 0 {
+            shard.trim();
+        }
         if ticks % SWEEP_TICKS == 0 || shard.is_draining() || shard.has_waiters() {
             shard.pools.sweep(shard, &shard.plan, now_ms);
         }
