@@ -1,5 +1,5 @@
-//! What can only be judged on the whole: references, and things that are there twice or for nothing.
-//! Each check is linear, so that files of tens of thousands of routes load at once.
+//! What can only be judged on the whole: references, and things that are there twice or for
+//! nothing. Each check is linear, so that files of tens of thousands of routes load at once.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -222,7 +222,7 @@ impl Caller {
             }
             Err(Broken::Closed | Broken::Reset | Broken::TimedOut(_)) => None,
             Err(Broken::ClosedWithin(partial) | Broken::ResetWithin(partial)) => {
-                lock(&self.shared.partial).push(partial);
+                lock(&self.shared.partial).push(*partial);
                 None
             }
             Err(Broken::Grammar(error)) => {

@@ -1,5 +1,5 @@
-//! HTTP/1 messages, read strictly: CRLF, no control character, one space behind the colon, chunks in
-//! the form that the proxy writes.
+//! HTTP/1 messages, read strictly: CRLF, no control character, one space behind the colon, chunks
+//! in the form that the proxy writes.
 
 use std::io::{self, Read};
 
@@ -26,9 +26,9 @@ pub enum Broken {
     /// Reset between messages.
     Reset,
     /// Closed within a message: what came of it.
-    ClosedWithin(Message),
-    ResetWithin(Message),
-    TimedOut(Message),
+    ClosedWithin(Box<Message>),
+    ResetWithin(Box<Message>),
+    TimedOut(Box<Message>),
     Grammar(String),
 }
 
@@ -260,9 +260,9 @@ impl Reader {
     fn within(&mut self, mut message: Message, end: &More) -> Broken {
         message.raw.append(&mut self.buffer);
         match end {
-            More::Reset => Broken::ResetWithin(message),
-            More::TimedOut => Broken::TimedOut(message),
-            More::Bytes | More::Closed => Broken::ClosedWithin(message),
+            More::Reset => Broken::ResetWithin(Box::new(message)),
+            More::TimedOut => Broken::TimedOut(Box::new(message)),
+            More::Bytes | More::Closed => Broken::ClosedWithin(Box::new(message)),
         }
     }
 

@@ -1,4 +1,5 @@
-//! From a configuration to running threads, and on to the end: bind, start, wait for a signal, stop.
+//! From a configuration to running threads, and on to the end: bind, start, wait for a signal,
+//! stop.
 
 use std::io;
 use std::process::ExitCode;

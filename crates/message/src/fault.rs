@@ -25,7 +25,10 @@ pub enum Phase {
 }
 
 macro_rules! fault_kinds {
-    ($($(#[$doc:meta])* $variant:ident = ($reason:literal, $party:ident, $phase:ident, $status:literal)),+ $(,)?) => {
+    ($(
+        $(#[$doc:meta])*
+        $variant:ident = ($reason:literal, $party:ident, $phase:ident, $status:literal)
+    ),+ $(,)?) => {
         /// The kinds of fault. The reason is what logs and metrics call it; status 0 means that no
         /// response can be made any more (or that none is due) and the connection is closed.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -59,7 +59,8 @@ header_ids! {
 }
 
 impl HeaderId {
-    /// The id of a name as it stands on the wire: a token (RFC 9110, section 5.6.2) in whatever case.
+    /// The id of a name as it stands on the wire: a token (RFC 9110, section 5.6.2) in whatever
+    /// case.
     #[inline]
     pub fn of(name: &[u8]) -> Self {
         // The length and the last letter single out one candidate in nearly every case, so that a

@@ -1,5 +1,5 @@
-//! The vocabulary that every stage shares: request and response heads as bytes plus an index, header
-//! names as small ids, methods, and [`Fault`].
+//! The vocabulary that every stage shares: request and response heads as bytes plus an index,
+//! header names as small ids, methods, and [`Fault`].
 //!
 //! This crate knows no codec, no socket and no serialisation format. A head that arrived over any
 //! protocol version ends up as the same index over one byte buffer.

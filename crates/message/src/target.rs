@@ -8,8 +8,8 @@ pub const AUTHORITY_BYTES_MAX: usize = 260;
 
 /// Whether `authority` is `host` or `host:port` in the only spelling that is let in: a name of
 /// letters, digits, `-`, `.`, `_` and `~`, or a bracketed IPv6 address, and a port from 1 to 65535.
-/// User information, a list, percent escapes and anything else are refused, since the next hop might
-/// read them differently.
+/// User information, a list, percent escapes and anything else are refused, since the next hop
+/// might read them differently.
 pub fn authority_is_valid(authority: &[u8]) -> bool {
     if authority.is_empty() || authority.len() > AUTHORITY_BYTES_MAX {
         return false;
@@ -32,8 +32,8 @@ fn literal_end(authority: &[u8]) -> Option<usize> {
     literal.parse::<Ipv6Addr>().ok().map(|_| end + 1)
 }
 
-/// Where a name ends, if it is one: at the colon before a port, or at the end. Labels are not empty,
-/// but for the root behind one trailing dot.
+/// Where a name ends, if it is one: at the colon before a port, or at the end. Labels are not
+/// empty, but for the root behind one trailing dot.
 #[inline]
 fn name_end(authority: &[u8]) -> Option<usize> {
     const NAME_BYTES_MAX: usize = 254;

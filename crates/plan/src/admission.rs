@@ -8,7 +8,8 @@ use std::task::Waker;
 /// The most exchanges that wait for a connection of a full upstream; further ones fail at once.
 const WAITERS_MAX: usize = 4096;
 
-/// The permits of an upstream. Admission is one compare-and-swap; only a full upstream takes a lock.
+/// The permits of an upstream. Admission is one compare-and-swap; only a full upstream takes a
+/// lock.
 #[derive(Debug)]
 pub struct Admission {
     open: AtomicU32,

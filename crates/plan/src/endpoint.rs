@@ -28,7 +28,8 @@ pub struct Endpoint {
     pub state: Arc<EndpointState>,
 }
 
-/// What is known of an endpoint beyond one plan. On a cache line of its own: every thread writes it.
+/// What is known of an endpoint beyond one plan. On a cache line of its own: every thread writes
+/// it.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct EndpointState {

@@ -40,8 +40,8 @@ impl Upstream {
         Self { settings, endpoints, balance, admission }
     }
 
-    /// Picks an endpoint that was not tried yet, or `None` when none is left. The exchange counts as
-    /// in flight there until the pick is dropped.
+    /// Picks an endpoint that was not tried yet, or `None` when none is left. The exchange counts
+    /// as in flight there until the pick is dropped.
     pub fn pick(&self, draw: Draw, tried: &mut Tried) -> Option<Pick<'_>> {
         let index = self.balance.pick(&self.endpoints, draw, tried)?;
         tried.add(index);

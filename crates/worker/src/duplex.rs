@@ -1,5 +1,5 @@
-//! Raw bytes, both ways, for TCP connections and tunnels. What is small is copied through one buffer
-//! of the thread, so that an idle connection holds none; what streams is spliced.
+//! Raw bytes, both ways, for TCP connections and tunnels. What is small is copied through one
+//! buffer of the thread, so that an idle connection holds none; what streams is spliced.
 
 use std::future::poll_fn;
 use std::io::IoSlice;

@@ -1,8 +1,8 @@
 //! The data plane: connections and exchanges from accept to record. A worker thread owns everything
 //! that it touches; what threads share are the atomics of the plan.
 //!
-//! The files are the stages of a request: `accept`, `downstream`, `exchange`, `attempt`, `upstream`,
-//! `relay`, `respond`, `record`; `tcp` and `tunnel` are the short ways for raw bytes.
+//! The files are the stages of a request: `accept`, `downstream`, `exchange`, `attempt`,
+//! `upstream`, `relay`, `respond`, `record`; `tcp` and `tunnel` are the short ways for raw bytes.
 
 mod accept;
 mod attempt;

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-/// Until a connection to an endpoint is up. A host that does not answer in two seconds is not there.
+/// Until a connection to an endpoint is up. A host that does not answer in two seconds is not
+/// there.
 pub const CONNECT: Duration = Duration::from_secs(2);
 /// For a whole request head, from its first byte: a client that drips bytes gains nothing.
 pub const REQUEST_HEAD: Duration = Duration::from_secs(10);
@@ -48,7 +49,8 @@ pub const BUFFER_BYTES: usize = 16 * 1024;
 /// Bodies with at least this much to come are spliced: below, a copy is as cheap (measured: splice
 /// wins from 64 to 128 KiB on).
 pub const SPLICE_BYTES_MIN: u64 = 64 * 1024;
-/// Size of the pipes for splicing: 256 of this size are what the kernel grants an unprivileged user.
+/// Size of the pipes for splicing: 256 of this size are what the kernel grants an unprivileged
+/// user.
 pub const PIPE_BYTES: usize = 256 * 1024;
 /// Pipes that a thread keeps for later.
 pub const PIPES_KEPT: usize = 32;

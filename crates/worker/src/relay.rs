@@ -31,10 +31,12 @@ pub(crate) struct Piece<'a> {
     pub is_end: bool,
 }
 
-/// Up to here copying the data behind the head is cheaper than a second element of a vectored write.
+/// Up to here copying the data behind the head is cheaper than a second element of a vectored
+/// write.
 const COPIED_BYTES_MAX: usize = 4 * 1024;
 
-/// Writes a piece behind what `out` holds, in as few calls as the socket allows: one, nearly always.
+/// Writes a piece behind what `out` holds, in as few calls as the socket allows: one, nearly
+/// always.
 pub(crate) async fn write_piece(
     stream: &Stream,
     timer: &Timer,

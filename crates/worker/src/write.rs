@@ -70,9 +70,9 @@ async fn write(
     Ok(())
 }
 
-/// Tells a peer that takes nothing for [`limits::BODY_STALL`] from one that reads slowly: the kernel
-/// calls a socket writable only when a third of its buffer is free, which at a kilobyte a second
-/// takes longer than any timeout.
+/// Tells a peer that takes nothing for [`limits::BODY_STALL`] from one that reads slowly: the
+/// kernel calls a socket writable only when a third of its buffer is free, which at a kilobyte a
+/// second takes longer than any timeout.
 #[derive(Debug, Default)]
 pub(crate) struct Stall {
     /// Bytes that the peer had acknowledged at the last look, once there was one.

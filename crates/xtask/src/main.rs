@@ -3,7 +3,11 @@
 #![expect(clippy::print_stdout, reason = "a tool's results belong on its standard output")]
 
 mod bench;
+mod ci;
+mod fuzz;
 mod packages;
+mod test;
+mod tidy;
 
 use std::process::ExitCode;
 
@@ -13,12 +17,20 @@ pub(crate) type Failure = Box<dyn std::error::Error>;
 const USAGE: &str = "\
 cargo xtask COMMAND
 
+    ci       format, clippy, tidy and test: what must hold before a commit goes in
+    test     install what the tests talk to, then run them all (--no-install)
+    tidy     the rules that no compiler knows: crate arrows, supply, licences, files
+    fuzz     mutate the corpora of the parsers ([TARGET] --seconds N --seed N --libfuzzer)
     bench    measure against nginx and HAProxy (--help for its flags)";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let result = match arguments.next().as_deref() {
         Some("bench") => bench::run(arguments),
+        Some("ci") => ci::run(arguments),
+        Some("test") => test::run(arguments),
+        Some("tidy") => tidy::run(),
+        Some("fuzz") => fuzz::run(arguments),
         Some("help" | "--help" | "-h") | None => {
             println!("{USAGE}");
             Ok(())

@@ -10,7 +10,8 @@ use crate::Failure;
 /// What Debian's service scripts ask before they start anything; 101 forbids it.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// A file that a task needs, and the package that has it.
+/// A file that a task needs, and the package that has it. A bare name is looked for on the PATH:
+/// any build of that program will do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Need {
     pub(crate) file: &'static str,
@@ -19,8 +20,7 @@ pub(crate) struct Need {
 
 /// Installs the packages of missing files, or says which are missing.
 pub(crate) fn ensure(needs: &[Need], may_install: bool) -> Result<(), Failure> {
-    let missing: Vec<&str> =
-        needs.iter().filter(|need| !Path::new(need.file).exists()).map(|n| n.package).collect();
+    let missing = missing(needs);
     if missing.is_empty() {
         return Ok(());
     }
@@ -39,6 +39,25 @@ pub(crate) fn ensure(needs: &[Need], may_install: bool) -> Result<(), Failure> {
         return Err(format!("apt-get could not install {}", missing.join(" ")).into());
     }
     Ok(())
+}
+
+/// The packages of which a file is missing.
+pub(crate) fn missing(needs: &[Need]) -> Vec<&'static str> {
+    needs.iter().filter(|need| !is_there(need.file)).map(|need| need.package).collect()
+}
+
+fn is_there(file: &str) -> bool {
+    if file.starts_with('/') {
+        return Path::new(file).exists();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(file).exists())
+}
+
+/// Whether this user can install packages on this system.
+pub(crate) fn may_install() -> bool {
+    let user = Command::new("id").arg("-u").output();
+    is_there("apt-get") && user.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 
 /// Removes our policy file when done; one that stood there before is left as it is.

@@ -70,6 +70,9 @@ fn next_untried(endpoints: &[Endpoint], start: usize, tried: &Tried) -> Option<u
 }
 
 #[cfg(test)]
+mod properties;
+
+#[cfg(test)]
 pub(crate) mod tests {
     use std::sync::Arc;
 

@@ -164,8 +164,8 @@ impl ChunkDecoder {
         Ok(State::Size(digits + 1))
     }
 
-    /// `*( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )`, checked and forgotten. The
-    /// optional blanks are refused: nobody sends them but to confuse a parser.
+    /// `*( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )`, checked and forgotten.
+    /// The optional blanks are refused: nobody sends them but to confuse a parser.
     fn extension(&mut self, byte: u8) -> Result<State, Fault> {
         self.extension_bytes += 1;
         if self.extension_bytes > EXTENSION_BYTES_MAX {
@@ -189,7 +189,7 @@ impl ChunkDecoder {
 
     fn trailer(&mut self, byte: u8) -> Result<State, Fault> {
         // Its last line feed must fit, too.
-        if self.trailers.len() == TRAILER_BYTES_MAX - 1 {
+        if self.trailers.len() >= TRAILER_BYTES_MAX - 1 {
             return Err(self.malformed("trailers_too_long"));
         }
         self.trailers.push(byte);

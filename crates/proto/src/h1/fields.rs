@@ -1,5 +1,5 @@
-//! The lines of a head: where they end, and the header fields that they hold (RFC 9112, sections 2.2
-//! and 5).
+//! The lines of a head: where they end, and the header fields that they hold (RFC 9112, sections
+//! 2.2 and 5).
 
 use fairwater_message::{
     Connection, Fault, FaultKind, Field, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, HeaderId, Span,

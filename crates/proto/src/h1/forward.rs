@@ -43,7 +43,8 @@ pub fn client_address(
     let mut client = peer;
     let lines = head.fields.iter().filter(|field| field.id == HeaderId::XForwardedFor).rev();
     for line in lines {
-        // The list is walked from its end without being collected: it may have thousands of members.
+        // The list is walked from its end without being collected: it may have thousands of
+        // members.
         let mut rest = line.value.of(bytes);
         while !rest.is_empty() {
             if !is_trusted(client) {

@@ -1,5 +1,5 @@
-//! Response heads (RFC 9112, sections 4 and 6), as strictly as requests: an endpoint that breaks the
-//! framing rules is not guessed at.
+//! Response heads (RFC 9112, sections 4 and 6), as strictly as requests: an endpoint that breaks
+//! the framing rules is not guessed at.
 
 use fairwater_message::{BodyLength, Fault, Field, HeaderId, ResponseHead, Span, Version};
 

@@ -58,8 +58,8 @@ pub(super) struct Upload<'u, 's> {
 }
 
 impl Upload<'_, '_> {
-    /// Sends what `out` holds and what was taken of the body. Returns whether the endpoint took it; if
-    /// not, it may have answered all the same, which is read next.
+    /// Sends what `out` holds and what was taken of the body. Returns whether the endpoint took it;
+    /// if not, it may have answered all the same, which is read next.
     pub(super) async fn send(
         &mut self,
         timer: &Timer,

@@ -1,5 +1,5 @@
-//! Hop-by-hop fields, who the client is, upgrades, and what is merely large (rows A55 to A59, A70 to
-//! A73).
+//! Hop-by-hop fields, who the client is, upgrades, and what is merely large (rows A55 to A59, A70
+//! to A73).
 
 use fairwater_e2e::{Client, Endpoint, Setup};
 

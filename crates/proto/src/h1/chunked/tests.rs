@@ -174,6 +174,8 @@ fn extensions_and_trailers_have_limits() {
     check(line(fitting).as_bytes(), &format!("||X:{}\r\n", "a".repeat(fitting)));
     check(line(fitting + 1).as_bytes(), "400 trailers_too_long");
     check(&[&b"0\r\n"[..], &b"A: b\r\n".repeat(10_000)].concat(), "400 trailers_too_long");
+    // The limit falls on the end of a line.
+    check(&[&b"0\r\n"[..], &b"A: bb.\r\n".repeat(10_000)].concat(), "400 trailers_too_long");
 }
 
 #[test]

@@ -1,0 +1,95 @@
+//! The fuzz targets of the HTTP/1 codecs, run with a stable compiler over their corpora.
+
+#[path = "../../../fuzz/checks/mod.rs"]
+#[allow(dead_code, reason = "the property tests use more of it")]
+mod checks;
+#[path = "../../../fuzz/replay.rs"]
+mod replay;
+
+use replay::replay;
+
+/// Pieces of heads.
+const WORDS: &[&str] = &[
+    "\r\n",
+    "\r\n\r\n",
+    "\n",
+    "\r",
+    " ",
+    "\t",
+    ":",
+    ",",
+    ";",
+    "GET ",
+    "POST ",
+    "OPTIONS * ",
+    "http://a",
+    " HTTP/1.1",
+    " HTTP/1.0",
+    "HTTP/1.1 200 OK\r\n",
+    "101",
+    "204",
+    "304",
+    "Host: a\r\n",
+    "Content-Length: 5\r\n",
+    "Content-Length: ",
+    "Transfer-Encoding: chunked\r\n",
+    "Transfer-Encoding: ",
+    "chunked",
+    "Connection: close\r\n",
+    "Connection: upgrade, x\r\n",
+    "Upgrade: websocket\r\n",
+    "Upgrade: h2c\r\n",
+    "Expect: 100-continue\r\n",
+    "Via: 1.1 a\r\n",
+    "X-Forwarded-For: 1.2.3.4, ::1\r\n",
+    "Forwarded: for=a;b=\",\"\r\n",
+    "X-Real-IP: 1.2.3.4\r\n",
+    "Keep-Alive: timeout=5\r\n",
+    "content_length: 5\r\n",
+    "x: y\r\n",
+    " folded\r\n",
+    "[::1]:80",
+    "9223372036854775807",
+    "18446744073709551616",
+    "é",
+];
+
+/// Pieces of chunked bodies.
+const CHUNKS: &[&str] = &[
+    "\r\n",
+    "0\r\n\r\n",
+    "5\r\nhello\r\n",
+    "0",
+    "a",
+    "F",
+    "\n",
+    "\r",
+    " ",
+    ";",
+    ";a",
+    ";a=b",
+    "=",
+    "\"",
+    ";a=\"b\\\"\"",
+    "X: y\r\n",
+    "Content-Length: 5\r\n",
+    "Host: a\r\n",
+    "7fffffffffffffff",
+    "8000000000000000",
+    "10000000000000000",
+];
+
+#[test]
+fn request_head() {
+    replay("request_head", WORDS, checks::request_head::check);
+}
+
+#[test]
+fn response_head() {
+    replay("response_head", WORDS, checks::response_head::check);
+}
+
+#[test]
+fn chunked_body() {
+    replay("chunked_body", CHUNKS, checks::chunked_body::check);
+}

@@ -1,0 +1,199 @@
+//! What the corpora of the fuzz targets start from: the malicious heads and bodies that proxies are
+//! known to stumble over, ordinary ones to break, and the golden files of the configuration.
+
+use std::fs;
+
+use crate::Failure;
+
+/// A file name and its bytes.
+type Seed = (String, Vec<u8>);
+
+pub(super) fn all() -> Result<Vec<(&'static str, Vec<Seed>)>, Failure> {
+    Ok(vec![
+        (
+            "request_head",
+            [named(REQUESTS, whole), named(FIELDS, with_fields), long_requests()].concat(),
+        ),
+        ("response_head", [named(RESPONSES, whole), long_responses()].concat()),
+        ("chunked_body", [named(BODIES, whole), long_bodies()].concat()),
+        ("config", configurations()?),
+    ])
+}
+
+fn named(table: &[(&str, &[u8])], make: fn(&[u8]) -> Vec<u8>) -> Vec<Seed> {
+    table.iter().map(|(name, bytes)| ((*name).to_owned(), make(bytes))).collect()
+}
+
+fn whole(bytes: &[u8]) -> Vec<u8> {
+    bytes.to_vec()
+}
+
+fn with_fields(fields: &[u8]) -> Vec<u8> {
+    [b"POST /p HTTP/1.1\r\nHost: a\r\n", fields, b"\r\n\r\n0\r\n\r\n"].concat()
+}
+
+const REQUESTS: &[(&str, &[u8])] = &[
+    ("ordinary", b"GET /x?y=z HTTP/1.1\r\nHost: a:80\r\nUser-Agent: c\r\nAccept: */*\r\n\r\n"),
+    ("old", b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"),
+    ("absolute", b"GET http://a/x?y HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("absolute-bare", b"OPTIONS http://a HTTP/1.1\r\nHost: A\r\n\r\n"),
+    ("asterisk", b"OPTIONS * HTTP/1.1\r\nHost: [::1]:80\r\n\r\n"),
+    ("upgrade", b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"),
+    ("pipelined", b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: b\r\n\r\n"),
+    ("a14-old", b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    ("a33-cr", b"GET / HTTP/1.1\rHost: a\r\r"),
+    ("a34-lf", b"GET / HTTP/1.1\nHost: a\n\n"),
+    ("a43-method", b"G\x01T / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("a43-lower", b"get / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("a46-userinfo", b"GET / HTTP/1.1\r\nHost: good@evil\r\n\r\n"),
+    ("a47-differs", b"GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("a49-connect", b"CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n"),
+    ("a51-version", b"GET / HTTP/1.10\r\nHost: a\r\n\r\n"),
+    ("a52-spaces", b"GET  /  HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("a53-lines", b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("a54-tls", b"\x16\x03\x01\x02\x00"),
+    ("a54-preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+];
+
+/// Fields of a request.
+const FIELDS: &[(&str, &[u8])] = &[
+    ("a01-length-and-chunked", b"Content-Length: 5\r\nTransfer-Encoding: chunked"),
+    ("a02-two-lengths", b"Content-Length: 5\r\nContent-Length: 6"),
+    ("a03-equal-lengths", b"Content-Length: 5\r\nContent-Length: 5"),
+    ("a03-list", b"Content-Length: 5, 5"),
+    ("a04-plus", b"Content-Length: +5"),
+    ("a05-empty", b"Content-Length:\r\nContent-Length: 5"),
+    ("a06-overflow", b"Content-Length: 18446744073709551621"),
+    ("a07-zeros", b"Content-Length: 0005"),
+    ("a08-space", b"Content-Length : 5"),
+    ("a09-alias", b"Content_Length: 5\r\nTransfer_Encoding: chunked"),
+    ("a10-xchunked", b"Transfer-Encoding: xchunked"),
+    ("a11-comma", b"Transfer-Encoding: ,chunked"),
+    ("a12-twice", b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked"),
+    ("a13-vt", b"Transfer-Encoding: \x0bchunked"),
+    ("a27-expect", b"Expect: y 100-continue"),
+    ("a26-expect", b"Expect: 100-continue\r\nContent-Length: 5"),
+    ("a31-nul", b"X-Value: a\0b"),
+    ("a35-fold", b"X-Value: a\r\n b"),
+    ("a37-no-colon", b"X-Value-foo-bar"),
+    ("a38-name", b"X(Value): a-b-c"),
+    ("a39-pseudo", b":path: /x-y-z"),
+    ("a45-two-hosts", b"Host: a\r\nHost: b"),
+    ("a55-named", b"Connection: X-Real-IP, Host, Cookie, x\r\nCookie: a\r\nX: y"),
+    ("a56-hops", b"Keep-Alive: x\r\nProxy-Connection: x\r\nTE: gzip\r\nUpgrade: x"),
+    (
+        "a57-claims",
+        b"X-Forwarded-For: 1.2.3.4\r\nX-Real-IP: 1.2.3.4\r\nForwarded: for=x\r\nX-Forwarded-Host: b",
+    ),
+    ("a58-for", b"X-Forwarded-For: unknown, [::1]:80, fe80::1%eth0, 1.2.3.4:80,"),
+    ("a59-alias", b"X_Forwarded_For: 1.2.3.4\r\nX-Forwarded-For : 1.2.3.4"),
+    ("a72-h2c", b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: A"),
+    ("via", b"Via: 1.1 a, 1.0 b\r\nVia: , ,2 c"),
+];
+
+fn long_requests() -> Vec<Seed> {
+    let start = &b"GET / HTTP/1.1\r\nHost: a\r\n"[..];
+    vec![
+        ("a40-fields".to_owned(), [start, &b"A:\r\n".repeat(127)[..], b"\r\n"].concat()),
+        ("a42-target".to_owned(), [b"GET /", &b"x".repeat(8300)[..]].concat()),
+        ("a53-many-lines".to_owned(), b"\r\n".repeat(6)),
+        ("names".to_owned(), [start, b"Connection: ", &b"x,".repeat(33)[..], b"\r\n\r\n"].concat()),
+    ]
+}
+
+const RESPONSES: &[(&str, &[u8])] = &[
+    ("ordinary", b"HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 5\r\n\r\nhello"),
+    ("chunked", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    ("old", b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\n"),
+    ("close", b"HTTP/1.1 200 OK\r\nConnection: close, x\r\nX: y\r\n\r\n"),
+    ("keep-alive", b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5, max=100\r\n\r\n"),
+    ("no-reason", b"HTTP/1.1 204\r\n\r\n"),
+    ("cookies", b"HTTP/1.1 302 Found\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\nLocation: /\r\n\r\n"),
+    ("interim", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"),
+    ("switch", b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"),
+    ("r05-half", b"HTTP/1.1 200 O"),
+    ("r06-garbage", b"<html><body>"),
+    ("r09-both", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    ("r10-twice", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"),
+    ("r10-negative", b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n"),
+    ("r10-list", b"HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\n"),
+    ("r12-nul", b"HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\n"),
+    ("r13-fold", b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\tc\r\n\r\n"),
+    ("r13-fold-length", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n 6\r\n\r\n"),
+    ("r13-fold-upgrade", b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: a\r\n b\r\n\r\n"),
+    ("r13-lf", b"HTTP/1.1 200 OK\nX: a\n b\n\n"),
+    ("r13-no-colon", b"HTTP/1.1 200 OK\r\nXfoo\r\n\r\n"),
+    ("r15-42", b"HTTP/1.1 42 X\r\n\r\n"),
+    ("r15-abc", b"HTTP/1.1 abc X\r\n\r\n"),
+    ("r15-999", b"HTTP/1.1 999 X\r\n\r\n"),
+    ("r19-named", b"HTTP/1.1 200 OK\r\nConnection: set-cookie, server\r\nSet-Cookie: a\r\n\r\n"),
+    ("reason", b"HTTP/1.1 200 \xc3\xa9\t x \r\n\r\n"),
+    ("version", b"HTTP/2.0 200 OK\r\n\r\n"),
+];
+
+fn long_responses() -> Vec<Seed> {
+    let start = &b"HTTP/1.1 200 OK\r\n"[..];
+    vec![
+        ("r14-fields".to_owned(), [start, &b"A:\r\n".repeat(129)[..], b"\r\n"].concat()),
+        ("r14-long".to_owned(), [start, b"X: ", &b"x".repeat(33_000)[..], b"\r\n\r\n"].concat()),
+    ]
+}
+
+const BODIES: &[(&str, &[u8])] = &[
+    ("ordinary", b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"),
+    ("empty", b"0\r\n\r\n"),
+    ("behind", b"1\r\nx\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n"),
+    ("upper", b"A\r\n0123456789\r\n00\r\n\r\n"),
+    ("lines", b"4\r\n\r\n\r\n\r\n0\r\n\r\n"),
+    ("unfinished", b"ff\r\nhello"),
+    ("zeros", b"0000000000000001\r\nx\r\n0\r\n\r\n"),
+    ("a16-hex", b"0x5\r\nhello\r\n0\r\n\r\n"),
+    ("a16-plus", b"+5\r\nhello\r\n0\r\n\r\n"),
+    ("a16-digits", b"00000000000000005\r\nhello\r\n0\r\n\r\n"),
+    ("a16-max", b"7fffffffffffffff\r\nhello"),
+    ("a16-over", b"8000000000000000\r\nhello"),
+    ("a17-space", b"5 \r\nhello\r\n0\r\n\r\n"),
+    ("a18-lf-size", b"5\nhello\r\n0\r\n\r\n"),
+    ("a18-lf-data", b"5\r\nhello\n0\r\n\r\n"),
+    ("a18-lf-final", b"5\r\nhello\r\n0\r\n\n"),
+    ("a19-ext-lf", b"5;a\nb\r\nhello\r\n0\r\n\r\n"),
+    ("a19-ext-cr", b"5;a\rb\r\nhello\r\n0\r\n\r\n"),
+    ("a20-ext-nul", b"5;a\0\r\nhello\r\n0\r\n\r\n"),
+    ("a20-ext-bare", b"5;\r\nhello\r\n0\r\n\r\n"),
+    ("a20-ext-open", b"5;a=\"b\r\nhello\r\n0\r\n\r\n"),
+    ("a21-ext", b"5;a=b;c=\"d\\\"\"\r\nhello\r\n0;e\r\n\r\n"),
+    ("a22-spill", b"5\r\nhello!\r\n0\r\n\r\n"),
+    ("a23-trailers", b"0\r\nContent-Length: 5\r\nHost: a\r\nX-Sum: y\r\n\r\n"),
+    ("trailer-lines", b"X: y\r\nContent_Length: 5\r\nGrpc-Status:0 \r\n"),
+    ("trailer-fold", b"0\r\nX: y\r\n z\r\n\r\n"),
+];
+
+fn long_bodies() -> Vec<Seed> {
+    let chunk = [b"1;", &b"a".repeat(1023)[..], b"\r\nx\r\n"].concat();
+    vec![
+        ("a21-ext-long".to_owned(), chunk.repeat(17)),
+        ("a23-many".to_owned(), [b"0\r\n", &b"A: b\r\n".repeat(1400)[..]].concat()),
+        ("tiny".to_owned(), [&b"1\r\nx\r\n".repeat(300)[..], b"0\r\n\r\n"].concat()),
+    ]
+}
+
+/// The golden files of the configuration are as odd as one can wish for, and there are many.
+fn configurations() -> Result<Vec<Seed>, Failure> {
+    let mut seeds = Vec::new();
+    for entry in fs::read_dir("crates/config/tests/golden")? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.ends_with(".toml") {
+            seeds.push((name, fs::read(path)?));
+        }
+    }
+    for (name, text) in [
+        ("nested.toml", "a = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["),
+        ("dotted.toml", "a.b.c.d.e.f = 1\n[a.b]\nc = 2\n"),
+        ("bom.toml", "\u{feff}[listeners.web]\r\nbind = ':80'\r\n"),
+        ("short.toml", "[listeners.web]\nbind=':80'\nupstream='a'\n[upstreams.a]\nendpoints=[]\n"),
+    ] {
+        seeds.push((name.to_owned(), text.as_bytes().to_vec()));
+    }
+    Ok(seeds)
+}

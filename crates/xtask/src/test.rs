@@ -1,0 +1,64 @@
+//! `cargo xtask test`: all tests, after installing the servers and clients that they run against.
+
+use crate::Failure;
+use crate::ci::cargo_command;
+use crate::packages::{self, Need};
+
+/// What the tests of the real binary talk to.
+const NEEDS: &[Need] = &[
+    Need { file: "curl", package: "curl" },
+    Need { file: "ab", package: "apache2-utils" },
+    Need { file: "/usr/sbin/nginx", package: "nginx-light" },
+    Need { file: "/usr/lib/nginx/modules/ngx_stream_module.so", package: "libnginx-mod-stream" },
+    Need { file: "/usr/sbin/haproxy", package: "haproxy" },
+    Need { file: "php", package: "php-cli" },
+    Need { file: "python3", package: "python3" },
+    Need { file: "node", package: "nodejs" },
+    Need { file: "strace", package: "strace" },
+];
+
+pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), Failure> {
+    run_with(&arguments.collect::<Vec<_>>(), &[])
+}
+
+/// Runs the tests with further settings in their environment.
+pub(crate) fn run_with(arguments: &[String], settings: &[(&str, &str)]) -> Result<(), Failure> {
+    let mut may_install = true;
+    for argument in arguments {
+        match &**argument {
+            "--no-install" => may_install = false,
+            other => return Err(format!("unknown flag {other}; there is --no-install").into()),
+        }
+    }
+    let skipped = install(may_install);
+    for words in [&["build", "--quiet", "--locked"][..], &["test", "--locked", "--workspace"]] {
+        let status = cargo_command(words).envs(settings.iter().copied()).status()?;
+        if !status.success() {
+            return Err(format!("cargo {} failed", words.join(" ")).into());
+        }
+    }
+    if !skipped.is_empty() {
+        println!("skipped what needs these packages: {}", skipped.join(" "));
+    }
+    Ok(())
+}
+
+/// Installs what is missing; gives what is missing still, whose tests are then skipped.
+fn install(may_install: bool) -> Vec<&'static str> {
+    let missing = packages::missing(NEEDS);
+    if missing.is_empty() {
+        return missing;
+    }
+    println!("the tests need these Debian packages: {}", missing.join(" "));
+    if !may_install {
+        return missing;
+    }
+    if !packages::may_install() {
+        println!("not installing them: that takes root and apt-get");
+        return missing;
+    }
+    if let Err(failure) = packages::ensure(NEEDS, true) {
+        println!("{failure}");
+    }
+    packages::missing(NEEDS)
+}
