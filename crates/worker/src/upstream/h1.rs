@@ -46,7 +46,7 @@ pub(crate) async fn converse<'a>(
         endpoint: lease.stream(),
         timer,
         request: exchange.head,
-        asks_upgrade: asks_upgrade(exchange.head, exchange.bytes).is_some(),
+        asks_upgrade: asks_upgrade(exchange.head, exchange.bytes),
         is_relaxed: upstream.settings.relaxed_responses,
         is_uploading: false,
     };

@@ -115,7 +115,9 @@ impl Upload<'_, '_> {
         match result {
             Ok(true) => Ok(Spliced::Done),
             Ok(false) => Ok(Spliced::NoPipe),
-            Err(SpliceError::Ended | SpliceError::ReadFailed) => Err(FaultKind::ClientAborted.into()),
+            Err(SpliceError::Ended | SpliceError::ReadFailed | SpliceError::Aborted) => {
+                Err(FaultKind::ClientAborted.into())
+            }
             Err(SpliceError::ReadStalled) => Err(FaultKind::RequestBodyTimeout.into()),
             Err(SpliceError::WriteStalled) => Err(FaultKind::UploadStalled.into()),
             Err(SpliceError::WriteFailed) => Ok(Spliced::Refused),
