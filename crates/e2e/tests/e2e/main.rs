@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests read the clock: there is nobody to pass it in")]
 
+mod exchanges;
 mod failures;
 mod replies;
 mod requests;
+mod settings;
+mod upgrades;
