@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests read the clock: there is nobody to pass it in")]
 
+mod command_line;
 mod exchanges;
 mod failures;
 mod replies;
 mod requests;
 mod settings;
+mod tcp;
 mod upgrades;
