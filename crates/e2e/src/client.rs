@@ -98,7 +98,9 @@ impl Client {
             match self.socket.read(&mut piece) {
                 Ok(0) => return (bytes, End::Closed),
                 Ok(len) => bytes.extend_from_slice(&piece[..len]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return (bytes, End::Open),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return (bytes, End::Open);
+                }
                 Err(_) => return (bytes, End::Reset),
             }
         }

@@ -173,7 +173,13 @@ where
     let shared = Arc::clone(shared);
     std::thread::spawn(move || {
         let of_caller = Arc::clone(&shared);
-        let mut caller = Caller { socket, number, reader: Reader::new(), shared: of_caller, is_resetting: false };
+        let mut caller = Caller {
+            socket,
+            number,
+            reader: Reader::new(),
+            shared: of_caller,
+            is_resetting: false,
+        };
         script(&mut caller);
         // The last handle must be the caller's, or its close would not end the connection.
         lock(&shared.open)[number] = None;

@@ -55,8 +55,7 @@ impl Parser<'_> {
         }
         let end = self.rest.find([',', '}']).ok_or("no end of a value")?;
         let (value, rest) = self.rest.split_at(end);
-        let is_known =
-            matches!(value, "true" | "false" | "null") || value.parse::<f64>().is_ok();
+        let is_known = matches!(value, "true" | "false" | "null") || value.parse::<f64>().is_ok();
         self.rest = rest;
         if is_known { Ok(value.to_owned()) } else { Err(format!("value {value}")) }
     }

@@ -132,7 +132,8 @@ impl Reader {
     pub fn response(&mut self, socket: &mut Socket, method: &str) -> Result<Message, Broken> {
         let mut message = self.head(socket)?;
         let line = &message.start_line;
-        if !line.starts_with("HTTP/1.1 ") || message.status() < 100 || line.get(12..13) != Some(" ") {
+        if !line.starts_with("HTTP/1.1 ") || message.status() < 100 || line.get(12..13) != Some(" ")
+        {
             return Err(Broken::Grammar(format!("status line {line:?}")));
         }
         let status = message.status();

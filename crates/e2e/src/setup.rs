@@ -17,13 +17,15 @@ pub struct Setup {
 impl Setup {
     /// An HTTP listener `web` in front of the upstream `app`, on one thread.
     pub fn http(endpoints: &[&Endpoint]) -> Self {
-        let addresses: Vec<_> = endpoints.iter().map(|endpoint| endpoint.address.as_str()).collect();
+        let addresses: Vec<_> =
+            endpoints.iter().map(|endpoint| endpoint.address.as_str()).collect();
         Self::of("http", &addresses)
     }
 
     /// The same for TCP.
     pub fn tcp(endpoints: &[&Endpoint]) -> Self {
-        let addresses: Vec<_> = endpoints.iter().map(|endpoint| endpoint.address.as_str()).collect();
+        let addresses: Vec<_> =
+            endpoints.iter().map(|endpoint| endpoint.address.as_str()).collect();
         Self::of("tcp", &addresses)
     }
 

@@ -124,7 +124,15 @@ fn a_bare_port_listens_on_both_families() {
 #[test]
 fn proxy_needs_no_file() {
     let endpoint = Endpoint::echo("e");
-    let process = Process::start(&["proxy", "--listen", "127.0.0.1:0", "--to", &endpoint.address, "--access-log", "json"]);
+    let process = Process::start(&[
+        "proxy",
+        "--listen",
+        "127.0.0.1:0",
+        "--to",
+        &endpoint.address,
+        "--access-log",
+        "json",
+    ]);
     let address = process.until_said("listens on ");
     let mut client = Client::connect(&address);
     assert_eq!(client.get("/").text(), "e: GET / 0\n");
@@ -134,7 +142,18 @@ fn proxy_needs_no_file() {
         let bytes = caller.read_exactly(5);
         caller.send(bytes);
     });
-    let tcp = ["proxy", "--tcp", "--listen", "127.0.0.1:0", "--to", &endpoint.address, "--balance", "least_connections", "--threads", "2"];
+    let tcp = [
+        "proxy",
+        "--tcp",
+        "--listen",
+        "127.0.0.1:0",
+        "--to",
+        &endpoint.address,
+        "--balance",
+        "least_connections",
+        "--threads",
+        "2",
+    ];
     let process = Process::start(&tcp);
     let mut client = Client::connect(&process.until_said("listens on "));
     client.send("hello");
@@ -196,7 +215,9 @@ fn term_lets_a_running_exchange_finish() {
 
 #[test]
 fn a_second_term_and_an_int_stop_at_once() {
-    for signals in [vec![Signal::INT], vec![Signal::TERM, Signal::TERM], vec![Signal::TERM, Signal::INT]] {
+    for signals in
+        [vec![Signal::INT], vec![Signal::TERM, Signal::TERM], vec![Signal::TERM, Signal::INT]]
+    {
         let (endpoint, _go) = held();
         let mut proxy = Setup::http(&[&endpoint]).start();
         let mut running = Client::new(&proxy);
@@ -258,9 +279,13 @@ fn the_admin_socket_tells_how_things_are() {
         assert!(text.contains(part), "{part} in {text}");
     }
     assert_eq!(proxy.ask("/nothing").status(), 404);
-    assert_eq!(proxy.metric("fairwater_requests_total", &["status=\"2xx\"", "listener=\"web\""]), 1);
+    assert_eq!(
+        proxy.metric("fairwater_requests_total", &["status=\"2xx\"", "listener=\"web\""]),
+        1
+    );
     let path = proxy.directory().join("admin.sock");
-    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600, "nobody else may ask");
     proxy.signal(Signal::INT);
     proxy.until_ended();
@@ -297,7 +322,11 @@ fn the_demonstration_shows_three_endpoints_and_leaves_nothing() {
     for (number, answer) in answers.iter().enumerate() {
         let named: Vec<_> = started.iter().filter(|id| answer.contains(&id.to_string())).collect();
         assert_eq!(named.len(), 1, "one process says who it is: {answer}");
-        assert_eq!(answer.lines().next(), answers[(number + 3) % 6].lines().next(), "in turn: {answers:#?}");
+        assert_eq!(
+            answer.lines().next(),
+            answers[(number + 3) % 6].lines().next(),
+            "in turn: {answers:#?}"
+        );
     }
     let directory = std::env::temp_dir().join(format!("fairwater-demo-{}", first.child.id()));
     assert!(directory.exists());
@@ -322,5 +351,8 @@ fn a_killed_demonstration_leaves_no_process() {
     demo.child.kill().unwrap();
     demo.child.wait().unwrap();
     until("the endpoints to be gone", || started.iter().all(|&id| !is_alive(id)));
-    std::fs::remove_dir_all(std::env::temp_dir().join(format!("fairwater-demo-{}", demo.child.id()))).ok();
+    std::fs::remove_dir_all(
+        std::env::temp_dir().join(format!("fairwater-demo-{}", demo.child.id())),
+    )
+    .ok();
 }

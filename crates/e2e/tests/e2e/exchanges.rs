@@ -80,7 +80,10 @@ fn http_1_0_clients_may_keep_their_connection() {
     for _ in 0..5 {
         client.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
         let answer = client.response().unwrap();
-        assert_eq!((answer.field("connection"), answer.text().as_str()), (Some("keep-alive"), "hello"));
+        assert_eq!(
+            (answer.field("connection"), answer.text().as_str()),
+            (Some("keep-alive"), "hello")
+        );
     }
     client.send("GET /chunked HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     assert_eq!(client.read_to_end().0, b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nhi");
@@ -115,8 +118,9 @@ fn chunked_bodies_go_both_ways() {
     let mut proxy = Setup::http(&[&endpoint]).start();
     let mut client = Client::new(&proxy);
     for size in [0, 1, 1023, 16_383, 16_384, 16_385, 65_536, 1_000_003] {
-        let body: Vec<u8> = (0..size).map(|n: usize| (n * 31 >> 3) as u8).collect();
-        let mut bytes = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+        let body: Vec<u8> = (0..size).map(|n: usize| ((n * 31) >> 3) as u8).collect();
+        let mut bytes =
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
         for piece in body.chunks(1234) {
             bytes.extend_from_slice(format!("{:x};x=y\r\n", piece.len()).as_bytes());
             bytes.extend_from_slice(piece);
@@ -148,14 +152,17 @@ fn a_body_arrives_behind_a_head_of_any_length() {
         }
         for is_together in [true, false] {
             let filler = "y".repeat(length - fixed);
-            let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nX: {filler}\r\n\r\n");
+            let head =
+                format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nX: {filler}\r\n\r\n");
             assert_eq!(head.len(), length);
             let mut client = Client::new(&proxy);
             if is_together {
                 client.send(head + "hello");
             } else {
                 client.send(head);
-                until("the head to arrive", || proxy.metric("fairwater_endpoint_in_flight", &[]) == 1);
+                until("the head to arrive", || {
+                    proxy.metric("fairwater_endpoint_in_flight", &[]) == 1
+                });
                 client.send("hello");
             }
             let answer = client.response_to("POST").unwrap_or_else(|b| panic!("{length}: {b:?}"));
@@ -181,7 +188,9 @@ fn expectations_are_passed_to_the_endpoint() {
     });
     let mut proxy = Setup::http(&[&endpoint]).start();
     let head = |target: &str| {
-        format!("POST {target} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+        format!(
+            "POST {target} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+        )
     };
     let mut client = Client::new(&proxy);
     client.send(head("/yes"));
@@ -230,15 +239,35 @@ fn a_client_that_resets_frees_the_endpoint() {
     for (name, endpoint, request, wait_for, reason) in [
         ("before the head", Endpoint::new(waiting), get, 0, "client_aborted"),
         ("with a body to come", Endpoint::new(waiting), post, 0, "client_aborted"),
-        ("within a short body", Endpoint::new(sending("Content-Length: 100", 10)), get, 10, "client_aborted"),
-        ("within a spliced body", Endpoint::new(sending("Content-Length: 10000000", 300_000)), get, 300_000, "client_aborted"),
-        ("within a body without length", Endpoint::new(sending("X: y", 10)), get, 10, "client_aborted"),
+        (
+            "within a short body",
+            Endpoint::new(sending("Content-Length: 100", 10)),
+            get,
+            10,
+            "client_aborted",
+        ),
+        (
+            "within a spliced body",
+            Endpoint::new(sending("Content-Length: 10000000", 300_000)),
+            get,
+            300_000,
+            "client_aborted",
+        ),
+        (
+            "within a body without length",
+            Endpoint::new(sending("X: y", 10)),
+            get,
+            10,
+            "client_aborted",
+        ),
         ("while it is being written to", Endpoint::new(endless), get, 100_000, "client_aborted"),
     ] {
         let mut proxy = Setup::http(&[&endpoint]).start();
         let mut client = Client::new(&proxy);
         client.send(request);
-        until("the endpoint to be asked", || proxy.metric("fairwater_endpoint_in_flight", &[]) == 1);
+        until("the endpoint to be asked", || {
+            proxy.metric("fairwater_endpoint_in_flight", &[]) == 1
+        });
         if wait_for > 0 {
             client.read_exactly(wait_for);
         }

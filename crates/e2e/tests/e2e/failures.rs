@@ -90,7 +90,14 @@ fn endpoints_that_refuse_are_answered_503() {
 fn an_endpoint_that_cannot_be_connected_in_two_seconds_is_given_up() {
     let hole = BlackHole::new();
     let begun = Instant::now();
-    check("a hole", Setup::of("http", &[&hole.address]), "POST", 503, "upstream_connect_timeout", 1);
+    check(
+        "a hole",
+        Setup::of("http", &[&hole.address]),
+        "POST",
+        503,
+        "upstream_connect_timeout",
+        1,
+    );
     assert!((1900..4000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
     let good = Endpoint::echo("e");
     for method in ["GET", "POST"] {
@@ -121,7 +128,14 @@ fn an_upstream_without_weight_has_no_endpoint() {
 #[test]
 fn names_without_an_address_are_endpoints_that_are_down() {
     let good = Endpoint::echo("e");
-    check("nobody", Setup::of("http", &["does-not-exist.invalid:80"]), "GET", 503, "upstream_connect_refused", 1);
+    check(
+        "nobody",
+        Setup::of("http", &["does-not-exist.invalid:80"]),
+        "GET",
+        503,
+        "upstream_connect_refused",
+        1,
+    );
     let setup = Setup::of("http", &["does-not-exist.invalid:80", &good.address]);
     check("one of two", setup, "POST", 200, "", 2);
 }
@@ -188,7 +202,8 @@ fn a_body_that_is_gone_is_not_sent_again() {
     let mut proxy = Setup::http(&[&deaf, &good]).start();
     let mut client = Client::new(&proxy);
     let body = "x".repeat(1_000_000);
-    client.send(format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    client
+        .send(format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
     assert_eq!(client.response_to("PUT").unwrap().status(), 502);
     assert_eq!(good.accepted(), 0);
     // One that fits is.
@@ -211,7 +226,10 @@ fn a_reply_that_dies_in_its_body_is_cut_and_logged() {
     let (answer, line) = ask(Setup::http(&[&dying, &good]), "GET");
     let Err(Broken::ClosedWithin(part)) = answer else { panic!("{answer:?}") };
     assert!(part.raw.ends_with(b"hello"));
-    assert_eq!((line.get("reason"), line.get("party"), line.get("phase")), ("upstream_body_truncated", "upstream", "body"));
+    assert_eq!(
+        (line.get("reason"), line.get("party"), line.get("phase")),
+        ("upstream_body_truncated", "upstream", "body")
+    );
     assert_eq!((line.number("status"), line.number("bytes_out")), (200, 5));
     assert_eq!(good.accepted(), 0);
 }
@@ -258,10 +276,9 @@ fn forgetful(answers: usize) -> impl Fn(&mut fairwater_e2e::Caller) + Send + Syn
 #[test]
 fn a_stale_connection_costs_no_idempotent_request() {
     let directory = Directory::new();
-    for endpoint in [
-        Endpoint::new(forgetful(1)),
-        Endpoint::on_unix(&directory.join("e.sock"), forgetful(1)),
-    ] {
+    for endpoint in
+        [Endpoint::new(forgetful(1)), Endpoint::on_unix(&directory.join("e.sock"), forgetful(1))]
+    {
         let mut proxy = Setup::http(&[&endpoint]).start();
         let mut client = Client::new(&proxy);
         assert_eq!(client.get("/1").text(), "/1");
@@ -279,10 +296,9 @@ fn a_stale_connection_costs_no_idempotent_request() {
 #[test]
 fn a_post_that_was_delivered_is_not_sent_again() {
     let directory = Directory::new();
-    for endpoint in [
-        Endpoint::new(forgetful(1)),
-        Endpoint::on_unix(&directory.join("e.sock"), forgetful(1)),
-    ] {
+    for endpoint in
+        [Endpoint::new(forgetful(1)), Endpoint::on_unix(&directory.join("e.sock"), forgetful(1))]
+    {
         let mut proxy = Setup::http(&[&endpoint]).start();
         let mut client = Client::new(&proxy);
         assert_eq!(client.get("/1").text(), "/1");
@@ -305,7 +321,8 @@ fn closing(caller: &mut fairwater_e2e::Caller) {
 #[test]
 fn a_connection_that_was_closed_when_idle_costs_nothing() {
     let directory = Directory::new();
-    for endpoint in [Endpoint::new(closing), Endpoint::on_unix(&directory.join("e.sock"), closing)] {
+    for endpoint in [Endpoint::new(closing), Endpoint::on_unix(&directory.join("e.sock"), closing)]
+    {
         let mut proxy = Setup::http(&[&endpoint]).start();
         let mut client = Client::new(&proxy);
         for n in 0..50 {
@@ -324,7 +341,8 @@ fn a_connection_that_was_closed_when_idle_costs_nothing() {
 #[test]
 fn connections_that_close_under_a_request_lose_no_idempotent_one() {
     let directory = Directory::new();
-    for endpoint in [Endpoint::new(closing), Endpoint::on_unix(&directory.join("e.sock"), closing)] {
+    for endpoint in [Endpoint::new(closing), Endpoint::on_unix(&directory.join("e.sock"), closing)]
+    {
         let mut proxy = Setup::http(&[&endpoint]).start();
         let mut client = Client::new(&proxy);
         let mut lost = 0;
@@ -359,7 +377,9 @@ fn a_restart_of_an_endpoint_is_not_noticed() {
     drop(endpoint);
     let mut started = None;
     until("the port to be free", || {
-        let free = std::panic::catch_unwind(|| Endpoint::at(&address, fairwater_e2e::endpoint::echo("new")));
+        let free = std::panic::catch_unwind(|| {
+            Endpoint::at(&address, fairwater_e2e::endpoint::echo("new"))
+        });
         started = free.ok();
         started.is_some()
     });

@@ -90,7 +90,11 @@ fn who_waits_for_a_full_upstream_is_served() {
             }
             for client in &mut clients {
                 let answer = client.response_to("POST").unwrap();
-                assert_eq!((answer.status(), answer.text()), (200, format!("/{round}")), "{setting}");
+                assert_eq!(
+                    (answer.status(), answer.text()),
+                    (200, format!("/{round}")),
+                    "{setting}"
+                );
             }
         }
         let max: usize = setting.split(['=', '\n']).nth(1).unwrap().trim().parse().unwrap();
@@ -221,10 +225,15 @@ fn the_log_cannot_be_forged() {
     let endpoint = Endpoint::echo("e");
     let proxy = Setup::http(&[&endpoint]).start();
     let mut client = Client::new(&proxy);
-    client.send(b"GET /\"\\\xf0 HTTP/1.1\r\nHost: a\r\n\r\n".map(|b| if b == 0xf0 { b'}' } else { b }));
+    client.send(
+        b"GET /\"\\\xf0 HTTP/1.1\r\nHost: a\r\n\r\n".map(|b| if b == 0xf0 { b'}' } else { b }),
+    );
     assert_eq!(client.response().unwrap().status(), 400, "a raw backslash");
     let mut client = Client::new(&proxy);
-    client.send(b"GET /\"},{ HTTP/1.1\r\nHost: a\r\nUser-Agent: \"\x1b[31m\xff\\u0000,\"x\":1\r\n\r\n".map(|b| if b == 0x1b { 0x9b } else { b }));
+    client.send(
+        b"GET /\"},{ HTTP/1.1\r\nHost: a\r\nUser-Agent: \"\x1b[31m\xff\\u0000,\"x\":1\r\n\r\n"
+            .map(|b| if b == 0x1b { 0x9b } else { b }),
+    );
     assert_eq!(client.response().unwrap().status(), 200);
     let log = proxy.until_log(2);
     assert_eq!(log[1].get("target"), "/\"},{");

@@ -32,7 +32,8 @@ fn reason(proxy: &Proxy) -> String {
 #[test]
 fn bytes_go_both_ways_as_they_come() {
     let directory = Directory::new();
-    for endpoint in [Endpoint::new(echoing), Endpoint::on_unix(&directory.join("e.sock"), echoing)] {
+    for endpoint in [Endpoint::new(echoing), Endpoint::on_unix(&directory.join("e.sock"), echoing)]
+    {
         let mut proxy = Setup::tcp(&[&endpoint]).start();
         let mut client = Client::new(&proxy);
         for n in 0..100_u8 {
@@ -254,7 +255,8 @@ fn source_hash_is_stable() {
 fn least_connections_goes_where_there_are_fewest() {
     let endpoints = [saying("a"), saying("b"), saying("c")];
     let references: Vec<_> = endpoints.iter().collect();
-    let proxy = Setup::tcp(&references).upstream("balance = \"least_connections\"").threads(2).start();
+    let proxy =
+        Setup::tcp(&references).upstream("balance = \"least_connections\"").threads(2).start();
     let mut held: Vec<(String, Client)> = Vec::new();
     let open = |held: &mut Vec<(String, Client)>| {
         let mut client = Client::new(&proxy);

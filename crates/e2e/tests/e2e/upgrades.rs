@@ -3,10 +3,12 @@
 use fairwater_e2e::client::End;
 use fairwater_e2e::{Caller, Client, Endpoint, Setup};
 
-const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX: y\r\n\r\n";
+const SWITCH: &str =
+    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX: y\r\n\r\n";
 const ASK: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
-const GOT: &str = "HTTP/1.1 101 Switching Protocols\r\nX: y\r\nconnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+const GOT: &str =
+    "HTTP/1.1 101 Switching Protocols\r\nX: y\r\nconnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
 
 /// Switches, says `early` with the same write, then sends back what it gets.
 fn switching(early: &'static str) -> impl Fn(&mut Caller) + Send + Sync + 'static {
@@ -48,7 +50,10 @@ fn a_tunnel_carries_bytes_both_ways() {
     assert_eq!(endpoint.accepted(), 2, "a tunnel is never pooled");
     let log = proxy.until_log(2);
     for line in &log {
-        assert_eq!((line.number("status"), line.get("reason"), line.get("target")), (101, "", "/chat"));
+        assert_eq!(
+            (line.number("status"), line.get("reason"), line.get("target")),
+            (101, "", "/chat")
+        );
         assert!(line.number("bytes_in") > 50 && line.number("bytes_out") > 55, "{line:?}");
     }
     assert_eq!(proxy.metric("fairwater_endpoint_in_flight", &[]), 0);

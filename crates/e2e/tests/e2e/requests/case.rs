@@ -157,7 +157,13 @@ pub(super) fn check_on(endpoint: &Endpoint, mut proxy: Proxy, cases: Vec<Case>) 
         }
         expected.push((case, port));
     }
-    assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), cases.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {} cases:\n{}",
+        failures.len(),
+        cases.len(),
+        failures.join("\n")
+    );
     let lines = cases.iter().map(|case| case.reasons.len()).sum::<usize>() + canary.sung;
     let log = proxy.until_log(lines);
     for (case, port) in expected {
@@ -219,7 +225,10 @@ fn text(bytes: &[u8]) -> String {
 
 fn reasons_of(log: &[Line], port: u16) -> Vec<&str> {
     let port = port.to_string();
-    log.iter().filter(|line| line.get("client_port") == port).map(|line| line.get("reason")).collect()
+    log.iter()
+        .filter(|line| line.get("client_port") == port)
+        .map(|line| line.get("reason"))
+        .collect()
 }
 
 /// Nothing was mixed up, nothing leaks, everything is accounted for.
@@ -230,7 +239,11 @@ fn check_oracles(endpoint: &Endpoint, proxy: &mut Proxy, log: &[Line], resident_
         assert!(is_expected, "the endpoint got a part: {}", text(&cut.raw));
     }
     let good = log.iter().filter(|line| line.get("reason").is_empty()).count();
-    assert_eq!(endpoint.requests().len(), good, "requests at the endpoint, and good ones in the log");
+    assert_eq!(
+        endpoint.requests().len(),
+        good,
+        "requests at the endpoint, and good ones in the log"
+    );
     until("all connections of clients to end", || {
         proxy.metric("fairwater_connections_active", &[]) == 1 // the canary's
     });

@@ -21,10 +21,26 @@ fn control_characters_are_refused() {
             continue;
         }
         let name = format!("A31 A32 A33 byte {byte:02x}");
-        cases.push(refused(&format!("{name} in a value"), with([b"X: a", &[byte][..], b"b"].concat()), 400));
-        cases.push(refused(&format!("{name} ends a value"), with([b"X: a", &[byte][..]].concat()), 400));
-        cases.push(refused(&format!("{name} starts a value"), with([b"X: ", &[byte][..]].concat()), 400));
-        cases.push(refused(&format!("{name} in a name"), with([b"X", &[byte][..], b"y: a"].concat()), 400));
+        cases.push(refused(
+            &format!("{name} in a value"),
+            with([b"X: a", &[byte][..], b"b"].concat()),
+            400,
+        ));
+        cases.push(refused(
+            &format!("{name} ends a value"),
+            with([b"X: a", &[byte][..]].concat()),
+            400,
+        ));
+        cases.push(refused(
+            &format!("{name} starts a value"),
+            with([b"X: ", &[byte][..]].concat()),
+            400,
+        ));
+        cases.push(refused(
+            &format!("{name} in a name"),
+            with([b"X", &[byte][..], b"y: a"].concat()),
+            400,
+        ));
         cases.push(refused(
             &format!("{name} in the target"),
             [b"GET /a", &[byte][..], b"b HTTP/1.1\r\nHost: a\r\n\r\n"].concat(),
@@ -53,7 +69,11 @@ fn line_ends_are_crlf() {
         refused("A35 folded, nothing behind", with("X: a\r\n "), 400),
         refused("A36 space before the first field", "GET /x HTTP/1.1\r\n Host: a\r\n\r\n", 400),
         refused("A36 tab before the first field", "GET /x HTTP/1.1\r\n\tHost: a\r\n\r\n", 400),
-        refused("A36 a blank line that is not empty", "GET /x HTTP/1.1\r\n \r\nHost: a\r\n\r\n", 400),
+        refused(
+            "A36 a blank line that is not empty",
+            "GET /x HTTP/1.1\r\n \r\nHost: a\r\n\r\n",
+            400,
+        ),
         forwarded("A53 one empty line before", "\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n", &[SEEN]),
         forwarded(
             "A53 four empty lines before",
@@ -81,12 +101,20 @@ fn names_are_tokens() {
         refused("A44 empty name", with(": x"), 400),
         refused("A44 empty name and value", with(":"), 400),
         forwarded("an empty value", with("X:"), &[seen_with("X: ")]),
-        forwarded("all that a token may hold", with("!#$%&'*+-.^_`|~09azAZ: 1"), &[seen_with("!#$%&'*+-.^_`|~09azAZ: 1")]),
+        forwarded(
+            "all that a token may hold",
+            with("!#$%&'*+-.^_`|~09azAZ: 1"),
+            &[seen_with("!#$%&'*+-.^_`|~09azAZ: 1")],
+        ),
     ];
     for byte in b"(),/;<=>?@[]{}\"\\".iter().copied().chain([b' ', b'\t', 0x80, 0xa0, 0xff]) {
         let name = format!("A38 {:?} in a name", char::from(byte));
         cases.push(refused(&name, with([b"X", &[byte][..], b"Y: a"].concat()), 400));
-        cases.push(refused(&format!("{name}, at its end"), with([b"X", &[byte][..], b": a"].concat()), 400));
+        cases.push(refused(
+            &format!("{name}, at its end"),
+            with([b"X", &[byte][..], b": a"].concat()),
+            400,
+        ));
     }
     check(cases);
 }
@@ -94,13 +122,23 @@ fn names_are_tokens() {
 #[test]
 fn values_are_passed_as_they_are() {
     let mut cases = Vec::new();
-    for value in ["a\tb", "\"q\\\"\"", "a, b,, c", "\u{e9}\u{20ac}", "(a) <b> {c}", "%00%0d%0a", "a;b=c"] {
+    for value in
+        ["a\tb", "\"q\\\"\"", "a, b,, c", "\u{e9}\u{20ac}", "(a) <b> {c}", "%00%0d%0a", "a;b=c"]
+    {
         let latin: String = value.bytes().map(char::from).collect();
-        cases.push(forwarded(value, with(format!("X: {value}")), &[seen_with(&format!("X: {latin}"))]));
+        cases.push(forwarded(
+            value,
+            with(format!("X: {value}")),
+            &[seen_with(&format!("X: {latin}"))],
+        ));
     }
     for byte in 0x80..=0xff_u8 {
         let seen = seen_with(&format!("X: {}", char::from(byte)));
-        cases.push(forwarded(&format!("byte {byte:02x}"), with([b"X: ", &[byte][..]].concat()), &[seen]));
+        cases.push(forwarded(
+            &format!("byte {byte:02x}"),
+            with([b"X: ", &[byte][..]].concat()),
+            &[seen],
+        ));
     }
     check(cases);
 }
@@ -136,7 +174,11 @@ fn heads_have_limits() {
         ),
         refused("A42 a byte more", target(8192), 414),
         refused("A43 64 KiB of method", "G".repeat(64 << 10), 400),
-        refused("A43 64 KiB of method, complete", format!("{} / HTTP/1.1\r\nHost: a\r\n\r\n", "G".repeat(64 << 10)), 400),
+        refused(
+            "A43 64 KiB of method, complete",
+            format!("{} / HTTP/1.1\r\nHost: a\r\n\r\n", "G".repeat(64 << 10)),
+            400,
+        ),
         refused("A43 33 letters", format!("{} / HTTP/1.1\r\nHost: a\r\n\r\n", "G".repeat(33)), 400),
     ]);
 }
@@ -146,12 +188,37 @@ fn request_lines_have_one_form() {
     let line = |line: &str| format!("{line}\r\nHost: a\r\n\r\n");
     let mut cases: Vec<Case> = Vec::new();
     for bad in [
-        "get /x HTTP/1.1", "Get /x HTTP/1.1", "G=\"<>\" /x HTTP/1.1", "G(T /x HTTP/1.1", "GET\t/x\tHTTP/1.1",
-        "GET  /x HTTP/1.1", "GET /x  HTTP/1.1", "GET  /x  HTTP/1.1", "GET /a b HTTP/1.1", " GET /x HTTP/1.1",
-        "GET /x\tHTTP/1.1", "GET /x HTTP/1.1 ", "GET /x HTTP/1.1\t", "GET /x HTTP/1.10", "GET /x HTTP/01.1",
-        "GET /x hTTp/1.1", "GET /x http/1.1", "GET /x HTTP/1", "GET /x HTTP/", "GET /x HTTP/1.x",
-        "GET /x HTTP 1.1", "GET /x HTTPS/1.1", "GET /x ICAP/1.0", "GET HTTP/1.1", "GET / HTTP/1.1 HTTP/1.1",
-        "GET  HTTP/1.1", "/x HTTP/1.1", " HTTP/1.1", "GET", "GET /x", "GET /\u{e9} HTTP/1.1",
+        "get /x HTTP/1.1",
+        "Get /x HTTP/1.1",
+        "G=\"<>\" /x HTTP/1.1",
+        "G(T /x HTTP/1.1",
+        "GET\t/x\tHTTP/1.1",
+        "GET  /x HTTP/1.1",
+        "GET /x  HTTP/1.1",
+        "GET  /x  HTTP/1.1",
+        "GET /a b HTTP/1.1",
+        " GET /x HTTP/1.1",
+        "GET /x\tHTTP/1.1",
+        "GET /x HTTP/1.1 ",
+        "GET /x HTTP/1.1\t",
+        "GET /x HTTP/1.10",
+        "GET /x HTTP/01.1",
+        "GET /x hTTp/1.1",
+        "GET /x http/1.1",
+        "GET /x HTTP/1",
+        "GET /x HTTP/",
+        "GET /x HTTP/1.x",
+        "GET /x HTTP 1.1",
+        "GET /x HTTPS/1.1",
+        "GET /x ICAP/1.0",
+        "GET HTTP/1.1",
+        "GET / HTTP/1.1 HTTP/1.1",
+        "GET  HTTP/1.1",
+        "/x HTTP/1.1",
+        " HTTP/1.1",
+        "GET",
+        "GET /x",
+        "GET /\u{e9} HTTP/1.1",
     ] {
         cases.push(refused(&format!("A43 A51 A52 {bad:?}"), line(bad), 400));
     }
@@ -168,8 +235,10 @@ fn request_lines_have_one_form() {
 
 #[test]
 fn other_protocols_get_no_answer() {
-    let tls = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03ABCDEFGHIJKLMNOPQRSTUVWXYZ\x00\x20\n\x00";
-    let random: Vec<u8> = (0..512_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8 | 0x80).collect();
+    let tls =
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03ABCDEFGHIJKLMNOPQRSTUVWXYZ\x00\x20\n\x00";
+    let random: Vec<u8> =
+        (0..512_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8 | 0x80).collect();
     check(vec![
         dropped("A54 TLS", tls),
         dropped("A54 TLS, the first bytes", &tls[..5]),
@@ -178,7 +247,10 @@ fn other_protocols_get_no_answer() {
         dropped("A54 random bytes", random),
         dropped("A54 SMTP", "EHLO example.com\r\n"),
         dropped("A54 Redis", "*1\r\n$4\r\nPING\r\n"),
-        dropped("A54 PROXY protocol 1", "PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+        dropped(
+            "A54 PROXY protocol 1",
+            "PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        ),
         dropped("A54 PROXY protocol 2", "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"),
         dropped("A54 NUL", "\0"),
     ]);

@@ -67,7 +67,8 @@ fn an_early_refusal_never_reads_the_body_as_a_request() {
     let routes = "[[routes]]\nlistener = \"web\"\npath = \"/known\"\nupstream = \"app\"\n";
     let mut proxy = Setup::http(&[&endpoint]).without_route().more(routes).start();
     let evil = "GET /known HTTP/1.1\r\nHost: a\r\n\r\n";
-    let head = |length: usize| format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+    let head =
+        |length: usize| format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
 
     let mut whole = Client::new(&proxy);
     whole.send(head(evil.len()) + evil);

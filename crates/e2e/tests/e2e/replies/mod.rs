@@ -1,218 +1,14 @@
 //! What endpoints may answer (reliability table R): what the client gets of it, what the log says,
 //! and whether the connection to the endpoint is used again.
 
+mod case;
+
 use std::time::{Duration, Instant};
 
 use fairwater_e2e::client::End;
-use fairwater_e2e::{Broken, Client, Endpoint, Line, Message, Proxy, Setup, until};
+use fairwater_e2e::{Broken, Client, Endpoint, Setup, until};
 
-/// One reply as data.
-struct Case {
-    name: String,
-    method: &'static str,
-    reply: Vec<u8>,
-    /// How the endpoint goes on behind the bytes.
-    then: Then,
-    client: Gets,
-    reason: &'static str,
-    is_reused: bool,
-    /// Sent in one write only: what comes later could be the answer to the next request, and no
-    /// proxy can tell.
-    is_at_once: bool,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Then {
-    Wait,
-    Close,
-    Reset,
-}
-
-/// What the client gets.
-enum Gets {
-    /// Exactly this head (without its empty line) and body, and the connection goes on.
-    Whole(String, Vec<u8>),
-    /// A response of the proxy's own.
-    Status(u16),
-    /// A response that is cut off behind these bytes of the body, and the connection with it.
-    Cut(u16, Vec<u8>),
-}
-
-fn case(name: &str, reply: impl AsRef<[u8]>, client: Gets, reason: &'static str) -> Case {
-    let reply = reply.as_ref().to_vec();
-    Case {
-        name: name.to_owned(),
-        method: "GET",
-        reply,
-        then: Then::Wait,
-        client,
-        reason,
-        is_reused: false,
-        is_at_once: false,
-    }
-}
-
-/// Passed on, with this head in the client's eyes; the endpoint's connection is kept.
-fn good(name: &str, reply: impl AsRef<[u8]>, head: &str, body: &[u8]) -> Case {
-    let gets = Gets::Whole(head.to_owned(), body.to_vec());
-    Case { is_reused: true, ..case(name, reply, gets, "") }
-}
-
-/// As [`good`], but the endpoint's connection is not used again.
-fn spent(name: &str, reply: impl AsRef<[u8]>, head: &str, body: &[u8]) -> Case {
-    Case { is_reused: false, ..good(name, reply, head, body) }
-}
-
-fn bad(name: &str, reply: impl AsRef<[u8]>) -> Case {
-    case(name, reply, Gets::Status(502), "upstream_bad_reply")
-}
-
-fn cut(name: &str, reply: impl AsRef<[u8]>, body: &[u8], reason: &'static str) -> Case {
-    case(name, reply, Gets::Cut(200, body.to_vec()), reason)
-}
-
-impl Case {
-    fn to(self, method: &'static str) -> Self {
-        Self { method, ..self }
-    }
-
-    fn at_once(self) -> Self {
-        Self { is_at_once: true, ..self }
-    }
-
-    fn closing(self) -> Self {
-        Self { then: Then::Close, ..self }
-    }
-
-    fn resetting(self) -> Self {
-        Self { then: Then::Reset, ..self }
-    }
-
-    fn because(self, reason: &'static str) -> Self {
-        Self { reason, ..self }
-    }
-}
-
-/// Runs each case on a proxy of its own kind: the endpoint answers `/case` as the case says, in one
-/// write and in pieces, and everything else well.
-fn check(cases: Vec<Case>) {
-    check_with(cases, "");
-}
-
-fn check_with(cases: Vec<Case>, setting: &str) {
-    let mut failures = Vec::new();
-    let cases = std::sync::Arc::new(cases);
-    let of_endpoint = std::sync::Arc::clone(&cases);
-    let endpoint = Endpoint::new(move |caller| {
-        while let Some(request) = caller.request() {
-            let Some(number) = request.target().strip_prefix("/case/") else {
-                caller.reply(request.method(), request.target());
-                continue;
-            };
-            let mut words = number.split('/').map(|text| text.parse::<usize>().unwrap());
-            let case = &of_endpoint[words.next().unwrap()];
-            match words.next() {
-                Some(0) => drop(caller.send(&case.reply)),
-                _ => caller.send_segments(&pieces(&case.reply)),
-            }
-            match case.then {
-                Then::Wait => {}
-                Then::Close => return,
-                Then::Reset => return caller.reset(),
-            }
-        }
-    });
-    let mut proxy = Setup::http(&[&endpoint]).upstream(setting).start();
-    let resident = proxy.resident();
-    let mut canary = Client::new(&proxy);
-    let mut lines = 0;
-    let mut asked = Vec::new();
-    for (number, case) in cases.iter().enumerate() {
-        for in_pieces in 0..if case.is_at_once { 1 } else { 2 } {
-            assert_eq!(canary.get("/canary").text(), "/canary", "before {}", case.name);
-            let accepted = endpoint.accepted();
-            let target = format!("/case/{number}/{in_pieces}");
-            if let Err(problem) = run(case, &proxy, &target) {
-                failures.push(format!("{} ({in_pieces}): {problem}", case.name));
-            }
-            assert_eq!(canary.get("/canary").text(), "/canary", "after {}", case.name);
-            if case.is_reused != (endpoint.accepted() == accepted) {
-                failures.push(format!("{} ({in_pieces}): reuse of the connection", case.name));
-            }
-            lines += if matches!(case.client, Gets::Cut(..)) { 3 } else { 4 };
-            asked.push((case, target));
-        }
-    }
-    assert!(failures.is_empty(), "{} problems:\n{}", failures.len(), failures.join("\n"));
-    check_log(&proxy.until_log(lines), &asked);
-    let risen = proxy.resident().saturating_sub(resident);
-    assert!(risen < 8 << 20, "the memory of the proxy rose by {risen} bytes");
-    assert_eq!(endpoint.errors(), Vec::<String>::new());
-    proxy.assert_sound();
-}
-
-/// Small bodies in pieces of a few bytes, large ones in a few pieces.
-fn pieces(reply: &[u8]) -> Vec<Vec<u8>> {
-    reply.chunks((reply.len() / 12).max(5)).map(<[u8]>::to_vec).collect()
-}
-
-fn run(case: &Case, proxy: &Proxy, target: &str) -> Result<(), String> {
-    let mut client = Client::new(proxy);
-    client.send(format!("{} {target} HTTP/1.1\r\nHost: a\r\n\r\n", case.method));
-    let got = client.response_to(case.method);
-    match (&case.client, got) {
-        (Gets::Whole(head, body), Ok(message)) => {
-            let got = message.raw.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 2;
-            if message.raw[..got] != *head.as_bytes() || message.body != *body {
-                return Err(format!("got {:.600}", message.raw.escape_ascii().to_string()));
-            }
-            same_again(&mut client)
-        }
-        (Gets::Status(status), Ok(message)) if message.status() == *status => {
-            let is_own = message.text().starts_with(&status.to_string()) || case.method == "HEAD";
-            if !is_own {
-                return Err(format!("got {:.600}", message.raw.escape_ascii().to_string()));
-            }
-            same_again(&mut client)
-        }
-        (Gets::Cut(status, body), Err(Broken::ClosedWithin(part) | Broken::ResetWithin(part))) => {
-            check_cut(&part, *status, body)
-        }
-        (_, got) => Err(format!("got {got:?}").chars().take(600).collect()),
-    }
-}
-
-fn same_again(client: &mut Client) -> Result<(), String> {
-    match client.get("/again").text() {
-        text if text == "/again" => Ok(()),
-        text => Err(format!("the next answer is {text}")),
-    }
-}
-
-fn check_cut(part: &Message, status: u16, body: &[u8]) -> Result<(), String> {
-    let text = String::from_utf8_lossy(&part.raw);
-    let is_status = text.starts_with(&format!("HTTP/1.1 {status} "));
-    let is_chunked = text.contains("transfer-encoding: chunked");
-    let got = part.raw.windows(4).position(|four| four == b"\r\n\r\n").map(|at| &part.raw[at + 4..]);
-    let is_body = if is_chunked { part.body == body } else { got == Some(body) };
-    if is_status && is_body && !text.ends_with("\r\n0\r\n\r\n") {
-        return Ok(());
-    }
-    Err(format!("got {:.600}", part.raw.escape_ascii().to_string()))
-}
-
-fn check_log(log: &[Line], asked: &[(&Case, String)]) {
-    for (case, target) in asked {
-        let lines: Vec<_> = log.iter().filter(|line| line.get("target") == target).collect();
-        assert_eq!(lines.len(), 1, "{}: {lines:?}", case.name);
-        assert_eq!(lines[0].get("reason"), case.reason, "{}: {lines:?}", case.name);
-        let status = match case.client {
-            Gets::Status(status) | Gets::Cut(status, _) => u64::from(status),
-            Gets::Whole(ref head, _) => head[9..12].parse().unwrap(),
-        };
-        assert_eq!(lines[0].number("status"), status, "{}", case.name);
-    }
-}
+use case::{bad, check, check_with, cut, good, spent};
 
 const LENGTH_5: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
 const HEAD_5: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n";
@@ -220,28 +16,95 @@ const HEAD_CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n";
 
 /// Every case asks three times: before, itself, behind; `same_again` asks once more.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn replies_in_good_order_are_passed_on() {
-    let chunked = |body: &str| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
+    let chunked =
+        |body: &str| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
     let long = "y".repeat(100_000);
     let cases = vec![
         good("a length", LENGTH_5, HEAD_5, b"hello"),
-        good("length 0", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n", b""),
-        good("leading zeros", "HTTP/1.1 200 OK\r\nContent-Length: 0005\r\n\r\nhello", HEAD_5, b"hello"),
-        good("no reason", "HTTP/1.1 200 \r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.1 200 \r\ncontent-length: 5\r\n", b"hello"),
-        good("no space behind the status", "HTTP/1.1 200\r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.1 200 \r\ncontent-length: 5\r\n", b"hello"),
-        good("R15 status 999", "HTTP/1.1 999 Odd\r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.1 999 Odd\r\ncontent-length: 5\r\n", b"hello"),
+        good(
+            "length 0",
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n",
+            b"",
+        ),
+        good(
+            "leading zeros",
+            "HTTP/1.1 200 OK\r\nContent-Length: 0005\r\n\r\nhello",
+            HEAD_5,
+            b"hello",
+        ),
+        good(
+            "no reason",
+            "HTTP/1.1 200 \r\nContent-Length: 5\r\n\r\nhello",
+            "HTTP/1.1 200 \r\ncontent-length: 5\r\n",
+            b"hello",
+        ),
+        good(
+            "no space behind the status",
+            "HTTP/1.1 200\r\nContent-Length: 5\r\n\r\nhello",
+            "HTTP/1.1 200 \r\ncontent-length: 5\r\n",
+            b"hello",
+        ),
+        good(
+            "R15 status 999",
+            "HTTP/1.1 999 Odd\r\nContent-Length: 5\r\n\r\nhello",
+            "HTTP/1.1 999 Odd\r\ncontent-length: 5\r\n",
+            b"hello",
+        ),
         good("chunks", chunked("5\r\nhello\r\n0\r\n\r\n"), HEAD_CHUNKED, b"hello"),
-        good("chunks with extensions", chunked("5;a=\"b\"\r\nhello\r\n0;c\r\n\r\n"), HEAD_CHUNKED, b"hello"),
-        good("many chunks", chunked(&format!("{}0\r\n\r\n", "1\r\nx\r\n".repeat(3000))), HEAD_CHUNKED, "x".repeat(3000).as_bytes()),
-        good("trailers", chunked("5\r\nhello\r\n0\r\nX-Sum: 1\r\nContent-Length: 9\r\n\r\n"), HEAD_CHUNKED, b"hello"),
-        good("a large body", format!("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{long}"), "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n", long.as_bytes()),
-        good("a large chunk", chunked(&format!("186a0\r\n{long}\r\n0\r\n\r\n")), HEAD_CHUNKED, long.as_bytes()),
+        good(
+            "chunks with extensions",
+            chunked("5;a=\"b\"\r\nhello\r\n0;c\r\n\r\n"),
+            HEAD_CHUNKED,
+            b"hello",
+        ),
+        good(
+            "many chunks",
+            chunked(&format!("{}0\r\n\r\n", "1\r\nx\r\n".repeat(3000))),
+            HEAD_CHUNKED,
+            "x".repeat(3000).as_bytes(),
+        ),
+        good(
+            "trailers",
+            chunked("5\r\nhello\r\n0\r\nX-Sum: 1\r\nContent-Length: 9\r\n\r\n"),
+            HEAD_CHUNKED,
+            b"hello",
+        ),
+        good(
+            "a large body",
+            format!("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{long}"),
+            "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n",
+            long.as_bytes(),
+        ),
+        good(
+            "a large chunk",
+            chunked(&format!("186a0\r\n{long}\r\n0\r\n\r\n")),
+            HEAD_CHUNKED,
+            long.as_bytes(),
+        ),
         spent("until close", "HTTP/1.1 200 OK\r\n\r\nhello", HEAD_CHUNKED, b"hello").closing(),
         spent("until close, empty", "HTTP/1.1 200 OK\r\n\r\n", HEAD_CHUNKED, b"").closing(),
         spent("HTTP/1.0", "HTTP/1.0 200 OK\r\n\r\nhello", HEAD_CHUNKED, b"hello").closing(),
-        spent("HTTP/1.0 with a length", "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello", HEAD_5, b"hello"),
-        good("HTTP/1.0 with keep-alive", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello", HEAD_5, b"hello"),
-        spent("close", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello", HEAD_5, b"hello"),
+        spent(
+            "HTTP/1.0 with a length",
+            "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+            HEAD_5,
+            b"hello",
+        ),
+        good(
+            "HTTP/1.0 with keep-alive",
+            "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello",
+            HEAD_5,
+            b"hello",
+        ),
+        spent(
+            "close",
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello",
+            HEAD_5,
+            b"hello",
+        ),
         good(
             "R19 hop-by-hop fields",
             "HTTP/1.1 200 OK\r\nConnection: X-Secret, keep-alive\r\nX-Secret: 1\r\nKeep-Alive: timeout=5\r\nProxy-Connection: x\r\nUpgrade: h2c\r\nTE: x\r\nX-Other: 2\r\nContent-Length: 5\r\n\r\nhello",
@@ -254,7 +117,18 @@ fn replies_in_good_order_are_passed_on() {
             "HTTP/1.1 200 OK\r\nSet-Cookie: a=%0d%0aX: 1\r\ncontent-length: 5\r\n",
             b"hello",
         ),
-        good("R19 a long Location", format!("HTTP/1.1 302 Found\r\nLocation: /{}\r\nContent-Length: 0\r\n\r\n", "x".repeat(20_000)), &format!("HTTP/1.1 302 Found\r\nLocation: /{}\r\ncontent-length: 0\r\n", "x".repeat(20_000)), b""),
+        good(
+            "R19 a long Location",
+            format!(
+                "HTTP/1.1 302 Found\r\nLocation: /{}\r\nContent-Length: 0\r\n\r\n",
+                "x".repeat(20_000)
+            ),
+            &format!(
+                "HTTP/1.1 302 Found\r\nLocation: /{}\r\ncontent-length: 0\r\n",
+                "x".repeat(20_000)
+            ),
+            b"",
+        ),
     ];
     check(cases);
 }
@@ -264,19 +138,52 @@ fn replies_without_a_body_have_none() {
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
     check(vec![
         good("204", "HTTP/1.1 204 No Content\r\n\r\n", "HTTP/1.1 204 No Content\r\n", b""),
-        good("204 with a length", "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 204 No Content\r\n", b""),
-        spent("R17 204 with a body", "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.1 204 No Content\r\n", b""),
-        spent("R17 204 with chunks", "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 204 No Content\r\n", b""),
-        good("304", "HTTP/1.1 304 Not Modified\r\nETag: x\r\n\r\n", "HTTP/1.1 304 Not Modified\r\nETag: x\r\n", b""),
-        good("304 with a length", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n", b""),
-        spent("R17 304 with a body", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n", b"").at_once(),
+        good(
+            "204 with a length",
+            "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 204 No Content\r\n",
+            b"",
+        ),
+        spent(
+            "R17 204 with a body",
+            "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello",
+            "HTTP/1.1 204 No Content\r\n",
+            b"",
+        ),
+        spent(
+            "R17 204 with chunks",
+            "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "HTTP/1.1 204 No Content\r\n",
+            b"",
+        ),
+        good(
+            "304",
+            "HTTP/1.1 304 Not Modified\r\nETag: x\r\n\r\n",
+            "HTTP/1.1 304 Not Modified\r\nETag: x\r\n",
+            b"",
+        ),
+        good(
+            "304 with a length",
+            "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
+            "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n",
+            b"",
+        ),
+        spent(
+            "R17 304 with a body",
+            "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nhello",
+            "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n",
+            b"",
+        )
+        .at_once(),
         good("HEAD", head, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", b"").to("HEAD"),
-        good("HEAD without a length", "HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\n", b"").to("HEAD"),
+        good("HEAD without a length", "HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\n", b"")
+            .to("HEAD"),
         spent("R17 HEAD with a body", LENGTH_5, HEAD_5, b"").to("HEAD").at_once(),
     ]);
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn malformed_heads_become_502() {
     let with = |line: &str| format!("HTTP/1.1 200 OK\r\n{line}\r\nContent-Length: 5\r\n\r\nhello");
     let mut cases = vec![
@@ -305,14 +212,33 @@ fn malformed_heads_become_502() {
         bad("R13 LF only", "HTTP/1.1 200 OK\nContent-Length: 5\n\nhello"),
         bad("R13 LF behind a field", "HTTP/1.1 200 OK\r\nX: y\nContent-Length: 5\r\n\r\nhello"),
         bad("R13 CR in a value", with("X: a\rb")),
-        bad("R14 100 KiB in one field", with(&format!("X: {}", "y".repeat(100 << 10)))).because("upstream_head_too_large"),
+        bad("R14 100 KiB in one field", with(&format!("X: {}", "y".repeat(100 << 10))))
+            .because("upstream_head_too_large"),
         bad("R14 3000 fields", with(&"X: y\r\n".repeat(3000))).because("upstream_head_too_large"),
-        bad("R16 101 that nobody asked for", "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: foo\r\n\r\nevil"),
+        bad(
+            "R16 101 that nobody asked for",
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: foo\r\n\r\nevil",
+        ),
         bad("TE unknown", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello"),
-        bad("TE twice", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        bad(
+            "TE twice",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        ),
         bad("TE list", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
     ];
-    for value in ["-5", "+5", "5, 5", "5,6", "", "0x5", "5 ", "99999999999999999999", "9223372036854775808", "5;", "five"] {
+    for value in [
+        "-5",
+        "+5",
+        "5, 5",
+        "5,6",
+        "",
+        "0x5",
+        "5 ",
+        "99999999999999999999",
+        "9223372036854775808",
+        "5;",
+        "five",
+    ] {
         if value.trim() == "5" {
             continue;
         }
@@ -320,9 +246,25 @@ fn malformed_heads_become_502() {
         cases.push(bad(&format!("R10 {value:?}"), reply));
     }
     for line in [
-        "HTTP/1.1 42 OK", "HTTP/1.1 abc OK", "HTTP/1.1 2000 OK", "HTTP/1.1 -20 OK", "HTTP/1.1 020 OK", "HTTP/1.1 2 00",
-        "HTTP/1.1  200 OK", "HTTP/1.1\t200 OK", "HTTP/1.1 200OK", "HTTP/2.0 200 OK", "HTTP/1.2 200 OK", "HTTP/1.10 200 OK",
-        "http/1.1 200 OK", "ICY 200 OK", "HTTP/0.9 200 OK", " HTTP/1.1 200 OK", "HTTP/1.1 000 OK", "HTTP/1.1", "200 OK",
+        "HTTP/1.1 42 OK",
+        "HTTP/1.1 abc OK",
+        "HTTP/1.1 2000 OK",
+        "HTTP/1.1 -20 OK",
+        "HTTP/1.1 020 OK",
+        "HTTP/1.1 2 00",
+        "HTTP/1.1  200 OK",
+        "HTTP/1.1\t200 OK",
+        "HTTP/1.1 200OK",
+        "HTTP/2.0 200 OK",
+        "HTTP/1.2 200 OK",
+        "HTTP/1.10 200 OK",
+        "http/1.1 200 OK",
+        "ICY 200 OK",
+        "HTTP/0.9 200 OK",
+        " HTTP/1.1 200 OK",
+        "HTTP/1.1 000 OK",
+        "HTTP/1.1",
+        "200 OK",
         "HTTP/1.1 20\u{663} OK",
     ] {
         let reply = format!("{line}\r\nContent-Length: 5\r\n\r\nhello");
@@ -333,10 +275,13 @@ fn malformed_heads_become_502() {
 
 #[test]
 fn replies_that_break_off_are_never_shown_as_complete() {
-    let chunked = |body: &str| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
+    let chunked =
+        |body: &str| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
     let half = "y".repeat(500);
     let large = "y".repeat(200_000);
-    let of = |length: usize, body: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+    let of = |length: usize, body: &str| {
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}")
+    };
     let truncated = "upstream_body_truncated";
     check(vec![
         cut("R01 half of a length", of(1000, &half), half.as_bytes(), truncated).closing(),
@@ -345,11 +290,19 @@ fn replies_that_break_off_are_never_shown_as_complete() {
         cut("R01 a large one", of(300_000, &large), large.as_bytes(), truncated).closing(),
         cut("R02 no final chunk", chunked("5\r\nhello\r\n"), b"hello", truncated).closing(),
         cut("R02 half a chunk", chunked("a\r\nhello"), b"hello", truncated).closing(),
-        cut("R02 no end behind the last chunk", chunked("5\r\nhello\r\n0\r\n"), b"hello", truncated).closing(),
-        cut("R02 half a trailer", chunked("5\r\nhello\r\n0\r\nX: y\r\n"), b"hello", truncated).closing(),
+        cut(
+            "R02 no end behind the last chunk",
+            chunked("5\r\nhello\r\n0\r\n"),
+            b"hello",
+            truncated,
+        )
+        .closing(),
+        cut("R02 half a trailer", chunked("5\r\nhello\r\n0\r\nX: y\r\n"), b"hello", truncated)
+            .closing(),
         cut("R03 reset within a length", of(1000, &half), half.as_bytes(), truncated).resetting(),
         cut("R03 reset within chunks", chunked("5\r\nhello\r\n"), b"hello", truncated).resetting(),
-        cut("R03 reset, no length", "HTTP/1.1 200 OK\r\n\r\nhello", b"hello", truncated).resetting(),
+        cut("R03 reset, no length", "HTTP/1.1 200 OK\r\n\r\nhello", b"hello", truncated)
+            .resetting(),
     ]);
 }
 
@@ -359,8 +312,16 @@ fn malformed_chunks_end_the_reply() {
     let reason = "upstream_body_malformed";
     let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     for body in [
-        "x\r\nhello\r\n0\r\n\r\n", "0x5\r\nhello\r\n0\r\n\r\n", "5\nhello\r\n0\r\n\r\n", "5\r\nhello!\r\n0\r\n\r\n", "5\r\nhello0\r\n\r\n",
-        "-5\r\nhello\r\n0\r\n\r\n", "ffffffffffffffff0\r\nhello\r\n", "5 \r\nhello\r\n0\r\n\r\n", "0\r\nfoo\r\n\r\n", "0\r\nX: \0\r\n\r\n",
+        "x\r\nhello\r\n0\r\n\r\n",
+        "0x5\r\nhello\r\n0\r\n\r\n",
+        "5\nhello\r\n0\r\n\r\n",
+        "5\r\nhello!\r\n0\r\n\r\n",
+        "5\r\nhello0\r\n\r\n",
+        "-5\r\nhello\r\n0\r\n\r\n",
+        "ffffffffffffffff0\r\nhello\r\n",
+        "5 \r\nhello\r\n0\r\n\r\n",
+        "0\r\nfoo\r\n\r\n",
+        "0\r\nX: \0\r\n\r\n",
     ] {
         let at_once = Endpoint::replying([format!("{head}{body}").into_bytes()]);
         let proxy = Setup::http(&[&at_once]).start();
@@ -404,7 +365,8 @@ fn bytes_behind_a_reply_reach_nobody() {
     check(vec![
         spent("R11 a second reply", format!("{LENGTH_5}{evil}"), HEAD_5, b"hello").at_once(),
         spent("R11 behind chunks", format!("{chunked}{evil}"), HEAD_CHUNKED, b"hello").at_once(),
-        spent("R11 behind a 204", format!("{empty}{evil}"), "HTTP/1.1 204 No Content\r\n", b"").at_once(),
+        spent("R11 behind a 204", format!("{empty}{evil}"), "HTTP/1.1 204 No Content\r\n", b"")
+            .at_once(),
         spent("R11 one byte", format!("{LENGTH_5}!"), HEAD_5, b"hello").at_once(),
         spent("R11 much", format!("{LENGTH_5}{}", "x".repeat(100_000)), HEAD_5, b"hello").at_once(),
         spent("R11 an empty line", format!("{LENGTH_5}\r\n"), HEAD_5, b"hello").at_once(),
@@ -427,7 +389,9 @@ fn bytes_of_an_idle_connection_reach_nobody() {
     let mut proxy = Setup::http(&[&endpoint]).start();
     let mut client = Client::new(&proxy);
     assert_eq!(client.get("/first").text(), "/first");
-    until("the connection to be thrown away", || proxy.metric("fairwater_endpoint_connections", &[]) == 0);
+    until("the connection to be thrown away", || {
+        proxy.metric("fairwater_endpoint_connections", &[]) == 0
+    });
     assert_eq!(client.get("/second").text(), "/second");
     assert_eq!(endpoint.accepted(), 2);
     proxy.assert_sound();
@@ -443,13 +407,18 @@ fn interim_replies_are_passed_on_up_to_a_limit() {
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         for n in 0..count.min(16) {
             let hint = client.response().unwrap();
-            assert_eq!((hint.status(), hint.field("link")), (103, Some("</x>")), "R18 {n} of {count}");
+            assert_eq!(
+                (hint.status(), hint.field("link")),
+                (103, Some("</x>")),
+                "R18 {n} of {count}"
+            );
         }
         assert_eq!(client.response().unwrap().status(), final_status, "R18 {count}");
         proxy.assert_sound();
     }
     // Clients of HTTP/1.0 know none, and a 100 is for those who asked.
-    let replies = ["HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n".to_owned() + LENGTH_5];
+    let replies =
+        ["HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n".to_owned() + LENGTH_5];
     let endpoint = Endpoint::replying(replies.map(String::into_bytes));
     let proxy = Setup::http(&[&endpoint]).start();
     let mut old = Client::new(&proxy);
@@ -466,7 +435,12 @@ fn replies_in_relaxed_spelling_are_taken_where_it_is_allowed() {
     let folded = "HTTP/1.1 200 OK\r\nX: a\r\n  b\r\nContent-Length: 5\r\n\r\nhello";
     let cases = vec![
         good("R13 LF only", "HTTP/1.1 200 OK\nContent-Length: 5\n\nhello", HEAD_5, b"hello"),
-        good("R13 folded", folded, "HTTP/1.1 200 OK\r\nX: a    b\r\ncontent-length: 5\r\n", b"hello"),
+        good(
+            "R13 folded",
+            folded,
+            "HTTP/1.1 200 OK\r\nX: a    b\r\ncontent-length: 5\r\n",
+            b"hello",
+        ),
         bad("R13 no colon", "HTTP/1.1 200 OK\r\nfoo\r\nContent-Length: 5\r\n\r\nhello"),
         bad("R12 NUL", "HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 5\r\n\r\nhello"),
         bad("folded framing", "HTTP/1.1 200 OK\r\nContent-Length:\r\n 5\r\n\r\nhello"),
@@ -488,7 +462,10 @@ fn an_early_reply_ends_the_upload() {
         let mut proxy = Setup::http(&[&endpoint]).start();
         for (framing, piece) in [
             ("Content-Length: 1000000000", vec![b'x'; 100_000]),
-            ("Transfer-Encoding: chunked", [&b"186a0\r\n"[..], &vec![b'x'; 100_000], b"\r\n"].concat()),
+            (
+                "Transfer-Encoding: chunked",
+                [&b"186a0\r\n"[..], &vec![b'x'; 100_000], b"\r\n"].concat(),
+            ),
             ("Content-Length: 1000000000\r\nExpect: 100-continue", Vec::new()),
         ] {
             let mut client = Client::new(&proxy);
@@ -557,7 +534,10 @@ fn a_body_may_be_slow_but_not_stand_still() {
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     }
     let begun = Instant::now();
-    assert!(matches!(second.response(), Err(Broken::ClosedWithin(_) | Broken::ResetWithin(_))), "R21");
+    assert!(
+        matches!(second.response(), Err(Broken::ClosedWithin(_) | Broken::ResetWithin(_))),
+        "R21"
+    );
     assert!((29..34).contains(&begun.elapsed().as_secs()), "R21 {:?}", begun.elapsed());
     assert_eq!(of_stalled.until_log(1)[0].get("reason"), "upstream_body_timeout");
     assert_eq!(first.response().unwrap().body.len(), 35, "R21");
@@ -574,7 +554,9 @@ fn trailers_without_end_are_cut() {
     let mut client = Client::new(&proxy);
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     match client.response() {
-        Err(Broken::ClosedWithin(part) | Broken::ResetWithin(part)) => assert_eq!(part.body, b"hello"),
+        Err(Broken::ClosedWithin(part) | Broken::ResetWithin(part)) => {
+            assert_eq!(part.body, b"hello")
+        }
         // All of it came before the head went out.
         Ok(answer) => assert_eq!(answer.status(), 502),
         other => panic!("R21 {other:?}"),
