@@ -281,6 +281,25 @@ fn a_client_that_resets_frees_the_endpoint() {
     }
 }
 
+/// The endpoint takes nothing, so that the client's bytes are not read either.
+#[test]
+fn a_client_that_resets_a_stuck_upload_is_noticed() {
+    let (deaf, go) = gated(|_, gate| gate.recv().unwrap_or(()));
+    for framing in ["Content-Length: 1000000000", "Transfer-Encoding: chunked"] {
+        let mut proxy = Setup::http(&[&deaf]).start();
+        let mut client = Client::new(&proxy);
+        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n3b9aca00\r\n"));
+        client.socket.patience(Duration::from_millis(300)).unwrap();
+        while client.try_send(&[b'x'; 65_536]).is_ok() {}
+        let begun = Instant::now();
+        client.reset();
+        assert_eq!(proxy.until_log(1)[0].get("reason"), "client_aborted", "{framing}");
+        assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
+        go.send(()).unwrap();
+        proxy.assert_sound();
+    }
+}
+
 /// A client that closes only its own direction still wants its answer.
 #[test]
 fn a_client_that_half_closes_gets_its_answer() {

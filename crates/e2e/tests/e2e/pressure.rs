@@ -263,6 +263,65 @@ fn who_does_not_read_stops_the_sender() {
     }
 }
 
+/// The kernel says that there is room only when a third of its buffer is free, which a slow reader
+/// takes minutes for; it must not be taken for one that reads nothing.
+fn slow_reader(framing: &'static str) {
+    let is_chunked = framing.starts_with("transfer");
+    let endpoint = Endpoint::new(move |caller| {
+        caller.request();
+        caller.send(format!("HTTP/1.1 200 OK\r\n{framing}\r\n"));
+        if is_chunked {
+            caller.send("1000000\r\n");
+        }
+        caller.send(vec![b'x'; 16 << 20]);
+        caller.send(if is_chunked { "\r\n0\r\n\r\n" } else { "" });
+    });
+    let proxy = Setup::http(&[&endpoint]).start();
+    let mut client = Client::new(&proxy);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut read = 0;
+    for _ in 0..45 {
+        // On loopback the window opens by 64 KiB at a time.
+        read += client.read_exactly(16 << 10).len();
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    let rest = client.read_exactly((16 << 20) - read);
+    assert_eq!(rest.len() + read, 16 << 20, "{framing}");
+}
+
+#[test]
+#[ignore = "slow: 45 s"]
+fn a_slow_reader_of_a_spliced_body_is_not_stalled() {
+    slow_reader("content-length: 16777216\r\n");
+}
+
+#[test]
+#[ignore = "slow: 45 s"]
+fn a_slow_reader_of_a_chunked_body_is_not_stalled() {
+    slow_reader("transfer-encoding: chunked\r\n");
+}
+
+/// Nobody reads at all for half a minute: the connection ends.
+#[test]
+#[ignore = "slow: 35 s"]
+fn a_reader_that_reads_nothing_is_given_up() {
+    let endpoint = Endpoint::new(|caller| {
+        caller.request();
+        caller.send("HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n");
+        while caller.send([b'x'; 65_536]) {}
+    });
+    let proxy = Setup::http(&[&endpoint]).start();
+    let mut client = Client::new(&proxy);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let begun = std::time::Instant::now();
+    while proxy.log().is_empty() && begun.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!((28..48).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert_eq!(proxy.log()[0].get("reason"), "client_stalled");
+    assert_eq!(client.read_to_end().1, fairwater_e2e::client::End::Reset);
+}
+
 /// A thousand clients that read slowly, or hold half a request: the memory is that of their buffers,
 /// and goes back.
 #[test]

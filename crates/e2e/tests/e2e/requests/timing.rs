@@ -142,7 +142,6 @@ fn pipelined_requests_wait_for_a_client_that_does_not_read() {
     });
     let mut proxy = Setup::http(&[&endpoint]).start();
     let mut client = Client::new(&proxy);
-    client.socket.shrink_buffers(4096);
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(500));
     let resident = proxy.resident();
     until("the proxy to stop taking answers", || {
