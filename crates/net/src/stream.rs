@@ -180,6 +180,12 @@ impl Stream {
         }
     }
 
+    /// Whether the peer has reset the connection. For a socket that is not being read; one that is
+    /// tells by itself.
+    pub fn is_reset(&self) -> bool {
+        self.with_socket(|socket| !matches!(socket.take_error(), Ok(None)))
+    }
+
     pub fn is_tcp(&self) -> bool {
         matches!(&*self.io.borrow(), Io::Tcp(_))
     }

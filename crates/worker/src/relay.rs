@@ -10,7 +10,7 @@ use fairwater_proto::h1::ChunkHead;
 
 use crate::limits;
 use crate::shard::Shard;
-use crate::write::{WriteError, write_all};
+use crate::write::{Patience, WriteError, write_all};
 
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,10 +114,13 @@ pub(crate) async fn splice(
         }
         while pipe.held() > 0 {
             let more = *left > pipe.held() as u64;
-            timer.set(limits::BODY_STALL);
+            let mut patience = Patience::default();
             let drained = poll_fn(|cx| match to.poll_drain(cx, &mut pipe, more) {
                 Poll::Ready(result) => Poll::Ready(result.map_err(|_| SpliceError::WriteFailed)),
-                Poll::Pending => timer.poll_expired(cx).map(|()| Err(SpliceError::WriteStalled)),
+                Poll::Pending => {
+                    let stalled = patience.poll_stalled(cx, to, timer);
+                    stalled.map(|()| Err(SpliceError::WriteStalled))
+                }
             });
             let len = drained.await?;
             *left -= len as u64;
