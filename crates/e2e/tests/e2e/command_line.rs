@@ -265,6 +265,7 @@ fn the_admin_socket_tells_how_things_are() {
     let mut proxy = Setup::http(&[&endpoint]).threads(2).start();
     let mut client = Client::new(&proxy);
     client.get("/");
+    proxy.until_metric("fairwater_requests_total", &[], 1);
     let status = proxy.ask("/status");
     assert_eq!((status.status(), status.field("content-type")), (200, Some("application/json")));
     let text = status.text();
