@@ -289,6 +289,13 @@ impl Stream {
         matches!(&*self.io.borrow(), Io::Fresh(_))
     }
 
+    /// Whether the peer has reset the connection. For a socket that is not being read; one that is
+    /// tells by itself.
+    pub fn is_reset(&self) -> bool {
+        let error = self.with_socket(|socket| socket.take_error());
+        !matches!(error, Some(Ok(None)))
+    }
+
     pub fn is_tcp(&self) -> bool {
         matches!(&*self.io.borrow(), Io::Tcp(_) | Io::Fresh(_))
     }
