@@ -1,16 +1,13 @@
 //! The admin socket: HTTP/1.1 on a Unix socket that its owner alone may open.
 
 use std::convert::Infallible;
-use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fairwater_message::address::Listen;
-use fairwater_net::{BindError, Listening, bind};
+use fairwater_net::{BindError, Listening, bind_private};
 use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, header};
@@ -29,10 +26,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// As for any listening socket.
 pub fn listen(path: &Path) -> Result<Listening, BindError> {
-    let listening = bind(&Listen::Unix(path.to_owned()), 1)?;
-    let restricted = std::fs::set_permissions(path, Permissions::from_mode(0o600));
-    restricted.map_err(|error| BindError::Io(format!("unix:{}", path.display()), error))?;
-    Ok(listening)
+    bind_private(path)
 }
 
 /// Serves the admin socket on a thread of its own, until the process ends.

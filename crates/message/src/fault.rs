@@ -99,8 +99,6 @@ fault_kinds! {
     ClientStalled = ("client_stalled", Downstream, Body, 0),
     /// A tunnel or a raw connection was silent for too long.
     IdleTimeout = ("idle_timeout", Downstream, Body, 0),
-    /// A limit of our own: descriptors, memory.
-    Overloaded = ("overloaded", Proxy, Connect, 503),
     Internal = ("internal", Proxy, Route, 500),
 }
 

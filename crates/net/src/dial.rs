@@ -13,7 +13,8 @@ use crate::Stream;
 /// # Errors
 /// That of the last address.
 pub async fn dial_ip(addresses: &[SocketAddr]) -> io::Result<Stream> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the endpoint has no address");
+    let no_address = io::ErrorKind::AddrNotAvailable;
+    let mut last = io::Error::new(no_address, "the endpoint has no address");
     for &address in addresses {
         match TcpStream::connect(address).await {
             Ok(stream) => {

@@ -7,7 +7,7 @@ mod stream;
 mod timer;
 
 pub use dial::{dial_ip, dial_unix};
-pub use listener::{Acceptor, BindError, Bound, Listening, bind};
+pub use listener::{Acceptor, BindError, Bound, Listening, bind, bind_private};
 pub use stream::{Peer, Stream};
 pub use timer::{Timer, Wheel, drive};
 

@@ -2,10 +2,11 @@
 //! that the kernel spreads connections, one for all for Unix.
 
 use std::fmt;
+use std::fs::Permissions;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll, ready};
 
@@ -65,10 +66,13 @@ impl fmt::Display for BindError {
             Self::NotASocket(path) => {
                 write!(f, "{} exists and is no socket: remove it or choose another", path.display())
             }
-            Self::Io(address, error) if error.kind() == io::ErrorKind::PermissionDenied => write!(
-                f,
-                "cannot listen on {address}: {error}; ports below 1024 need root or CAP_NET_BIND_SERVICE"
-            ),
+            Self::Io(address, error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                write!(f, "cannot listen on {address}: {error}; ")?;
+                f.write_str(match address.starts_with("unix:") {
+                    true => "the directory must be writable for this user",
+                    false => "ports below 1024 need root or CAP_NET_BIND_SERVICE",
+                })
+            }
             Self::Io(address, error) => write!(f, "cannot listen on {address}: {error}"),
         }
     }
@@ -92,8 +96,16 @@ pub fn bind(listen: &Listen, threads: usize) -> Result<Listening, BindError> {
                 result => result,
             }
         }
-        Listen::Unix(path) => bind_unix(path),
+        Listen::Unix(path) => bind_unix(path, None),
     }
+}
+
+/// Binds a Unix socket that only its owner can open, from the first moment on.
+///
+/// # Errors
+/// As [`bind`].
+pub fn bind_private(path: &Path) -> Result<Listening, BindError> {
+    bind_unix(path, Some(0o600))
 }
 
 fn bind_ip(address: SocketAddr, only_v6: bool, threads: usize) -> Result<Listening, BindError> {
@@ -132,7 +144,7 @@ fn tcp_socket(address: SocketAddr, only_v6: bool, shared: bool) -> io::Result<So
     Ok(socket)
 }
 
-fn bind_unix(path: &Path) -> Result<Listening, BindError> {
+fn bind_unix(path: &Path, mode: Option<u32>) -> Result<Listening, BindError> {
     let name = format!("unix:{}", path.display());
     let failed = |error| BindError::Io(name.clone(), error);
     if let Ok(found) = std::fs::symlink_metadata(path) {
@@ -147,7 +159,12 @@ fn bind_unix(path: &Path) -> Result<Listening, BindError> {
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(failed)?;
     let bound = SockAddr::unix(path).and_then(|address| socket.bind(&address));
-    bound
+    // Nobody can connect before `listen`, so that the mode is in force before anybody could.
+    let restricted = bound.and_then(|()| match mode {
+        Some(mode) => std::fs::set_permissions(path, Permissions::from_mode(mode)),
+        None => Ok(()),
+    });
+    restricted
         .and_then(|()| socket.listen(BACKLOG))
         .and_then(|()| socket.set_nonblocking(true))
         .map_err(failed)?;

@@ -133,7 +133,7 @@ fn names_without_an_address_are_endpoints_that_are_down() {
         Setup::of("http", &["does-not-exist.invalid:80"]),
         "GET",
         503,
-        "upstream_connect_refused",
+        "upstream_connect_failed",
         1,
     );
     let setup = Setup::of("http", &["does-not-exist.invalid:80", &good.address]);
