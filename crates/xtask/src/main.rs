@@ -4,6 +4,7 @@
 
 mod bench;
 mod packages;
+mod soak;
 
 use std::process::ExitCode;
 
@@ -13,12 +14,14 @@ pub(crate) type Failure = Box<dyn std::error::Error>;
 const USAGE: &str = "\
 cargo xtask COMMAND
 
-    bench    measure against nginx and HAProxy (--help for its flags)";
+    bench    measure against nginx and HAProxy (--help for its flags)
+    soak     mixed traffic while endpoints die and come back (--help for its flags)";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let result = match arguments.next().as_deref() {
         Some("bench") => bench::run(arguments),
+        Some("soak") => soak::run(arguments),
         Some("help" | "--help" | "-h") | None => {
             println!("{USAGE}");
             Ok(())
