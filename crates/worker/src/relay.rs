@@ -25,7 +25,7 @@ pub(crate) struct Piece<'a> {
     pub data: &'a [u8],
     pub coding: Coding,
     pub is_last: bool,
-    /// Field lines for behind the last chunk.
+    /// Field lines for behind the last chunk; a plain body has no place for them.
     pub trailers: &'a [u8],
     /// The connection is closed right behind this piece.
     pub is_end: bool,
@@ -53,9 +53,11 @@ pub(crate) async fn write_piece(
         },
     };
     let has_end = piece.is_last && piece.coding == Coding::Chunked;
-    let end: &[u8] = if has_end { b"\r\n" } else { b"" };
+    // Behind a plain body trailers would be taken for more of it.
+    let (trailers, end): (&[u8], &[u8]) =
+        if has_end { (piece.trailers, b"\r\n") } else { (b"", b"") };
     if piece.data.len() <= COPIED_BYTES_MAX {
-        for part in [before, piece.data, after, piece.trailers, end] {
+        for part in [before, piece.data, after, trailers, end] {
             out.extend_from_slice(part);
         }
         if piece.is_end {
@@ -63,7 +65,7 @@ pub(crate) async fn write_piece(
         }
         return write_all(stream, timer, &mut [IoSlice::new(out)], written).await;
     }
-    let mut parts = [&**out, before, piece.data, after, piece.trailers, end].map(IoSlice::new);
+    let mut parts = [&**out, before, piece.data, after, trailers, end].map(IoSlice::new);
     write_all(stream, timer, &mut parts, written).await
 }
 
