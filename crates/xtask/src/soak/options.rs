@@ -11,7 +11,7 @@ cargo xtask soak [FLAG...]
 
     --seconds N        how long the traffic goes on (600)
     --seed N           repeats a schedule of faults and a mix of requests (a new one)
-    --clients N        concurrent clients (32)
+    --clients N        concurrent clients (64)
     --ours PATH        our binary, instead of building it
     --markdown FILE    write the table there too
     --keep DIRECTORY   copy journal and access log there";
@@ -34,7 +34,7 @@ impl Options {
         let mut options = Self {
             seconds: 600,
             seed: now.as_millis() as u64 % 1_000_000,
-            clients: 32,
+            clients: 64,
             ours: None,
             markdown: None,
             keep: None,
