@@ -52,6 +52,7 @@ pub(crate) const WRONG: &str = "a wrong reply";
 pub(crate) const HUNG: &str = "no end within the client's patience";
 pub(crate) const UNJUST: &str = "a GET or HEAD failed without a byte while an endpoint ran";
 pub(crate) const UNJUST_503: &str = "503 while an endpoint ran";
+pub(crate) const EARLY: &str = "504, and no endpoint was ever silent for so long";
 pub(crate) const CAUSELESS: &str = "a reply was cut short and no endpoint died";
 pub(crate) const LINES: &str = "a request and its log lines do not match";
 
@@ -164,6 +165,7 @@ fn judge_cause(
         "wrong" => violations.add(WRONG, example()),
         "hung" => violations.add(HUNG, example()),
         "truncated" if !died => violations.add(CAUSELESS, example()),
+        "refused" if request.status == 504 => violations.add(EARLY, example()),
         "refused" if request.status == 503 && served => violations.add(UNJUST_503, example()),
         "refused" | "silent" if request.is_idempotent() => {
             let is_cut_head = lines.iter().all(|line| line.reason == "upstream_bad_reply");
@@ -237,6 +239,7 @@ mod tests {
         check("get", "refused", 502, Some((502, "x")), &[UNJUST]);
         check("get", "silent", 0, None, &[UNJUST]);
         check("post", "refused", 503, Some((503, "x")), &[UNJUST_503]);
+        check("post", "refused", 504, Some((504, "x")), &[EARLY]);
         check("get", "truncated", 200, Some((200, "x")), &[CAUSELESS]);
         check("get", "wrong", 0, Some((200, "")), &[WRONG]);
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Found;
-use super::judge::{CAUSELESS, Counts, HUNG, LINES, UNJUST, UNJUST_503, Violations, WRONG};
+use super::judge::{CAUSELESS, Counts, EARLY, HUNG, LINES, UNJUST, UNJUST_503, Violations, WRONG};
 use super::memory::JUDGED_SECONDS_MIN;
 use super::options::Options;
 use super::proxy::THREADS;
@@ -64,7 +64,7 @@ impl Report<'_> {
         }
         let faults = format!("{} / {}", timeline.deaths(), timeline.stops);
         table.row("endpoints killed / stopped", faults, "");
-        for what in [WRONG, HUNG, UNJUST, UNJUST_503, CAUSELESS, LINES] {
+        for what in [WRONG, HUNG, UNJUST, UNJUST_503, EARLY, CAUSELESS, LINES] {
             table.row(what, violations.count(what), "0");
         }
         table.row("GET, HEAD failed, no endpoint ran throughout", counts.just_failures, "");
