@@ -1,8 +1,11 @@
-//! The command line: two commands and a handful of `--name value` pairs.
+//! The command line: four commands and a handful of `--name value` pairs.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
+
+use crate::soak::Address;
 
 pub(crate) const USAGE: &str = "\
 fairwater-load backend --http ADDRESS --echo ADDRESS [--core N]
@@ -14,11 +17,21 @@ fairwater-load drive --target ADDRESS --mode keepalive|close|echo [--profile bar
     Obeys lines on its standard input, and answers each with one line:
     open N      open connections until there are N (not in mode close)
     go N        N requests in a closed loop, at most `window` of them in flight
-    each        one request on each open connection, at most `window` of them in flight";
+    each        one request on each open connection, at most `window` of them in flight
+
+fairwater-load endpoint --http ADDRESS --echo ADDRESS
+    The backend of a soak, also on `unix:PATH`: answers /soak/ID/SIZE/length|chunked, says what
+    it got by POST, and echoes bytes on the second address. Prints `ready` once both listen.
+
+fairwater-load soak --http ADDRESS --tcp ADDRESS --journal FILE [--seconds N] [--seed N]
+                    [--clients N]
+    Mixed traffic until the time is up; what became of each request is in the journal.";
 
 pub(crate) enum Command {
     Backend(BackendSettings),
     Drive(DriveSettings),
+    Endpoint(EndpointSettings),
+    Soak(SoakSettings),
 }
 
 pub(crate) struct BackendSettings {
@@ -34,6 +47,20 @@ pub(crate) struct DriveSettings {
     pub(crate) body_bytes: usize,
     pub(crate) window: usize,
     pub(crate) core: Option<usize>,
+}
+
+pub(crate) struct EndpointSettings {
+    pub(crate) http: Address,
+    pub(crate) echo: Address,
+}
+
+pub(crate) struct SoakSettings {
+    pub(crate) http: SocketAddr,
+    pub(crate) tcp: SocketAddr,
+    pub(crate) journal: PathBuf,
+    pub(crate) seconds: u64,
+    pub(crate) seed: u64,
+    pub(crate) clients: usize,
 }
 
 /// What one connection does.
@@ -72,6 +99,18 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Comma
             body_bytes: flags.optional("--body")?.unwrap_or(128),
             window: flags.optional("--window")?.unwrap_or(64),
             core: flags.optional("--core")?,
+        }),
+        "endpoint" => Command::Endpoint(EndpointSettings {
+            http: flags.required("--http")?,
+            echo: flags.required("--echo")?,
+        }),
+        "soak" => Command::Soak(SoakSettings {
+            http: flags.required("--http")?,
+            tcp: flags.required("--tcp")?,
+            journal: flags.required("--journal")?,
+            seconds: flags.optional("--seconds")?.unwrap_or(600),
+            seed: flags.optional("--seed")?.unwrap_or(1),
+            clients: flags.optional("--clients")?.unwrap_or(48),
         }),
         other => return Err(format!("unknown command {other}")),
     };

@@ -1,7 +1,8 @@
 //! `fairwater-load`: the load generator and the backend behind the proxies under test.
 //!
 //! Both are one epoll loop on one thread, as cheap as they can be: on a small machine every
-//! microsecond that they take is one in which the proxy waits instead of being measured.
+//! microsecond that they take is one in which the proxy waits instead of being measured. The
+//! soak, which measures nothing, has its own pair, made to be thorough.
 
 mod arguments;
 mod backend;
@@ -9,6 +10,7 @@ mod drive;
 mod message;
 mod poll;
 mod reply;
+mod soak;
 
 use std::process::ExitCode;
 
@@ -25,6 +27,8 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Backend(settings) => backend::run(&settings),
         Command::Drive(settings) => drive::run(&settings),
+        Command::Endpoint(settings) => soak::run_endpoint(&settings),
+        Command::Soak(settings) => soak::run(&settings),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -25,7 +25,7 @@ pub(crate) struct Piece<'a> {
     pub data: &'a [u8],
     pub coding: Coding,
     pub is_last: bool,
-    /// Field lines for behind the last chunk.
+    /// Field lines for behind the last chunk; a plain body has no place for them.
     pub trailers: &'a [u8],
     /// The connection is closed right behind this piece.
     pub is_end: bool,

@@ -6,6 +6,7 @@ mod bench;
 mod ci;
 mod fuzz;
 mod packages;
+mod soak;
 mod test;
 mod tidy;
 
@@ -21,7 +22,8 @@ cargo xtask COMMAND
     test     install what the tests talk to, then run them all (--no-install)
     tidy     the rules that no compiler knows: crate arrows, supply, licences, files
     fuzz     mutate the corpora of the parsers ([TARGET] --seconds N --seed N --libfuzzer)
-    bench    measure against nginx and HAProxy (--help for its flags)";
+    bench    measure against nginx and HAProxy (--help for its flags)
+    soak     mixed traffic while endpoints die and come back (--help for its flags)";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         Some("test") => test::run(arguments),
         Some("tidy") => tidy::run(),
         Some("fuzz") => fuzz::run(arguments),
+        Some("soak") => soak::run(arguments),
         Some("help" | "--help" | "-h") | None => {
             println!("{USAGE}");
             Ok(())

@@ -49,6 +49,13 @@ pub(super) struct Download<'d> {
 /// The client's side, watched while the endpoint works, unless an upload reads from it.
 pub(super) type Watch<'w, 's> = Option<&'w mut Source<'s>>;
 
+/// A look at the client that comes before the deadline: while it is due, the timer stands at it and
+/// the deadline here. Lives as long as the deadline does, over all reads under it.
+#[derive(Debug, Default)]
+struct Look {
+    deadline_ms: Option<u64>,
+}
+
 impl Download<'_> {
     /// Relays one response. On return `reply.head` is its head.
     pub(super) async fn run(
@@ -58,8 +65,9 @@ impl Download<'_> {
         mut watch: Watch<'_, '_>,
     ) -> Result<Outcome, Fault> {
         let mut interim = 0;
+        let mut look = Look::default();
         loop {
-            self.read_head(reply, &mut watch).await?;
+            self.read_head(reply, &mut watch, &mut look).await?;
             match reply.head.status {
                 101 => return self.upgrade(reply, record).await,
                 100..200 => {
@@ -81,6 +89,7 @@ impl Download<'_> {
         &self,
         reply: &mut Reply<'_>,
         watch: &mut Watch<'_, '_>,
+        look: &mut Look,
     ) -> Result<(), Fault> {
         let mut reader = ResponseReader::new(self.is_relaxed);
         reply.head.clear();
@@ -94,7 +103,7 @@ impl Download<'_> {
             if room.is_empty() {
                 return Err(FaultKind::ReplyHeadTooLarge.into());
             }
-            match self.read(room, watch, FaultKind::ResponseTimeout).await? {
+            match self.read(room, watch, look, FaultKind::ResponseTimeout).await? {
                 Ok(0) if is_silent => return Err(FaultKind::EmptyReply.into()),
                 Ok(0) => return Err(bad("truncated_head")),
                 Ok(len) => reply.buffer.end += len,
@@ -109,24 +118,24 @@ impl Download<'_> {
         &self,
         room: &mut [u8],
         watch: &mut Watch<'_, '_>,
+        look: &mut Look,
         timeout: FaultKind,
     ) -> Result<io::Result<usize>, Fault> {
         // A client that nobody listens to yet is listened to when the endpoint takes its time:
         // most do not, and most clients do not go away within it.
-        let mut deadline_ms = None;
         poll_fn(|cx| {
             if let Poll::Ready(result) = self.endpoint.poll_read(cx, room) {
                 return Poll::Ready(Ok(result));
             }
             if let Some(source) = watch {
-                if self.client.is_fresh() && deadline_ms.is_none() {
-                    deadline_ms = Some(self.timer.set_no_later(limits::WATCH_AFTER));
+                if self.client.is_fresh() && look.deadline_ms.is_none() {
+                    look.deadline_ms = Some(self.timer.set_no_later(limits::WATCH_AFTER));
                 } else if let Poll::Ready(fault) = source.poll_abort(cx) {
                     return Poll::Ready(Err(fault));
                 }
             }
             ready!(self.timer.poll_expired(cx));
-            if let (Some(at_ms), Some(source)) = (deadline_ms.take(), &mut *watch) {
+            if let (Some(at_ms), Some(source)) = (look.deadline_ms.take(), &mut *watch) {
                 self.timer.set_at(at_ms);
                 if let Poll::Ready(fault) = source.poll_abort(cx) {
                     return Poll::Ready(Err(fault));
@@ -262,7 +271,7 @@ impl Download<'_> {
             }
             self.timer.set(limits::BODY_STALL);
             let room = reply.buffer.room();
-            match self.read(room, watch, FaultKind::BodyTimeout).await? {
+            match self.read(room, watch, &mut Look::default(), FaultKind::BodyTimeout).await? {
                 Ok(0) if matches!(body, Body::UntilClose) => body = Body::Done,
                 Ok(0) | Err(_) => return Err(FaultKind::BodyTruncated.into()),
                 Ok(len) => reply.buffer.end += len,

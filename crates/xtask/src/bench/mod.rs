@@ -5,18 +5,18 @@
 //! and not requests per second, which they do.
 
 mod cases;
-mod clocks;
+pub(crate) mod clocks;
 mod contender;
 mod haproxy;
 mod load;
 mod measure;
 mod nginx;
 mod options;
-mod ours;
-mod process;
+pub(crate) mod ours;
+pub(crate) mod process;
 mod report;
 mod series;
-mod statistics;
+pub(crate) mod statistics;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -89,7 +89,7 @@ fn needs(options: &Options) -> Vec<Need> {
 }
 
 fn prepare(options: &Options) -> Result<Bench, Failure> {
-    let release = build(options)?;
+    let release = build(options.ours.is_none())?;
     let work = WorkDir::create()?;
     let load_program = release.join("fairwater-load");
     let ours = options.ours.clone().unwrap_or_else(|| release.join("fairwater"));
@@ -100,11 +100,11 @@ fn prepare(options: &Options) -> Result<Bench, Failure> {
 
 /// Builds what is measured and what measures it, so that neither can be stale; gives the
 /// directory of the binaries.
-fn build(options: &Options) -> Result<PathBuf, Failure> {
+pub(crate) fn build(with_ours: bool) -> Result<PathBuf, Failure> {
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
     let mut command = Command::new(cargo);
     command.args(["build", "--release", "--package", "fairwater-load"]);
-    if options.ours.is_none() {
+    if with_ours {
         command.args(["--package", "fairwater"]);
     }
     if !command.status()?.success() {

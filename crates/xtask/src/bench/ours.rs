@@ -59,17 +59,22 @@ endpoints = ["127.0.0.1:{endpoint}"]
 
 /// Heap allocations of the process so far; None when it does not tell.
 pub(crate) fn allocations(admin_socket: &Path) -> Option<u64> {
+    sum_of(&metrics(admin_socket)?, "fairwater_allocations_total")
+}
+
+/// All metrics, with the head of the reply before them.
+pub(crate) fn metrics(admin_socket: &Path) -> Option<String> {
     let mut stream = UnixStream::connect(admin_socket).ok()?;
     stream.set_read_timeout(Some(ADMIN_PATIENCE)).ok()?;
     let request = "GET /metrics HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n";
     stream.write_all(request.as_bytes()).ok()?;
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;
-    sum_of(&text, "fairwater_allocations_total")
+    Some(text)
 }
 
 /// The sum over all label sets of one metric.
-fn sum_of(text: &str, metric: &str) -> Option<u64> {
+pub(crate) fn sum_of(text: &str, metric: &str) -> Option<u64> {
     let lines = text.lines().filter_map(|line| line.strip_prefix(metric));
     let values = lines.filter(|rest| rest.starts_with([' ', '{']));
     let values: Vec<f64> =

@@ -130,6 +130,22 @@ impl Running {
         Err(self.complaint("did not open its port"))
     }
 
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>, Failure> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// What it said on its error output.
+    pub(crate) fn said(&self) -> Result<String, Failure> {
+        Ok(fs::read_to_string(&self.errors)?)
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(crate) fn stop(&mut self) -> Result<ExitStatus, Failure> {
+        terminate(self.child.id());
+        wait_for_end(&mut self.child).ok_or_else(|| self.complaint("does not stop"))
+    }
+
     fn complaint(&self, what: &str) -> Failure {
         let text = fs::read_to_string(&self.errors).unwrap_or_default();
         format!("{} {what}\n{}", self.name, text.trim_end()).into()
@@ -184,7 +200,7 @@ pub(crate) fn terminate(pid: u32) {
     signal("TERM", pid);
 }
 
-fn signal(name: &str, pid: u32) {
+pub(crate) fn signal(name: &str, pid: u32) {
     // The standard library sends no signal but KILL; every shell does. The process may be gone.
     let script = format!("kill -{name} {pid} 2>/dev/null");
     if let Err(error) = Command::new("sh").args(["-c", &script]).status() {

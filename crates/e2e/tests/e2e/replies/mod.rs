@@ -564,3 +564,18 @@ fn trailers_without_end_are_cut() {
     endpoint.until_closed(1);
     proxy.assert_sound();
 }
+
+/// HTTP/1.0 has chunks and trailers neither of its own nor for its clients to read.
+#[test]
+fn trailers_do_not_get_into_the_body_of_an_old_client() {
+    let reply =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n\r\n";
+    let endpoint = Endpoint::replying([reply.as_bytes().to_vec()]);
+    let mut proxy = Setup::http(&[&endpoint]).start();
+    let mut client = Client::new(&proxy);
+    client.send("GET / HTTP/1.0\r\n\r\n");
+    let (bytes, end) = client.read_to_end();
+    assert_eq!(end, End::Closed);
+    assert!(bytes.ends_with(b"\r\n\r\nhello"), "{}", bytes.escape_ascii());
+    proxy.assert_sound();
+}

@@ -195,3 +195,26 @@ fn an_idle_client_is_closed() {
     closes_within(&mut client, 74..80, begun);
     proxy.assert_sound();
 }
+
+/// The client of a first request is looked after only when the endpoint takes its time. That look
+/// must not become the endpoint's deadline, however many pieces its head comes in.
+#[test]
+fn an_endpoint_may_pause_within_its_head_or_behind_an_interim_reply() {
+    const PAUSE: Duration = Duration::from_millis(300);
+    for first in
+        ["HTTP/1.1 200 OK\r\nX: ", "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nX: "]
+    {
+        let endpoint = Endpoint::new(move |caller| {
+            caller.request();
+            std::thread::sleep(PAUSE / 10);
+            caller.send(first);
+            std::thread::sleep(PAUSE);
+            caller.send("y\r\nContent-Length: 0\r\n\r\n");
+        });
+        let mut proxy = Setup::http(&[&endpoint]).start();
+        let mut client = Client::new(&proxy);
+        client.send("GET / HTTP/1.0\r\n\r\n");
+        assert_eq!(client.response().unwrap().status(), 200, "{first:?}");
+        proxy.assert_sound();
+    }
+}
