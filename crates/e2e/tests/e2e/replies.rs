@@ -369,17 +369,17 @@ fn replies_without_a_body_have_none() {
         good(
             "304 with a length",
             "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
-            "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n",
+            "HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n",
             b"",
         ),
         spent(
             "R17 304 with a body",
             "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nhello",
-            "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n",
+            "HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n",
             b"",
         )
         .at_once(),
-        good("HEAD", head, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", b"").to("HEAD"),
+        good("HEAD", head, "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n", b"").to("HEAD"),
         good("HEAD without a length", "HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\n", b"")
             .to("HEAD"),
         spent("R17 HEAD with a body", LENGTH_5, HEAD_5, b"").to("HEAD").at_once(),
