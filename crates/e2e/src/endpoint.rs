@@ -14,6 +14,8 @@ use std::time::Duration;
 use crate::message::{Broken, Message, Reader};
 use crate::{Socket, until};
 
+const PATIENCE_OF_ENDPOINT: Duration = Duration::from_secs(300);
+
 /// What the threads of one endpoint share.
 #[derive(Default)]
 struct Shared {
@@ -165,6 +167,8 @@ where
 {
     let number = shared.accepted.fetch_add(1, Ordering::AcqRel);
     socket.prepare().ok();
+    // Slower than every deadline of the proxy, which is what tests are about.
+    socket.patience(PATIENCE_OF_ENDPOINT).ok();
     let mut open = lock(&shared.open);
     let len = open.len().max(number + 1);
     open.resize_with(len, || None);

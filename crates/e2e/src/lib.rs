@@ -3,6 +3,7 @@
 //! message that is not canonical fails the test.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::result_large_err, reason = "a broken message is kept whole, to be shown")]
 #![allow(
     clippy::disallowed_methods,
     reason = "tests read the clock: there is nobody to pass it in"

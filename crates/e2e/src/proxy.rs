@@ -164,10 +164,11 @@ impl Proxy {
         log
     }
 
-    /// Resident bytes.
+    /// Resident bytes that the process has written to: not those of the program, which come as it
+    /// is used.
     pub fn resident(&self) -> u64 {
         let status = self.proc_file("status");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap_or_default();
         let kib = line.split_ascii_whitespace().nth(1).and_then(|text| text.parse::<u64>().ok());
         kib.unwrap_or(0) * 1024
     }

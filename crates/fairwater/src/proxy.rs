@@ -29,9 +29,13 @@ fn configuration(arguments: &ProxyArguments) -> Result<config::Config, String> {
         }
         endpoints.push(endpoint);
     }
-    let mut bind = Vec::new();
+    let mut binds: Vec<Listen> = Vec::new();
     for text in &arguments.listen {
-        bind.push(Listen::parse(text).map_err(|error| said(text, error))?.into());
+        let listen = Listen::parse(text).map_err(|error| said(text, error))?;
+        if binds.contains(&listen) {
+            return Err(format!("`{text}`: {listen} is given twice: leave one out"));
+        }
+        binds.push(listen);
     }
     let mut upstream = config::Upstream::new("proxy", endpoints);
     upstream.balance = match arguments.balance {
@@ -42,7 +46,7 @@ fn configuration(arguments: &ProxyArguments) -> Result<config::Config, String> {
     };
     let listener = config::Listener {
         name: "proxy".to_owned().into(),
-        bind,
+        bind: binds.into_iter().map(Into::into).collect(),
         protocol,
         upstream: Some("proxy".to_owned().into()),
     };
@@ -59,4 +63,30 @@ fn configuration(arguments: &ProxyArguments) -> Result<config::Config, String> {
         routes: Vec::new(),
         upstreams: vec![upstream],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::arguments::{Arguments, Command};
+
+    fn check(words: &str, expected: Result<usize, &str>) {
+        let words = ["fairwater", "proxy"].into_iter().chain(words.split_whitespace());
+        let Command::Proxy(arguments) = Arguments::try_parse_from(words).unwrap().command else {
+            panic!("another command")
+        };
+        let addresses = configuration(&arguments).map(|config| config.listeners[0].bind.len());
+        assert_eq!(addresses.as_ref().map(|count| *count).map_err(String::as_str), expected);
+    }
+
+    #[test]
+    fn what_is_given_twice_is_named() {
+        check("--listen :1 --listen unix:/a --to b:1", Ok(2));
+        let twice = "`*:1`: :1 is given twice: leave one out";
+        check("--listen :1 --listen *:1 --to b:1", Err(twice));
+        let twice = "`tcp://b:1`: b:1 is given twice: leave one out";
+        check("--listen :1 --to b:1 --to tcp://b:1", Err(twice));
+    }
 }

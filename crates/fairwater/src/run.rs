@@ -28,8 +28,15 @@ pub(crate) fn check(arguments: &ConfigFile) -> ExitCode {
 fn load(arguments: &ConfigFile) -> Result<Config, ExitCode> {
     let path = &arguments.config;
     let name = path.display().to_string();
-    let text =
-        std::fs::read(path).map_err(|error| fail(format_args!("cannot read {name}: {error}")))?;
+    let text = std::fs::read(path).map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                "; name the file with -c FILE, or go without: fairwater proxy --help"
+            }
+            _ => "",
+        };
+        fail(format_args!("cannot read {name}: {error}{hint}"))
+    })?;
     let (config, diagnostics) = fairwater_config::parse(&name, &text);
     for diagnostic in &diagnostics {
         eprintln!("{diagnostic}");

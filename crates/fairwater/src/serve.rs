@@ -143,6 +143,7 @@ fn start(
         admin::start(listening, sources)?;
     }
     let threads = Threads::start(parts)?;
+    sockets.listening.iter_mut().for_each(|(_, listening)| listening.release());
     for (name, address) in &bound {
         eprintln!("fairwater: {name} listens on {address}");
     }

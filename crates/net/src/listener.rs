@@ -175,6 +175,12 @@ impl Listening {
         }
     }
 
+    /// Lets go of the sockets once every thread has its share, so that the address is free as soon
+    /// as the threads stop accepting: a connection that nobody would serve is refused.
+    pub fn release(&mut self) {
+        self.sockets.clear();
+    }
+
     /// Removes the file of a Unix socket; for the process that bound it, at its end.
     pub fn clean_up(&self) {
         if let Bound::Unix(path) = &self.address {

@@ -174,6 +174,17 @@ impl Stream {
         }
     }
 
+    /// Whether the runtime knows of something to read. Registers nothing: only for who is already
+    /// waiting, and wants to know cheaply whether that is over.
+    #[inline]
+    pub fn is_read_ready(&self) -> bool {
+        match &*self.io.borrow() {
+            Io::Fresh(_) => true,
+            Io::Tcp(tcp) => tcp.try_io(Interest::READABLE, || Ok(())).is_ok(),
+            Io::Unix(unix) => unix.try_io(Interest::READABLE, || Ok(())).is_ok(),
+        }
+    }
+
     /// Whether an idle connection may be used again: nothing has come from the peer, neither bytes
     /// nor an end. Costs a system call only if the runtime has seen something come.
     pub fn is_quiet(&self) -> bool {
@@ -276,6 +287,13 @@ impl Stream {
     #[inline]
     pub fn is_fresh(&self) -> bool {
         matches!(&*self.io.borrow(), Io::Fresh(_))
+    }
+
+    /// Whether the peer has reset the connection. For a socket that is not being read; one that is
+    /// tells by itself.
+    pub fn is_reset(&self) -> bool {
+        let error = self.with_socket(|socket| socket.take_error());
+        !matches!(error, Some(Ok(None)))
     }
 
     pub fn is_tcp(&self) -> bool {

@@ -148,6 +148,10 @@ impl Timer {
         self.wheel.entries.borrow_mut()[self.slot as usize].at_ms = NEVER;
     }
 
+    pub fn is_set(&self) -> bool {
+        self.wheel.entries.borrow()[self.slot as usize].at_ms != NEVER
+    }
+
     /// Whether the deadline has come. Does not wait for it.
     pub fn is_expired(&self) -> bool {
         coarse_ms() >= self.wheel.entries.borrow()[self.slot as usize].at_ms

@@ -48,6 +48,9 @@ pub(crate) struct Flow {
     held_start: usize,
     pipe: Option<Pipe>,
     bulk_reads: u8,
+    /// The task is registered for the source: as long as that has nothing, polling it again would
+    /// only register once more.
+    is_waiting: bool,
     /// The source has ended; and the target was told.
     is_read_out: bool,
     is_ended: bool,
@@ -136,6 +139,21 @@ impl Flow {
 
     /// Reads once, and writes what was read as far as the target takes it at once.
     fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        shard: &Shard,
+        from: &Stream,
+        to: &Stream,
+    ) -> Poll<Result<usize, Broken>> {
+        if self.is_waiting && !from.is_read_ready() {
+            return Poll::Pending;
+        }
+        let moved = self.poll_source(cx, shard, from, to);
+        self.is_waiting = moved.is_pending();
+        moved
+    }
+
+    fn poll_source(
         &mut self,
         cx: &mut Context<'_>,
         shard: &Shard,

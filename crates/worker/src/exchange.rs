@@ -59,6 +59,7 @@ pub(crate) async fn serve(
     let Work { request, request_head: head, response, response_head, out } = work;
     let head = &*head;
     debug_assert_eq!(request.start, 0, "heads are read at the front of the buffer");
+    request.make_room_behind(head.len);
     let filled = request.end - head.len;
     let (bytes, tail) = request.bytes.split_at_mut(head.len);
     let listener = shard.plan.listener(connection.listener);

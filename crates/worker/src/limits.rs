@@ -26,6 +26,8 @@ pub const TCP_IDLE: Duration = Duration::from_secs(600);
 pub const HALF_CLOSE: Duration = Duration::from_secs(30);
 /// For a connection of an upstream that has reached its `max_connections`.
 pub const QUEUE: Duration = Duration::from_secs(5);
+/// Between two looks at a client whose upload is stuck, and from whom nothing is read therefore.
+pub const ABORT_LOOK: Duration = Duration::from_millis(500);
 /// For the rest of a request that is answered already: read and dropped, so that the answer is not
 /// lost to a reset.
 pub const LINGER: Duration = Duration::from_secs(1);

@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::io::IoSlice;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use fairwater_net::{Stream, Timer};
 use fairwater_proto::h1::ChunkHead;
@@ -94,16 +94,20 @@ pub(crate) enum SpliceError {
     ReadStalled,
     WriteFailed,
     WriteStalled,
+    /// The one who waits for the bytes has gone.
+    Aborted,
 }
 
 /// Splices `left` bytes from one socket to the other and counts `left` down. A pipe is held only
-/// while there are bytes to move. Returns false when none can be had: then bytes must be copied.
+/// while there are bytes to move, and while none come `poll_abort` is asked whether to go on. Returns
+/// false when no pipe can be had: then bytes must be copied.
 pub(crate) async fn splice(
     shard: &Shard,
     from: &Stream,
     to: &Stream,
     left: &mut u64,
     timer: &Timer,
+    mut poll_abort: impl FnMut(&mut Context<'_>) -> Poll<()>,
 ) -> Result<bool, SpliceError> {
     let mut turn = Turn::default();
     while *left > 0 {
@@ -116,7 +120,7 @@ pub(crate) async fn splice(
         match filled.await {
             None => {
                 shard.give_back_pipe(pipe);
-                until_readable(from, timer).await?;
+                until_readable(from, timer, &mut poll_abort).await?;
                 continue;
             }
             Some(Ok(0)) => return Err(SpliceError::Ended),
@@ -139,10 +143,15 @@ pub(crate) async fn splice(
     Ok(true)
 }
 
-async fn until_readable(from: &Stream, timer: &Timer) -> Result<(), SpliceError> {
+async fn until_readable(
+    from: &Stream,
+    timer: &Timer,
+    poll_abort: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
+) -> Result<(), SpliceError> {
     timer.set(limits::BODY_STALL);
     poll_fn(|cx| match from.poll_readable(cx) {
         Poll::Ready(result) => Poll::Ready(result.map_err(|_| SpliceError::ReadFailed)),
+        Poll::Pending if poll_abort(cx).is_ready() => Poll::Ready(Err(SpliceError::Aborted)),
         Poll::Pending => timer.poll_expired(cx).map(|()| Err(SpliceError::ReadStalled)),
     })
     .await

@@ -106,7 +106,7 @@ pub(crate) async fn skip_body(exchange: &mut Exchange<'_>) -> bool {
         let Some(left) = budget.checked_sub(range.len()) else { return false };
         budget = left;
         if range.is_empty() {
-            if !source.has_room() || exchange.head.expects_continue {
+            if exchange.head.expects_continue {
                 return false; // it waits for our word, which it did not get
             }
             if source.fill_in_time(timer).await.is_err() {

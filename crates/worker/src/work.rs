@@ -6,6 +6,9 @@ use fairwater_message::{HEAD_BYTES_MAX, RequestHead, ResponseHead};
 use crate::limits::BUFFER_BYTES;
 use crate::shard::Shard;
 
+/// Below this a body would take more calls than bytes are worth.
+const READ_BYTES_MIN: usize = 1024;
+
 #[derive(Debug, Default)]
 pub(crate) struct Work {
     /// What came from the client: a head, then body bytes behind it.
@@ -70,12 +73,22 @@ impl Buffer {
     /// size of the longest head. Empty when there is no more room to be had.
     pub(crate) fn room(&mut self) -> &mut [u8] {
         if self.end == self.bytes.len() && self.bytes.len() < HEAD_BYTES_MAX {
-            let len = if self.bytes.is_empty() { BUFFER_BYTES } else { HEAD_BYTES_MAX };
-            let mut grown = vec![0; len].into_boxed_slice();
-            grown[..self.end].copy_from_slice(&self.bytes[..self.end]);
-            self.bytes = grown;
+            self.grow(if self.bytes.is_empty() { BUFFER_BYTES } else { HEAD_BYTES_MAX });
         }
         &mut self.bytes[self.end..]
+    }
+
+    /// Makes room for a sensible read behind a head of this length, which may fill all of the block.
+    pub(crate) fn make_room_behind(&mut self, head_len: usize) {
+        if self.bytes.len() - head_len < READ_BYTES_MIN {
+            self.grow(head_len + BUFFER_BYTES);
+        }
+    }
+
+    fn grow(&mut self, len: usize) {
+        let mut grown = vec![0; len].into_boxed_slice();
+        grown[..self.end].copy_from_slice(&self.bytes[..self.end]);
+        self.bytes = grown;
     }
 }
 

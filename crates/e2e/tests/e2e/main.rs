@@ -2,11 +2,19 @@
 //! modules are the subjects.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::result_large_err, reason = "a broken message is kept whole, to be shown")]
 #![allow(
     clippy::disallowed_methods,
     reason = "tests read the clock: there is nobody to pass it in"
 )]
 
+mod command_line;
+mod exchanges;
 mod failures;
+mod peers;
+mod pressure;
 mod replies;
 mod requests;
+mod settings;
+mod tcp;
+mod upgrades;

@@ -51,7 +51,7 @@ pub(crate) fn run() -> ExitCode {
 fn print_tour(address: &str, admin: &Path) {
     println!("Three endpoints answer behind http://{address}/. Try:\n");
     println!("  curl http://{address}/          # again and again: the endpoints take turns");
-    println!("  curl -v http://{address}/       # what the endpoint was told of you");
+    println!("  curl -v http://{address}/       # the same, with the headers");
     println!("  curl --unix-socket {} http://fairwater/status", admin.display());
     println!("  curl --unix-socket {} http://fairwater/metrics", admin.display());
     println!("\nCtrl-C stops all of it.");

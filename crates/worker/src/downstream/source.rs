@@ -100,7 +100,8 @@ impl<'a> Source<'a> {
         let Body::Length(left) = &mut self.body else { return Ok(false) };
         let before = *left;
         self.is_held = false;
-        let result = relay::splice(shard, self.stream, endpoint, left, timer).await;
+        let result =
+            relay::splice(shard, self.stream, endpoint, left, timer, |_| Poll::Pending).await;
         self.bytes += before - *left;
         if *left == 0 {
             self.body = Body::Done;
@@ -139,11 +140,6 @@ impl<'a> Source<'a> {
                 Ok(())
             }
         })
-    }
-
-    /// Whether the tail has room for a sensible read.
-    pub(crate) fn has_room(&self) -> bool {
-        self.tail.len() >= 1024
     }
 
     /// While the endpoint works: notices a client that resets, and takes in what it sends ahead.

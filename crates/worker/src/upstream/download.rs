@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 
 use fairwater_message::{
     BodyLength, Connection, Fault, FaultKind, HeaderId, RequestHead, ResponseHead,
@@ -39,7 +39,8 @@ pub(super) struct Download<'d> {
     /// Set to the deadline of the response head by the caller.
     pub timer: &'d Timer,
     pub request: &'d RequestHead,
-    pub asks_upgrade: bool,
+    /// The protocols that the client would switch to, if it asks.
+    pub asks_upgrade: Option<&'d [u8]>,
     pub is_relaxed: bool,
     /// The request body is still on its way.
     pub is_uploading: bool,
@@ -157,10 +158,16 @@ impl Download<'_> {
         reply: &mut Reply<'_>,
         record: &mut Record<'_>,
     ) -> Result<Outcome, Fault> {
-        let is_complete = reply.head.connection.upgrade
-            && reply.head.find(HeaderId::Upgrade).is_some()
-            && !self.is_uploading;
-        if !self.asks_upgrade || !is_complete {
+        let protocol = reply.head.find(HeaderId::Upgrade).filter(|_| reply.head.connection.upgrade);
+        let protocol = protocol.map(|field| field.value.of(reply.buffer.data()));
+        let is_asked = match (self.asks_upgrade, protocol) {
+            (Some(asked), Some(protocol)) => {
+                let mut asked = asked.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+                asked.any(|name| name.eq_ignore_ascii_case(protocol))
+            }
+            _ => false,
+        };
+        if !is_asked || self.is_uploading {
             return Err(bad("unasked_switch_of_protocols"));
         }
         record.answered();
@@ -248,7 +255,7 @@ impl Download<'_> {
                 && let Body::Length(left) = &mut body
                 && *left >= limits::SPLICE_BYTES_MIN
             {
-                has_pipes = self.splice(record, left).await?;
+                has_pipes = self.splice(record, left, watch).await?;
                 if has_pipes {
                     return Ok(());
                 }
@@ -298,15 +305,25 @@ impl Download<'_> {
         Ok(())
     }
 
-    async fn splice(&self, record: &mut Record<'_>, left: &mut u64) -> Result<bool, Fault> {
+    async fn splice(
+        &self,
+        record: &mut Record<'_>,
+        left: &mut u64,
+        watch: &mut Watch<'_, '_>,
+    ) -> Result<bool, Fault> {
         let before = *left;
-        let result = relay::splice(self.shard, self.endpoint, self.client, left, self.timer).await;
+        let abort = |cx: &mut Context<'_>| match watch {
+            Some(source) => source.poll_abort(cx).map(|_| ()),
+            None => Poll::Pending,
+        };
+        let result =
+            relay::splice(self.shard, self.endpoint, self.client, left, self.timer, abort).await;
         record.bytes_out += before - *left;
         result.map_err(|error| {
             let kind = match error {
                 SpliceError::Ended | SpliceError::ReadFailed => FaultKind::BodyTruncated,
                 SpliceError::ReadStalled => FaultKind::BodyTimeout,
-                SpliceError::WriteFailed => FaultKind::ClientAborted,
+                SpliceError::WriteFailed | SpliceError::Aborted => FaultKind::ClientAborted,
                 SpliceError::WriteStalled => FaultKind::ClientStalled,
             };
             kind.into()

@@ -4,11 +4,11 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use fairwater_message::{Fault, FaultKind};
-use fairwater_net::Timer;
+use fairwater_net::{Stream, Timer};
 use fairwater_plan::{Pick, Upstream};
 use fairwater_proto::h1::asks_upgrade;
 
@@ -46,7 +46,7 @@ pub(crate) async fn converse<'a>(
         endpoint: lease.stream(),
         timer,
         request: exchange.head,
-        asks_upgrade: asks_upgrade(exchange.head, exchange.bytes).is_some(),
+        asks_upgrade: asks_upgrade(exchange.head, exchange.bytes),
         is_relaxed: upstream.settings.relaxed_responses,
         is_uploading: false,
     };
@@ -60,7 +60,9 @@ pub(crate) async fn converse<'a>(
         download.is_uploading = true;
         is_sent = false;
         let download = download.run(reply, record, None);
-        both(upload.send_rest(timer), download, &reply_timer, &mut is_sent).await
+        let look_timer = Timer::new(&exchange.shard.wheel);
+        let abort = poll_fn(|cx| poll_reset(&exchange.connection.stream, &look_timer, cx));
+        both(upload.send_rest(timer), download, abort, &reply_timer, &mut is_sent).await
     };
     let outcome = result.map_err(|mut fault| {
         let is_silent = matches!(fault.kind, FaultKind::EmptyReply | FaultKind::ReplyReset);
@@ -86,10 +88,11 @@ pub(crate) async fn converse<'a>(
 async fn both(
     upload: impl Future<Output = Result<bool, Fault>>,
     download: impl Future<Output = Result<Outcome, Fault>>,
+    abort: impl Future<Output = Fault>,
     reply_timer: &Timer,
     is_sent: &mut bool,
 ) -> Result<Outcome, Fault> {
-    let (mut upload, mut download) = (pin!(upload), pin!(download));
+    let (mut upload, mut download, mut abort) = (pin!(upload), pin!(download), pin!(abort));
     let mut is_uploading = true;
     poll_fn(|cx| {
         if is_uploading && let Poll::Ready(result) = upload.as_mut().poll(cx) {
@@ -102,7 +105,25 @@ async fn both(
                 Err(fault) => return Poll::Ready(Err(fault)),
             }
         }
-        download.as_mut().poll(cx)
+        if let Poll::Ready(result) = download.as_mut().poll(cx) {
+            return Poll::Ready(result);
+        }
+        abort.as_mut().poll(cx).map(Err)
     })
     .await
+}
+
+/// Looks now and then whether the client is still there: while the endpoint takes nothing, nothing
+/// is read from the client, and a reset would go unnoticed. Ready only with a fault.
+fn poll_reset(client: &Stream, timer: &Timer, cx: &mut Context<'_>) -> Poll<Fault> {
+    if !timer.is_set() {
+        timer.set(limits::ABORT_LOOK);
+    }
+    while timer.poll_expired(cx).is_ready() {
+        if client.is_reset() {
+            return Poll::Ready(FaultKind::ClientAborted.into());
+        }
+        timer.set(limits::ABORT_LOOK);
+    }
+    Poll::Pending
 }

@@ -118,7 +118,7 @@ impl Upload<'_, '_> {
         match result {
             Ok(true) => Ok(Spliced::Done),
             Ok(false) => Ok(Spliced::NoPipe),
-            Err(SpliceError::Ended | SpliceError::ReadFailed) => {
+            Err(SpliceError::Ended | SpliceError::ReadFailed | SpliceError::Aborted) => {
                 Err(FaultKind::ClientAborted.into())
             }
             Err(SpliceError::ReadStalled) => Err(FaultKind::RequestBodyTimeout.into()),

@@ -5,5 +5,6 @@ mod case;
 mod framing;
 mod heads;
 mod identity;
+mod mutations;
 mod targets;
 mod timing;

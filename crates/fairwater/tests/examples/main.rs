@@ -1,0 +1,160 @@
+//! What the documents show works, and what the code has is documented: examples start and answer,
+//! blocks of the documents pass the check, and every setting, limit, metric, reason and log field
+//! has its row.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod adapt;
+mod endpoint;
+mod log_and_limits;
+mod markdown;
+mod program;
+mod reference;
+mod scratch;
+
+use std::fs;
+use std::path::PathBuf;
+
+use adapt::{adapted_command, adapted_file};
+use markdown::{Block, blocks, documents, links};
+use program::{Program, check, get};
+use scratch::Scratch;
+
+/// The root of the repository.
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn examples() -> Vec<PathBuf> {
+    let entries = fs::read_dir(root().join("examples")).unwrap();
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty());
+    paths
+}
+
+/// Starts a file with addresses of its own and asks each of its listeners.
+fn start_and_ask(name: &str, text: &str) -> (Scratch, Program) {
+    let scratch = Scratch::new();
+    let adapted = adapted_file(text, &scratch);
+    let path = scratch.file("fairwater.toml");
+    fs::write(&path, &adapted).unwrap();
+    let path = path.display().to_string();
+    let program = Program::start(&["run", "-c", &path]);
+    for address in &program.addresses {
+        let answer = get(address, "/");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{name}: {address}: {answer:?}\n{adapted}");
+    }
+    (scratch, program)
+}
+
+#[test]
+fn examples_pass_the_check_as_they_are() {
+    for path in examples() {
+        let (is_good, said) = check(&path);
+        assert!(is_good && !said.contains("warning"), "{}:\n{said}", path.display());
+    }
+}
+
+#[test]
+fn examples_start_and_answer() {
+    for path in examples() {
+        let name = path.display().to_string();
+        let (_scratch, program) = start_and_ask(&name, &fs::read_to_string(&path).unwrap());
+        program.stop();
+    }
+}
+
+#[test]
+fn the_example_of_log_and_admin_gives_both() {
+    let (scratch, program) = start_and_ask("admin-and-log", &read("examples/admin-and-log.toml"));
+    let admin = format!("unix:{}", scratch.file("admin.sock").display());
+    for (target, sign) in [("/metrics", "fairwater_uptime_seconds"), ("/status", "\"upstreams\":")]
+    {
+        let answer = get(&admin, target);
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains(sign), "{answer}");
+    }
+    program.stop();
+    let log = fs::read_to_string(scratch.file("fairwater.log")).unwrap();
+    assert_eq!(log.lines().count(), 1, "{log}");
+    assert!(log.contains("\"status\":200"), "{log}");
+}
+
+#[test]
+fn blocks_of_the_documents_pass_the_check() {
+    let mut count = 0;
+    for document in documents() {
+        for block in blocks(&read(&document)).iter().filter(|block| block.language == "toml") {
+            count += 1;
+            let scratch = Scratch::new();
+            let path = scratch.file("fairwater.toml");
+            fs::write(&path, &block.text).unwrap();
+            let (is_good, said) = check(&path);
+            assert!(is_good && !said.contains("warning"), "{document}:\n{}{said}", block.text);
+        }
+    }
+    assert!(count > 6, "only {count} blocks were found");
+}
+
+#[test]
+fn blocks_of_the_readme_start_and_answer() {
+    for block in blocks(&read("README.md")).iter().filter(|block| block.language == "toml") {
+        let (_scratch, program) = start_and_ask("README.md", &block.text);
+        program.stop();
+    }
+}
+
+#[test]
+fn commands_of_the_documents_start_and_answer() {
+    let mut count = 0;
+    for document in documents() {
+        let text = read(&document);
+        let lines = blocks(&text).into_iter().filter(|block| block.language == "sh");
+        let lines: Vec<_> = lines.map(|block| block.text).collect();
+        let commands = lines.iter().flat_map(|text| text.lines());
+        for command in commands.filter(|line| line.starts_with("fairwater proxy ")) {
+            count += 1;
+            let scratch = Scratch::new();
+            let words = adapted_command(command, &scratch);
+            let words: Vec<_> = words.iter().skip(1).map(String::as_str).collect();
+            let program = Program::start(&words);
+            for address in &program.addresses {
+                let answer = get(address, "/");
+                assert!(answer.starts_with("HTTP/1.1 200 "), "{command}: {answer:?}");
+            }
+            program.stop();
+        }
+    }
+    assert!(count >= 8, "only {count} commands were found in both READMEs");
+}
+
+#[test]
+fn both_readmes_show_the_same() {
+    let (english, chinese): (Vec<Block>, Vec<Block>) =
+        (blocks(&read("README.md")), blocks(&read("README.zh-CN.md")));
+    assert_eq!(english.len(), chinese.len());
+    for (english, chinese) in english.iter().zip(&chinese) {
+        assert_eq!(english, chinese);
+    }
+}
+
+/// Documents that may be named before they are there.
+const NOT_YET: [&str; 2] = ["benchmarks.md", "0001-one-exchange-for-every-protocol.md"];
+
+#[test]
+fn links_lead_somewhere() {
+    for document in documents() {
+        let text = read(&document);
+        let folder = root().join(&document).parent().unwrap().to_owned();
+        for link in links(&text) {
+            let file = link.split('#').next().unwrap();
+            let is_not_yet = NOT_YET.iter().any(|name| file.ends_with(name));
+            let exists = folder.join(file).exists();
+            assert!(exists || is_not_yet, "{document}: there is no {link}");
+        }
+    }
+}

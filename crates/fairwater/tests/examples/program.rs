@@ -1,0 +1,93 @@
+//! The program as a process, and questions to its listeners.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use fairwater_sys::process::terminate;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_fairwater");
+
+pub(crate) struct Program {
+    /// Where it listens, as it says itself.
+    pub(crate) addresses: Vec<String>,
+    child: Child,
+    /// Kept open: a program whose words nobody takes would fail by saying them.
+    said: BufReader<ChildStderr>,
+}
+
+impl Program {
+    /// Starts it and waits until it has said of each of its addresses that it listens there.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let mut child = Command::new(PROGRAM)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = BufReader::new(child.stderr.take().unwrap());
+        let mut program = Self { addresses: Vec::new(), child, said };
+        for _ in 0..addresses_of(arguments) {
+            let mut line = String::new();
+            program.said.read_line(&mut line).unwrap();
+            let Some((_, address)) = line.trim_end().split_once(" listens on ") else {
+                panic!("{arguments:?}: {line}");
+            };
+            program.addresses.push(address.to_owned());
+        }
+        program
+    }
+
+    /// Has it finish what runs and end, without another word.
+    pub(crate) fn stop(mut self) {
+        terminate(self.child.id()).unwrap();
+        let status = self.child.wait().unwrap();
+        let mut last_words = String::new();
+        self.said.read_to_string(&mut last_words).unwrap();
+        assert!(status.success() && last_words.is_empty(), "{status}: {last_words}");
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Only a test that fails comes here before the program has ended.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// How many addresses a command or the file that it names will listen on.
+fn addresses_of(arguments: &[&str]) -> usize {
+    if arguments[0] == "proxy" {
+        return arguments.iter().filter(|word| **word == "--listen").count();
+    }
+    let file = arguments.last().unwrap();
+    let (config, diagnostics) = fairwater_config::parse(file, &std::fs::read(file).unwrap());
+    let config = config.unwrap_or_else(|| panic!("{}", fairwater_config::render(&diagnostics)));
+    config.listeners.iter().map(|listener| listener.bind.len()).sum()
+}
+
+/// What `fairwater check` finds, and says.
+pub(crate) fn check(path: &Path) -> (bool, String) {
+    let output = Command::new(PROGRAM).args(["check", "-c"]).arg(path).output().unwrap();
+    (output.status.success(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// The answer to a GET, head and all; `address` may be a Unix socket.
+pub(crate) fn get(address: &str, target: &str) -> String {
+    let request = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    match address.strip_prefix("unix:") {
+        Some(path) => ask(UnixStream::connect(path).unwrap(), &request),
+        None => ask(TcpStream::connect(address).unwrap(), &request),
+    }
+}
+
+fn ask(mut connection: impl Read + Write, request: &str) -> String {
+    connection.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    answer
+}
