@@ -99,8 +99,8 @@ pub(crate) enum SpliceError {
 }
 
 /// Splices `left` bytes from one socket to the other and counts `left` down. A pipe is held only
-/// while there are bytes to move, and while none come `poll_abort` is asked whether to go on. Returns
-/// false when no pipe can be had: then bytes must be copied.
+/// while there are bytes to move, and while none come `poll_abort` is asked whether to go on.
+/// Returns false when no pipe can be had: then bytes must be copied.
 pub(crate) async fn splice(
     shard: &Shard,
     from: &Stream,

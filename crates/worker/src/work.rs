@@ -78,7 +78,8 @@ impl Buffer {
         &mut self.bytes[self.end..]
     }
 
-    /// Makes room for a sensible read behind a head of this length, which may fill all of the block.
+    /// Makes room for a sensible read behind a head of this length, which may fill all of the
+    /// block.
     pub(crate) fn make_room_behind(&mut self, head_len: usize) {
         if self.bytes.len() - head_len < READ_BYTES_MIN {
             self.grow(head_len + BUFFER_BYTES);

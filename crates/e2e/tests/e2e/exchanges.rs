@@ -1,5 +1,5 @@
-//! How exchanges go when nobody misbehaves: connections kept on both sides, bodies and trailers both
-//! ways, expectations, clients that go away.
+//! How exchanges go when nobody misbehaves: connections kept on both sides, bodies and trailers
+//! both ways, expectations, clients that go away.
 
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};

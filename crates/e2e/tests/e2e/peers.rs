@@ -1,5 +1,5 @@
-//! Real programs as clients and endpoints, where they are installed: a small request, keep-alive, and
-//! a body of several MiB through each.
+//! Real programs as clients and endpoints, where they are installed: a small request, keep-alive,
+//! and a body of several MiB through each.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Large bodies: what goes in comes out, byte for byte, whatever way it takes through the proxy; and
-//! when one side is slow, the other waits and the memory of the proxy stays flat.
+//! Large bodies: what goes in comes out, byte for byte, whatever way it takes through the proxy;
+//! and when one side is slow, the other waits and the memory of the proxy stays flat.
 
 use std::io::Read;
 use std::time::Duration;
@@ -107,8 +107,8 @@ fn tcp_streams_arrive_as_they_were_both_ways() {
     }
 }
 
-/// The most that the memory may rise by, for what is always far more data: the allocator takes it in
-/// huge pages of 2 MiB.
+/// The most that the memory may rise by, for what is always far more data: the allocator takes it
+/// in huge pages of 2 MiB.
 const RISE: u64 = 8 << 20;
 
 /// Watches the memory of the proxy while something runs.
@@ -322,8 +322,8 @@ fn a_reader_that_reads_nothing_is_given_up() {
     assert_eq!(client.read_to_end().1, fairwater_e2e::client::End::Reset);
 }
 
-/// A thousand clients that read slowly, or hold half a request: the memory is that of their buffers,
-/// and goes back.
+/// A thousand clients that read slowly, or hold half a request: the memory is that of their
+/// buffers, and goes back.
 #[test]
 fn many_slow_clients_take_bounded_memory() {
     let endpoint = Endpoint::new(|caller| {
