@@ -1,12 +1,13 @@
 //! HTTP/1 messages, read strictly: CRLF, no control character, one space behind the colon, chunks
 //! in the form that the proxy writes.
 
+use std::fmt;
 use std::io::{self, Read};
 
 use crate::Socket;
 
 /// One message as it stood on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Message {
     /// All of it, exactly.
     pub raw: Vec<u8>,
@@ -38,6 +39,14 @@ enum Length {
     Known(usize),
     Chunked,
     UntilClose,
+}
+
+/// Short: bodies of megabytes help nobody who reads why a test failed.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = &self.raw[..self.raw.len().min(600)];
+        write!(f, "{} bytes: {}", self.raw.len(), shown.escape_ascii())
+    }
 }
 
 impl Message {

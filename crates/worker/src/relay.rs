@@ -54,10 +54,13 @@ pub(crate) async fn write_piece(
             (false, true) => (chunk.as_bytes(), b"\r\n0\r\n"),
         },
     };
-    let has_end = piece.is_last && piece.coding == Coding::Chunked;
-    let end: &[u8] = if has_end { b"\r\n" } else { b"" };
+    // Trailers exist behind chunks alone; a client that reads none never hears of them.
+    let (trailers, end): (&[u8], &[u8]) = match piece.is_last && piece.coding == Coding::Chunked {
+        true => (piece.trailers, b"\r\n"),
+        false => (b"", b""),
+    };
     if piece.data.len() <= COPIED_BYTES_MAX {
-        for part in [before, piece.data, after, piece.trailers, end] {
+        for part in [before, piece.data, after, trailers, end] {
             out.extend_from_slice(part);
         }
         if piece.is_end {
@@ -65,7 +68,7 @@ pub(crate) async fn write_piece(
         }
         return write_all(stream, timer, &mut [IoSlice::new(out)], written).await;
     }
-    let mut parts = [&**out, before, piece.data, after, piece.trailers, end].map(IoSlice::new);
+    let mut parts = [&**out, before, piece.data, after, trailers, end].map(IoSlice::new);
     write_all(stream, timer, &mut parts, written).await
 }
 

@@ -213,21 +213,22 @@ fn run(case: &Case, client: &mut Client, endpoint: &Endpoint, before: usize) -> 
 fn compare(case: &Case, endpoint: &Endpoint, before: usize) -> Result<(), String> {
     let requests = endpoint.requests();
     let seen: Vec<_> = requests[before..].iter().map(|request| text(&request.raw)).collect();
-    // A request that names no host is for the endpoint that gets it.
-    let host = format!("\r\nhost: {}\r\n", endpoint.address);
-    let expected: Vec<_> = (case.forwarded.iter())
-        .map(|wanted| with_ours(wanted).replace("\r\nhost: \r\n", &host))
-        .collect();
+    let expected: Vec<_> =
+        case.forwarded.iter().map(|wanted| with_ours(wanted, endpoint)).collect();
     if seen != expected {
         return Err(format!("the endpoint got\n{seen:#?}\nand not\n{expected:#?}"));
     }
     Ok(())
 }
 
-/// Writes the fields of the proxy where an expected head leaves their place.
-fn with_ours(wanted: &str) -> String {
+/// Writes the fields of the proxy where an expected head leaves their place. A client that names no
+/// host (HTTP/1.0) is taken to mean the endpoint.
+fn with_ours(wanted: &str, endpoint: &Endpoint) -> String {
     let host = wanted.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default();
-    wanted.replace(OURS, &ours(host, "1.1")).replace(OURS_1_0, &ours(host, "1.0"))
+    wanted
+        .replace(OURS, &ours(host, "1.1"))
+        .replace(OURS_1_0, &ours(host, "1.0"))
+        .replace("\r\nhost: \r\n", &format!("\r\nhost: {}\r\n", endpoint.address))
 }
 
 fn text(bytes: &[u8]) -> String {
