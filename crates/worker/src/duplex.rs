@@ -6,7 +6,7 @@ use std::io::IoSlice;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use fairwater_net::{Stream, Timer};
+use fairwater_net::{Stream, Timer, clock};
 use fairwater_sys::pipe::Pipe;
 
 use crate::limits;
@@ -89,7 +89,7 @@ impl Flow {
         shard: &Shard,
         from: &Stream,
         to: &Stream,
-        budget: &mut u64,
+        mut budget: u64,
     ) -> Poll<Result<(), Broken>> {
         while !self.is_ended {
             if self.held_start < self.held.len() {
@@ -112,7 +112,7 @@ impl Flow {
                 // An error means that the target is gone; its own direction will tell.
                 drop(to.shut_down());
                 self.is_ended = true;
-            } else if *budget == 0 {
+            } else if budget == 0 {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             } else {
@@ -121,7 +121,7 @@ impl Flow {
                     Poll::Ready(result) => result,
                 };
                 match moved {
-                    Ok(len) => *budget = budget.saturating_sub(len as u64),
+                    Ok(len) => budget = budget.saturating_sub(len as u64),
                     Err(broken) => return Poll::Ready(Err(broken)),
                 }
             }
@@ -236,12 +236,11 @@ pub(crate) async fn relay(
     (up, down): (&mut Flow, &mut Flow),
     idle: Idle,
 ) -> Ending {
-    timer.set(idle.after);
+    let mut silence = Silence::new(idle);
     poll_fn(|cx| {
-        let mut budget = limits::BYTES_PER_TURN;
         let before = (up.bytes, down.bytes);
-        let sent = up.poll(cx, shard, client, endpoint, &mut budget);
-        let received = down.poll(cx, shard, endpoint, client, &mut budget);
+        let sent = up.poll(cx, shard, client, endpoint, limits::BYTES_PER_TURN);
+        let received = down.poll(cx, shard, endpoint, client, limits::BYTES_PER_TURN);
         match (sent, received) {
             (Poll::Ready(Err(broken)), _) => {
                 return Poll::Ready(break_both(client, endpoint, broken == Broken::Source));
@@ -252,15 +251,58 @@ pub(crate) async fn relay(
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ending::Closed),
             _ => {}
         }
-        if up.bytes > before.0 || (down.bytes > before.1 && !idle.is_client_only) {
-            let is_half_closed = up.is_ended || down.is_ended;
-            timer.set(if is_half_closed { limits::HALF_CLOSE.min(idle.after) } else { idle.after });
-        } else if (up.is_ended || down.is_ended) && before == (up.bytes, down.bytes) {
-            timer.set_no_later(limits::HALF_CLOSE);
-        }
-        timer.poll_expired(cx).map(|()| Ending::Idle)
+        let has_moved = up.bytes > before.0 || (down.bytes > before.1 && !idle.is_client_only);
+        let is_half_closed = up.is_ended || down.is_ended;
+        silence.poll(cx, timer, has_moved, is_half_closed).map(|()| Ending::Idle)
     })
     .await
+}
+
+/// How long nothing has moved. A message costs a look at the clock; the timer is set anew only when
+/// it has fired.
+#[derive(Debug)]
+struct Silence {
+    idle: Idle,
+    moved_ms: u64,
+    /// When the timer fires and there is something to decide; 0 for at once.
+    look_ms: u64,
+    is_half_closed: bool,
+}
+
+impl Silence {
+    fn new(idle: Idle) -> Self {
+        Self { idle, moved_ms: clock::coarse_ms(), look_ms: 0, is_half_closed: false }
+    }
+
+    /// Ready when the connection has been silent for too long.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        timer: &Timer,
+        has_moved: bool,
+        is_half_closed: bool,
+    ) -> Poll<()> {
+        let now_ms = clock::coarse_ms();
+        if has_moved {
+            self.moved_ms = now_ms;
+        }
+        if is_half_closed != self.is_half_closed {
+            // The rest of a half-closed connection has less time, from now on.
+            self.is_half_closed = is_half_closed;
+            (self.moved_ms, self.look_ms) = (now_ms, 0);
+        }
+        if now_ms < self.look_ms {
+            return Poll::Pending;
+        }
+        let after = match self.is_half_closed {
+            true => limits::HALF_CLOSE.min(self.idle.after),
+            false => self.idle.after,
+        };
+        let until_ms = self.moved_ms + after.as_millis() as u64;
+        self.look_ms = until_ms;
+        timer.set_at(until_ms);
+        timer.poll_expired(cx)
+    }
 }
 
 /// A reset of one side becomes a reset of the other.

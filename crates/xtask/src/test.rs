@@ -31,7 +31,10 @@ pub(crate) fn run_with(arguments: &[String], settings: &[(&str, &str)]) -> Resul
         }
     }
     let skipped = install(may_install);
-    for words in [&["build", "--quiet", "--locked"][..], &["test", "--locked", "--workspace"]] {
+    for words in [
+        &["build", "--quiet", "--locked"][..],
+        &["test", "--locked", "--workspace", "--no-fail-fast"],
+    ] {
         let status = cargo_command(words).envs(settings.iter().copied()).status()?;
         if !status.success() {
             return Err(format!("cargo {} failed", words.join(" ")).into());

@@ -231,6 +231,8 @@ fn paths_that_can_be_read_in_two_ways_are_refused() {
         "/%2E%2e/x",
         "/.%2e/",
         "/..%2f",
+        "/x/..;/admin",
+        "/x/%2e%2e;y/admin",
         "/..%2Fb",
         "/a%2fb",
         "/a%2Fb",
