@@ -177,6 +177,8 @@ fn judge_cause(
                 counts.just_failures += 1;
             }
         }
+        // All were dead for a moment: nothing was sent, nothing is lost.
+        "refused" if request.status == 503 => {}
         "refused" | "silent" if !died => counts.lost_posts += 1,
         _ => {}
     }

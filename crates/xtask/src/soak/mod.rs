@@ -36,6 +36,9 @@ const STEP: Duration = Duration::from_millis(10);
 const SAMPLE_EVERY_US: u64 = 1_000_000;
 const WORD_EVERY_US: u64 = 60_000_000;
 
+/// Looks at a proxy that starts, five milliseconds apart, until it counts as started.
+const SAME_LOOKS: usize = 100;
+
 /// What the last exchanges of the clients may take beyond the time of the run.
 const PATIENCE_US: u64 = 90_000_000;
 
@@ -64,7 +67,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), Failure
     let mut proxy = Proxy::start(&program, directory, &endpoints)?;
     let journal = directory.join("journal");
     let mut violations = Violations::default();
-    let before = proxy.descriptors()?;
+    let before = started(&proxy)?;
     let client = Guard(start_client(&load, &options, &proxy, &journal)?);
     let samples = let_run(&options, client, &mut endpoints, &mut proxy)?;
     let after = settle(&proxy, before)?;
@@ -94,6 +97,19 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), Failure
     }
     let lines: Vec<_> = violations.lines().collect();
     Err(format!("with seed {}:\n{}", options.seed, lines.join("\n")).into())
+}
+
+/// The descriptors of a proxy whose threads are all there: they no longer change.
+fn started(proxy: &Proxy) -> Result<Descriptors, Failure> {
+    let mut last = proxy.descriptors()?;
+    let mut same = 0;
+    comes_true(|| {
+        let now = proxy.descriptors()?;
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+        Ok(same >= SAME_LOOKS)
+    })?;
+    Ok(last)
 }
 
 /// A child that ends with its owner.
