@@ -149,7 +149,12 @@ impl Timer {
     }
 
     pub fn is_set(&self) -> bool {
-        self.wheel.entries.borrow()[self.slot as usize].at_ms != NEVER
+        self.deadline_ms() != NEVER
+    }
+
+    /// The deadline, for `set_at` after something else has used the timer.
+    pub fn deadline_ms(&self) -> u64 {
+        self.wheel.entries.borrow()[self.slot as usize].at_ms
     }
 
     /// Whether the deadline has come. Does not wait for it.

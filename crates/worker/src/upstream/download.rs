@@ -75,7 +75,11 @@ impl Download<'_> {
                     if interim > limits::INTERIM_RESPONSES {
                         return Err(bad("too_many_interim_responses"));
                     }
+                    // Writing may have to wait, and that takes the timer.
+                    let deadline_ms = look.deadline_ms.unwrap_or_else(|| self.timer.deadline_ms());
                     self.forward_interim(reply).await?;
+                    look = Look::default();
+                    self.timer.set_at(deadline_ms);
                 }
                 _ => break,
             }
