@@ -77,7 +77,7 @@ fn is_silence(fault: Fault) -> bool {
 /// Whether the request may be sent once more: it is whole, nothing of an answer has gone out, and
 /// either no endpoint can have seen it or seeing it twice does no harm.
 fn may_retry(exchange: &Exchange<'_>, fault: Fault) -> bool {
-    !exchange.reply.is_started
+    !exchange.reply.sink.is_started
         && exchange.source.is_held()
         && (fault.undelivered || (is_silence(fault) && exchange.head.method.is_idempotent()))
         && !matches!(fault.kind, FaultKind::UpstreamFull | FaultKind::ClientAborted)

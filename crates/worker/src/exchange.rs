@@ -1,11 +1,11 @@
 //! One exchange: from a request head to its record. The steps are called from here and from nowhere
 //! else, in this order.
 
-use fairwater_message::{BodyLength, Fault, FaultKind, Method, RequestHead, ResponseHead, Version};
+use fairwater_message::{BodyLength, Fault, FaultKind, Method, RequestHead, ResponseHead};
 use fairwater_plan::{Listener, Protocol, Unroutable};
 
 use crate::accept::Accepted;
-use crate::downstream::Source;
+use crate::downstream::{Sink, Source};
 use crate::record::Record;
 use crate::shard::Shard;
 use crate::tunnel::Tunnel;
@@ -21,20 +21,16 @@ pub(crate) struct Exchange<'a> {
     /// The bytes that `head` points into.
     pub bytes: &'a [u8],
     pub source: Source<'a>,
+    /// The request head as it goes to an endpoint.
+    pub out: &'a mut Vec<u8>,
     pub reply: Reply<'a>,
 }
 
-/// The reply side: what is read from the endpoint, and how far the client was answered.
+/// The reply: what was read from the endpoint, and where it goes.
 pub(crate) struct Reply<'a> {
     pub head: &'a mut ResponseHead,
     pub buffer: &'a mut Buffer,
-    pub out: &'a mut Vec<u8>,
-    /// A final response head has gone out, or part of one.
-    pub is_started: bool,
-    /// The client was told that this connection ends, or must be.
-    pub closes: bool,
-    /// The end of the body is the end of the connection, so that a broken one must be a reset.
-    pub ends_with_close: bool,
+    pub sink: Sink<'a>,
 }
 
 /// What becomes of the downstream connection.
@@ -56,7 +52,7 @@ pub(crate) async fn serve(
     work: &mut Work,
     begun_us: u64,
 ) -> End {
-    let Work { request, request_head: head, response, response_head, out } = work;
+    let Work { request, request_head: head, out, response, response_head, reply_out } = work;
     let head = &*head;
     debug_assert_eq!(request.start, 0, "heads are read at the front of the buffer");
     request.make_room_behind(head.len);
@@ -64,6 +60,7 @@ pub(crate) async fn serve(
     let (bytes, tail) = request.bytes.split_at_mut(head.len);
     let listener = shard.plan.listener(connection.listener);
     let mut record = Record::open(shard, connection, head, bytes, begun_us);
+    let closes = !head.wants_keep_alive() || shard.is_draining();
     let mut exchange = Exchange {
         shard,
         connection,
@@ -71,13 +68,11 @@ pub(crate) async fn serve(
         head,
         bytes,
         source: Source::new(&connection.stream, tail, filled, head.body),
+        out,
         reply: Reply {
             head: response_head,
             buffer: response,
-            out,
-            is_started: false,
-            closes: !head.wants_keep_alive() || shard.is_draining(),
-            ends_with_close: false,
+            sink: Sink::new(&connection.stream, reply_out, closes),
         },
     };
     let end = match run(&mut exchange, &mut record).await {
@@ -89,10 +84,10 @@ pub(crate) async fn serve(
         }
     };
     record.bytes_in = exchange.source.bytes;
-    let (start, end_of_input) = (exchange.source.start, exchange.source.end);
+    let behind = exchange.source.behind();
     record.close();
-    request.start = head.len + start;
-    request.end = head.len + end_of_input;
+    request.start = head.len + behind.start;
+    request.end = head.len + behind.end;
     response.clear();
     end
 }
@@ -131,26 +126,21 @@ async fn finish(exchange: &mut Exchange<'_>) -> End {
         // Answered before the request was read. Its rest is dropped if it is short, or else the
         // connection is; it is never taken for the next request.
         return match respond::skip_body(exchange).await {
-            true if !exchange.reply.closes => End::KeepAlive,
+            true if !exchange.reply.sink.closes => End::KeepAlive,
             _ => End::Linger,
         };
     }
-    if !exchange.reply.closes {
+    if !exchange.reply.sink.closes {
         return End::KeepAlive;
     }
     // Bytes behind the last request would turn the close into a reset.
-    if exchange.source.start < exchange.source.end { End::Linger } else { End::Close }
+    if !exchange.source.behind().is_empty() { End::Linger } else { End::Close }
 }
 
 /// Whether a response to this request with this status has no body, whatever its head says (RFC
 /// 9112, section 6.3).
 pub(crate) fn is_bodiless(method: Method, status: u16) -> bool {
     method == Method::Head || status == 204 || status == 304 || (100..200).contains(&status)
-}
-
-/// Whether the client reads chunked bodies.
-pub(crate) fn reads_chunks(head: &RequestHead) -> bool {
-    head.version != Version::Http10
 }
 
 /// The length of the response body that follows on the endpoint's connection.

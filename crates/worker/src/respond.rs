@@ -1,20 +1,19 @@
 //! The one place where a fault becomes a response, and the few replies that we make ourselves.
 
 use std::future::poll_fn;
-use std::io::IoSlice;
 use std::ops::ControlFlow;
 use std::task::Poll;
 
-use fairwater_message::{Fault, FaultKind, HeaderId, Method, RequestHead};
+use fairwater_message::{Fault, HeaderId, Method, RequestHead};
 use fairwater_proto::h1::reason_phrase;
 
 use crate::accept::Accepted;
+use crate::downstream::Sink;
 use crate::exchange::{End, Exchange};
 use crate::limits;
 use crate::record::Record;
 use crate::shard::Shard;
 use crate::work::{Buffer, Work};
-use crate::write::{WriteError, write_all};
 
 /// Answers a fault, if the client can still be answered.
 pub(crate) async fn to_fault(
@@ -23,21 +22,20 @@ pub(crate) async fn to_fault(
     fault: Fault,
 ) -> End {
     let status = fault.kind.status();
-    if exchange.reply.is_started || status == 0 {
-        if exchange.reply.ends_with_close || fault.kind == FaultKind::ClientStalled {
-            // An early end would look like the complete body.
-            exchange.connection.stream.reset_on_close();
-        }
+    let sink = &mut exchange.reply.sink;
+    if sink.is_started || status == 0 {
+        sink.break_off(fault.kind);
         return End::Close;
     }
     // A body of which nobody knows where it ends, or a client that broke the rules: no more of it.
     let is_broken = matches!(status, 400 | 408 | 413 | 431);
     let skipped = exchange.source.is_done() || (!is_broken && skip_body(exchange).await);
-    let closes = exchange.reply.closes || is_broken || !skipped;
+    let closes = exchange.reply.sink.closes || is_broken || !skipped;
     let body = Body::new(status, exchange.head, exchange.bytes);
-    body.write(exchange.reply.out, exchange.head.method, closes, exchange.head);
-    exchange.reply.is_started = true;
-    if send(exchange.connection, exchange.reply.out).await.is_err() {
+    let head = exchange.head;
+    let timer = &exchange.connection.timer;
+    let write = |out: &mut Vec<u8>| body.write(out, head.method, closes, head);
+    if exchange.reply.sink.answer(timer, write).await.is_err() {
         return End::Close;
     }
     record.status = status;
@@ -61,8 +59,9 @@ pub(crate) async fn to_bad_head(
         return;
     }
     let body = Body::new(status, head, &[]);
-    body.write(&mut work.out, Method::Get, true, head);
-    if send(connection, &work.out).await.is_ok() {
+    let mut sink = Sink::new(&connection.stream, &mut work.reply_out, true);
+    let write = |out: &mut Vec<u8>| body.write(out, Method::Get, true, head);
+    if sink.answer(&connection.timer, write).await.is_ok() {
         record.status = status;
         record.bytes_out = body.sent_len(Method::Get);
     }
@@ -75,19 +74,14 @@ pub(crate) async fn to_options(
     exchange: &mut Exchange<'_>,
     record: &mut Record<'_>,
 ) -> Result<(), Fault> {
-    let out = &mut *exchange.reply.out;
-    out.clear();
-    out.extend_from_slice(b"HTTP/1.1 204 No Content\r\n");
-    write_connection(out, exchange.reply.closes, exchange.head);
-    out.extend_from_slice(b"\r\n");
-    exchange.reply.is_started = true;
     record.status = 204;
-    let sent = send(exchange.connection, exchange.reply.out).await;
-    sent.map_err(|_| FaultKind::ClientAborted.into())
-}
-
-async fn send(connection: &Accepted, out: &[u8]) -> Result<(), WriteError> {
-    write_all(&connection.stream, &connection.timer, &mut [IoSlice::new(out)], &mut 0).await
+    let (head, closes) = (exchange.head, exchange.reply.sink.closes);
+    let write = |out: &mut Vec<u8>| {
+        out.extend_from_slice(b"HTTP/1.1 204 No Content\r\n");
+        write_connection(out, closes, head);
+        out.extend_from_slice(b"\r\n");
+    };
+    exchange.reply.sink.answer(&exchange.connection.timer, write).await
 }
 
 /// Reads and drops the rest of a request body, if it is short and comes soon. Returns whether the
@@ -100,7 +94,10 @@ pub(crate) async fn skip_body(exchange: &mut Exchange<'_>) -> bool {
     timer.set(limits::LINGER);
     loop {
         let Ok(range) = source.take() else { return false };
-        if source.body.take_trailers().is_some() || source.is_done() {
+        if source.take_trailers().is_err() {
+            return false;
+        }
+        if source.is_done() {
             return true;
         }
         let Some(left) = budget.checked_sub(range.len()) else { return false };
@@ -167,7 +164,6 @@ impl Body {
         let mut digits = itoa::Buffer::new();
         let status = digits.format(self.status).as_bytes();
         let phrase = reason_phrase(self.status).as_bytes();
-        out.clear();
         for part in [b"HTTP/1.1 ", status, b" ", phrase, b"\r\ncontent-type: "] {
             out.extend_from_slice(part);
         }
@@ -203,7 +199,7 @@ impl Body {
 fn write_connection(out: &mut Vec<u8>, closes: bool, head: &RequestHead) {
     if closes {
         out.extend_from_slice(b"connection: close\r\n");
-    } else if !crate::exchange::reads_chunks(head) {
+    } else if !crate::downstream::reads_chunks(head) {
         out.extend_from_slice(b"connection: keep-alive\r\n"); // HTTP/1.0 needs to be told
     }
 }

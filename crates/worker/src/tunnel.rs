@@ -32,9 +32,7 @@ impl Tunnel {
         pick: &Pick<'a>,
         record: &mut Record<'a>,
     ) -> Box<Self> {
-        let source = &mut exchange.source;
-        let ahead = source.tail[source.start..source.end].to_vec();
-        source.start = source.end;
+        let ahead = exchange.source.take_ahead();
         Box::new(Self {
             endpoint: lease.detach(&exchange.connection.shard, upstream),
             up: Flow::starting_with(ahead),

@@ -14,11 +14,13 @@ pub(crate) struct Work {
     /// What came from the client: a head, then body bytes behind it.
     pub request: Buffer,
     pub request_head: RequestHead,
+    /// The request head on its way out.
+    pub out: Vec<u8>,
     /// What came from the endpoint.
     pub response: Buffer,
     pub response_head: ResponseHead,
-    /// Heads on their way out.
-    pub out: Vec<u8>,
+    /// What goes to the client before the body.
+    pub reply_out: Vec<u8>,
 }
 
 impl Work {

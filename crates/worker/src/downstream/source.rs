@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use fairwater_message::{BodyLength, Fault, FaultKind};
 use fairwater_net::{Stream, Timer};
+use fairwater_proto::h1::write_trailers;
 
 use crate::body::Body;
 use crate::limits;
@@ -17,11 +18,11 @@ use crate::shard::Shard;
 pub(crate) struct Source<'a> {
     stream: &'a Stream,
     /// The part of the request buffer behind the head.
-    pub tail: &'a mut [u8],
+    tail: &'a mut [u8],
     /// Bytes of the tail that were read and are not used yet.
-    pub start: usize,
-    pub end: usize,
-    pub body: Body,
+    start: usize,
+    end: usize,
+    body: Body,
     /// As the head said it: what a retry starts from.
     length: BodyLength,
     /// Nothing was written over the first bytes, so that they can be sent again.
@@ -62,6 +63,18 @@ impl<'a> Source<'a> {
         self.is_done() && self.start == self.end
     }
 
+    /// What was read and belongs to no body yet, as a range of the tail.
+    pub(crate) fn behind(&self) -> Range<usize> {
+        self.start..self.end
+    }
+
+    /// Takes out what was read behind the request.
+    pub(crate) fn take_ahead(&mut self) -> Vec<u8> {
+        let ahead = self.tail[self.behind()].to_vec();
+        self.start = self.end;
+        ahead
+    }
+
     /// Whether the body can be sent once more from the start.
     pub(crate) fn is_held(&self) -> bool {
         self.is_held
@@ -86,6 +99,26 @@ impl<'a> Source<'a> {
         self.start += taken.consumed;
         self.bytes += range.len() as u64;
         Ok(range)
+    }
+
+    /// The bytes of a range that `take` gave.
+    pub(crate) fn data(&self, range: Range<usize>) -> &[u8] {
+        &self.tail[range]
+    }
+
+    /// The trailers of a body that is complete but for them, as field lines; ends the body. Nearly
+    /// always there are none.
+    pub(crate) fn take_trailers(&mut self) -> Result<Vec<u8>, Fault> {
+        let mut lines = Vec::new();
+        if let Some(decoder) = self.body.take_trailers() {
+            write_trailers(decoder.trailers(), true, &mut lines)?;
+        }
+        Ok(lines)
+    }
+
+    /// Whether so much is left of a body of known length that splicing it is cheaper.
+    pub(crate) fn is_worth_splicing(&self) -> bool {
+        matches!(self.body, Body::Length(left) if left >= limits::SPLICE_BYTES_MIN)
     }
 
     /// Splices the rest of a body of known length to an endpoint. Returns false when there is no
@@ -140,6 +173,11 @@ impl<'a> Source<'a> {
                 Ok(())
             }
         })
+    }
+
+    /// Whether nobody hears yet of what the client does.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.stream.is_fresh()
     }
 
     /// While the endpoint works: notices a client that resets, and takes in what it sends ahead.

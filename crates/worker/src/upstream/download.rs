@@ -5,20 +5,17 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use fairwater_message::{
-    BodyLength, Connection, Fault, FaultKind, HeaderId, RequestHead, ResponseHead,
-};
+use fairwater_message::{BodyLength, Fault, FaultKind, HeaderId, RequestHead};
 use fairwater_net::{Stream, Timer};
-use fairwater_proto::h1::{ReplyFraming, ResponseReader, write_response, write_trailers};
+use fairwater_proto::h1::{ResponseReader, write_trailers};
 
 use crate::body::Body;
-use crate::downstream::Source;
-use crate::exchange::{Reply, is_bodiless, reads_chunks, reply_length};
+use crate::downstream::{Part, Sink, Source};
+use crate::exchange::{Reply, reply_length};
 use crate::limits;
 use crate::record::Record;
-use crate::relay::{self, Coding, Piece, SpliceError, Turn};
+use crate::relay::{SpliceError, Turn};
 use crate::shard::Shard;
-use crate::write::WriteError;
 
 /// How a response ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +31,6 @@ pub(super) enum Outcome {
 /// What the way of a response depends on.
 pub(super) struct Download<'d> {
     pub shard: &'d Shard,
-    pub client: &'d Stream,
     pub endpoint: &'d Stream,
     /// Set to the deadline of the response head by the caller.
     pub timer: &'d Timer,
@@ -77,7 +73,10 @@ impl Download<'_> {
                     }
                     // Writing may have to wait, and that takes the timer.
                     let deadline_ms = look.deadline_ms.unwrap_or_else(|| self.timer.deadline_ms());
-                    self.forward_interim(reply).await?;
+                    let head = (&*reply.head, reply.buffer.data());
+                    reply.sink.interim(self.timer, self.request, head).await?;
+                    let len = reply.head.len;
+                    reply.buffer.consume(len);
                     look = Look::default();
                     self.timer.set_at(deadline_ms);
                 }
@@ -132,7 +131,7 @@ impl Download<'_> {
                 return Poll::Ready(Ok(result));
             }
             if let Some(source) = watch {
-                if self.client.is_fresh() && look.deadline_ms.is_none() {
+                if source.is_fresh() && look.deadline_ms.is_none() {
                     look.deadline_ms = Some(self.timer.set_no_later(limits::WATCH_AFTER));
                 } else if let Poll::Ready(fault) = source.poll_abort(cx) {
                     return Poll::Ready(Err(fault));
@@ -149,21 +148,6 @@ impl Download<'_> {
             Poll::Ready(Err(timeout.into()))
         })
         .await
-    }
-
-    async fn forward_interim(&self, reply: &mut Reply<'_>) -> Result<(), Fault> {
-        let len = reply.head.len;
-        // HTTP/1.0 knows no interim responses; 100 is for those alone who asked.
-        if reads_chunks(self.request) && (reply.head.status != 100 || self.request.expects_continue)
-        {
-            let connection = Connection::default();
-            reply.out.clear();
-            let bytes = reply.buffer.data();
-            write_response(reply.out, reply.head, bytes, ReplyFraming::Bare, connection);
-            self.write(reply.out, HEAD_ONLY).await?;
-        }
-        reply.buffer.consume(len);
-        Ok(())
     }
 
     async fn upgrade(
@@ -185,12 +169,7 @@ impl Download<'_> {
         }
         record.answered();
         record.status = 101;
-        reply.out.clear();
-        let connection = Connection { upgrade: true, ..Connection::default() };
-        let bytes = reply.buffer.data();
-        write_response(reply.out, reply.head, bytes, ReplyFraming::Bare, connection);
-        reply.is_started = true;
-        self.write(reply.out, HEAD_ONLY).await?;
+        reply.sink.switch(self.timer, (reply.head, reply.buffer.data())).await?;
         let len = reply.head.len;
         reply.buffer.consume(len);
         Ok(Outcome::Upgraded)
@@ -203,19 +182,11 @@ impl Download<'_> {
         watch: &mut Watch<'_, '_>,
     ) -> Result<Outcome, Fault> {
         let length = reply_length(self.request.method, reply.head);
-        let framing = self.framing(reply);
-        reply.closes |= self.is_uploading && self.request.expects_continue;
-        let connection = Connection {
-            close: reply.closes,
-            keep_alive: !reply.closes && !reads_chunks(self.request),
-            ..Connection::default()
-        };
-        reply.out.clear();
-        write_response(reply.out, reply.head, reply.buffer.data(), framing, connection);
+        reply.sink.closes |= self.is_uploading && self.request.expects_continue;
+        reply.sink.start(self.request, (reply.head, reply.buffer.data()));
         let len = reply.head.len;
         reply.buffer.consume(len);
-        let coding = if framing == ReplyFraming::Chunked { Coding::Chunked } else { Coding::Plain };
-        self.relay_body(reply, record, watch, Body::of_response(length), coding).await?;
+        self.relay_body(reply, record, watch, Body::of_response(length)).await?;
         // A 204 that announces a body may yet send it, to whoever asks next.
         let has_stray_body = reply.head.status == 204
             && !matches!(reply.head.body, BodyLength::UntilClose | BodyLength::Known(0));
@@ -226,49 +197,28 @@ impl Download<'_> {
         Ok(if is_reusable { Outcome::Reusable } else { Outcome::Spent })
     }
 
-    fn framing(&self, reply: &mut Reply<'_>) -> ReplyFraming {
-        let ResponseHead { status, body, .. } = *reply.head;
-        if is_bodiless(self.request.method, status) {
-            return if status == 204 { ReplyFraming::Bare } else { ReplyFraming::AsWritten };
-        }
-        match body {
-            BodyLength::Known(length) => ReplyFraming::Length(length),
-            BodyLength::None => ReplyFraming::Length(0),
-            BodyLength::Chunked | BodyLength::UntilClose if reads_chunks(self.request) => {
-                ReplyFraming::Chunked
-            }
-            BodyLength::Chunked | BodyLength::UntilClose => {
-                reply.closes = true;
-                reply.ends_with_close = true;
-                ReplyFraming::Bare
-            }
-        }
-    }
-
-    /// The head in `reply.out` and the body behind it.
+    /// The body, behind a head that is still to go.
     async fn relay_body(
         &self,
         reply: &mut Reply<'_>,
         record: &mut Record<'_>,
         watch: &mut Watch<'_, '_>,
         mut body: Body,
-        coding: Coding,
     ) -> Result<(), Fault> {
         let mut turn = Turn::default();
         let mut has_pipes = true;
-        // Nothing of the client is left to read, so that the close which follows is a clean one.
-        let is_end = reply.closes && watch.as_ref().is_some_and(|source| source.is_read_out());
+        let is_read_out = watch.as_ref().is_some_and(|source| source.is_read_out());
         loop {
-            self.relay_piece(reply, record, &mut body, coding, is_end, &mut turn).await?;
+            self.relay_piece(reply, record, &mut body, is_read_out, &mut turn).await?;
             if body.is_done() {
                 return Ok(());
             }
             if has_pipes
-                && coding == Coding::Plain
+                && reply.sink.takes_splice()
                 && let Body::Length(left) = &mut body
                 && *left >= limits::SPLICE_BYTES_MIN
             {
-                has_pipes = self.splice(record, left, watch).await?;
+                has_pipes = self.splice(&mut reply.sink, record, left, watch).await?;
                 if has_pipes {
                     return Ok(());
                 }
@@ -289,12 +239,11 @@ impl Download<'_> {
         reply: &mut Reply<'_>,
         record: &mut Record<'_>,
         body: &mut Body,
-        coding: Coding,
-        is_end: bool,
+        is_read_out: bool,
         turn: &mut Turn,
     ) -> Result<(), Fault> {
         let (start, end) = (reply.buffer.start, reply.buffer.end);
-        let malformed = |fault: Fault| match reply.is_started {
+        let malformed = |fault: Fault| match reply.sink.is_started {
             true => fault,
             // Nothing has gone out: the client can still be told.
             false => Fault::because(FaultKind::BadReply, fault.detail),
@@ -307,11 +256,8 @@ impl Download<'_> {
         let data = &reply.buffer.bytes[start + taken.data.start..start + taken.data.end];
         let len = data.len();
         let is_last = body.is_done();
-        let is_end = is_last && is_end;
-        let piece = Piece { data, coding, is_last, trailers: &trailers, is_end };
-        reply.is_started = true;
-        self.write(reply.out, piece).await?;
-        reply.out.clear();
+        let part = Part { data, is_last, trailers: &trailers, is_read_out };
+        reply.sink.send(self.timer, part).await?;
         record.bytes_out += len as u64;
         reply.buffer.consume(taken.consumed);
         turn.spend(len).await;
@@ -320,6 +266,7 @@ impl Download<'_> {
 
     async fn splice(
         &self,
+        sink: &mut Sink<'_>,
         record: &mut Record<'_>,
         left: &mut u64,
         watch: &mut Watch<'_, '_>,
@@ -329,8 +276,8 @@ impl Download<'_> {
             Some(source) => source.poll_abort(cx).map(|_| ()),
             None => Poll::Pending,
         };
-        let result =
-            relay::splice(self.shard, self.endpoint, self.client, left, self.timer, abort).await;
+        let (shard, endpoint, timer) = (self.shard, self.endpoint, self.timer);
+        let result = sink.splice_from(shard, endpoint, left, timer, abort).await;
         record.bytes_out += before - *left;
         result.map_err(|error| {
             let kind = match error {
@@ -342,18 +289,7 @@ impl Download<'_> {
             kind.into()
         })
     }
-
-    async fn write(&self, out: &mut Vec<u8>, piece: Piece<'_>) -> Result<(), Fault> {
-        let result = relay::write_piece(self.client, self.timer, out, piece, &mut 0).await;
-        result.map_err(|error| match error {
-            WriteError::Stalled => FaultKind::ClientStalled.into(),
-            WriteError::Failed => FaultKind::ClientAborted.into(),
-        })
-    }
 }
-
-const HEAD_ONLY: Piece<'_> =
-    Piece { data: b"", coding: Coding::Plain, is_last: false, trailers: b"", is_end: false };
 
 fn bad(detail: &'static str) -> Fault {
     Fault::because(FaultKind::BadReply, detail)

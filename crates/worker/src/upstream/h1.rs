@@ -39,10 +39,9 @@ pub(crate) async fn converse<'a>(
         coding,
         written: &mut written,
     };
-    let mut is_sent = upload.send(timer, exchange.reply.out, first).await?;
+    let mut is_sent = upload.send(timer, exchange.out, first).await?;
     let mut download = Download {
         shard: exchange.shard,
-        client: &exchange.connection.stream,
         endpoint: lease.stream(),
         timer,
         request: exchange.head,
@@ -62,7 +61,8 @@ pub(crate) async fn converse<'a>(
         let download = download.run(reply, record, None);
         let look_timer = Timer::new(&exchange.shard.wheel);
         let abort = poll_fn(|cx| poll_reset(&exchange.connection.stream, &look_timer, cx));
-        both(upload.send_rest(timer), download, abort, &reply_timer, &mut is_sent).await
+        both(upload.send_rest(timer, exchange.out), download, abort, &reply_timer, &mut is_sent)
+            .await
     };
     let outcome = result.map_err(|mut fault| {
         let is_silent = matches!(fault.kind, FaultKind::EmptyReply | FaultKind::ReplyReset);

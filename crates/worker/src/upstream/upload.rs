@@ -6,17 +6,15 @@ use std::ops::Range;
 use fairwater_message::{BodyLength, Fault, FaultKind};
 use fairwater_net::{Stream, Timer};
 use fairwater_plan::{Endpoint, HostHeader, Upstream};
-use fairwater_proto::h1::{Forwarding, HostPolicy, RequestFraming, write_request, write_trailers};
+use fairwater_proto::h1::{Forwarding, HostPolicy, RequestFraming, write_request};
 
-use crate::body::Body;
 use crate::downstream::Source;
 use crate::exchange::Exchange;
-use crate::limits;
 use crate::relay::{self, Coding, Piece, SpliceError};
 use crate::shard::Shard;
 use crate::write::WriteError;
 
-/// Writes the request head into `reply.out`. Returns how the body goes.
+/// Writes the request head into `exchange.out`. Returns how the body goes.
 pub(super) fn write_head(
     exchange: &mut Exchange<'_>,
     upstream: &Upstream,
@@ -41,7 +39,7 @@ pub(super) fn write_head(
         },
         close,
     };
-    let out = &mut *exchange.reply.out;
+    let out = &mut *exchange.out;
     out.clear();
     write_request(out, exchange.head, exchange.bytes, framing, &forwarding);
     if framing == RequestFraming::Chunked { Coding::Chunked } else { Coding::Plain }
@@ -66,9 +64,9 @@ impl Upload<'_, '_> {
         out: &mut Vec<u8>,
         data: Range<usize>,
     ) -> Result<bool, Fault> {
-        let trailers = self.take_trailers()?;
+        let trailers = self.source.take_trailers()?;
         let piece = Piece {
-            data: &self.source.tail[data],
+            data: self.source.data(data),
             coding: self.coding,
             is_last: self.source.is_done(),
             trailers: &trailers,
@@ -82,12 +80,15 @@ impl Upload<'_, '_> {
     }
 
     /// Sends the rest of the body as it comes. Returns as `send`.
-    pub(super) async fn send_rest(&mut self, timer: &Timer) -> Result<bool, Fault> {
+    pub(super) async fn send_rest(
+        &mut self,
+        timer: &Timer,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, Fault> {
         let mut turn = relay::Turn::default();
         let mut is_spliced = true;
-        let mut out = Vec::new();
         loop {
-            if is_spliced && self.is_worth_splicing() {
+            if is_spliced && self.source.is_worth_splicing() {
                 match self.splice(timer).await? {
                     Spliced::Done => return Ok(true),
                     Spliced::Refused => return Ok(false),
@@ -98,17 +99,13 @@ impl Upload<'_, '_> {
             let data = self.source.take()?;
             turn.spend(data.len()).await;
             out.clear();
-            if !self.send(timer, &mut out, data).await? {
+            if !self.send(timer, out, data).await? {
                 return Ok(false);
             }
             if self.source.is_done() {
                 return Ok(true);
             }
         }
-    }
-
-    fn is_worth_splicing(&self) -> bool {
-        matches!(self.source.body, Body::Length(left) if left >= limits::SPLICE_BYTES_MIN)
     }
 
     async fn splice(&mut self, timer: &Timer) -> Result<Spliced, Fault> {
@@ -125,15 +122,6 @@ impl Upload<'_, '_> {
             Err(SpliceError::WriteStalled) => Err(FaultKind::UploadStalled.into()),
             Err(SpliceError::WriteFailed) => Ok(Spliced::Refused),
         }
-    }
-
-    /// The trailers to send once a chunked body is complete; nearly always none.
-    fn take_trailers(&mut self) -> Result<Vec<u8>, Fault> {
-        let mut out = Vec::new();
-        if let Some(decoder) = self.source.body.take_trailers() {
-            write_trailers(decoder.trailers(), true, &mut out)?;
-        }
-        Ok(out)
     }
 }
 
