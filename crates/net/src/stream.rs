@@ -283,12 +283,6 @@ impl Stream {
         }
     }
 
-    /// Whether the socket has not had to wait yet, so that nobody would hear of what comes.
-    #[inline]
-    pub fn is_fresh(&self) -> bool {
-        matches!(&*self.io.borrow(), Io::Fresh(_))
-    }
-
     /// Whether the peer has reset the connection. For a socket that is not being read; one that is
     /// tells by itself.
     pub fn is_reset(&self) -> bool {

@@ -16,7 +16,7 @@ pub const UPSTREAM_IDLE: Duration = Duration::from_secs(4);
 pub const BODY_STALL: Duration = Duration::from_secs(30);
 /// From the end of the request to the response head.
 pub const RESPONSE_HEAD: Duration = Duration::from_secs(60);
-/// Until a client that has not had to wait before is listened to while the endpoint works.
+/// Until the client is listened to while the endpoint works.
 pub const WATCH_AFTER: Duration = Duration::from_millis(100);
 /// A tunnel (after a 101) without a byte.
 pub const TUNNEL_IDLE: Duration = Duration::from_secs(3600);

@@ -10,7 +10,7 @@ use fairwater_proto::h1::ChunkHead;
 
 use crate::limits;
 use crate::shard::Shard;
-use crate::write::{Stall, WriteError, write_all, write_last};
+use crate::write::{Stall, WriteError, write_all, write_last, write_one};
 
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub(crate) async fn write_piece(
         if piece.is_end {
             return write_last(stream, timer, out, written).await;
         }
-        return write_all(stream, timer, &mut [IoSlice::new(out)], written).await;
+        return write_one(stream, timer, out, written).await;
     }
     let mut parts = [&**out, before, piece.data, after, trailers, end].map(IoSlice::new);
     write_all(stream, timer, &mut parts, written).await

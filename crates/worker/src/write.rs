@@ -29,6 +29,25 @@ pub(crate) async fn write_all(
     write(stream, timer, parts, written, false).await
 }
 
+/// As [`write_all`] with one part, which nearly always goes out at once.
+pub(crate) async fn write_one(
+    stream: &Stream,
+    timer: &Timer,
+    bytes: &[u8],
+    written: &mut u64,
+) -> Result<(), WriteError> {
+    let first = poll_fn(|cx| match stream.poll_write(cx, &[IoSlice::new(bytes)]) {
+        Poll::Ready(result) => Poll::Ready(result.map_err(|_| WriteError::Failed)),
+        Poll::Pending => Poll::Ready(Ok(0)),
+    });
+    let len = first.await?;
+    *written += len as u64;
+    if len == bytes.len() {
+        return Ok(());
+    }
+    write_all(stream, timer, &mut [IoSlice::new(&bytes[len..])], written).await
+}
+
 /// As [`write_all`], for the last bytes before the connection is closed.
 pub(crate) async fn write_last(
     stream: &Stream,

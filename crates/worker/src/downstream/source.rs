@@ -175,11 +175,6 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// Whether nobody hears yet of what the client does.
-    pub(crate) fn is_fresh(&self) -> bool {
-        self.stream.is_fresh()
-    }
-
     /// While the endpoint works: notices a client that resets, and takes in what it sends ahead.
     /// Ready only with a fault.
     pub(crate) fn poll_abort(&mut self, cx: &mut Context<'_>) -> Poll<Fault> {

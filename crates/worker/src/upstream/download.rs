@@ -45,11 +45,12 @@ pub(super) struct Download<'d> {
 /// The client's side, watched while the endpoint works, unless an upload reads from it.
 pub(super) type Watch<'w, 's> = Option<&'w mut Source<'s>>;
 
-/// A look at the client that comes before the deadline: while it is due, the timer stands at it and
+/// A look at the client that comes before the deadline: until it is due, the timer stands at it and
 /// the deadline here. Lives as long as the deadline does, over all reads under it.
 #[derive(Debug, Default)]
 struct Look {
     deadline_ms: Option<u64>,
+    is_watching: bool,
 }
 
 impl Download<'_> {
@@ -124,21 +125,24 @@ impl Download<'_> {
         look: &mut Look,
         timeout: FaultKind,
     ) -> Result<io::Result<usize>, Fault> {
-        // A client that nobody listens to yet is listened to when the endpoint takes its time:
-        // most do not, and most clients do not go away within it.
+        // The client is listened to when the endpoint takes its time: most do not, most clients do
+        // not go away within it, and to register for every reply would cost each request.
         poll_fn(|cx| {
             if let Poll::Ready(result) = self.endpoint.poll_read(cx, room) {
                 return Poll::Ready(Ok(result));
             }
             if let Some(source) = watch {
-                if source.is_fresh() && look.deadline_ms.is_none() {
+                if look.is_watching {
+                    if let Poll::Ready(fault) = source.poll_abort(cx) {
+                        return Poll::Ready(Err(fault));
+                    }
+                } else if look.deadline_ms.is_none() {
                     look.deadline_ms = Some(self.timer.set_no_later(limits::WATCH_AFTER));
-                } else if let Poll::Ready(fault) = source.poll_abort(cx) {
-                    return Poll::Ready(Err(fault));
                 }
             }
             ready!(self.timer.poll_expired(cx));
             if let (Some(at_ms), Some(source)) = (look.deadline_ms.take(), &mut *watch) {
+                look.is_watching = true;
                 self.timer.set_at(at_ms);
                 if let Poll::Ready(fault) = source.poll_abort(cx) {
                     return Poll::Ready(Err(fault));
