@@ -142,9 +142,6 @@ fn both_readmes_show_the_same() {
     }
 }
 
-/// Documents that may be named before they are there.
-const NOT_YET: [&str; 2] = ["benchmarks.md", "0001-one-exchange-for-every-protocol.md"];
-
 #[test]
 fn links_lead_somewhere() {
     for document in documents() {
@@ -152,9 +149,7 @@ fn links_lead_somewhere() {
         let folder = root().join(&document).parent().unwrap().to_owned();
         for link in links(&text) {
             let file = link.split('#').next().unwrap();
-            let is_not_yet = NOT_YET.iter().any(|name| file.ends_with(name));
-            let exists = folder.join(file).exists();
-            assert!(exists || is_not_yet, "{document}: there is no {link}");
+            assert!(folder.join(file).exists(), "{document}: there is no {link}");
         }
     }
 }
