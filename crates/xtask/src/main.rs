@@ -19,7 +19,8 @@ const USAGE: &str = "\
 cargo xtask COMMAND
 
     ci       format, clippy, tidy and test: what must hold before a commit goes in
-    test     install what the tests talk to, then run them all (--no-install)
+    test     install what the tests talk to, then run them all (--no-install; --slow: those that
+             wait for whole timeouts or move gigabytes, too)
     tidy     the rules that no compiler knows: crate arrows, supply, licences, files
     fuzz     mutate the corpora of the parsers ([TARGET] --seconds N --seed N --libfuzzer)
     bench    measure against nginx and HAProxy (--help for its flags)

@@ -17,24 +17,43 @@ const NEEDS: &[Need] = &[
     Need { file: "strace", package: "strace" },
 ];
 
+const BUILD: &[&str] = &["build", "--quiet", "--locked"];
+const ALL: &[&str] = &["test", "--locked", "--workspace", "--no-fail-fast"];
+/// The tests that are marked as slow: whole timeouts, and gigabytes. They mostly wait, so that many
+/// run at once.
+const SLOW: &[&str] = &[
+    "test",
+    "--locked",
+    "--package",
+    "fairwater-e2e",
+    "--test",
+    "e2e",
+    "--",
+    "--ignored",
+    "--test-threads",
+    "12",
+];
+
 pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), Failure> {
     run_with(&arguments.collect::<Vec<_>>(), &[])
 }
 
 /// Runs the tests with further settings in their environment.
 pub(crate) fn run_with(arguments: &[String], settings: &[(&str, &str)]) -> Result<(), Failure> {
-    let mut may_install = true;
+    let (mut may_install, mut is_slow_too) = (true, false);
     for argument in arguments {
         match &**argument {
             "--no-install" => may_install = false,
-            other => return Err(format!("unknown flag {other}; there is --no-install").into()),
+            "--slow" => is_slow_too = true,
+            other => {
+                let flags = "there are --no-install and --slow";
+                return Err(format!("unknown flag {other}; {flags}").into());
+            }
         }
     }
     let skipped = install(may_install);
-    for words in [
-        &["build", "--quiet", "--locked"][..],
-        &["test", "--locked", "--workspace", "--no-fail-fast"],
-    ] {
+    let slow = is_slow_too.then_some(SLOW);
+    for words in [BUILD, ALL].into_iter().chain(slow) {
         let status = cargo_command(words).envs(settings.iter().copied()).status()?;
         if !status.success() {
             return Err(format!("cargo {} failed", words.join(" ")).into());
