@@ -144,10 +144,6 @@ impl Timer {
         before_ms
     }
 
-    pub fn clear(&self) {
-        self.wheel.entries.borrow_mut()[self.slot as usize].at_ms = NEVER;
-    }
-
     pub fn is_set(&self) -> bool {
         self.deadline_ms() != NEVER
     }
@@ -155,11 +151,6 @@ impl Timer {
     /// The deadline, for `set_at` after something else has used the timer.
     pub fn deadline_ms(&self) -> u64 {
         self.wheel.entries.borrow()[self.slot as usize].at_ms
-    }
-
-    /// Whether the deadline has come. Does not wait for it.
-    pub fn is_expired(&self) -> bool {
-        coarse_ms() >= self.wheel.entries.borrow()[self.slot as usize].at_ms
     }
 
     /// Ready once the deadline has come.
@@ -261,6 +252,6 @@ mod tests {
         assert_eq!(second.slot, 0);
         wheel.advance(start + 1_000);
         assert_eq!(count.0.load(Ordering::Relaxed), 0);
-        assert!(!second.is_expired());
+        assert!(!second.is_set());
     }
 }
