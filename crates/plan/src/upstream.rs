@@ -50,6 +50,11 @@ impl Upstream {
         Some(Pick { endpoint })
     }
 
+    /// Whether a pick depends on the client's address, which is not free to find out.
+    pub fn hashes_clients(&self) -> bool {
+        self.balance.hashes_clients()
+    }
+
     pub fn admission(&self) -> &Admission {
         &self.admission
     }

@@ -17,7 +17,8 @@ pub(crate) async fn run<'a>(
     upstream: &'a std::sync::Arc<Upstream>,
     record: &mut Record<'a>,
 ) -> Result<Option<Box<Tunnel>>, Fault> {
-    let client = exchange.connection.peer.ip().map(|peer| {
+    let peer = exchange.connection.peer.ip().filter(|_| upstream.hashes_clients());
+    let client = peer.map(|peer| {
         client_address(exchange.head, exchange.bytes, peer, |ip| exchange.listener.trusts(ip))
     });
     let mut tried = Tried::default();
@@ -80,5 +81,4 @@ fn may_retry(exchange: &Exchange<'_>, fault: Fault) -> bool {
     !exchange.reply.sink.is_started
         && exchange.source.is_held()
         && (fault.undelivered || (is_silence(fault) && exchange.head.method.is_idempotent()))
-        && !matches!(fault.kind, FaultKind::UpstreamFull | FaultKind::ClientAborted)
 }

@@ -19,7 +19,7 @@ use source_hash::SourceHash;
 pub struct Draw {
     /// A random number, new for every pick.
     pub random: u64,
-    /// The address of the client; `None` for one on a Unix socket.
+    /// The address of the client; `None` for one on a Unix socket, or when nobody asks.
     pub client: Option<IpAddr>,
 }
 
@@ -50,6 +50,10 @@ impl Balance {
 
     pub fn source_hash(endpoints: &[Endpoint]) -> Self {
         Self(Algorithm::SourceHash(SourceHash::new(endpoints)))
+    }
+
+    pub(crate) fn hashes_clients(&self) -> bool {
+        matches!(self.0, Algorithm::SourceHash(_))
     }
 
     pub(crate) fn pick(&self, endpoints: &[Endpoint], draw: Draw, tried: &Tried) -> Option<usize> {
