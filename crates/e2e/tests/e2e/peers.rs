@@ -4,6 +4,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use fairwater_e2e::{Client, Directory, Endpoint, Setup, Socket, until};
 
@@ -47,8 +48,18 @@ impl Drop for Server {
     }
 }
 
+/// An address for a program that cannot choose one itself. Below the ports that the kernel gives out,
+/// and no port twice: else a test beside this one could get it before the program does.
 fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + (std::process::id() % 6_000) as u16;
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
+        let address = format!("127.0.0.1:{port}");
+        if TcpListener::bind(&address).is_ok() {
+            return address;
+        }
+    }
 }
 
 fn port_of(address: &str) -> &str {
