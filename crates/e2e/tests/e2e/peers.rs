@@ -48,8 +48,8 @@ impl Drop for Server {
     }
 }
 
-/// An address for a program that cannot choose one itself. Below the ports that the kernel gives out,
-/// and no port twice: else a test beside this one could get it before the program does.
+/// An address for a program that cannot choose one itself. Below the ports that the kernel gives
+/// out, and no port twice: else a test beside this one could get it before the program does.
 fn free_address() -> String {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 20_000 + (std::process::id() % 6_000) as u16;
