@@ -2,15 +2,15 @@
 //! take `&self`, and the two sides of a relay poll the same stream.
 
 use std::cell::RefCell;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Read};
 use std::net::IpAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::pin::Pin;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use fairwater_sys::pipe::Pipe;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use socket2::{SockRef, Socket};
+use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
 /// Who is at the other end.
@@ -34,9 +34,9 @@ impl Peer {
 /// An accepted TCP socket is registered with the runtime when it first has to wait. Most that come
 /// for a single request never do, and save two calls to epoll each.
 ///
-/// Reads and writes are tried first and wait only on `WouldBlock`. They go through tokio's own poll
-/// functions, which clear the readiness after a short read; trying by hand would cost one more call
-/// that returns `EAGAIN` for every message.
+/// Reads and writes are tried first and wait only on `WouldBlock`. A read that fills less than its
+/// buffer has emptied the socket, a short write has filled it: both take back the readiness at
+/// once, and save the call that would return `EAGAIN`.
 #[derive(Debug)]
 pub struct Stream {
     io: RefCell<Io>,
@@ -74,9 +74,10 @@ impl Io {
 
     /// Tries an operation on a socket that is still fresh; `None` when it has to wait, or is not
     /// fresh any more, and must go through the runtime.
+    #[inline]
     fn try_fresh<T>(
         &mut self,
-        mut operation: impl FnMut(&mut std::net::TcpStream) -> io::Result<T>,
+        operation: impl FnOnce(&mut std::net::TcpStream) -> io::Result<T>,
     ) -> Option<io::Result<T>> {
         let Self::Fresh(Some(socket)) = self else { return None };
         match operation(socket) {
@@ -84,6 +85,53 @@ impl Io {
                 self.register().err().map(Err)
             }
             result => Some(result),
+        }
+    }
+
+    /// Makes a call on a registered socket, or waits until it can be made. Less than `want` says
+    /// that the next one would have to wait.
+    #[inline]
+    fn poll(
+        &self,
+        cx: &mut Context<'_>,
+        interest: Interest,
+        want: usize,
+        mut call: impl FnMut(&Socket) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let mut short = None;
+            let mut call = |socket: SockRef<'_>| match call(&socket) {
+                // The runtime takes back the readiness for this error.
+                Ok(len) if 0 < len && len < want => {
+                    short = Some(len);
+                    Err(io::ErrorKind::WouldBlock.into())
+                }
+                result => result,
+            };
+            let result = match self {
+                Self::Tcp(tcp) => tcp.try_io(interest, || call(SockRef::from(tcp))),
+                Self::Unix(unix) => unix.try_io(interest, || call(SockRef::from(unix))),
+                Self::Fresh(_) => Err(io::ErrorKind::NotConnected.into()),
+            };
+            match (short, result) {
+                (Some(len), _) => return Poll::Ready(Ok(len)),
+                (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.poll_ready(cx, interest))?;
+                }
+                (None, result) => return Poll::Ready(result),
+            }
+        }
+    }
+
+    #[inline]
+    fn poll_ready(&self, cx: &mut Context<'_>, interest: Interest) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(tcp) if interest.is_readable() => tcp.poll_read_ready(cx),
+            Self::Tcp(tcp) => tcp.poll_write_ready(cx),
+            Self::Unix(unix) if interest.is_readable() => unix.poll_read_ready(cx),
+            Self::Unix(unix) => unix.poll_write_ready(cx),
+            // Its registration failed.
+            Self::Fresh(_) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 }
@@ -107,13 +155,8 @@ impl Stream {
         if let Some(result) = io.try_fresh(|socket| socket.read(buffer)) {
             return Poll::Ready(result);
         }
-        let mut read = ReadBuf::new(buffer);
-        let result = match &mut *io {
-            Io::Tcp(tcp) => Pin::new(tcp).poll_read(cx, &mut read),
-            Io::Unix(unix) => Pin::new(unix).poll_read(cx, &mut read),
-            Io::Fresh(_) => return unregistered(),
-        };
-        result.map_ok(|()| read.filled().len())
+        let want = buffer.len();
+        io.poll(cx, Interest::READABLE, want, |socket| (&*socket).read(buffer))
     }
 
     /// Writes as much as the socket takes.
@@ -123,44 +166,32 @@ impl Stream {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut io = self.io.borrow_mut();
-        let write = |socket: &mut std::net::TcpStream| match parts {
-            [one] => socket.write(one),
-            parts => socket.write_vectored(parts),
-        };
-        if let Some(result) = io.try_fresh(write) {
-            return Poll::Ready(result);
-        }
-        match (&mut *io, parts) {
-            (Io::Tcp(tcp), [one]) => Pin::new(tcp).poll_write(cx, one),
-            (Io::Tcp(tcp), parts) => Pin::new(tcp).poll_write_vectored(cx, parts),
-            (Io::Unix(unix), [one]) => Pin::new(unix).poll_write(cx, one),
-            (Io::Unix(unix), parts) => Pin::new(unix).poll_write_vectored(cx, parts),
-            (Io::Fresh(_), _) => unregistered(),
-        }
+        self.poll_send(cx, parts, libc::MSG_NOSIGNAL)
     }
 
-    /// As `poll_write` with one part, for the last bytes before the connection is closed: they wait
-    /// for the end of the stream and leave with it in one packet.
+    /// As `poll_write`, for the last bytes before the connection is closed: they wait for the end
+    /// of the stream and leave with it in one packet. A Unix socket ignores the flag.
     pub fn poll_write_last(&self, cx: &mut Context<'_>, last: &[u8]) -> Poll<io::Result<usize>> {
-        const FLAGS: i32 = libc::MSG_MORE | libc::MSG_NOSIGNAL;
+        self.poll_send(cx, &[IoSlice::new(last)], libc::MSG_NOSIGNAL | libc::MSG_MORE)
+    }
+
+    #[inline]
+    fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+        flags: i32,
+    ) -> Poll<io::Result<usize>> {
+        let send = |socket: &Socket| match parts {
+            [one] => socket.send_with_flags(one, flags),
+            parts => socket.send_vectored_with_flags(parts, flags),
+        };
         let mut io = self.io.borrow_mut();
-        let send = |socket: socket2::SockRef<'_>| socket.send_with_flags(last, FLAGS);
-        if let Some(result) = io.try_fresh(|socket| send(socket2::SockRef::from(&*socket))) {
+        if let Some(result) = io.try_fresh(|socket| send(&SockRef::from(&*socket))) {
             return Poll::Ready(result);
         }
-        let Io::Tcp(tcp) = &*io else {
-            drop(io);
-            return self.poll_write(cx, &[IoSlice::new(last)]);
-        };
-        loop {
-            ready!(tcp.poll_write_ready(cx))?;
-            let sent = tcp.try_io(Interest::WRITABLE, || send(socket2::SockRef::from(tcp)));
-            match sent {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
-        }
+        let want = parts.iter().map(|part| part.len()).sum();
+        io.poll(cx, Interest::WRITABLE, want, send)
     }
 
     /// Waits until there may be something to read, without a buffer to read it into. Always ready
@@ -169,8 +200,7 @@ impl Stream {
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &*self.io.borrow() {
             Io::Fresh(_) => Poll::Ready(Ok(())),
-            Io::Tcp(tcp) => tcp.poll_read_ready(cx),
-            Io::Unix(unix) => unix.poll_read_ready(cx),
+            io => io.poll_ready(cx, Interest::READABLE),
         }
     }
 
@@ -204,14 +234,9 @@ impl Stream {
         pipe: &mut Pipe,
         len: usize,
     ) -> Poll<io::Result<usize>> {
-        self.io.borrow_mut().register()?;
-        loop {
-            ready!(self.poll_readable(cx))?;
-            match self.attempt(Interest::READABLE, |fd| pipe.fill(fd, len)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
-        }
+        let mut io = self.io.borrow_mut();
+        io.register()?;
+        io.poll(cx, Interest::READABLE, 0, |socket| pipe.fill(socket.as_raw_fd(), len))
     }
 
     /// Splices what the pipe holds into the socket.
@@ -221,30 +246,9 @@ impl Stream {
         pipe: &mut Pipe,
         more: bool,
     ) -> Poll<io::Result<usize>> {
-        self.io.borrow_mut().register()?;
-        loop {
-            ready!(match &*self.io.borrow() {
-                Io::Tcp(tcp) => tcp.poll_write_ready(cx),
-                Io::Unix(unix) => unix.poll_write_ready(cx),
-                Io::Fresh(_) => unregistered(),
-            })?;
-            match self.attempt(Interest::WRITABLE, |fd| pipe.drain(fd, more)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
-        }
-    }
-
-    fn attempt<T>(
-        &self,
-        interest: Interest,
-        action: impl FnOnce(RawFd) -> io::Result<T>,
-    ) -> io::Result<T> {
-        match &*self.io.borrow() {
-            Io::Tcp(tcp) => tcp.try_io(interest, || action(tcp.as_raw_fd())),
-            Io::Unix(unix) => unix.try_io(interest, || action(unix.as_raw_fd())),
-            Io::Fresh(_) => Err(io::ErrorKind::NotConnected.into()),
-        }
+        let mut io = self.io.borrow_mut();
+        io.register()?;
+        io.poll(cx, Interest::WRITABLE, 0, |socket| pipe.drain(socket.as_raw_fd(), more))
     }
 
     /// Ends our direction; the peer reads the end of the stream.
@@ -252,7 +256,7 @@ impl Stream {
     /// # Errors
     /// When the connection is gone already.
     pub fn shut_down(&self) -> io::Result<()> {
-        let shut_down = |socket: socket2::SockRef<'_>| socket.shutdown(std::net::Shutdown::Write);
+        let shut_down = |socket: SockRef<'_>| socket.shutdown(std::net::Shutdown::Write);
         self.with_socket(shut_down).unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))
     }
 
@@ -295,19 +299,13 @@ impl Stream {
     }
 
     /// `None` only for a socket whose registration failed.
-    fn with_socket<T>(&self, action: impl FnOnce(socket2::SockRef<'_>) -> T) -> Option<T> {
+    fn with_socket<T>(&self, action: impl FnOnce(SockRef<'_>) -> T) -> Option<T> {
         let io = self.io.borrow();
         let fd: BorrowedFd<'_> = match &*io {
             Io::Fresh(socket) => socket.as_ref()?.as_fd(),
             Io::Tcp(tcp) => tcp.as_fd(),
             Io::Unix(unix) => unix.as_fd(),
         };
-        Some(action(socket2::SockRef::from(&fd)))
+        Some(action(SockRef::from(&fd)))
     }
-}
-
-/// Using a socket whose registration failed.
-#[cold]
-fn unregistered<T>() -> Poll<io::Result<T>> {
-    Poll::Ready(Err(io::ErrorKind::NotConnected.into()))
 }

@@ -48,15 +48,25 @@ pub(crate) struct Flow {
     held_start: usize,
     pipe: Option<Pipe>,
     bulk_reads: u8,
-    /// The task is registered for the source: as long as that has nothing, polling it again would
-    /// only register once more.
-    is_waiting: bool,
+    supply: Supply,
     /// The source has ended; and the target was told.
     is_read_out: bool,
     is_ended: bool,
     is_empty: bool,
     /// What is written to the target when the source ends without a byte.
     on_empty: Vec<u8>,
+}
+
+/// What is known about the source without a call to the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Supply {
+    #[default]
+    Unknown,
+    /// The last read left nothing behind: to try another would be in vain.
+    Empty,
+    /// The task is registered for it: as long as it has nothing, polling it again would only
+    /// register once more.
+    Awaited,
 }
 
 /// Which end of a direction broke.
@@ -145,12 +155,20 @@ impl Flow {
         from: &Stream,
         to: &Stream,
     ) -> Poll<Result<usize, Broken>> {
-        if self.is_waiting && !from.is_read_ready() {
-            return Poll::Pending;
+        let has_come = match self.supply {
+            Supply::Unknown => true,
+            Supply::Empty => from.poll_readable(cx).is_ready(),
+            Supply::Awaited => from.is_read_ready(),
+        };
+        if has_come {
+            self.supply = Supply::Unknown;
+            let moved = self.poll_source(cx, shard, from, to);
+            if moved.is_ready() {
+                return moved;
+            }
         }
-        let moved = self.poll_source(cx, shard, from, to);
-        self.is_waiting = moved.is_pending();
-        moved
+        self.supply = Supply::Awaited;
+        Poll::Pending
     }
 
     fn poll_source(
@@ -174,6 +192,9 @@ impl Flow {
         if len == 0 {
             self.end_of_source();
             return Poll::Ready(Ok(0));
+        }
+        if len < scratch.len() {
+            self.supply = Supply::Empty;
         }
         self.bulk_reads =
             if len >= BULK_READ_BYTES { self.bulk_reads.saturating_add(1) } else { 0 };
