@@ -17,11 +17,11 @@ pub fn precise_us() -> u64 {
     time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000
 }
 
-/// Wall-clock time as (seconds, microseconds) since the epoch; may jump.
+/// Microseconds since the epoch; may jump.
 #[inline]
-pub fn wall() -> (u64, u32) {
+pub fn wall_us() -> u64 {
     let time = read(libc::CLOCK_REALTIME);
-    (time.tv_sec.max(0) as u64, (time.tv_nsec / 1_000) as u32)
+    time.tv_sec.max(0) as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000
 }
 
 #[inline]

@@ -2,7 +2,9 @@
 //! lines that are written by another thread.
 
 mod counters;
+mod line;
 mod log;
 
 pub use counters::{Count, Counters, EndpointCounters, ListenerCounters, STATUS_CLASSES};
-pub use log::{Entry, LogBatch, LogFormat, LogWriter, Timers};
+pub use line::{Entry, Timers};
+pub use log::{LogBatch, LogFormat, LogWriter};

@@ -53,7 +53,7 @@ async fn at_endpoint<'a>(
         let timer = &exchange.connection.timer;
         let lease =
             upstream::lease(exchange.shard, upstream, pick.endpoint, is_pool_used, timer).await?;
-        record.connected();
+        record.connected(lease.is_at_once);
         record.is_reused = lease.is_reused;
         if !lease.is_reused {
             return h1::converse(exchange, upstream, lease, &pick, record).await;

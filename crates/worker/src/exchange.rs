@@ -6,7 +6,7 @@ use fairwater_plan::{Listener, Protocol, Unroutable};
 
 use crate::accept::Accepted;
 use crate::downstream::{Sink, Source};
-use crate::record::Record;
+use crate::record::{HeadTimes, Record};
 use crate::shard::Shard;
 use crate::tunnel::Tunnel;
 use crate::work::{Buffer, Work};
@@ -50,7 +50,7 @@ pub(crate) async fn serve(
     shard: &Shard,
     connection: &Accepted,
     work: &mut Work,
-    begun_us: u64,
+    times: HeadTimes,
 ) -> End {
     let Work { request, request_head: head, out, response, response_head, reply_out } = work;
     let head = &*head;
@@ -59,7 +59,7 @@ pub(crate) async fn serve(
     let filled = request.end - head.len;
     let (bytes, tail) = request.bytes.split_at_mut(head.len);
     let listener = shard.plan.listener(connection.listener);
-    let mut record = Record::open(shard, connection, head, bytes, begun_us);
+    let mut record = Record::open(shard, connection, head, bytes, times);
     let closes = !head.wants_keep_alive() || shard.is_draining();
     let mut exchange = Exchange {
         shard,

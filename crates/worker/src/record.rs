@@ -2,11 +2,18 @@
 //! an exchange that is cut off (a panic, a stop) is accounted for like any other.
 
 use fairwater_message::{Fault, FaultKind, HeaderId, RequestHead, Version};
-use fairwater_net::{Peer, clock};
+use fairwater_net::Peer;
 use fairwater_telemetry::{Entry, Timers};
 
 use crate::accept::Accepted;
 use crate::shard::Shard;
+
+/// When a request head began to come, and when it was there; the same for one that came at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeadTimes {
+    pub begun_us: u64,
+    pub done_us: u64,
+}
 
 #[derive(Debug)]
 pub(crate) struct Record<'a> {
@@ -37,7 +44,7 @@ impl<'a> Record<'a> {
         connection: &'a Accepted,
         head: &'a RequestHead,
         bytes: &'a [u8],
-        begun_us: u64,
+        HeadTimes { begun_us, done_us }: HeadTimes,
     ) -> Self {
         Self {
             shard,
@@ -45,7 +52,7 @@ impl<'a> Record<'a> {
             head,
             bytes,
             begun_us,
-            head_done_us: shard.now_us(),
+            head_done_us: done_us,
             connected_us: 0,
             answered_us: 0,
             status: 0,
@@ -64,8 +71,10 @@ impl<'a> Record<'a> {
         self.fault = Some(fault);
     }
 
-    pub(crate) fn connected(&mut self) {
-        self.connected_us = self.shard.now_us();
+    /// There is a connection; one that was there at once costs no look at the clock.
+    pub(crate) fn connected(&mut self, is_at_once: bool) {
+        let is_first = is_at_once && self.attempts == 1;
+        self.connected_us = if is_first { self.head_done_us } else { self.shard.now_us() };
     }
 
     pub(crate) fn answered(&mut self) {
@@ -91,7 +100,7 @@ impl<'a> Record<'a> {
     }
 
     fn write_line(&self) {
-        let (seconds, micros) = clock::wall();
+        let now_us = self.shard.now_us();
         let value = |id| self.head.find(id).map_or(&b""[..], |field| field.value.of(self.bytes));
         let (client, client_port) = match self.connection.peer {
             Peer::Ip { ip, port } => (Some(ip), port),
@@ -99,7 +108,7 @@ impl<'a> Record<'a> {
         };
         let kind = self.fault.map(|fault| fault.kind);
         let entry = Entry {
-            wall: (seconds, micros),
+            wall_us: self.shard.wall_us(now_us),
             id: self.shard.next_request_id(),
             listener: &self.shard.plan.listener(self.connection.listener).name,
             client,
@@ -122,7 +131,7 @@ impl<'a> Record<'a> {
             endpoint: self.endpoint,
             attempts: self.attempts,
             reused: self.is_reused,
-            timers: self.timers(),
+            timers: self.timers(now_us),
             reason: kind.map_or("", |kind| kind.reason()),
             party: kind.map_or("", |kind| kind.party().name()),
             phase: kind.map_or("", |kind| kind.phase().name()),
@@ -131,14 +140,14 @@ impl<'a> Record<'a> {
         self.shard.log.borrow_mut().write(&entry, &self.shard.counters);
     }
 
-    fn timers(&self) -> Timers {
+    fn timers(&self, now_us: u64) -> Timers {
         let since =
             |end: u64, start: u64| (end > 0 && start > 0).then(|| end.saturating_sub(start));
         Timers {
             head_us: since(self.head_done_us, self.begun_us),
             connect_us: since(self.connected_us, self.head_done_us),
             response_us: since(self.answered_us, self.connected_us),
-            total_us: self.shard.now_us().saturating_sub(self.begun_us),
+            total_us: now_us.saturating_sub(self.begun_us),
         }
     }
 }

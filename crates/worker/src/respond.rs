@@ -11,7 +11,7 @@ use crate::accept::Accepted;
 use crate::downstream::Sink;
 use crate::exchange::{End, Exchange};
 use crate::limits;
-use crate::record::Record;
+use crate::record::{HeadTimes, Record};
 use crate::shard::Shard;
 use crate::work::{Buffer, Work};
 
@@ -53,7 +53,9 @@ pub(crate) async fn to_bad_head(
     let status = fault.kind.status();
     let head = &mut work.request_head;
     head.fields.clear(); // half an index is none
-    let mut record = Record::open(shard, connection, head, work.request.data(), shard.now_us());
+    let now_us = shard.now_us();
+    let times = HeadTimes { begun_us: now_us, done_us: now_us };
+    let mut record = Record::open(shard, connection, head, work.request.data(), times);
     record.fault(fault);
     if status == 0 {
         return;

@@ -35,6 +35,8 @@ pub(crate) struct Shard {
     random: Cell<u64>,
     request_ids: Cell<u128>,
     is_draining: Cell<bool>,
+    /// The wall clock when the monotonic one stood at zero.
+    wall_start_us: Cell<u64>,
 }
 
 /// Raw bytes are read in pieces of this size: large enough that a stream costs few calls.
@@ -57,6 +59,7 @@ impl Shard {
             random: Cell::new(seed | 1),
             request_ids: Cell::new(u128::from(seed) << 64),
             is_draining: Cell::new(false),
+            wall_start_us: Cell::new(wall_start_us()),
         }
     }
 
@@ -81,6 +84,16 @@ impl Shard {
     #[inline]
     pub(crate) fn now_us(&self) -> u64 {
         if self.log_is_on { clock::precise_us() } else { 0 }
+    }
+
+    /// The wall clock at a time that `now_us` gave: one clock is read for a line, not two.
+    pub(crate) fn wall_us(&self, now_us: u64) -> u64 {
+        self.wall_start_us.get() + now_us
+    }
+
+    /// Follows a wall clock that was set.
+    pub(crate) fn set_wall_clock(&self) {
+        self.wall_start_us.set(wall_start_us());
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -142,4 +155,8 @@ impl Shard {
             pipes.push(pipe);
         }
     }
+}
+
+fn wall_start_us() -> u64 {
+    clock::wall_us().saturating_sub(clock::precise_us())
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use fairwater_message::{Fault, FaultKind};
-use fairwater_net::{Peer, clock};
+use fairwater_net::Peer;
 use fairwater_plan::{Draw, InFlight, OnError, Protocol, TcpIdle, Tried, Upstream};
 use fairwater_telemetry::{Entry, Timers};
 
@@ -123,8 +123,9 @@ impl<'a> Account<'a> {
             Peer::Unix => (None, 0),
         };
         let is_connected = self.connected_us > 0;
+        let now_us = self.shard.now_us();
         let entry = Entry {
-            wall: clock::wall(),
+            wall_us: self.shard.wall_us(now_us),
             id: self.shard.next_request_id(),
             listener: &self.shard.plan.listener(self.accepted.listener).name,
             client,
@@ -144,7 +145,7 @@ impl<'a> Account<'a> {
             reused: false,
             timers: Timers {
                 connect_us: is_connected.then(|| self.connected_us.saturating_sub(self.begun_us)),
-                total_us: self.shard.now_us().saturating_sub(self.begun_us),
+                total_us: now_us.saturating_sub(self.begun_us),
                 ..Timers::default()
             },
             reason: self.fault.map_or("", FaultKind::reason),

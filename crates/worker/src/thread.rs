@@ -125,6 +125,7 @@ async fn until_stopped(shard: &Rc<Shard>, order: &AtomicU8) {
         ticks += 1;
         if ticks % SWEEP_TICKS == 0 {
             shard.trim();
+            shard.set_wall_clock();
         }
         if ticks % SWEEP_TICKS == 0 || shard.is_draining() || shard.has_waiters() {
             shard.pools.sweep(shard, &shard.plan, now_ms);

@@ -11,6 +11,7 @@ use fairwater_proto::h1::RequestReader;
 use crate::accept::Accepted;
 use crate::exchange::{self, End};
 use crate::limits;
+use crate::record::HeadTimes;
 use crate::respond;
 use crate::shard::Shard;
 use crate::tunnel::{self, Tunnel};
@@ -67,8 +68,8 @@ async fn busy(connection: &Accepted) -> Turn {
     let mut work = Loan::new(shard);
     let mut served = 0;
     loop {
-        let begun_us = match read_head(shard, connection, &mut work).await {
-            Read::Head { begun_us } => begun_us,
+        let times = match read_head(shard, connection, &mut work).await {
+            Read::Head(times) => times,
             Read::Nothing => return Turn::Idle,
             Read::End => return Turn::Close,
             Read::Fault(fault) => {
@@ -76,7 +77,7 @@ async fn busy(connection: &Accepted) -> Turn {
                 return Turn::Close;
             }
         };
-        match exchange::serve(shard, connection, &mut work, begun_us).await {
+        match exchange::serve(shard, connection, &mut work, times).await {
             End::KeepAlive if work.request.is_empty() => return Turn::Idle,
             End::KeepAlive => {}
             End::Close => return Turn::Close,
@@ -94,10 +95,7 @@ async fn busy(connection: &Accepted) -> Turn {
 }
 
 enum Read {
-    /// A head is complete; its first byte was seen at this time.
-    Head {
-        begun_us: u64,
-    },
+    Head(HeadTimes),
     /// Nothing has come: the connection is idle.
     Nothing,
     /// The client has closed, between requests or within one.
@@ -107,14 +105,17 @@ enum Read {
 
 async fn read_head(shard: &Shard, connection: &Accepted, work: &mut Work) -> Read {
     let mut reader = RequestReader::default();
-    let mut is_timed = false;
+    let (mut is_timed, mut reads) = (false, 0);
     let begun_us = shard.now_us();
     work.request_head.clear();
     work.request.compact();
     loop {
         if !work.request.is_empty() {
             match reader.read(work.request.data(), &mut work.request_head) {
-                Ok(true) => return Read::Head { begun_us },
+                Ok(true) => {
+                    let done_us = if reads > 1 { shard.now_us() } else { begun_us };
+                    return Read::Head(HeadTimes { begun_us, done_us });
+                }
                 Ok(false) => {}
                 Err(fault) => return Read::Fault(fault),
             }
@@ -140,7 +141,7 @@ async fn read_head(shard: &Shard, connection: &Accepted, work: &mut Work) -> Rea
         match result.await {
             None => return Read::Nothing,
             Some(Ok(0)) => return Read::End,
-            Some(Ok(len)) => work.request.end += len,
+            Some(Ok(len)) => (work.request.end, reads) = (work.request.end + len, reads + 1),
             Some(Err(error)) if error.kind() == std::io::ErrorKind::TimedOut && has_begun => {
                 return Read::Fault(FaultKind::HeadTimeout.into());
             }

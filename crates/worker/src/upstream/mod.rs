@@ -36,6 +36,8 @@ struct Connection {
 pub(crate) struct Lease<'a> {
     connection: Option<Connection>,
     pub is_reused: bool,
+    /// It lay in the pool: nobody had to wait for it.
+    pub is_at_once: bool,
     shard: &'a Shard,
     upstream: &'a Upstream,
     endpoint: &'a Endpoint,
@@ -52,21 +54,22 @@ pub(crate) async fn lease<'a>(
     is_pool_used: bool,
     timer: &Timer,
 ) -> Result<Lease<'a>, Fault> {
-    let lease = |connection, is_reused| Lease {
+    let lease = |connection, is_reused, is_at_once| Lease {
         connection: Some(connection),
         is_reused,
+        is_at_once,
         shard,
         upstream,
         endpoint,
     };
     if is_pool_used && let Some(connection) = shard.pools.take(shard, upstream, endpoint.slot) {
-        return Ok(lease(connection, true));
+        return Ok(lease(connection, true, true));
     }
     if let Some(connection) = admit(shard, upstream, endpoint, is_pool_used, timer).await? {
-        return Ok(lease(connection, true));
+        return Ok(lease(connection, true, false));
     }
     let stream = connect(shard, upstream, endpoint, timer).await?;
-    Ok(lease(Connection { stream, requests: 0, bytes_sent: 0 }, false))
+    Ok(lease(Connection { stream, requests: 0, bytes_sent: 0 }, false, false))
 }
 
 /// Waits for the permit to open a connection. `Some` is a pooled one that became free meanwhile.

@@ -136,7 +136,7 @@ impl Row {
                 idle("idle connection after one request", 1),
                 idle("idle connection after two requests", 2),
             ],
-            Self::Log => vec![logged()],
+            Self::Log => vec![logged("json"), logged("combined")],
         }
     }
 }
@@ -177,7 +177,7 @@ fn keepalive(title: &'static str, profile: Profile, body_bytes: usize) -> Case {
             protocol: Protocol::Http,
             routes: profile == Profile::Full,
             bulk: false,
-            access_log: false,
+            access_log: None,
             connections,
         },
         load: Load { mode: Mode::Keepalive, profile, body_bytes, connections },
@@ -265,7 +265,12 @@ fn idle(title: &'static str, uses: usize) -> Case {
     }
 }
 
-fn logged() -> Case {
-    let plain = keepalive("keep-alive request, bare, 128 B, access log", Profile::Bare, 128);
-    Case { row: Row::Log, scenario: Scenario { access_log: true, ..plain.scenario }, ..plain }
+fn logged(format: &'static str) -> Case {
+    let title = match format {
+        "json" => "keep-alive request, bare, 128 B, log as JSON",
+        _ => "keep-alive request, bare, 128 B, log as combined",
+    };
+    let plain = keepalive(title, Profile::Bare, 128);
+    let scenario = Scenario { access_log: Some(format), ..plain.scenario };
+    Case { row: Row::Log, scenario, ..plain }
 }

@@ -5,9 +5,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use super::load::Backend;
-use super::process::{Running, Stop, free_port, pinned};
+use super::process::{Running, Stop, comes_true, free_port, pinned};
 use super::{haproxy, nginx, ours};
 use crate::Failure;
 
@@ -40,7 +42,8 @@ pub(crate) struct Scenario {
     /// Bodies are large: splice where there is a switch for it.
     pub(crate) bulk: bool,
     /// One line per request into a file.
-    pub(crate) access_log: bool,
+    /// Our format; nginx writes its combined one, HAProxy its httplog.
+    pub(crate) access_log: Option<&'static str>,
     /// Client connections that are open at the same time.
     pub(crate) connections: usize,
 }
@@ -74,6 +77,9 @@ impl Setup<'_> {
 }
 
 pub(crate) const ACCESS_LOG: &str = "access.log";
+
+/// A log that has not grown for so long is written.
+const LOG_QUIET: Duration = Duration::from_millis(200);
 
 /// Routes of the scenario with routes.
 pub(crate) const ROUTES: usize = 100;
@@ -126,6 +132,20 @@ impl Proxy {
             lines += fs::read(log)?.iter().filter(|byte| **byte == b'\n').count();
         }
         Ok(lines)
+    }
+
+    /// Waits until the access log has not grown for a while; all write it within that time.
+    pub(crate) fn wait_for_log(&self) -> Result<(), Failure> {
+        let mut before = None;
+        comes_true(|| {
+            sleep(LOG_QUIET);
+            let mut bytes = 0;
+            for log in self.logs().iter().filter(|log| log.exists()) {
+                bytes += fs::metadata(log)?.len();
+            }
+            Ok(before.replace(bytes) == Some(bytes))
+        })?;
+        Ok(())
     }
 
     fn logs(&self) -> [PathBuf; 2] {

@@ -28,7 +28,7 @@ fn configuration(setup: &Setup<'_>) -> Result<String, Failure> {
     let connections_max = if scenario.bulk { 2000 } else { 9500 };
     // Standard output is a file of the harness, written line by line as the log comes.
     let mut target = "";
-    if scenario.access_log {
+    if scenario.access_log.is_some() {
         target = "log stdout format raw local0\n";
         defaults.push_str("log global\noption httplog\n");
     }

@@ -31,7 +31,7 @@ pub(crate) fn prepare(setup: &Setup<'_>) -> Result<Vec<String>, Failure> {
 fn http(setup: &Setup<'_>) -> Result<String, Failure> {
     let Setup { scenario, port, endpoint, .. } = *setup;
     let keepalive = KEEPALIVE_MIN.max(scenario.connections);
-    let log = match scenario.access_log {
+    let log = match scenario.access_log.is_some() {
         true => format!("{} combined", setup.file(ACCESS_LOG)),
         false => "off".to_owned(),
     };

@@ -25,8 +25,8 @@ pub(crate) fn prepare(setup: &Setup<'_>) -> Result<Vec<String>, Failure> {
 fn configuration(setup: &Setup<'_>) -> Result<String, Failure> {
     let Setup { scenario, port, endpoint, .. } = *setup;
     let log = match scenario.access_log {
-        true => format!("format = \"json\"\npath = \"{}\"", setup.file(ACCESS_LOG)),
-        false => "format = \"off\"".to_owned(),
+        Some(format) => format!("format = \"{format}\"\npath = \"{}\"", setup.file(ACCESS_LOG)),
+        None => "format = \"off\"".to_owned(),
     };
     let protocol = if setup.is_http() { "http" } else { "tcp" };
     let socket = setup.file(ADMIN_SOCKET);
