@@ -91,6 +91,8 @@ fault_kinds! {
     BodyTruncated = ("upstream_body_truncated", Upstream, Body, 0),
     BodyMalformed = ("upstream_body_malformed", Upstream, Body, 0),
     BodyTimeout = ("upstream_body_timeout", Upstream, Body, 0),
+    /// Bytes came behind the end of a reply, which itself was relayed.
+    ExcessBytes = ("upstream_excess_bytes", Upstream, Body, 0),
     /// The client went away, or closed in the middle of its request.
     ClientAborted = ("client_aborted", Downstream, Body, 0),
     RequestBodyMalformed = ("request_body_malformed", Downstream, Body, 400),

@@ -194,10 +194,12 @@ impl Download<'_> {
         // A 204 that announces a body may yet send it, to whoever asks next.
         let has_stray_body = reply.head.status == 204
             && !matches!(reply.head.body, BodyLength::UntilClose | BodyLength::Known(0));
-        let is_reusable = reply.head.allows_reuse()
-            && !has_stray_body
-            && length != BodyLength::UntilClose
-            && reply.buffer.is_empty();
+        let is_excessive = has_stray_body || !reply.buffer.is_empty();
+        if is_excessive {
+            record.fault(FaultKind::ExcessBytes.into());
+        }
+        let is_reusable =
+            reply.head.allows_reuse() && length != BodyLength::UntilClose && !is_excessive;
         Ok(if is_reusable { Outcome::Reusable } else { Outcome::Spent })
     }
 

@@ -149,13 +149,15 @@ fn replies_without_a_body_have_none() {
             "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello",
             "HTTP/1.1 204 No Content\r\n",
             b"",
-        ),
+        )
+        .because("upstream_excess_bytes"),
         spent(
             "R17 204 with chunks",
             "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             "HTTP/1.1 204 No Content\r\n",
             b"",
-        ),
+        )
+        .because("upstream_excess_bytes"),
         good(
             "304",
             "HTTP/1.1 304 Not Modified\r\nETag: x\r\n\r\n",
@@ -174,11 +176,15 @@ fn replies_without_a_body_have_none() {
             "HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n",
             b"",
         )
-        .at_once(),
+        .at_once()
+        .because("upstream_excess_bytes"),
         good("HEAD", head, "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n", b"").to("HEAD"),
         good("HEAD without a length", "HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\n", b"")
             .to("HEAD"),
-        spent("R17 HEAD with a body", LENGTH_5, HEAD_5, b"").to("HEAD").at_once(),
+        spent("R17 HEAD with a body", LENGTH_5, HEAD_5, b"")
+            .to("HEAD")
+            .at_once()
+            .because("upstream_excess_bytes"),
     ]);
 }
 
@@ -362,14 +368,16 @@ fn bytes_behind_a_reply_reach_nobody() {
     let evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
     let empty = "HTTP/1.1 204 No Content\r\n\r\n";
+    let excess = |name, reply: String, head, body: &'static [u8]| {
+        spent(name, reply, head, body).at_once().because("upstream_excess_bytes")
+    };
     check(vec![
-        spent("R11 a second reply", format!("{LENGTH_5}{evil}"), HEAD_5, b"hello").at_once(),
-        spent("R11 behind chunks", format!("{chunked}{evil}"), HEAD_CHUNKED, b"hello").at_once(),
-        spent("R11 behind a 204", format!("{empty}{evil}"), "HTTP/1.1 204 No Content\r\n", b"")
-            .at_once(),
-        spent("R11 one byte", format!("{LENGTH_5}!"), HEAD_5, b"hello").at_once(),
-        spent("R11 much", format!("{LENGTH_5}{}", "x".repeat(100_000)), HEAD_5, b"hello").at_once(),
-        spent("R11 an empty line", format!("{LENGTH_5}\r\n"), HEAD_5, b"hello").at_once(),
+        excess("R11 a second reply", format!("{LENGTH_5}{evil}"), HEAD_5, b"hello"),
+        excess("R11 behind chunks", format!("{chunked}{evil}"), HEAD_CHUNKED, b"hello"),
+        excess("R11 behind a 204", format!("{empty}{evil}"), "HTTP/1.1 204 No Content\r\n", b""),
+        excess("R11 one byte", format!("{LENGTH_5}!"), HEAD_5, b"hello"),
+        excess("R11 much", format!("{LENGTH_5}{}", "x".repeat(100_000)), HEAD_5, b"hello"),
+        excess("R11 an empty line", format!("{LENGTH_5}\r\n"), HEAD_5, b"hello"),
     ]);
 }
 
