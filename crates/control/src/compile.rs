@@ -122,7 +122,7 @@ fn compile_upstream(
     let balance = match upstream.balance {
         config::Balance::RoundRobin => Balance::round_robin(&endpoints),
         config::Balance::Random => Balance::random(&endpoints),
-        config::Balance::LeastConnections => Balance::least_connections(),
+        config::Balance::LeastConnections => Balance::least_connections(&endpoints),
         config::Balance::SourceHash => Balance::source_hash(&endpoints),
     };
     let settings = UpstreamSettings {

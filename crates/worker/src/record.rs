@@ -34,8 +34,15 @@ pub(crate) struct Record<'a> {
     pub attempts: u32,
     pub is_reused: bool,
     fault: Option<Fault>,
+    /// The exchange came to its end, good or bad.
+    is_closed: bool,
     /// The line is written by somebody else: the connection has become a tunnel.
     is_handed_on: bool,
+}
+
+/// Why something was dropped that had not come to its end.
+pub(crate) fn cut_off() -> FaultKind {
+    if std::thread::panicking() { FaultKind::Internal } else { FaultKind::Stopped }
 }
 
 impl<'a> Record<'a> {
@@ -63,6 +70,7 @@ impl<'a> Record<'a> {
             attempts: 0,
             is_reused: false,
             fault: None,
+            is_closed: false,
             is_handed_on: false,
         }
     }
@@ -82,7 +90,9 @@ impl<'a> Record<'a> {
     }
 
     /// Writes the line and counts, by being dropped.
-    pub(crate) fn close(self) {}
+    pub(crate) fn close(mut self) {
+        self.is_closed = true;
+    }
 
     /// Hands the line on to a tunnel, which writes it when it ends.
     pub(crate) fn detach(&mut self) -> OwnedRecord {
@@ -157,6 +167,9 @@ impl Drop for Record<'_> {
         if self.is_handed_on {
             return;
         }
+        if !self.is_closed && self.fault.is_none() {
+            self.fault = Some(cut_off().into());
+        }
         let counters = &self.shard.counters.listeners[usize::from(self.connection.listener.0)];
         counters.request(self.status);
         counters.bytes_in.add(self.bytes_in);
@@ -210,6 +223,7 @@ impl OwnedRecord {
             attempts: self.attempts,
             is_reused: self.is_reused,
             fault: fault.map(Fault::new),
+            is_closed: true,
             is_handed_on: false,
         });
     }

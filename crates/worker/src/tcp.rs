@@ -12,6 +12,7 @@ use fairwater_telemetry::{Entry, Timers};
 use crate::accept::Accepted;
 use crate::duplex::{self, Ending, Flow, Idle};
 use crate::limits;
+use crate::record::cut_off;
 use crate::shard::Shard;
 use crate::upstream::{self, Detached};
 use crate::write::write_all;
@@ -29,27 +30,25 @@ pub(crate) async fn serve(accepted: Accepted) {
     let (connection, _in_flight) = match connected {
         Ok(connected) => connected,
         Err(fault) => {
-            account.fault = Some(fault.kind);
-            return Box::pin(refuse(&accepted, on_error)).await;
+            account.end(Some(fault.kind));
+            return Box::pin(refuse(&accepted, on_error, &mut account.told)).await;
         }
     };
     connection.stream.keep_alive(limits::KEEPALIVE_IDLE, limits::KEEPALIVE_INTERVAL);
-    let mut down = Flow::answering_empty(on_error.empty.clone().unwrap_or_default());
-    let mut up = Flow::default();
+    account.down = Flow::answering_empty(on_error.empty.clone().unwrap_or_default());
     let is_client_only = *idle == TcpIdle::Client;
     let idle = Idle { after: limits::TCP_IDLE, is_client_only };
     let (client, timer) = (&accepted.stream, &accepted.timer);
-    let flows = (&mut up, &mut down);
+    let flows = (&mut account.up, &mut account.down);
     let ending = duplex::relay(&shard, client, &connection.stream, timer, flows, idle).await;
     drop(connection);
-    (account.bytes_in, account.bytes_out) = (up.bytes, down.bytes);
-    account.fault = match ending {
-        Ending::Closed if down.was_empty() => Some(FaultKind::EmptyReply),
+    account.end(match ending {
+        Ending::Closed if account.down.was_empty() => Some(FaultKind::EmptyReply),
         Ending::Closed => None,
         Ending::ClientReset => Some(FaultKind::ClientAborted),
         Ending::EndpointReset => Some(FaultKind::ReplyReset),
         Ending::Idle => Some(FaultKind::IdleTimeout),
-    };
+    });
 }
 
 /// Connects to the picked endpoint, or to another while there are any: nothing was sent yet.
@@ -79,15 +78,15 @@ async fn connect<'a>(
 }
 
 /// Tells a client that no endpoint is there: with bytes where they are configured, else by a reset.
-async fn refuse(accepted: &Accepted, on_error: &OnError) {
+async fn refuse(accepted: &Accepted, on_error: &OnError, told: &mut u64) {
     let Some(bytes) = &on_error.connect else { return accepted.stream.reset_on_close() };
     let mut parts = [std::io::IoSlice::new(bytes)];
-    if write_all(&accepted.stream, &accepted.timer, &mut parts, &mut 0).await.is_ok() {
+    if write_all(&accepted.stream, &accepted.timer, &mut parts, told).await.is_ok() {
         crate::respond::linger(accepted, &mut crate::work::Buffer::default()).await;
     }
 }
 
-/// The line of a connection; written on drop.
+/// The line of a connection; written on drop, so that one that is cut off has one.
 struct Account<'a> {
     shard: &'a Shard,
     accepted: &'a Accepted,
@@ -96,9 +95,12 @@ struct Account<'a> {
     upstream: &'a str,
     endpoint: &'a str,
     attempts: u32,
-    bytes_in: u64,
-    bytes_out: u64,
+    up: Flow,
+    down: Flow,
+    /// Bytes of our own that the client took.
+    told: u64,
     fault: Option<FaultKind>,
+    is_over: bool,
 }
 
 impl<'a> Account<'a> {
@@ -111,10 +113,16 @@ impl<'a> Account<'a> {
             upstream,
             endpoint: "",
             attempts: 0,
-            bytes_in: 0,
-            bytes_out: 0,
+            up: Flow::default(),
+            down: Flow::default(),
+            told: 0,
             fault: None,
+            is_over: false,
         }
+    }
+
+    fn end(&mut self, fault: Option<FaultKind>) {
+        (self.fault, self.is_over) = (fault, true);
     }
 
     fn write_line(&self) {
@@ -137,8 +145,8 @@ impl<'a> Account<'a> {
             referer: b"",
             user_agent: b"",
             status: 0,
-            bytes_in: self.bytes_in,
-            bytes_out: self.bytes_out,
+            bytes_in: self.up.bytes,
+            bytes_out: self.down.bytes + self.told,
             upstream: self.upstream,
             endpoint: self.endpoint,
             attempts: self.attempts,
@@ -161,8 +169,11 @@ impl Drop for Account<'_> {
     fn drop(&mut self) {
         let counters = &self.shard.counters.listeners[usize::from(self.accepted.listener.0)];
         counters.request(0);
-        counters.bytes_in.add(self.bytes_in);
-        counters.bytes_out.add(self.bytes_out);
+        if !self.is_over {
+            self.fault = Some(cut_off());
+        }
+        counters.bytes_in.add(self.up.bytes);
+        counters.bytes_out.add(self.down.bytes + self.told);
         if let Some(kind) = self.fault {
             counters.faults[kind as usize].add(1);
         }

@@ -10,7 +10,7 @@ use crate::accept::Accepted;
 use crate::duplex::{self, Ending, Flow, Idle};
 use crate::exchange::Exchange;
 use crate::limits;
-use crate::record::{OwnedRecord, Record};
+use crate::record::{OwnedRecord, Record, cut_off};
 use crate::upstream::{Detached, Lease};
 
 /// What the tunnel needs of the exchange that it began as.
@@ -43,18 +43,34 @@ impl Tunnel {
     }
 }
 
-/// Relays until either side ends it. Consumes the downstream connection.
-pub(crate) async fn serve(connection: Accepted, mut tunnel: Box<Tunnel>) {
-    let shard = &*connection.shard;
+/// A running tunnel. Its line is written when it is dropped, so that one that is cut off has one.
+struct Running {
+    connection: Accepted,
+    tunnel: Box<Tunnel>,
+    /// How it ended, once it has.
+    ending: Option<Ending>,
+}
+
+/// Relays until either side ends it.
+pub(crate) async fn serve(connection: Accepted, tunnel: Box<Tunnel>) {
+    let mut running = Running { connection, tunnel, ending: None };
+    let Running { connection, tunnel, ending } = &mut running;
     let idle = Idle { after: limits::TUNNEL_IDLE, is_client_only: false };
-    let flows = (&mut tunnel.up, &mut tunnel.down);
-    let (client, timer) = (&connection.stream, &connection.timer);
-    let ending = duplex::relay(shard, client, &tunnel.endpoint.stream, timer, flows, idle).await;
-    let fault = match ending {
-        Ending::Closed => None,
-        Ending::ClientReset => Some(FaultKind::ClientAborted),
-        Ending::EndpointReset => Some(FaultKind::BodyTruncated),
-        Ending::Idle => Some(FaultKind::IdleTimeout),
-    };
-    tunnel.record.close(shard, &connection, (tunnel.up.bytes, tunnel.down.bytes), fault);
+    let (shard, client, timer) = (&*connection.shard, &connection.stream, &connection.timer);
+    let Tunnel { endpoint, up, down, .. } = &mut **tunnel;
+    *ending = Some(duplex::relay(shard, client, &endpoint.stream, timer, (up, down), idle).await);
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let Tunnel { up, down, record, .. } = &*self.tunnel;
+        let fault = match self.ending {
+            Some(Ending::Closed) => None,
+            Some(Ending::ClientReset) => Some(FaultKind::ClientAborted),
+            Some(Ending::EndpointReset) => Some(FaultKind::BodyTruncated),
+            Some(Ending::Idle) => Some(FaultKind::IdleTimeout),
+            None => Some(cut_off()),
+        };
+        record.close(&self.connection.shard, &self.connection, (up.bytes, down.bytes), fault);
+    }
 }

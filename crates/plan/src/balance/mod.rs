@@ -44,8 +44,8 @@ impl Balance {
         Self(Algorithm::Random(Random::new(endpoints)))
     }
 
-    pub fn least_connections() -> Self {
-        Self(Algorithm::LeastConnections(LeastConnections::default()))
+    pub fn least_connections(endpoints: &[Endpoint]) -> Self {
+        Self(Algorithm::LeastConnections(LeastConnections::new(endpoints)))
     }
 
     pub fn source_hash(endpoints: &[Endpoint]) -> Self {

@@ -33,7 +33,7 @@ fn algorithms(endpoints: &[Endpoint]) -> [Balance; 4] {
     [
         Balance::round_robin(endpoints),
         Balance::random(endpoints),
-        Balance::least_connections(),
+        Balance::least_connections(endpoints),
         Balance::source_hash(endpoints),
     ]
 }

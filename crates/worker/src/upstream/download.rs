@@ -186,6 +186,8 @@ impl Download<'_> {
         watch: &mut Watch<'_, '_>,
     ) -> Result<Outcome, Fault> {
         let length = reply_length(self.request.method, reply.head);
+        // The drain may have begun after the request had come.
+        reply.sink.closes |= self.shard.is_draining();
         reply.sink.closes |= self.is_uploading && self.request.expects_continue;
         reply.sink.start(self.request, (reply.head, reply.buffer.data()));
         let len = reply.head.len;
