@@ -279,6 +279,32 @@ impl Stream {
         }
     }
 
+    /// Bytes that have come and were not read.
+    pub fn unread_bytes(&self) -> usize {
+        self.with_socket(|socket| fairwater_sys::socket::unread_bytes(socket.as_fd()))
+            .and_then(Result::ok)
+            .unwrap_or(0)
+    }
+
+    /// Bytes that were written and that the peer has not taken: its kernel, over TCP, or the
+    /// program itself on a Unix socket.
+    pub fn untaken_bytes(&self) -> usize {
+        self.with_socket(|socket| fairwater_sys::socket::untaken_bytes(socket.as_fd()))
+            .and_then(Result::ok)
+            .unwrap_or(0)
+    }
+
+    /// Whether what the peer takes is seen in steps of tens of kilobytes only: on Unix sockets, and
+    /// over interfaces with large packets such as loopback.
+    pub fn takes_large_steps(&self) -> bool {
+        const LARGE: u32 = 16 * 1024;
+        !self.is_tcp()
+            || self
+                .with_socket(|socket| socket.tcp_mss())
+                .and_then(Result::ok)
+                .is_some_and(|bytes| bytes >= LARGE)
+    }
+
     /// Bytes that the peer's kernel has acknowledged; `None` where that is not known.
     pub fn acknowledged_bytes(&self) -> Option<u64> {
         match &*self.io.borrow() {

@@ -47,18 +47,20 @@ impl Admission {
 
     fn take_permit(&self) -> bool {
         let one_more = |open| (open < self.max).then_some(open + 1);
-        self.open.fetch_update(Ordering::AcqRel, Ordering::Relaxed, one_more).is_ok()
+        self.open.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_ok()
     }
 
+    /// Gives a permit back. Who gives looks for waiters after that, and who waits looks for permits
+    /// after it has said so: in whatever order the two come, one of them sees the other.
     pub fn leave(&self) {
-        let before = self.open.fetch_sub(1, Ordering::AcqRel);
+        let before = self.open.fetch_sub(1, Ordering::SeqCst);
         debug_assert!(before > 0, "every leave follows its enter");
         self.wake_one();
     }
 
     /// Whether exchanges wait, so that idle connections should make room.
     pub fn has_waiters(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
+        self.waiting.load(Ordering::SeqCst) > 0
     }
 
     /// A place in the queue, taken when it is first polled.
@@ -74,7 +76,7 @@ impl Admission {
         let next = {
             let mut queue = self.lock();
             let next = queue.waiters.pop_front();
-            self.waiting.store(queue.waiters.len(), Ordering::Relaxed);
+            self.waiting.store(queue.waiters.len(), Ordering::SeqCst);
             next
         };
         if let Some((_, waker)) = next {
@@ -111,7 +113,14 @@ impl Waiter<'_> {
     /// Takes a permit, or sees to it that the waker is woken when one comes back.
     pub fn poll(&mut self, waker: &Waker) -> Turn {
         let mut queue = self.admission.lock();
-        // Under the lock: a permit that comes back now finds us in the queue, or was taken here.
+        // Said before the look at the permits: see `leave`.
+        self.admission.waiting.store(queue.waiters.len() + 1, Ordering::SeqCst);
+        let turn = self.turn(&mut queue, waker);
+        self.admission.waiting.store(queue.waiters.len(), Ordering::SeqCst);
+        turn
+    }
+
+    fn turn(&mut self, queue: &mut Queue, waker: &Waker) -> Turn {
         let is_next = match self.id {
             // Woken, and so out of the queue, or never in it.
             Some(id) => queue.waiters.iter().all(|(other, _)| *other != id),
@@ -136,7 +145,6 @@ impl Waiter<'_> {
         } else {
             queue.waiters.push_back((id, waker.clone()));
         }
-        self.admission.waiting.store(queue.waiters.len(), Ordering::Relaxed);
         Turn::Wait
     }
 }
@@ -148,7 +156,7 @@ impl Drop for Waiter<'_> {
             let mut queue = self.admission.lock();
             let before = queue.waiters.len();
             queue.waiters.retain(|(other, _)| *other != id);
-            self.admission.waiting.store(queue.waiters.len(), Ordering::Relaxed);
+            self.admission.waiting.store(queue.waiters.len(), Ordering::SeqCst);
             queue.waiters.len() == before
         };
         if was_woken {
@@ -223,5 +231,40 @@ mod tests {
         drop(second);
         assert!(!admission.has_waiters());
         assert!(admission.enter());
+    }
+
+    struct Parked(std::thread::Thread);
+
+    impl Wake for Parked {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    /// A wake-up that gets lost leaves a thread parked for ever, and everybody behind it.
+    #[test]
+    fn threads_that_fight_for_permits_all_get_one() {
+        for max in [1, 2] {
+            let admission = Admission::new(Some(max));
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        let waker = Waker::from(Arc::new(Parked(std::thread::current())));
+                        for _ in 0..20_000 {
+                            if !admission.enter() {
+                                let mut waiter = admission.waiter();
+                                while waiter.poll(&waker) != Turn::Enter {
+                                    std::thread::park();
+                                }
+                            }
+                            assert!(admission.open() <= max);
+                            admission.leave();
+                        }
+                    });
+                }
+            });
+            assert_eq!(admission.open(), 0);
+            assert!(!admission.has_waiters());
+        }
     }
 }

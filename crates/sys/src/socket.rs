@@ -5,8 +5,8 @@ use std::mem::{MaybeUninit, size_of};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-/// Bytes that the peer's kernel has acknowledged on this TCP connection, over its whole life, the
-/// one for the connection's set-up not counted.
+/// Bytes that the peer's kernel has acknowledged on this TCP connection, over its whole life; the
+/// set-up of the connection counts as one.
 ///
 /// # Errors
 /// When the socket is not TCP.
@@ -35,6 +35,34 @@ pub fn acknowledged_bytes(socket: BorrowedFd<'_>) -> io::Result<u64> {
         (result, info.assume_init())
     };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(info.bytes_acked) }
+}
+
+/// Bytes in the receive buffer.
+///
+/// # Errors
+/// As `ioctl(2)`.
+pub fn unread_bytes(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    count(socket, libc::FIONREAD)
+}
+
+/// Bytes in the send buffer that the peer has not acknowledged (TCP), or not read (Unix; with the
+/// kernel's overhead).
+///
+/// # Errors
+/// As `ioctl(2)`.
+pub fn untaken_bytes(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    count(socket, libc::TIOCOUTQ)
+}
+
+fn count(socket: BorrowedFd<'_>, request: libc::Ioctl) -> io::Result<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: both requests write one integer, for which the pointer is valid.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), request, &mut count) };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(usize::try_from(count).unwrap_or(0))
+    }
 }
 
 /// Has the kernel hand over a connection only when its first bytes are here, or after about

@@ -44,7 +44,7 @@ impl Body {
     }
 
     pub(crate) fn is_done(&self) -> bool {
-        matches!(self, Self::Done)
+        matches!(self, Self::Done | Self::Length(0))
     }
 
     /// Takes the data at the front of `bytes`. A chunked body with trailers stays until

@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use fairwater_net::{Stream, Timer, clock};
-use fairwater_sys::pipe::Pipe;
 
 use crate::limits;
+use crate::pipes::LentPipe;
 use crate::shard::Shard;
 
 /// A read of this size says that there is more where it came from.
@@ -46,7 +46,7 @@ pub(crate) struct Flow {
     /// Read, and not taken by the target yet.
     held: Vec<u8>,
     held_start: usize,
-    pipe: Option<Pipe>,
+    pipe: Option<LentPipe>,
     bulk_reads: u8,
     supply: Supply,
     /// The source has ended; and the target was told.
@@ -116,7 +116,7 @@ impl Flow {
                     Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Target)),
                 }
                 if pipe.held() == 0 {
-                    self.pipe.take().into_iter().for_each(|pipe| shard.give_back_pipe(pipe));
+                    self.pipe = None;
                 }
             } else if self.is_read_out {
                 // An error means that the target is gone; its own direction will tell.
@@ -179,9 +179,9 @@ impl Flow {
         to: &Stream,
     ) -> Poll<Result<usize, Broken>> {
         if self.bulk_reads >= BULK_READS
-            && let Some(pipe) = shard.take_pipe()
+            && let Some(pipe) = shard.pipes.take()
         {
-            return self.poll_fill(cx, shard, from, pipe);
+            return self.poll_fill(cx, from, pipe);
         }
         let mut scratch = shard.scratch.borrow_mut();
         let len = match from.poll_read(cx, &mut scratch) {
@@ -214,17 +214,12 @@ impl Flow {
     fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
-        shard: &Shard,
         from: &Stream,
-        mut pipe: Pipe,
+        mut pipe: LentPipe,
     ) -> Poll<Result<usize, Broken>> {
         match from.poll_fill(cx, &mut pipe, usize::MAX) {
-            Poll::Pending => {
-                shard.give_back_pipe(pipe);
-                Poll::Pending
-            }
+            Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(0)) => {
-                shard.give_back_pipe(pipe);
                 self.end_of_source();
                 Poll::Ready(Ok(0))
             }

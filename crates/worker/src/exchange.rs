@@ -83,7 +83,7 @@ pub(crate) async fn serve(
             respond::to_fault(&mut exchange, &mut record, fault).await
         }
     };
-    record.bytes_in = exchange.source.bytes;
+    record.bytes_in = exchange.source.bytes();
     let behind = exchange.source.behind();
     record.close();
     request.start = head.len + behind.start;

@@ -11,6 +11,7 @@ mod downstream;
 mod duplex;
 mod exchange;
 pub mod limits;
+mod pipes;
 mod record;
 mod relay;
 mod respond;

@@ -14,6 +14,11 @@ pub const DOWNSTREAM_IDLE: Duration = Duration::from_secs(75);
 pub const UPSTREAM_IDLE: Duration = Duration::from_secs(4);
 /// Without a byte of a body, each way.
 pub const BODY_STALL: Duration = Duration::from_secs(30);
+/// The same for a peer of which is only seen when it has taken tens of kilobytes: on Unix sockets
+/// and on loopback. A reader at a kilobyte a second takes 64 s for such a step.
+pub const BODY_STALL_OF_LARGE_STEPS: Duration = Duration::from_secs(120);
+/// Between two looks at what a slow peer has taken.
+pub const STALL_LOOK: Duration = Duration::from_secs(5);
 /// From the end of the request to the response head.
 pub const RESPONSE_HEAD: Duration = Duration::from_secs(60);
 /// Until the client is listened to while the endpoint works.
@@ -54,8 +59,10 @@ pub const SPLICE_BYTES_MIN: u64 = 64 * 1024;
 /// Size of the pipes for splicing: 256 of this size are what the kernel grants an unprivileged
 /// user.
 pub const PIPE_BYTES: usize = 256 * 1024;
-/// Pipes that a thread keeps for later.
+/// Pipes that a thread keeps for later, and that are out at a time: 32 MiB of kernel memory. Beyond
+/// that bytes are copied.
 pub const PIPES_KEPT: usize = 32;
+pub const PIPES_OUT_MAX: usize = 128;
 /// Idle connections that a thread keeps for each endpoint.
 pub const POOL_PER_ENDPOINT: usize = 1024;
 /// When a TCP peer is silent this long the kernel asks whether it is there.

@@ -101,20 +101,20 @@ pub(crate) enum SpliceError {
     Aborted,
 }
 
-/// Splices `left` bytes from one socket to the other and counts `left` down. A pipe is held only
-/// while there are bytes to move, and while none come `poll_abort` is asked whether to go on.
-/// Returns false when no pipe can be had: then bytes must be copied.
+/// Splices `left` bytes from one socket to the other. `left` counts down as bytes leave the source
+/// and `drained` up as the target takes them, so that both are right whenever this is dropped. A
+/// pipe is held only while there are bytes to move, and while none come `poll_abort` is asked
+/// whether to go on. Returns false when no pipe can be had: then bytes must be copied.
 pub(crate) async fn splice(
     shard: &Shard,
-    from: &Stream,
-    to: &Stream,
-    left: &mut u64,
+    (from, to): (&Stream, &Stream),
+    (left, drained): (&mut u64, &mut u64),
     timer: &Timer,
     mut poll_abort: impl FnMut(&mut Context<'_>) -> Poll<()>,
 ) -> Result<bool, SpliceError> {
     let mut turn = Turn::default();
     while *left > 0 {
-        let Some(mut pipe) = shard.take_pipe() else { return Ok(false) };
+        let Some(mut pipe) = shard.pipes.take() else { return Ok(false) };
         let want = usize::try_from(*left).unwrap_or(usize::MAX);
         let filled = poll_fn(|cx| match from.poll_fill(cx, &mut pipe, want) {
             Poll::Ready(result) => Poll::Ready(Some(result)),
@@ -122,26 +122,26 @@ pub(crate) async fn splice(
         });
         match filled.await {
             None => {
-                shard.give_back_pipe(pipe);
+                drop(pipe);
                 until_readable(from, timer, &mut poll_abort).await?;
                 continue;
             }
             Some(Ok(0)) => return Err(SpliceError::Ended),
-            Some(Ok(_)) => {}
+            Some(Ok(len)) => *left -= len as u64,
             Some(Err(_)) => return Err(SpliceError::ReadFailed),
         }
         while pipe.held() > 0 {
-            let more = *left > pipe.held() as u64;
+            // A last piece that is not full waits for more only if that is here already.
+            let more = *left > 0 && from.unread_bytes() > 0;
             let mut stall = Stall::default();
-            let drained = poll_fn(|cx| match to.poll_drain(cx, &mut pipe, more) {
+            let taken = poll_fn(|cx| match to.poll_drain(cx, &mut pipe, more) {
                 Poll::Ready(result) => Poll::Ready(result.map_err(|_| SpliceError::WriteFailed)),
                 Poll::Pending => stall.poll(cx, to, timer).map(|()| Err(SpliceError::WriteStalled)),
             });
-            let len = drained.await?;
-            *left -= len as u64;
+            let len = taken.await?;
+            *drained += len as u64;
             turn.spend(len).await;
         }
-        shard.give_back_pipe(pipe);
     }
     Ok(true)
 }

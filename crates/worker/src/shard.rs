@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use fairwater_net::{Wheel, clock};
 use fairwater_plan::Plan;
-use fairwater_sys::pipe::Pipe;
 use fairwater_sys::recycle::Recycler;
 use fairwater_telemetry::{Counters, LogBatch};
 
-use crate::limits;
+use crate::pipes::Pipes;
 use crate::upstream::Pools;
 use crate::work::Work;
 
@@ -31,7 +30,7 @@ pub(crate) struct Shard {
     works: RefCell<Vec<Box<Work>>>,
     /// The fewest sets that lay idle since the last trim: so many were not needed.
     spare_works: Cell<usize>,
-    pipes: RefCell<Vec<Pipe>>,
+    pub pipes: Rc<Pipes>,
     random: Cell<u64>,
     request_ids: Cell<u128>,
     is_draining: Cell<bool>,
@@ -55,7 +54,7 @@ impl Shard {
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
             works: RefCell::default(),
             spare_works: Cell::new(0),
-            pipes: RefCell::default(),
+            pipes: Rc::default(),
             random: Cell::new(seed | 1),
             request_ids: Cell::new(u128::from(seed) << 64),
             is_draining: Cell::new(false),
@@ -141,19 +140,6 @@ impl Shard {
         let keep = works.len() - self.spare_works.get().min(works.len()).div_ceil(2);
         works.truncate(keep);
         self.spare_works.set(works.len());
-    }
-
-    /// A pipe to splice through, or `None` when there is none to be had; then bytes are copied.
-    pub(crate) fn take_pipe(&self) -> Option<Pipe> {
-        let kept = self.pipes.borrow_mut().pop();
-        kept.or_else(|| Pipe::new(limits::PIPE_BYTES).ok())
-    }
-
-    pub(crate) fn give_back_pipe(&self, pipe: Pipe) {
-        let mut pipes = self.pipes.borrow_mut();
-        if pipe.held() == 0 && pipes.len() < limits::PIPES_KEPT {
-            pipes.push(pipe);
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::io::IoSlice;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use fairwater_net::{Stream, Timer};
+use fairwater_net::{Stream, Timer, clock};
 
 use crate::limits;
 
@@ -19,7 +19,7 @@ pub(crate) enum WriteError {
     Failed,
 }
 
-/// Writes all parts. Returns how many bytes; on failure `written` says how many the socket took.
+/// Writes all parts, and counts up in `written` what the socket takes.
 pub(crate) async fn write_all(
     stream: &Stream,
     timer: &Timer,
@@ -36,6 +36,9 @@ pub(crate) async fn write_one(
     bytes: &[u8],
     written: &mut u64,
 ) -> Result<(), WriteError> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
     let first = poll_fn(|cx| match stream.poll_write(cx, &[IoSlice::new(bytes)]) {
         Poll::Ready(result) => Poll::Ready(result.map_err(|_| WriteError::Failed)),
         Poll::Pending => Poll::Ready(Ok(0)),
@@ -91,12 +94,14 @@ async fn write(
 
 /// Tells a peer that takes nothing for [`limits::BODY_STALL`] from one that reads slowly: the
 /// kernel calls a socket writable only when a third of its buffer is free, which at a kilobyte a
-/// second takes longer than any timeout.
+/// second takes longer than any timeout. Where even what is taken shows in large steps only,
+/// [`limits::BODY_STALL_OF_LARGE_STEPS`] holds.
 #[derive(Debug, Default)]
 pub(crate) struct Stall {
-    /// Bytes that the peer had acknowledged at the last look, once there was one.
-    acknowledged: Option<Option<u64>>,
-    is_armed: bool,
+    untaken: usize,
+    patience: Duration,
+    /// Since when the peer has taken nothing; 0 before the first look.
+    since_ms: u64,
 }
 
 impl Stall {
@@ -107,19 +112,25 @@ impl Stall {
         stream: &Stream,
         timer: &Timer,
     ) -> Poll<()> {
-        const LOOK: Duration = limits::BODY_STALL.checked_div(2).expect("two is not zero");
-        if !self.is_armed {
-            self.is_armed = true;
-            timer.set(LOOK);
+        if self.since_ms == 0 {
+            self.patience = match stream.takes_large_steps() {
+                true => limits::BODY_STALL_OF_LARGE_STEPS,
+                false => limits::BODY_STALL,
+            };
+            (self.untaken, self.since_ms) = (stream.untaken_bytes(), clock::coarse_ms());
+            timer.set(limits::STALL_LOOK);
         }
         loop {
             ready!(timer.poll_expired(cx));
-            let now = stream.acknowledged_bytes();
-            if self.acknowledged.is_some_and(|before| now <= before) {
+            let (untaken, now_ms) = (stream.untaken_bytes(), clock::coarse_ms());
+            if untaken < self.untaken {
+                (self.untaken, self.since_ms) = (untaken, now_ms);
+            }
+            let until_ms = self.since_ms + self.patience.as_millis() as u64;
+            if now_ms >= until_ms {
                 return Poll::Ready(());
             }
-            self.acknowledged = Some(now);
-            timer.set(LOOK);
+            timer.set_at(until_ms.min(now_ms + limits::STALL_LOOK.as_millis() as u64));
         }
     }
 }

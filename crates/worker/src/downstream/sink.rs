@@ -129,11 +129,11 @@ impl<'a> Sink<'a> {
         &mut self,
         shard: &Shard,
         endpoint: &Stream,
-        left: &mut u64,
+        counts: (&mut u64, &mut u64),
         timer: &Timer,
         poll_abort: impl FnMut(&mut Context<'_>) -> Poll<()>,
     ) -> Result<bool, SpliceError> {
-        relay::splice(shard, endpoint, self.stream, left, timer, poll_abort).await
+        relay::splice(shard, (endpoint, self.stream), counts, timer, poll_abort).await
     }
 
     /// Sends a reply of our own, which `write` makes.

@@ -29,8 +29,8 @@ pub(crate) struct Source<'a> {
     is_held: bool,
     /// The client has closed its direction.
     pub is_half_closed: bool,
-    /// Body bytes that were taken in, without framing.
-    pub bytes: u64,
+    /// Bytes of a body of unknown length.
+    bytes: u64,
 }
 
 impl<'a> Source<'a> {
@@ -121,25 +121,31 @@ impl<'a> Source<'a> {
         matches!(self.body, Body::Length(left) if left >= limits::SPLICE_BYTES_MIN)
     }
 
-    /// Splices the rest of a body of known length to an endpoint. Returns false when there is no
-    /// pipe to be had; what is left is then copied.
+    /// Splices the rest of a body of known length to an endpoint, and counts what that takes. What
+    /// was read and did not get there is lost, but known as read: the next request begins behind
+    /// it. Returns false when there is no pipe to be had; what is left is then copied.
     pub(crate) async fn splice_to(
         &mut self,
         shard: &Shard,
         endpoint: &Stream,
+        written: &mut u64,
         timer: &Timer,
     ) -> Result<bool, SpliceError> {
         debug_assert_eq!(self.start, self.end, "what is in memory goes first");
         let Body::Length(left) = &mut self.body else { return Ok(false) };
-        let before = *left;
         self.is_held = false;
-        let result =
-            relay::splice(shard, self.stream, endpoint, left, timer, |_| Poll::Pending).await;
-        self.bytes += before - *left;
-        if *left == 0 {
-            self.body = Body::Done;
+        let ends = (self.stream, endpoint);
+        relay::splice(shard, ends, (left, written), timer, |_| Poll::Pending).await
+    }
+
+    /// Body bytes that were taken in, without framing.
+    pub(crate) fn bytes(&self) -> u64 {
+        match (self.length, &self.body) {
+            // What was spliced is counted here alone.
+            (BodyLength::Known(length), Body::Length(left)) => length - left,
+            (BodyLength::Known(length), Body::Done) => length,
+            _ => self.bytes,
         }
-        result
     }
 
     /// Reads more of the body; the bytes before must all be taken.

@@ -72,14 +72,12 @@ impl Download<'_> {
                     if interim > limits::INTERIM_RESPONSES {
                         return Err(bad("too_many_interim_responses"));
                     }
-                    // Writing may have to wait, and that takes the timer.
-                    let deadline_ms = look.deadline_ms.unwrap_or_else(|| self.timer.deadline_ms());
+                    // Writing may have to wait, and the deadline of the reply goes on meanwhile.
+                    let timer = Timer::new(&self.shard.wheel);
                     let head = (&*reply.head, reply.buffer.data());
-                    reply.sink.interim(self.timer, self.request, head).await?;
+                    reply.sink.interim(&timer, self.request, head).await?;
                     let len = reply.head.len;
                     reply.buffer.consume(len);
-                    look = Look::default();
-                    self.timer.set_at(deadline_ms);
                 }
                 _ => break,
             }
@@ -192,11 +190,15 @@ impl Download<'_> {
         reply.sink.start(self.request, (reply.head, reply.buffer.data()));
         let len = reply.head.len;
         reply.buffer.consume(len);
-        self.relay_body(reply, record, watch, Body::of_response(length)).await?;
+        let body = Body::of_response(length);
+        let is_spliced = self.relay_body(reply, record, watch, body).await?;
         // A 204 that announces a body may yet send it, to whoever asks next.
         let has_stray_body = reply.head.status == 204
             && !matches!(reply.head.body, BodyLength::UntilClose | BodyLength::Known(0));
-        let is_excessive = has_stray_body || !reply.buffer.is_empty();
+        // Behind a spliced body nothing is in memory.
+        let is_excessive = has_stray_body
+            || !reply.buffer.is_empty()
+            || (is_spliced && self.endpoint.unread_bytes() > 0);
         if is_excessive {
             record.fault(FaultKind::ExcessBytes.into());
         }
@@ -205,21 +207,21 @@ impl Download<'_> {
         Ok(if is_reusable { Outcome::Reusable } else { Outcome::Spent })
     }
 
-    /// The body, behind a head that is still to go.
+    /// The body, behind a head that is still to go. Returns whether its end was spliced.
     async fn relay_body(
         &self,
         reply: &mut Reply<'_>,
         record: &mut Record<'_>,
         watch: &mut Watch<'_, '_>,
         mut body: Body,
-    ) -> Result<(), Fault> {
+    ) -> Result<bool, Fault> {
         let mut turn = Turn::default();
         let mut has_pipes = true;
         let is_read_out = watch.as_ref().is_some_and(|source| source.is_read_out());
         loop {
             self.relay_piece(reply, record, &mut body, is_read_out, &mut turn).await?;
             if body.is_done() {
-                return Ok(());
+                return Ok(false);
             }
             if has_pipes
                 && reply.sink.takes_splice()
@@ -228,7 +230,7 @@ impl Download<'_> {
             {
                 has_pipes = self.splice(&mut reply.sink, record, left, watch).await?;
                 if has_pipes {
-                    return Ok(());
+                    return Ok(true);
                 }
             }
             self.timer.set(limits::BODY_STALL);
@@ -279,14 +281,13 @@ impl Download<'_> {
         left: &mut u64,
         watch: &mut Watch<'_, '_>,
     ) -> Result<bool, Fault> {
-        let before = *left;
         let abort = |cx: &mut Context<'_>| match watch {
             Some(source) => source.poll_abort(cx).map(|_| ()),
             None => Poll::Pending,
         };
         let (shard, endpoint, timer) = (self.shard, self.endpoint, self.timer);
-        let result = sink.splice_from(shard, endpoint, left, timer, abort).await;
-        record.bytes_out += before - *left;
+        let counts = (left, &mut record.bytes_out);
+        let result = sink.splice_from(shard, endpoint, counts, timer, abort).await;
         result.map_err(|error| {
             let kind = match error {
                 SpliceError::Ended | SpliceError::ReadFailed => FaultKind::BodyTruncated,

@@ -109,10 +109,7 @@ impl Upload<'_, '_> {
     }
 
     async fn splice(&mut self, timer: &Timer) -> Result<Spliced, Fault> {
-        let before = self.source.bytes;
-        let result = self.source.splice_to(self.shard, self.endpoint, timer).await;
-        *self.written += self.source.bytes - before;
-        match result {
+        match self.source.splice_to(self.shard, self.endpoint, self.written, timer).await {
             Ok(true) => Ok(Spliced::Done),
             Ok(false) => Ok(Spliced::NoPipe),
             Err(SpliceError::Ended | SpliceError::ReadFailed | SpliceError::Aborted) => {
