@@ -18,7 +18,7 @@ use crate::suggest::nearest;
 const NAMES_LISTED_MAX: usize = 8;
 
 pub(crate) fn check(config: &Config, report: &mut Report<'_>) {
-    check_binds(&config.listeners, report);
+    check_binds(config, report);
     let listeners_are_known = check_listener_references(config, report);
     let upstreams_are_known = check_upstream_references(config, report);
     check_routes(config, report);
@@ -37,18 +37,24 @@ pub(crate) fn check(config: &Config, report: &mut Report<'_>) {
     }
 }
 
-fn check_binds(listeners: &[Listener], report: &mut Report<'_>) {
-    let mut taken: HashMap<Listen, (&Listener, Span)> = HashMap::new();
-    for listener in listeners {
+fn check_binds(config: &Config, report: &mut Report<'_>) {
+    let admin = config.admin.socket.as_ref();
+    let mut taken: HashMap<Listen, (String, Span)> = admin
+        .map(|socket| (Listen::Unix(socket.value.clone()), ("[admin]".to_owned(), socket.span)))
+        .into_iter()
+        .collect();
+    for listener in &config.listeners {
+        let title = format!("[listeners.{}]", listener.name.value);
         for bind in &listener.bind {
             let claims = claims(&bind.value);
             let Some((other, span)) = claims.iter().find_map(|claim| taken.get(claim)) else {
-                taken.extend(claims.into_iter().map(|claim| (claim, (listener, bind.span))));
+                let claim = |claim| (claim, (title.clone(), bind.span));
+                taken.extend(claims.into_iter().map(claim));
                 continue;
             };
             let message = format!("`{}` is bound twice", bind.value);
             let place = report.place(*span);
-            let label = format!("[listeners.{}] binds it{place}", other.name.value);
+            let label = format!("{other} binds it{place}");
             let help = "change a port, or remove one of the two";
             report.add(&code::BIND_TWICE, bind.span, message, label, help);
         }

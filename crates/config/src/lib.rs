@@ -20,6 +20,7 @@ pub use model::{
     OnError, PathRule, Protocol, Route, TcpListener, Upstream, UpstreamEndpoint, WEIGHT_DEFAULT,
     WEIGHT_MAX,
 };
+pub use read::THREADS_MAX;
 pub use source::{Location, Source};
 pub use span::{Span, Spanned};
 

@@ -22,7 +22,7 @@ use crate::span::{Span, Spanned};
 pub(crate) const UNREAD: &str = "";
 
 /// More threads than any machine that we know has; a larger number is a slip.
-const THREADS_MAX: u32 = 1024;
+pub const THREADS_MAX: usize = 1024;
 
 const ROOT: Keys = &[
     Key { name: "threads", example: "threads = 2" },
@@ -46,7 +46,8 @@ const ADMIN: Keys = &[Key { name: "socket", example: "socket = \"/run/fairwater/
 /// Reads everything that can be read, and reports the rest.
 pub(crate) fn config(root: &DeTable<'_>, report: &mut Report<'_>) -> Config {
     let table = Table::open("the top level".to_owned(), Span::NONE, root, ROOT, report);
-    let threads = table.get("threads").and_then(|node| node.integer(1..=THREADS_MAX, report));
+    let threads =
+        table.get("threads").and_then(|node| node.integer(1..=THREADS_MAX as u32, report));
     Config {
         threads: threads.and_then(|read| {
             let count = usize::try_from(read.value).ok().and_then(NonZeroUsize::new)?;

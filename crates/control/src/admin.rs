@@ -71,21 +71,27 @@ async fn serve(socket: std::os::unix::net::UnixListener, sources: Arc<Sources>) 
 
 fn answer<B>(request: &Request<B>, sources: &Sources) -> Response<Full<Bytes>> {
     let (status, kind, body) = match (request.method(), request.uri().path()) {
-        (&Method::GET, "/metrics") => {
+        (&Method::GET | &Method::HEAD, "/metrics") => {
             (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics::render(sources))
         }
-        (&Method::GET, "/status") => (StatusCode::OK, "application/json", status::render(sources)),
-        (&Method::GET, _) => {
+        (&Method::GET | &Method::HEAD, "/status") => {
+            (StatusCode::OK, "application/json", status::render(sources))
+        }
+        (&Method::GET | &Method::HEAD, _) => {
             let text = "no such page; there are /status and /metrics\n".to_owned();
             (StatusCode::NOT_FOUND, "text/plain; charset=utf-8", text)
         }
         _ => {
-            let text = "only GET is understood here\n".to_owned();
+            let text = "only GET and HEAD are understood here\n".to_owned();
             (StatusCode::METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", text)
         }
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD"));
+    }
     response
 }

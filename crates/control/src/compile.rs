@@ -35,8 +35,8 @@ pub fn compile(config: &config::Config) -> Compiled {
     let mut names = HashMap::new();
     let mut upstreams = Vec::new();
     for (index, upstream) in config.upstreams.iter().enumerate() {
-        names.insert(upstream.name.value.as_str(), UpstreamId(index as u16));
-        upstreams.push(Arc::new(compile_upstream(upstream, &mut slots, &mut warnings)));
+        names.insert(upstream.name.value.as_str(), UpstreamId(index as u32));
+        upstreams.push(Arc::new(compile_upstream(upstream, index, &mut slots, &mut warnings)));
     }
     let mut routes: HashMap<&str, Vec<RouteRule>> = HashMap::new();
     for route in &config.routes {
@@ -51,7 +51,7 @@ pub fn compile(config: &config::Config) -> Compiled {
     let mut listeners = Vec::new();
     let mut binds = Vec::new();
     for (index, listener) in config.listeners.iter().enumerate() {
-        let id = ListenerId(index as u16);
+        let id = ListenerId(index as u32);
         let upstream = listener.upstream.as_ref().and_then(|name| names.get(name.value.as_str()));
         let rules = routes.remove(listener.name.value.as_str()).unwrap_or_default();
         listeners.push(compile_listener(listener, upstream.copied(), rules));
@@ -107,6 +107,7 @@ fn compile_listener(
 
 fn compile_upstream(
     upstream: &config::Upstream,
+    index: usize,
     slots: &mut usize,
     warnings: &mut Vec<String>,
 ) -> Upstream {
@@ -127,6 +128,7 @@ fn compile_upstream(
     };
     let settings = UpstreamSettings {
         name: upstream.name.value.clone(),
+        index,
         host: match &upstream.host {
             config::HostRule::Keep => HostHeader::Keep,
             config::HostRule::Endpoint => HostHeader::Endpoint,

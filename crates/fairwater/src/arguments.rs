@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use fairwater_config::THREADS_MAX;
 
 const SIGNALS: &str =
     "Signals: TERM finishes what runs and stops (25 s at the most), INT stops now.";
@@ -55,14 +56,19 @@ pub(crate) struct ProxyArguments {
     #[arg(long, value_enum, default_value = "round_robin")]
     pub balance: Balance,
     /// Worker threads (default: what the machine grants)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<NonZeroUsize>,
     /// Access log on standard output
     #[arg(long, value_enum, default_value = "off")]
     pub access_log: AccessLog,
     /// Serve /status and /metrics on this Unix socket
     #[arg(long, value_name = "PATH")]
-    pub admin: Option<PathBuf>,
+    pub admin: Option<String>,
+}
+
+fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    let threads = text.parse().ok().filter(|threads: &NonZeroUsize| threads.get() <= THREADS_MAX);
+    threads.ok_or_else(|| format!("write a number from 1 to {THREADS_MAX}"))
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -6,6 +6,8 @@ mod proxy;
 mod run;
 mod serve;
 
+use std::fmt::Display;
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -28,7 +30,12 @@ fn main() -> ExitCode {
 }
 
 /// Prints why the program ends, for people.
-fn fail(problem: impl std::fmt::Display) -> ExitCode {
-    eprintln!("fairwater: {problem}");
+fn fail(problem: impl Display) -> ExitCode {
+    say(problem);
     ExitCode::FAILURE
+}
+
+/// Prints a line for people, who may have gone away: that is no reason to end.
+fn say(text: impl Display) {
+    drop(writeln!(std::io::stderr(), "fairwater: {text}"));
 }

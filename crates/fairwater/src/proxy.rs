@@ -1,5 +1,6 @@
 //! `fairwater proxy`: a configuration from arguments.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use fairwater_config as config;
@@ -20,10 +21,10 @@ fn configuration(arguments: &ProxyArguments) -> Result<config::Config, String> {
         true => config::Protocol::Tcp(config::TcpListener::default()),
         false => config::Protocol::Http(config::HttpListener::default()),
     };
-    let said = |text: &str, error: AddressError| format!("`{text}`: {error}");
+    let said = |error: AddressError| error.to_string();
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for text in &arguments.to {
-        let endpoint = Endpoint::parse(text).map_err(|error| said(text, error))?;
+        let endpoint = Endpoint::parse(text).map_err(said)?;
         if endpoints.contains(&endpoint) {
             return Err(format!("`{text}`: {endpoint} is given twice: leave one out"));
         }
@@ -31,7 +32,7 @@ fn configuration(arguments: &ProxyArguments) -> Result<config::Config, String> {
     }
     let mut binds: Vec<Listen> = Vec::new();
     for text in &arguments.listen {
-        let listen = Listen::parse(text).map_err(|error| said(text, error))?;
+        let listen = Listen::parse(text).map_err(said)?;
         if binds.contains(&listen) {
             return Err(format!("`{text}`: {listen} is given twice: leave one out"));
         }
@@ -50,6 +51,7 @@ fn configuration(arguments: &ProxyArguments) -> Result<config::Config, String> {
         protocol,
         upstream: Some("proxy".to_owned().into()),
     };
+    let socket = arguments.admin.as_deref().map(admin_socket).transpose()?;
     let format = match arguments.access_log {
         AccessLog::Json => config::LogFormat::Json,
         AccessLog::Combined => config::LogFormat::Combined,
@@ -58,11 +60,18 @@ fn configuration(arguments: &ProxyArguments) -> Result<config::Config, String> {
     Ok(config::Config {
         threads: arguments.threads.map(Into::into),
         access_log: config::AccessLog { format, path: None },
-        admin: config::Admin { socket: arguments.admin.clone().map(Into::into) },
+        admin: config::Admin { socket: socket.map(Into::into) },
         listeners: vec![listener],
         routes: Vec::new(),
         upstreams: vec![upstream],
     })
+}
+
+fn admin_socket(text: &str) -> Result<PathBuf, String> {
+    match Endpoint::parse(text) {
+        Ok(Endpoint::Unix(path)) => Ok(path),
+        _ => Err(format!("`{text}` is not the path of a Unix socket: write it from the root")),
+    }
 }
 
 #[cfg(test)]

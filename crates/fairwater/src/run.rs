@@ -1,11 +1,12 @@
 //! `fairwater run` and `fairwater check`: a configuration from a file.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use fairwater_config::Config;
 
 use crate::arguments::ConfigFile;
-use crate::{fail, serve};
+use crate::{fail, say, serve};
 
 pub(crate) fn run(arguments: &ConfigFile) -> ExitCode {
     match load(arguments) {
@@ -17,7 +18,7 @@ pub(crate) fn run(arguments: &ConfigFile) -> ExitCode {
 pub(crate) fn check(arguments: &ConfigFile) -> ExitCode {
     match load(arguments) {
         Ok(_) => {
-            eprintln!("fairwater: {} is good", arguments.config.display());
+            say(format_args!("{} is good", arguments.config.display()));
             ExitCode::SUCCESS
         }
         Err(code) => code,
@@ -39,7 +40,7 @@ fn load(arguments: &ConfigFile) -> Result<Config, ExitCode> {
     })?;
     let (config, diagnostics) = fairwater_config::parse(&name, &text);
     for diagnostic in &diagnostics {
-        eprintln!("{diagnostic}");
+        drop(writeln!(std::io::stderr(), "{diagnostic}"));
     }
     config.ok_or(ExitCode::FAILURE)
 }

@@ -15,7 +15,7 @@ use fairwater_sys::{allocator, process, signal};
 use fairwater_telemetry::{Counters, LogWriter};
 use fairwater_worker::{ThreadParts, Threads};
 
-use crate::fail;
+use crate::{fail, say};
 
 /// How often the wait for signals looks whether the threads still run.
 const LOOK: Duration = Duration::from_millis(200);
@@ -29,19 +29,20 @@ pub(crate) fn serve(config: &Config) -> ExitCode {
 
 /// As [`serve`]; `ready` is told the addresses in force once connections are accepted.
 pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)])) -> ExitCode {
-    if let Err(error) = signal::block() {
-        return fail(format_args!("cannot set up signals: {error}"));
-    }
     std::panic::set_hook(Box::new(|panic| {
         // One line; the connection that it happened in is closed, the others go on.
-        eprintln!("fairwater: bug, please report: {panic}");
+        say(format_args!("bug, please report: {panic}"));
     }));
     if let Err(error) = process::raise_descriptor_limit() {
         return fail(format_args!("cannot read the limit of open descriptors: {error}"));
     }
     let Compiled { plan, binds, warnings } = compile(config);
     for warning in warnings {
-        eprintln!("fairwater: warning: {warning}");
+        say(format_args!("warning: {warning}"));
+    }
+    // From here on there is something to clean up; looking up names before may take its time.
+    if let Err(error) = signal::block() {
+        return fail(format_args!("cannot set up signals: {error}"));
     }
     let threads = config
         .threads
@@ -145,7 +146,7 @@ fn start(
     let threads = Threads::start(parts)?;
     sockets.listening.iter_mut().for_each(|(_, listening)| listening.release());
     for (name, address) in &bound {
-        eprintln!("fairwater: {name} listens on {address}");
+        say(format_args!("{name} listens on {address}"));
     }
     Ok(Running { threads, log, bound })
 }
@@ -180,7 +181,9 @@ impl Running {
         }
         self.threads.stop();
         let result = self.threads.join();
-        self.log.finish();
+        if !self.log.finish() {
+            say("the last lines of the access log are lost: nobody takes them");
+        }
         match result {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(error),

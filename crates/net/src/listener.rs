@@ -6,7 +6,7 @@ use std::fs::Permissions;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll, ready};
 
@@ -30,6 +30,8 @@ pub struct Listening {
     sockets: Vec<Socket>,
     /// The address in force: the port that was chosen where 0 was asked for.
     pub address: Bound,
+    /// Of a Unix socket.
+    file: Option<FileId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +75,11 @@ impl fmt::Display for BindError {
                     false => "ports below 1024 need root or CAP_NET_BIND_SERVICE",
                 })
             }
+            Self::Io(address, error)
+                if error.kind() == io::ErrorKind::NotFound && address.starts_with("unix:") =>
+            {
+                write!(f, "cannot listen on {address}: its directory does not exist; make it first")
+            }
             Self::Io(address, error) => write!(f, "cannot listen on {address}: {error}"),
         }
     }
@@ -90,14 +97,20 @@ pub fn bind(listen: &Listen, threads: usize) -> Result<Listening, BindError> {
         Listen::Any { port } => {
             // Dual-stack where the host has IPv6, else IPv4 alone.
             match bind_ip((Ipv6Addr::UNSPECIFIED, *port).into(), false, threads) {
-                Err(BindError::Io(..)) => {
+                Err(BindError::Io(_, error)) if has_no_ipv6(&error) => {
                     bind_ip((Ipv4Addr::UNSPECIFIED, *port).into(), true, threads)
                 }
+                Err(BindError::Io(_, error)) => Err(BindError::Io(listen.to_string(), error)),
                 result => result,
             }
         }
         Listen::Unix(path) => bind_unix(path, None),
     }
+}
+
+fn has_no_ipv6(error: &io::Error) -> bool {
+    let number = error.raw_os_error();
+    matches!(number, Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL | libc::EPROTONOSUPPORT))
 }
 
 /// Binds a Unix socket that only its owner can open, from the first moment on.
@@ -125,7 +138,8 @@ fn bind_ip(address: SocketAddr, only_v6: bool, threads: usize) -> Result<Listeni
             Ok(socket)
         })
         .collect();
-    Ok(Listening { sockets: sockets.map_err(refused)?, address: Bound::Ip(address) })
+    let sockets = sockets.map_err(refused)?;
+    Ok(Listening { sockets, address: Bound::Ip(address), file: None })
 }
 
 fn tcp_socket(address: SocketAddr, only_v6: bool, shared: bool) -> io::Result<Socket> {
@@ -151,10 +165,10 @@ fn bind_unix(path: &Path, mode: Option<u32>) -> Result<Listening, BindError> {
         if !found.file_type().is_socket() {
             return Err(BindError::NotASocket(path.to_owned()));
         }
-        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        if !is_dead(path).map_err(failed)? {
             return Err(BindError::InUse(name));
         }
-        // Nobody answers: the file of a process that is gone.
+        // The file of a process that is gone.
         std::fs::remove_file(path).map_err(failed)?;
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(failed)?;
@@ -168,7 +182,36 @@ fn bind_unix(path: &Path, mode: Option<u32>) -> Result<Listening, BindError> {
         .and_then(|()| socket.listen(BACKLOG))
         .and_then(|()| socket.set_nonblocking(true))
         .map_err(failed)?;
-    Ok(Listening { sockets: vec![socket], address: Bound::Unix(path.to_owned()) })
+    let file = FileId::of(path);
+    Ok(Listening { sockets: vec![socket], address: Bound::Unix(path.to_owned()), file })
+}
+
+/// Whether nobody listens behind a socket file.
+///
+/// # Errors
+/// When that cannot be found out.
+fn is_dead(path: &Path) -> io::Result<bool> {
+    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // One whose backlog is full would block us.
+    probe.set_nonblocking(true)?;
+    let Err(error) = probe.connect(&SockAddr::unix(path)?) else { return Ok(false) };
+    match error.raw_os_error() {
+        Some(libc::ECONNREFUSED | libc::ENOENT) => Ok(true),
+        // A full backlog, or a socket of another type.
+        Some(libc::EAGAIN | libc::EPROTOTYPE) => Ok(false),
+        _ => Err(error),
+    }
+}
+
+/// Which file it is, whatever its name: the name may belong to a successor by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileId(u64, u64);
+
+impl FileId {
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::symlink_metadata(path).ok()?;
+        Some(Self(metadata.dev(), metadata.ino()))
+    }
 }
 
 impl Listening {
@@ -198,9 +241,12 @@ impl Listening {
         self.sockets.clear();
     }
 
-    /// Removes the file of a Unix socket; for the process that bound it, at its end.
+    /// Removes the file of a Unix socket, if it still is ours; for the process that bound it, at
+    /// its end.
     pub fn clean_up(&self) {
-        if let Bound::Unix(path) = &self.address {
+        if let Bound::Unix(path) = &self.address
+            && FileId::of(path) == self.file
+        {
             drop(std::fs::remove_file(path));
         }
     }

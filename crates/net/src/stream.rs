@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice, Read};
+use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::task::{Context, Poll, ready};
@@ -225,6 +226,15 @@ impl Stream {
             Io::Unix(unix) => unix.try_read(&mut byte),
         };
         result.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// As `is_quiet`, and asks the kernel whatever the runtime has seen.
+    pub fn is_quiet_for_sure(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        let looked = self.with_socket(|socket| {
+            socket.recv_with_flags(&mut byte, libc::MSG_PEEK | libc::MSG_DONTWAIT)
+        });
+        matches!(looked, Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Splices from the socket into an empty pipe; 0 is the end of the stream.

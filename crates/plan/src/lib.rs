@@ -5,6 +5,7 @@ mod admission;
 mod balance;
 mod endpoint;
 mod listener;
+mod retry;
 mod route;
 mod upstream;
 
@@ -12,6 +13,7 @@ pub use admission::{Admission, Turn, Waiter};
 pub use balance::{Balance, Draw};
 pub use endpoint::{Dial, Endpoint, EndpointState, InFlight};
 pub use listener::{Listener, OnError, Protocol, TcpIdle};
+pub use retry::RetryBudget;
 pub use route::{RouteRule, RouteTable, Unroutable};
 pub use upstream::{HostHeader, Pick, Tried, Upstream, UpstreamSettings};
 
@@ -29,18 +31,18 @@ pub struct Plan {
 
 /// The place of a listener in its plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ListenerId(pub u16);
+pub struct ListenerId(pub u32);
 
 /// The place of an upstream in its plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct UpstreamId(pub u16);
+pub struct UpstreamId(pub u32);
 
 impl Plan {
     pub fn listener(&self, id: ListenerId) -> &Listener {
-        &self.listeners[usize::from(id.0)]
+        &self.listeners[id.0 as usize]
     }
 
     pub fn upstream(&self, id: UpstreamId) -> &Arc<Upstream> {
-        &self.upstreams[usize::from(id.0)]
+        &self.upstreams[id.0 as usize]
     }
 }

@@ -18,6 +18,8 @@ pub enum HostHeader {
 #[derive(Clone, Debug)]
 pub struct UpstreamSettings {
     pub name: String,
+    /// Its place in the plan.
+    pub index: usize,
     pub host: HostHeader,
     pub keep_alive: bool,
     /// Requests after which a connection to an endpoint is closed.

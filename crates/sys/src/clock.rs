@@ -47,6 +47,9 @@ pub struct Civil {
 }
 
 impl Civil {
+    pub const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
     /// From seconds since the epoch (Howard Hinnant's civil_from_days).
     pub fn from_epoch(seconds: u64) -> Self {
         let days = seconds / 86_400 + 719_468;

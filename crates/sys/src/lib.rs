@@ -3,6 +3,7 @@
 
 pub mod allocator;
 pub mod clock;
+pub mod file;
 pub mod pipe;
 pub mod process;
 pub mod recycle;

@@ -30,9 +30,21 @@ const ALL: [(Signal, libc::c_int); 6] = [
 /// # Errors
 /// Never, with the signals above.
 pub fn block() -> io::Result<()> {
+    mask(libc::SIG_BLOCK)
+}
+
+/// Takes back what [`block`] did, also for a process that has it from the one that started it.
+///
+/// # Errors
+/// Never, with the signals above.
+pub fn unblock() -> io::Result<()> {
+    mask(libc::SIG_UNBLOCK)
+}
+
+fn mask(how: libc::c_int) -> io::Result<()> {
     let set = set();
     // SAFETY: the set is initialised; a null old set is allowed.
-    let result = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) };
+    let result = unsafe { libc::pthread_sigmask(how, &set, std::ptr::null_mut()) };
     if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(result)) }
 }
 

@@ -232,11 +232,9 @@ fn write_iso_second(out: &mut Vec<u8>, civil: Civil) {
 }
 
 fn write_common_second(out: &mut Vec<u8>, civil: Civil) {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     padded(out, civil.day, 2);
     out.push(b'/');
-    out.extend_from_slice(MONTHS[(civil.month as usize + 11) % 12].as_bytes());
+    out.extend_from_slice(Civil::MONTHS[(civil.month as usize + 11) % 12].as_bytes());
     out.push(b'/');
     for (value, width, end) in [
         (civil.year, 4, b':'),

@@ -2,13 +2,14 @@
 //! batches and writes them. When it cannot keep up, batches are dropped and counted: the disk never
 //! slows the traffic down.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+use fairwater_sys::file::open_for_appending;
 
 use crate::Counters;
 use crate::line::{Date, Entry, write_combined, write_json};
@@ -17,6 +18,9 @@ use crate::line::{Date, Entry, write_combined, write_json};
 const BATCH_BYTES: usize = 128 * 1024;
 /// Batches that may wait for the writer: 8 MiB of lines, a second or so of heavy traffic.
 const BATCHES_MAX: usize = 64;
+
+/// How long the end of the process waits for the last lines to be written.
+const FINISH: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -90,7 +94,8 @@ impl LogBatch {
 pub struct LogWriter {
     format: LogFormat,
     to_writer: Option<SyncSender<Batch>>,
-    thread: Option<JoinHandle<()>>,
+    /// Hangs up when the writer has ended.
+    end: Option<Receiver<()>>,
     /// Lines that could not be written: the disk is full, the pipe is closed.
     lost: Arc<AtomicU64>,
 }
@@ -102,19 +107,21 @@ impl LogWriter {
     /// When the file cannot be opened or the thread cannot be started.
     pub fn start(format: LogFormat, path: Option<&Path>) -> io::Result<Self> {
         if format == LogFormat::Off {
-            return Ok(Self { format, to_writer: None, thread: None, lost: Arc::default() });
+            return Ok(Self { format, to_writer: None, end: None, lost: Arc::default() });
         }
         let output: Box<dyn Write + Send> = match path {
-            Some(path) => Box::new(File::options().append(true).create(true).open(path)?),
+            Some(path) => Box::new(open_for_appending(path)?),
             None => Box::new(io::stdout()),
         };
         let (to_writer, batches) = sync_channel(BATCHES_MAX);
         let lost = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&lost);
-        let thread = std::thread::Builder::new()
-            .name("access-log".to_owned())
-            .spawn(move || write_all(&batches, output, &count))?;
-        Ok(Self { format, to_writer: Some(to_writer), thread: Some(thread), lost })
+        let (running, end) = sync_channel(0);
+        std::thread::Builder::new().name("access-log".to_owned()).spawn(move || {
+            write_all(&batches, output, &count);
+            drop(running);
+        })?;
+        Ok(Self { format, to_writer: Some(to_writer), end: Some(end), lost })
     }
 
     /// The batch for one more data thread.
@@ -132,12 +139,13 @@ impl LogWriter {
         Arc::clone(&self.lost)
     }
 
-    /// Writes what was handed over and ends, once every batch is dropped.
-    pub fn finish(mut self) {
+    /// Has what was handed over written, once every batch is dropped. Gives up on a reader that
+    /// takes nothing for [`FINISH`]: the process must be able to end. Returns whether all is
+    /// written.
+    pub fn finish(mut self) -> bool {
         self.to_writer = None;
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
-        }
+        let end = self.end.take().map(|end| end.recv_timeout(FINISH));
+        end != Some(Err(RecvTimeoutError::Timeout))
     }
 }
 

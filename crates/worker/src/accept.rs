@@ -27,7 +27,7 @@ pub(crate) struct Accepted {
 
 impl Accepted {
     fn new(shard: Rc<Shard>, stream: Stream, peer: Peer, listener: ListenerId) -> Self {
-        let counters = &shard.counters.listeners[usize::from(listener.0)];
+        let counters = &shard.counters.listeners[listener.0 as usize];
         counters.connections.add(1);
         counters.active.add(1);
         let timer = Timer::new(&shard.wheel);
@@ -38,7 +38,7 @@ impl Accepted {
 impl Drop for Accepted {
     fn drop(&mut self) {
         let shard = &self.shard;
-        shard.counters.listeners[usize::from(self.listener.0)].active.subtract(1);
+        shard.counters.listeners[self.listener.0 as usize].active.subtract(1);
         if std::thread::panicking() {
             shard.counters.panics.add(1);
         }

@@ -10,7 +10,7 @@ use crate::exchange::Exchange;
 use crate::limits;
 use crate::record::Record;
 use crate::tunnel::Tunnel;
-use crate::upstream::{self, h1};
+use crate::upstream::{self, Reuse, h1};
 
 pub(crate) async fn run<'a>(
     exchange: &mut Exchange<'a>,
@@ -21,6 +21,8 @@ pub(crate) async fn run<'a>(
     let client = peer.map(|peer| {
         client_address(exchange.head, exchange.bytes, peer, |ip| exchange.listener.trusts(ip))
     });
+    let budget = &exchange.shard.retries[upstream.settings.index];
+    budget.add_request();
     let mut tried = Tried::default();
     let mut last = Fault::undelivered(FaultKind::NoEndpoint);
     for _ in 0..=limits::RETRIES {
@@ -28,7 +30,7 @@ pub(crate) async fn run<'a>(
         let Some(pick) = upstream.pick(draw, &mut tried) else { break };
         record.endpoint = &pick.endpoint.identity;
         match at_endpoint(exchange, upstream, pick, record).await {
-            Err(fault) if may_retry(exchange, fault) => {
+            Err(fault) if may_retry(exchange, fault) && (fault.undelivered || budget.take()) => {
                 exchange.source.rewind();
                 last = fault;
             }
@@ -46,13 +48,16 @@ async fn at_endpoint<'a>(
     record: &mut Record<'a>,
 ) -> Result<Option<Box<Tunnel>>, Fault> {
     let counters = &exchange.shard.counters.endpoints[pick.endpoint.slot];
-    let mut is_pool_used = upstream.settings.keep_alive;
+    let mut reuse = match (upstream.settings.keep_alive, exchange.head.method.is_idempotent()) {
+        (false, _) => Reuse::No,
+        (true, true) => Reuse::Quick,
+        (true, false) => Reuse::Checked,
+    };
     loop {
         record.attempts += 1;
         counters.attempts.add(1);
         let timer = &exchange.connection.timer;
-        let lease =
-            upstream::lease(exchange.shard, upstream, pick.endpoint, is_pool_used, timer).await?;
+        let lease = upstream::lease(exchange.shard, upstream, pick.endpoint, reuse, timer).await?;
         record.connected(lease.is_at_once);
         record.is_reused = lease.is_reused;
         if !lease.is_reused {
@@ -64,7 +69,7 @@ async fn at_endpoint<'a>(
             Err(fault) if is_silence(fault) && may_retry(exchange, fault) => {
                 counters.stale.add(1);
                 exchange.source.rewind();
-                is_pool_used = false;
+                reuse = Reuse::No;
             }
             result => return result,
         }

@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::io::IoSlice;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use fairwater_net::{Stream, Timer, clock};
@@ -11,6 +11,7 @@ use fairwater_net::{Stream, Timer, clock};
 use crate::limits;
 use crate::pipes::LentPipe;
 use crate::shard::Shard;
+use crate::write::Stall;
 
 /// A read of this size says that there is more where it came from.
 const BULK_READ_BYTES: usize = 32 * 1024;
@@ -85,6 +86,11 @@ impl Flow {
     /// A direction whose target gets these bytes if the source ends without having sent any.
     pub(crate) fn answering_empty(bytes: Vec<u8>) -> Self {
         Self { on_empty: bytes, ..Self::default() }
+    }
+
+    /// Whether there are bytes that the target does not take.
+    fn is_blocked(&self) -> bool {
+        self.held_start < self.held.len() || self.pipe.is_some()
     }
 
     /// Whether the source ended without having sent anything.
@@ -187,6 +193,8 @@ impl Flow {
         let len = match from.poll_read(cx, &mut scratch) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(len)) => len,
+            // As empty as an end: that an endpoint has crashed is what the bytes are for.
+            Poll::Ready(Err(_)) if self.bytes == 0 && !self.on_empty.is_empty() => 0,
             Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Source)),
         };
         if len == 0 {
@@ -255,6 +263,10 @@ pub(crate) async fn relay(
     let mut silence = Silence::new(idle);
     poll_fn(|cx| {
         let before = (up.bytes, down.bytes);
+        if up.is_ended && up.bytes == 0 {
+            // Who asks nothing is owed nothing.
+            down.on_empty = Vec::new();
+        }
         let sent = up.poll(cx, shard, client, endpoint, limits::BYTES_PER_TURN);
         let received = down.poll(cx, shard, endpoint, client, limits::BYTES_PER_TURN);
         match (sent, received) {
@@ -267,9 +279,22 @@ pub(crate) async fn relay(
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ending::Closed),
             _ => {}
         }
-        let has_moved = up.bytes > before.0 || (down.bytes > before.1 && !idle.is_client_only);
+        // A client that has closed its direction can send no heartbeat.
+        let is_client_only = idle.is_client_only && !up.is_ended;
+        let has_moved = up.bytes > before.0 || (down.bytes > before.1 && !is_client_only);
         let is_half_closed = up.is_ended || down.is_ended;
-        silence.poll(cx, timer, has_moved, is_half_closed).map(|()| Ending::Idle)
+        ready!(silence.poll(cx, timer, has_moved, is_half_closed));
+        // What a slow reader takes of what it was sent before keeps the connection as well.
+        let reader = match (up.is_blocked(), down.is_blocked() && !is_client_only) {
+            (true, _) => Some(endpoint),
+            (_, true) => Some(client),
+            _ => None,
+        };
+        match reader {
+            Some(reader) => silence.stall.get_or_insert_default().poll(cx, reader, timer),
+            None => Poll::Ready(()),
+        }
+        .map(|()| Ending::Idle)
     })
     .await
 }
@@ -283,11 +308,13 @@ struct Silence {
     /// When the timer fires and there is something to decide; 0 for at once.
     look_ms: u64,
     is_half_closed: bool,
+    /// Looks at a peer that takes nothing new, once the time is over.
+    stall: Option<Box<Stall>>,
 }
 
 impl Silence {
     fn new(idle: Idle) -> Self {
-        Self { idle, moved_ms: clock::coarse_ms(), look_ms: 0, is_half_closed: false }
+        Self { idle, moved_ms: clock::coarse_ms(), look_ms: 0, is_half_closed: false, stall: None }
     }
 
     /// Ready when the connection has been silent for too long.
@@ -301,6 +328,12 @@ impl Silence {
         let now_ms = clock::coarse_ms();
         if has_moved {
             self.moved_ms = now_ms;
+            if self.stall.take().is_some() {
+                self.look_ms = 0;
+            }
+        }
+        if self.stall.is_some() {
+            return Poll::Ready(());
         }
         if is_half_closed != self.is_half_closed {
             // The rest of a half-closed connection has less time, from now on.

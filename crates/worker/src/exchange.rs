@@ -3,6 +3,7 @@
 
 use fairwater_message::{BodyLength, Fault, FaultKind, Method, RequestHead, ResponseHead};
 use fairwater_plan::{Listener, Protocol, Unroutable};
+use fairwater_proto::h1::max_forwards;
 
 use crate::accept::Accepted;
 use crate::downstream::{Sink, Source};
@@ -85,6 +86,7 @@ pub(crate) async fn serve(
     };
     record.bytes_in = exchange.source.bytes();
     let behind = exchange.source.behind();
+    drop(exchange);
     record.close();
     request.start = head.len + behind.start;
     request.end = head.len + behind.end;
@@ -101,7 +103,9 @@ async fn run<'a>(
     if head.hops >= limits::HOPS {
         return Err(FaultKind::Loop.into());
     }
-    if head.method == Method::Options && head.path.of(bytes) == b"*" {
+    if head.method == Method::Options
+        && (head.path.of(bytes) == b"*" || max_forwards(head, bytes) == Some(0))
+    {
         respond::to_options(exchange, record).await?;
         return Ok(None);
     }
@@ -119,7 +123,8 @@ async fn run<'a>(
 
 /// After a complete reply: whether another request can come on this connection.
 async fn finish(exchange: &mut Exchange<'_>) -> End {
-    if exchange.source.is_half_closed {
+    // A client that closed its direction may have sent further requests before.
+    if exchange.source.is_half_closed && exchange.source.is_read_out() {
         return End::Close;
     }
     if !exchange.source.is_done() {
@@ -133,8 +138,12 @@ async fn finish(exchange: &mut Exchange<'_>) -> End {
     if !exchange.reply.sink.closes {
         return End::KeepAlive;
     }
-    // Bytes behind the last request would turn the close into a reset.
-    if !exchange.source.behind().is_empty() { End::Linger } else { End::Close }
+    // Bytes behind the last request would turn the close into a reset, and what the client was sent
+    // be lost. Whom we close on of our own accord may be sending the next request right now.
+    let is_ours = exchange.head.wants_keep_alive();
+    let is_unread =
+        !exchange.source.behind().is_empty() || exchange.connection.stream.unread_bytes() > 0;
+    if is_ours || is_unread { End::Linger } else { End::Close }
 }
 
 /// Whether a response to this request with this status has no body, whatever its head says (RFC

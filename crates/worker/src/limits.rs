@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-/// Until a connection to an endpoint is up. A host that does not answer in two seconds is not
-/// there.
+/// Until a connection to an address of an endpoint is up. A host that does not answer in two
+/// seconds is not there.
 pub const CONNECT: Duration = Duration::from_secs(2);
 /// For a whole request head, from its first byte: a client that drips bytes gains nothing.
 pub const REQUEST_HEAD: Duration = Duration::from_secs(10);

@@ -170,7 +170,7 @@ impl Drop for Record<'_> {
         if !self.is_closed && self.fault.is_none() {
             self.fault = Some(cut_off().into());
         }
-        let counters = &self.shard.counters.listeners[usize::from(self.connection.listener.0)];
+        let counters = &self.shard.counters.listeners[self.connection.listener.0 as usize];
         counters.request(self.status);
         counters.bytes_in.add(self.bytes_in);
         counters.bytes_out.add(self.bytes_out);

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::task::Poll;
 
 use fairwater_message::{Fault, HeaderId, Method, RequestHead};
+use fairwater_net::clock::{self, Civil};
 use fairwater_proto::h1::reason_phrase;
 
 use crate::accept::Accepted;
@@ -14,6 +15,7 @@ use crate::limits;
 use crate::record::{HeadTimes, Record};
 use crate::shard::Shard;
 use crate::work::{Buffer, Work};
+use crate::write::Stall;
 
 /// Answers a fault, if the client can still be answered.
 pub(crate) async fn to_fault(
@@ -49,12 +51,12 @@ pub(crate) async fn to_bad_head(
     connection: &Accepted,
     work: &mut Work,
     fault: Fault,
+    begun_us: u64,
 ) {
     let status = fault.kind.status();
     let head = &mut work.request_head;
     head.fields.clear(); // half an index is none
-    let now_us = shard.now_us();
-    let times = HeadTimes { begun_us: now_us, done_us: now_us };
+    let times = HeadTimes { begun_us, done_us: shard.now_us() };
     let mut record = Record::open(shard, connection, head, work.request.data(), times);
     record.fault(fault);
     if status == 0 {
@@ -62,10 +64,12 @@ pub(crate) async fn to_bad_head(
     }
     let body = Body::new(status, head, &[]);
     let mut sink = Sink::new(&connection.stream, &mut work.reply_out, true);
-    let write = |out: &mut Vec<u8>| body.write(out, Method::Get, true, head);
+    // What is known of a broken head is its first line, if that was whole.
+    let method = if head.method_span.is_empty() { Method::Get } else { head.method };
+    let write = |out: &mut Vec<u8>| body.write(out, method, true, head);
     if sink.answer(&connection.timer, write).await.is_ok() {
         record.status = status;
-        record.bytes_out = body.sent_len(Method::Get);
+        record.bytes_out = body.sent_len(method);
     }
     drop(record);
     linger(connection, &mut work.request).await;
@@ -115,22 +119,35 @@ pub(crate) async fn skip_body(exchange: &mut Exchange<'_>) -> bool {
     }
 }
 
-/// Ends our direction and reads what the client still sends, for a moment.
+/// Ends our direction and reads what the client still sends: for a moment, and for as long as it
+/// takes what it was sent, which a reset would cut off.
 pub(crate) async fn linger(connection: &Accepted, buffer: &mut Buffer) {
-    if connection.stream.shut_down().is_err() {
+    let (stream, timer) = (&connection.stream, &connection.timer);
+    if stream.shut_down().is_err() {
         return;
     }
-    connection.timer.set(limits::LINGER);
+    timer.set(limits::LINGER);
     buffer.clear();
     let mut budget = limits::LINGER_BYTES;
+    let mut stall: Option<Stall> = None;
     loop {
         let room = buffer.room();
-        let step = poll_fn(|cx| match connection.stream.poll_read(cx, room) {
+        let step = poll_fn(|cx| match stream.poll_read(cx, room) {
             Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(ControlFlow::Break(())),
             Poll::Ready(Ok(len)) => Poll::Ready(ControlFlow::Continue(len)),
-            Poll::Pending => connection.timer.poll_expired(cx).map(ControlFlow::Break),
+            Poll::Pending => match &mut stall {
+                Some(stall) => stall.poll(cx, stream, timer).map(ControlFlow::Break),
+                None => timer.poll_expired(cx).map(|()| ControlFlow::Continue(0)),
+            },
         });
         let ControlFlow::Continue(len) = step.await else { return };
+        if len == 0 {
+            // The moment is over. The end of our direction counts as one byte.
+            if stream.untaken_bytes() <= 1 {
+                return;
+            }
+            stall = Some(Stall::default());
+        }
         let Some(left) = budget.checked_sub(len) else { return };
         budget = left;
     }
@@ -175,6 +192,7 @@ impl Body {
         out.extend_from_slice(b"\r\ncontent-length: ");
         out.extend_from_slice(itoa::Buffer::new().format(self.len()).as_bytes());
         out.extend_from_slice(b"\r\n");
+        write_date(out, clock::wall_us() / 1_000_000);
         match self.status {
             405 => {
                 out.extend_from_slice(b"allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n")
@@ -198,10 +216,38 @@ impl Body {
     }
 }
 
+/// RFC 9110, section 5.6.7.
+fn write_date(out: &mut Vec<u8>, seconds: u64) {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    let Civil { year, month, day, hour, minute, second } = Civil::from_epoch(seconds);
+    let (name, month) = (DAYS[(seconds / 86_400 % 7) as usize], Civil::MONTHS[month as usize - 1]);
+    let clock = format!("{hour:02}:{minute:02}:{second:02}");
+    let date = format!("date: {name}, {day:02} {month} {year:04} {clock} GMT\r\n");
+    out.extend_from_slice(date.as_bytes());
+}
+
 fn write_connection(out: &mut Vec<u8>, closes: bool, head: &RequestHead) {
     if closes {
         out.extend_from_slice(b"connection: close\r\n");
     } else if !crate::downstream::reads_chunks(head) {
         out.extend_from_slice(b"connection: keep-alive\r\n"); // HTTP/1.0 needs to be told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_http() {
+        for (seconds, expected) in [
+            (784_111_777, "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"),
+            (0, "date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"),
+            (1_795_258_507, "date: Sat, 21 Nov 2026 10:55:07 GMT\r\n"),
+        ] {
+            let mut out = Vec::new();
+            write_date(&mut out, seconds);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
     }
 }

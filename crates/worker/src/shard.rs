@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use fairwater_net::{Wheel, clock};
-use fairwater_plan::Plan;
+use fairwater_plan::{Plan, RetryBudget};
 use fairwater_sys::recycle::Recycler;
 use fairwater_telemetry::{Counters, LogBatch};
 
@@ -19,6 +19,8 @@ pub(crate) struct Shard {
     pub counters: Arc<Counters>,
     pub wheel: Rc<Wheel>,
     pub pools: Pools,
+    /// By place of the upstream in the plan.
+    pub retries: Vec<RetryBudget>,
     /// Memory for the futures of running exchanges.
     pub futures: Recycler,
     pub log: RefCell<LogBatch>,
@@ -45,6 +47,7 @@ impl Shard {
     pub(crate) fn new(plan: Arc<Plan>, counters: Arc<Counters>, log: LogBatch, seed: u64) -> Self {
         Self {
             pools: Pools::new(plan.endpoint_slots),
+            retries: plan.upstreams.iter().map(|_| RetryBudget::default()).collect(),
             plan,
             counters,
             wheel: Wheel::new(),
@@ -136,6 +139,7 @@ impl Shard {
     /// burst is forgotten in seconds and steady work keeps what it uses.
     pub(crate) fn trim(&self) {
         self.futures.trim();
+        self.retries.iter().for_each(RetryBudget::refill);
         let mut works = self.works.borrow_mut();
         let keep = works.len() - self.spare_works.get().min(works.len()).div_ceil(2);
         works.truncate(keep);

@@ -14,7 +14,7 @@ use crate::duplex::{self, Ending, Flow, Idle};
 use crate::limits;
 use crate::record::cut_off;
 use crate::shard::Shard;
-use crate::upstream::{self, Detached};
+use crate::upstream::{self, Detached, Reuse};
 use crate::write::write_all;
 
 /// Serves a connection until it ends.
@@ -43,7 +43,10 @@ pub(crate) async fn serve(accepted: Accepted) {
     let ending = duplex::relay(&shard, client, &connection.stream, timer, flows, idle).await;
     drop(connection);
     account.end(match ending {
-        Ending::Closed if account.down.was_empty() => Some(FaultKind::EmptyReply),
+        // A client that sent nothing, such as a probe, was owed nothing.
+        Ending::Closed if account.down.was_empty() && account.up.bytes > 0 => {
+            Some(FaultKind::EmptyReply)
+        }
         Ending::Closed => None,
         Ending::ClientReset => Some(FaultKind::ClientAborted),
         Ending::EndpointReset => Some(FaultKind::ReplyReset),
@@ -66,11 +69,13 @@ async fn connect<'a>(
         account.endpoint = &pick.endpoint.identity;
         account.attempts += 1;
         shard.counters.endpoints[pick.endpoint.slot].attempts.add(1);
-        match upstream::lease(shard, upstream, pick.endpoint, false, &accepted.timer).await {
+        match upstream::lease(shard, upstream, pick.endpoint, Reuse::No, &accepted.timer).await {
             Ok(lease) => {
                 account.connected_us = shard.now_us();
                 return Ok((lease.detach(shard, upstream), pick.detach()));
             }
+            // Its endpoints share the permits: the next one would have to wait as well.
+            Err(fault) if fault.kind == FaultKind::UpstreamFull => return Err(fault),
             Err(fault) => last = fault,
         }
     }
@@ -167,7 +172,7 @@ impl<'a> Account<'a> {
 
 impl Drop for Account<'_> {
     fn drop(&mut self) {
-        let counters = &self.shard.counters.listeners[usize::from(self.accepted.listener.0)];
+        let counters = &self.shard.counters.listeners[self.accepted.listener.0 as usize];
         counters.request(0);
         if !self.is_over {
             self.fault = Some(cut_off());

@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use bytes::Bytes;
-use fairwater_sys::process;
+use fairwater_sys::{process, signal};
 use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper::{Request, Response, header};
@@ -23,6 +23,7 @@ pub(crate) fn run(arguments: &DemoEndpointArguments) -> ExitCode {
 }
 
 fn serve(arguments: &DemoEndpointArguments) -> io::Result<()> {
+    signal::unblock()?;
     let parent = process::parent_id();
     process::end_with_parent()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

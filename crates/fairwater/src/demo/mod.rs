@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use fairwater_config as config;
 use fairwater_message::address::{Endpoint, Listen};
-use fairwater_sys::process;
+use fairwater_sys::{process, signal};
 
 use crate::{fail, serve};
 
@@ -21,6 +21,10 @@ const PORT: u16 = 8080;
 const START: Duration = Duration::from_secs(10);
 
 pub(crate) fn run() -> ExitCode {
+    // A signal that comes while the stage is set up is seen when it stands, and takes it down.
+    if let Err(error) = signal::block() {
+        return fail(format_args!("cannot set up signals: {error}"));
+    }
     let mut stage = match Stage::set_up() {
         Ok(stage) => stage,
         Err(error) => return fail(format_args!("cannot start the demonstration: {error}")),
@@ -54,7 +58,8 @@ fn print_tour(address: &str, admin: &Path) {
     println!("  curl -v http://{address}/       # the same, with the headers");
     println!("  curl --unix-socket {} http://fairwater/status", admin.display());
     println!("  curl --unix-socket {} http://fairwater/metrics", admin.display());
-    println!("\nCtrl-C stops all of it.");
+    println!("\nEach answer names the process that it came from: `kill` one and ask again.");
+    println!("Ctrl-C stops all of it.");
 }
 
 /// The usual port, or any free one.

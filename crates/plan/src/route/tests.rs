@@ -11,13 +11,13 @@ fn table(rules: &[(&str, &str)]) -> RouteTable {
         .map(|(index, (host, path))| RouteRule {
             host: (!host.is_empty()).then(|| (*host).to_owned()),
             path: (*path).to_owned(),
-            upstream: UpstreamId(index as u16),
+            upstream: UpstreamId(index as u32),
         })
         .collect();
     RouteTable::new(&rules)
 }
 
-fn find(table: &RouteTable, authority: &str, path: &str) -> Result<u16, Unroutable> {
+fn find(table: &RouteTable, authority: &str, path: &str) -> Result<u32, Unroutable> {
     let bytes = format!("{authority}{path}");
     let head = RequestHead {
         authority: Span::new(0, authority.len()),

@@ -14,5 +14,6 @@ pub use forward::{Forwarding, HostPolicy, client_address};
 pub use request::RequestReader;
 pub use response::ResponseReader;
 pub use write::{
-    ReplyFraming, RequestFraming, asks_upgrade, reason_phrase, write_request, write_response,
+    ReplyFraming, RequestFraming, asks_upgrade, max_forwards, reason_phrase, write_request,
+    write_response,
 };

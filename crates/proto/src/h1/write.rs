@@ -67,6 +67,13 @@ pub fn write_request(
     }
     write_identity(out, head, bytes, forwarding);
     write_via(out, head, bytes);
+    if head.method == Method::Options
+        && let Some(left) = max_forwards(head, bytes)
+    {
+        out.extend_from_slice(b"max-forwards: ");
+        out.extend_from_slice(itoa::Buffer::new().format(left.saturating_sub(1)).as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
     if let Some(protocol) = upgrade {
         out.extend_from_slice(b"connection: upgrade\r\nupgrade: ");
         out.extend_from_slice(protocol);
@@ -75,6 +82,13 @@ pub fn write_request(
         out.extend_from_slice(b"connection: close\r\n");
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Proxies that an OPTIONS may still pass; the one that gets 0 answers itself (RFC 9110, section
+/// 7.6.2). `None` if it says nothing that can be read.
+pub fn max_forwards(head: &RequestHead, bytes: &[u8]) -> Option<u32> {
+    let field = head.find(HeaderId::MaxForwards)?;
+    std::str::from_utf8(field.value.of(bytes)).ok()?.parse().ok()
 }
 
 /// The protocol that the client asks to switch to, where we let it: HTTP/1.1, no body, and neither
@@ -114,6 +128,7 @@ fn is_forwarded(field: &Field, head: &RequestHead, bytes: &[u8], is_trusted: boo
         | HeaderId::Forwarded => false,
         HeaderId::XForwardedPort | HeaderId::XRealIp => is_trusted,
         HeaderId::XForwardedClientCert => false,
+        HeaderId::MaxForwards if head.method == Method::Options => false,
         id if id.is_hop_by_hop() => false,
         id => {
             id.is_protected()

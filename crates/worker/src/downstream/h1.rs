@@ -72,8 +72,8 @@ async fn busy(connection: &Accepted) -> Turn {
             Read::Head(times) => times,
             Read::Nothing => return Turn::Idle,
             Read::End => return Turn::Close,
-            Read::Fault(fault) => {
-                respond::to_bad_head(shard, connection, &mut work, fault).await;
+            Read::Fault { fault, begun_us } => {
+                respond::to_bad_head(shard, connection, &mut work, fault, begun_us).await;
                 return Turn::Close;
             }
         };
@@ -98,15 +98,19 @@ enum Read {
     Head(HeadTimes),
     /// Nothing has come: the connection is idle.
     Nothing,
-    /// The client has closed, between requests or within one.
+    /// The client has closed between requests.
     End,
-    Fault(Fault),
+    Fault {
+        fault: Fault,
+        begun_us: u64,
+    },
 }
 
 async fn read_head(shard: &Shard, connection: &Accepted, work: &mut Work) -> Read {
     let mut reader = RequestReader::default();
     let (mut is_timed, mut reads) = (false, 0);
     let begun_us = shard.now_us();
+    let bad = |fault: Fault| Read::Fault { fault, begun_us };
     work.request_head.clear();
     work.request.compact();
     loop {
@@ -117,7 +121,7 @@ async fn read_head(shard: &Shard, connection: &Accepted, work: &mut Work) -> Rea
                     return Read::Head(HeadTimes { begun_us, done_us });
                 }
                 Ok(false) => {}
-                Err(fault) => return Read::Fault(fault),
+                Err(fault) => return bad(fault),
             }
         }
         let has_begun = reader.has_begun(work.request.data());
@@ -128,7 +132,7 @@ async fn read_head(shard: &Shard, connection: &Accepted, work: &mut Work) -> Rea
         let is_empty = work.request.is_empty();
         let room = work.request.room();
         if room.is_empty() {
-            return Read::Fault(FaultKind::HeadTooLarge.into());
+            return bad(FaultKind::HeadTooLarge.into());
         }
         let result = poll_fn(|cx| match connection.stream.poll_read(cx, room) {
             Poll::Ready(result) => Poll::Ready(Some(result)),
@@ -140,11 +144,13 @@ async fn read_head(shard: &Shard, connection: &Accepted, work: &mut Work) -> Rea
         });
         match result.await {
             None => return Read::Nothing,
+            Some(Ok(0)) if has_begun => return bad(FaultKind::ClientAborted.into()),
             Some(Ok(0)) => return Read::End,
             Some(Ok(len)) => (work.request.end, reads) = (work.request.end + len, reads + 1),
             Some(Err(error)) if error.kind() == std::io::ErrorKind::TimedOut && has_begun => {
-                return Read::Fault(FaultKind::HeadTimeout.into());
+                return bad(FaultKind::HeadTimeout.into());
             }
+            Some(Err(_)) if has_begun => return bad(FaultKind::ClientAborted.into()),
             Some(Err(_)) => return Read::End,
         }
     }

@@ -28,6 +28,8 @@ pub(crate) struct Sink<'a> {
     pub closes: bool,
     /// The end of the body is the end of the connection, so that a broken one must be a reset.
     ends_with_close: bool,
+    /// The last piece is out.
+    is_over: bool,
 }
 
 /// A piece of a response body as it comes from an endpoint.
@@ -44,7 +46,15 @@ pub(crate) struct Part<'a> {
 impl<'a> Sink<'a> {
     pub(crate) fn new(stream: &'a Stream, out: &'a mut Vec<u8>, closes: bool) -> Self {
         let coding = Coding::Plain;
-        Self { stream, out, coding, is_started: false, closes, ends_with_close: false }
+        Self {
+            stream,
+            out,
+            coding,
+            is_started: false,
+            closes,
+            ends_with_close: false,
+            is_over: false,
+        }
     }
 
     /// Forwards an interim response.
@@ -115,6 +125,7 @@ impl<'a> Sink<'a> {
         let piece = Piece { data, coding: self.coding, is_last, trailers, is_end };
         self.is_started = true;
         relay::write_piece(self.stream, timer, self.out, piece, &mut 0).await.map_err(fault_of)?;
+        self.is_over = is_last;
         self.out.clear();
         Ok(())
     }
@@ -150,8 +161,7 @@ impl<'a> Sink<'a> {
 
     /// Gives up a reply that has begun and can't be completed.
     pub(crate) fn break_off(&mut self, kind: FaultKind) {
-        if self.ends_with_close || kind == FaultKind::ClientStalled {
-            // An early end would look like the complete body.
+        if kind == FaultKind::ClientStalled {
             self.stream.reset_on_close();
         }
     }
@@ -160,6 +170,15 @@ impl<'a> Sink<'a> {
         let result = write_all(self.stream, timer, &mut [IoSlice::new(self.out)], &mut 0).await;
         self.out.clear();
         result.map_err(fault_of)
+    }
+}
+
+impl Drop for Sink<'_> {
+    fn drop(&mut self) {
+        if self.is_started && self.ends_with_close && !self.is_over {
+            // An early end, of whatever cause, would look like the complete body.
+            self.stream.reset_on_close();
+        }
     }
 }
 

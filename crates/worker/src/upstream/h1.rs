@@ -65,8 +65,9 @@ pub(crate) async fn converse<'a>(
             .await
     };
     let outcome = result.map_err(|mut fault| {
-        let is_silent = matches!(fault.kind, FaultKind::EmptyReply | FaultKind::ReplyReset);
-        fault.undelivered |= is_silent && lease.is_undelivered(written);
+        let is_reset = fault.kind == FaultKind::ReplyReset;
+        let is_silent = is_reset || fault.kind == FaultKind::EmptyReply;
+        fault.undelivered |= is_silent && lease.is_undelivered(written, is_reset);
         fault
     })?;
     lease.counters().response(exchange.reply.head.status);

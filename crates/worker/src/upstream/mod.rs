@@ -7,6 +7,7 @@ mod upload;
 
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -43,6 +44,18 @@ pub(crate) struct Lease<'a> {
     endpoint: &'a Endpoint,
 }
 
+/// Whether a connection may be one that was used before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reuse {
+    No,
+    /// One that the runtime knows of no end of. It may be dead all the same; a request that can be
+    /// sent again loses nothing by it.
+    Quick,
+    /// One that the kernel knows of no end of, for a request that must not be sent twice. Costs a
+    /// system call.
+    Checked,
+}
+
 /// Leases a connection to an endpoint.
 ///
 /// # Errors
@@ -51,7 +64,7 @@ pub(crate) async fn lease<'a>(
     shard: &'a Shard,
     upstream: &'a Upstream,
     endpoint: &'a Endpoint,
-    is_pool_used: bool,
+    reuse: Reuse,
     timer: &Timer,
 ) -> Result<Lease<'a>, Fault> {
     let lease = |connection, is_reused, is_at_once| Lease {
@@ -62,10 +75,10 @@ pub(crate) async fn lease<'a>(
         upstream,
         endpoint,
     };
-    if is_pool_used && let Some(connection) = shard.pools.take(shard, upstream, endpoint.slot) {
+    if let Some(connection) = shard.pools.take(shard, upstream, endpoint.slot, reuse) {
         return Ok(lease(connection, true, true));
     }
-    if let Some(connection) = admit(shard, upstream, endpoint, is_pool_used, timer).await? {
+    if let Some(connection) = admit(shard, upstream, endpoint, reuse, timer).await? {
         return Ok(lease(connection, true, false));
     }
     let stream = connect(shard, upstream, endpoint, timer).await?;
@@ -77,7 +90,7 @@ async fn admit(
     shard: &Shard,
     upstream: &Upstream,
     endpoint: &Endpoint,
-    is_pool_used: bool,
+    reuse: Reuse,
     timer: &Timer,
 ) -> Result<Option<Connection>, Fault> {
     let admission = upstream.admission();
@@ -87,7 +100,7 @@ async fn admit(
     timer.set(limits::QUEUE);
     let mut waiter = admission.waiter();
     poll_fn(|cx| {
-        if is_pool_used && let Some(free) = shard.pools.take(shard, upstream, endpoint.slot) {
+        if let Some(free) = shard.pools.take(shard, upstream, endpoint.slot, reuse) {
             return Poll::Ready(Ok(Some(free)));
         }
         match waiter.poll(cx.waker()) {
@@ -113,7 +126,7 @@ async fn connect(
     let counters = &shard.counters.endpoints[endpoint.slot];
     counters.connects.add(1);
     let result = match &endpoint.dial {
-        Dial::Ip(addresses) => within(dial_ip(addresses), timer).await,
+        Dial::Ip(addresses) => dial_first(addresses, timer).await,
         Dial::Unix(path) => within(dial_unix(path), timer).await,
     };
     match result {
@@ -127,6 +140,19 @@ async fn connect(
             Err(Fault::undelivered(connect_fault(&error)))
         }
     }
+}
+
+/// Connects to the first address of a host that answers; each has its time.
+async fn dial_first(addresses: &[SocketAddr], timer: &Timer) -> io::Result<Stream> {
+    let no_address = io::ErrorKind::AddrNotAvailable;
+    let mut last = io::Error::new(no_address, "the endpoint has no address");
+    for &address in addresses {
+        match within(dial_ip(address), timer).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// Gives the permit back when a connection does not come up.
@@ -181,14 +207,20 @@ impl<'a> Lease<'a> {
         !settings.keep_alive || settings.max_requests.is_some_and(|max| requests >= max)
     }
 
-    /// Whether the endpoint's kernel took nothing of what was sent for this exchange.
-    pub(crate) fn is_undelivered(&self, written: u64) -> bool {
+    /// Whether the endpoint cannot have seen anything of what was sent for this exchange, which it
+    /// has answered with the end of its stream or, `is_reset`, with a reset.
+    ///
+    /// The end of a stream acknowledges what had come before it: an endpoint that closed without
+    /// having got the request says so. A reset tells nothing: the kernel throws away the
+    /// acknowledgement that comes with it, and an endpoint may have read all of the request.
+    pub(crate) fn is_undelivered(&self, written: u64, is_reset: bool) -> bool {
         if written == 0 {
             return true;
         }
         // The set-up of a connection counts as one acknowledged byte.
         let before = self.connection().bytes_sent + 1;
-        self.stream().acknowledged_bytes().is_some_and(|acknowledged| acknowledged <= before)
+        let acknowledged = self.stream().acknowledged_bytes();
+        !is_reset && acknowledged.is_some_and(|acknowledged| acknowledged <= before)
     }
 
     /// Puts the connection back into the pool.

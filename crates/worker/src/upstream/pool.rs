@@ -5,9 +5,10 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
+use fairwater_net::clock;
 use fairwater_plan::{Plan, Upstream};
 
-use super::{Connection, closed};
+use super::{Connection, Reuse, closed};
 use crate::limits;
 use crate::shard::Shard;
 
@@ -34,11 +35,21 @@ impl Pools {
         shard: &Shard,
         upstream: &Upstream,
         slot: usize,
+        reuse: Reuse,
     ) -> Option<Connection> {
+        if reuse == Reuse::No {
+            return None;
+        }
+        let now_ms = clock::coarse_ms();
         loop {
             let idle = self.pools.borrow_mut()[slot].pop_back()?;
             shard.counters.endpoints[slot].idle.subtract(1);
-            if idle.connection.stream.is_quiet() {
+            let is_alive = idle.until_ms > now_ms
+                && match reuse {
+                    Reuse::Checked => idle.connection.stream.is_quiet_for_sure(),
+                    _ => idle.connection.stream.is_quiet(),
+                };
+            if is_alive {
                 return Some(idle.connection);
             }
             drop(idle);

@@ -1,0 +1,23 @@
+//! Opening what may not be a file.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Opens a file for appending, and makes it if it is not there. Never blocks: a named pipe that
+/// nobody reads is refused (`ENXIO`).
+///
+/// # Errors
+/// As `open(2)`.
+pub fn open_for_appending(path: &Path) -> io::Result<File> {
+    let file =
+        File::options().append(true).create(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    // SAFETY: the descriptor is open; both calls take and give flags alone.
+    let result = unsafe {
+        let flags = libc::fcntl(file.as_raw_fd(), libc::F_GETFL);
+        libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK)
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(file) }
+}
