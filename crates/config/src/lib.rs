@@ -3,10 +3,12 @@
 
 mod check;
 mod code;
+mod declare;
 mod diagnostic;
 mod model;
 mod read;
 mod reader;
+mod reference;
 mod report;
 mod source;
 mod span;
@@ -20,6 +22,7 @@ pub use model::{
     OnError, PathRule, Protocol, Route, TcpListener, Upstream, UpstreamEndpoint, WEIGHT_DEFAULT,
     WEIGHT_MAX,
 };
+pub use reference::reference;
 pub use source::{Location, Source};
 pub use span::{Span, Spanned};
 

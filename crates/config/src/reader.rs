@@ -1,30 +1,19 @@
 //! A typed view of the TOML tree. Each read that fails reports why and gives nothing, and the
 //! caller goes on, so that one pass finds every problem of a file.
 
-use std::ops::RangeInclusive;
-
 use toml::de::{DeTable, DeValue};
 
 use crate::code;
+use crate::declare::{self, Kind, Setting};
 use crate::report::Report;
 use crate::span::{Span, Spanned};
 use crate::suggest::nearest;
 
-/// A setting of a table.
-#[derive(Debug)]
-pub(crate) struct Key {
-    pub(crate) name: &'static str,
-    /// A line that sets it, for the help texts.
-    pub(crate) example: &'static str,
-}
-
-/// The settings that a table has: its one declaration.
-pub(crate) type Keys = &'static [Key];
-
 /// A value that belongs to a setting: the whole of it, or one element of its list.
 #[derive(Clone, Copy)]
 pub(crate) struct Node<'t> {
-    key: &'static Key,
+    setting: &'static Setting,
+    kind: &'static Kind,
     pub(crate) span: Span,
     value: &'t DeValue<'t>,
 }
@@ -34,7 +23,7 @@ pub(crate) struct Table<'t> {
     /// As it is written: `[listeners.web]`.
     title: String,
     span: Span,
-    keys: Keys,
+    declared: &'static declare::Table,
     entries: &'t DeTable<'t>,
 }
 
@@ -44,30 +33,31 @@ impl<'t> Table<'t> {
         title: String,
         span: Span,
         entries: &'t DeTable<'t>,
-        keys: Keys,
+        declared: &'static declare::Table,
         report: &mut Report<'_>,
     ) -> Self {
         for key in entries.keys() {
             let name: &str = key.get_ref();
-            if keys.iter().any(|known| known.name == name) {
+            if declared.setting(name).is_some() {
                 continue;
             }
-            let help = match nearest(name, keys.iter().map(|known| known.name)) {
+            let help = match nearest(name, declared.names()) {
                 Some(known) => format!("did you mean `{known}`?"),
                 None => {
-                    format!("the settings of {title} are {}", listed(keys.iter().map(|k| k.name)))
+                    format!("the settings of {title} are {}", listed(declared.names()))
                 }
             };
             let message = format!("{title} has no setting `{name}`");
             report.add(&code::UNKNOWN_KEY, key.span().into(), message, "not known here", help);
         }
-        Self { title, span, keys, entries }
+        Self { title, span, declared, entries }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Node<'t>> {
-        let key = self.key(name);
+        let setting = self.setting(name);
         let value = self.entries.get(name)?;
-        Some(Node { key, span: value.span().into(), value: value.get_ref() })
+        let kind = &setting.kind;
+        Some(Node { setting, kind, span: value.span().into(), value: value.get_ref() })
     }
 
     /// As `get`, and reports an absent setting at the head of the table.
@@ -75,7 +65,7 @@ impl<'t> Table<'t> {
         let node = self.get(name);
         if node.is_none() {
             let message = format!("{} needs `{name}`", self.title);
-            let help = format!("add it, as in `{}`", self.key(name).example);
+            let help = format!("add it, as in `{}`", self.setting(name).example);
             report.add(&code::MISSING_KEY, self.span, message, format!("no `{name}` here"), help);
         }
         node
@@ -90,10 +80,10 @@ impl<'t> Table<'t> {
         &self.title
     }
 
-    fn key(&self, name: &str) -> &'static Key {
+    fn setting(&self, name: &str) -> &'static Setting {
         // The readers name only what they have declared next to themselves, whatever the file
         // holds; any test that reads the table reaches this.
-        self.keys.iter().find(|key| key.name == name).expect("a reader asks for a declared key")
+        self.declared.setting(name).expect("a reader asks for a declared setting")
     }
 }
 
@@ -112,19 +102,20 @@ impl<'t> Node<'t> {
         }
     }
 
-    pub(crate) fn integer(
-        &self,
-        range: RangeInclusive<u32>,
-        report: &mut Report<'_>,
-    ) -> Option<Spanned<u32>> {
+    /// A number within the declared bounds.
+    pub(crate) fn integer(&self, report: &mut Report<'_>) -> Option<Spanned<u32>> {
+        let (min, max) = match self.kind {
+            Kind::Integer { min, max } => (*min, *max),
+            _ => (0, u32::MAX),
+        };
         let DeValue::Integer(integer) = self.value else {
             return self.wrong_type("a whole number", report);
         };
         match u32::from_str_radix(integer.as_str(), integer.radix()) {
-            Ok(value) if range.contains(&value) => Some(Spanned::new(value, self.span)),
+            Ok(value) if (min..=max).contains(&value) => Some(Spanned::new(value, self.span)),
             _ => {
-                let message = format!("`{}` cannot be {integer}", self.key.name);
-                let help = format!("write a number from {} to {}", range.start(), range.end());
+                let message = format!("`{}` cannot be {integer}", self.setting.name);
+                let help = format!("write a number from {min} to {max}");
                 report.add(&code::OUT_OF_RANGE, self.span, message, "", help);
                 None
             }
@@ -140,12 +131,17 @@ impl<'t> Node<'t> {
         if let Some((_, value)) = choices.iter().find(|(name, _)| *name == text) {
             return Some(*value);
         }
-        let names = || choices.iter().map(|(name, _)| *name);
+        debug_assert!(
+            self.kind.words().iter().map(|word| word.word).eq(choices.iter().map(|one| one.0)),
+            "the words of `{}` are declared as they are read",
+            self.setting.name
+        );
+        let names = || self.kind.words().iter().map(|word| word.word);
         let help = match nearest(text, names()) {
             Some(name) => format!("did you mean `{name}`? The choices are {}", listed(names())),
             None => format!("the choices are {}", listed(names())),
         };
-        let message = format!("`{}` cannot be `{text}`", self.key.name);
+        let message = format!("`{}` cannot be `{text}`", self.setting.name);
         report.add(&code::UNKNOWN_CHOICE, self.span, message, "", help);
         None
     }
@@ -156,13 +152,14 @@ impl<'t> Node<'t> {
             return self.wrong_type("a list", report);
         };
         if array.is_empty() {
-            let message = format!("`{}` is empty", self.key.name);
-            let help = format!("add at least one element, as in `{}`", self.key.example);
+            let message = format!("`{}` is empty", self.setting.name);
+            let help = format!("add at least one element, as in `{}`", self.setting.example);
             report.add(&code::EMPTY_LIST, self.span, message, "", help);
             return None;
         }
         let element = |value: &'t toml::Spanned<DeValue<'t>>| Self {
-            key: self.key,
+            setting: self.setting,
+            kind: self.kind.of_elements(),
             span: value.span().into(),
             value: value.get_ref(),
         };
@@ -171,7 +168,10 @@ impl<'t> Node<'t> {
 
     /// The elements of a list, or the one value that stands for a list of one.
     pub(crate) fn one_or_more(&self, report: &mut Report<'_>) -> Option<Vec<Self>> {
-        if self.value.is_array() { self.elements(report) } else { Some(vec![*self]) }
+        if self.value.is_array() {
+            return self.elements(report);
+        }
+        Some(vec![Self { kind: self.kind.of_elements(), ..*self }])
     }
 
     pub(crate) fn is_table(&self) -> bool {
@@ -181,11 +181,13 @@ impl<'t> Node<'t> {
     pub(crate) fn table(
         &self,
         title: String,
-        keys: Keys,
+        declared: &'static declare::Table,
         report: &mut Report<'_>,
     ) -> Option<Table<'t>> {
         match self.value {
-            DeValue::Table(entries) => Some(Table::open(title, self.span, entries, keys, report)),
+            DeValue::Table(entries) => {
+                Some(Table::open(title, self.span, entries, declared, report))
+            }
             _ => self.wrong_type("a table", report),
         }
     }
@@ -198,8 +200,7 @@ impl<'t> Node<'t> {
         let mut named: Vec<_> = entries
             .iter()
             .map(|(name, value)| {
-                let node =
-                    Self { key: self.key, span: value.span().into(), value: value.get_ref() };
+                let node = Self { span: value.span().into(), value: value.get_ref(), ..*self };
                 (Spanned::new(name.get_ref().as_ref(), name.span()), node)
             })
             .collect();
@@ -217,8 +218,8 @@ impl<'t> Node<'t> {
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         };
-        let message = format!("`{}` takes {expected}, and this is {found}", self.key.name);
-        let help = format!("write it as in `{}`", self.key.example);
+        let message = format!("`{}` takes {expected}, and this is {found}", self.setting.name);
+        let help = format!("write it as in `{}`", self.setting.example);
         report.add(&code::WRONG_TYPE, self.span, message, "", help);
         None
     }

@@ -1,18 +1,47 @@
 //! `[[routes]]`.
 
 use crate::code;
+use crate::declare::{self, Absent, Kind, Setting};
 use crate::model::{PathRule, Route};
 use crate::read::text;
-use crate::reader::{Key, Keys, Node};
+use crate::reader::Node;
 use crate::report::Report;
 use crate::span::Spanned;
 
-const ROUTE: Keys = &[
-    Key { name: "listener", example: "listener = \"web\"" },
-    Key { name: "host", example: "host = \"api.example.com\"" },
-    Key { name: "path", example: "path = \"/v1/*\"" },
-    Key { name: "upstream", example: "upstream = \"app\"" },
-];
+pub(super) static ROUTE: declare::Table = declare::Table {
+    title: "[[routes]]",
+    settings: &[
+        Setting {
+            name: "listener",
+            kind: Kind::Text("name"),
+            absent: Absent::Required,
+            meaning: "an `http` listener",
+            example: "listener = \"web\"",
+        },
+        Setting {
+            name: "host",
+            kind: Kind::Text("text"),
+            absent: Absent::Otherwise("every host"),
+            meaning: "the host that the request asks for, exact, without port",
+            example: "host = \"api.example.com\"",
+        },
+        Setting {
+            name: "path",
+            kind: Kind::Text("text"),
+            absent: Absent::Otherwise("every path"),
+            meaning: "`/x` is exact; `/x/*` takes `/x` and all below it",
+            example: "path = \"/v1/*\"",
+        },
+        Setting {
+            name: "upstream",
+            kind: Kind::Text("name"),
+            absent: Absent::Required,
+            meaning: "where it goes",
+            example: "upstream = \"app\"",
+        },
+    ],
+    notes: include_str!("../../reference/routes.md"),
+};
 
 /// Far below the longest request line, which no route could match beyond.
 const PATH_BYTES_MAX: usize = 4096;
@@ -37,7 +66,7 @@ fn unread(node: Node<'_>) -> Route {
 
 fn read(node: Node<'_>, report: &mut Report<'_>) -> Route {
     let mut route = unread(node);
-    let Some(table) = node.table("[[routes]]".to_owned(), ROUTE, report) else {
+    let Some(table) = node.table("[[routes]]".to_owned(), &ROUTE, report) else {
         return route;
     };
     if let Some(node) = table.require("listener", report) {
