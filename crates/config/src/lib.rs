@@ -10,6 +10,7 @@ mod read;
 mod reader;
 mod reference;
 mod report;
+mod schema;
 mod source;
 mod span;
 mod suggest;
@@ -23,6 +24,7 @@ pub use model::{
     WEIGHT_MAX,
 };
 pub use reference::reference;
+pub use schema::schema;
 pub use source::{Location, Source};
 pub use span::{Span, Spanned};
 

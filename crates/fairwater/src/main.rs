@@ -2,6 +2,7 @@
 
 mod arguments;
 mod demo;
+mod explain;
 mod proxy;
 mod run;
 mod serve;
@@ -21,6 +22,8 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => run::check(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Schema => explain::schema(),
         Command::Proxy(arguments) => proxy::run(&arguments),
         Command::Demo => demo::run(),
         Command::DemoEndpoint(arguments) => demo::endpoint::run(&arguments),
