@@ -17,7 +17,7 @@ use crate::suggest::nearest;
 /// More names than this make a help line unreadable.
 const NAMES_LISTED_MAX: usize = 8;
 
-pub(crate) fn check(config: &Config, report: &mut Report<'_>) {
+pub(crate) fn check(config: &Config, report: &mut Report) {
     check_binds(&config.listeners, report);
     let listeners_are_known = check_listener_references(config, report);
     let upstreams_are_known = check_upstream_references(config, report);
@@ -37,7 +37,7 @@ pub(crate) fn check(config: &Config, report: &mut Report<'_>) {
     }
 }
 
-fn check_binds(listeners: &[Listener], report: &mut Report<'_>) {
+fn check_binds(listeners: &[Listener], report: &mut Report) {
     let mut taken: HashMap<Listen, (&Listener, Span)> = HashMap::new();
     for listener in listeners {
         for bind in &listener.bind {
@@ -47,7 +47,7 @@ fn check_binds(listeners: &[Listener], report: &mut Report<'_>) {
                 continue;
             };
             let message = format!("`{}` is bound twice", bind.value);
-            let place = report.place(*span);
+            let place = report.place(*span, bind.span);
             let label = format!("[listeners.{}] binds it{place}", other.name.value);
             let help = "change a port, or remove one of the two";
             report.add(&code::BIND_TWICE, bind.span, message, label, help);
@@ -70,14 +70,14 @@ fn claims(address: &Listen) -> Vec<Listen> {
 }
 
 /// Whether each route's listener is known.
-fn check_listener_references(config: &Config, report: &mut Report<'_>) -> bool {
+fn check_listener_references(config: &Config, report: &mut Report) -> bool {
     let names = config.listeners.iter().map(|listener| listener.name.value.as_str());
     let references = config.routes.iter().map(|route| &route.listener);
     check_references("listener", &code::UNKNOWN_LISTENER, names, references, report)
 }
 
 /// Whether the upstream of each listener and route is known.
-fn check_upstream_references(config: &Config, report: &mut Report<'_>) -> bool {
+fn check_upstream_references(config: &Config, report: &mut Report) -> bool {
     let names = config.upstreams.iter().map(|upstream| upstream.name.value.as_str());
     let of_listeners = config.listeners.iter().filter_map(|listener| listener.upstream.as_ref());
     let references = of_listeners.chain(config.routes.iter().map(|route| &route.upstream));
@@ -89,7 +89,7 @@ fn check_references<'a>(
     code: &'static Code,
     names: impl Iterator<Item = &'a str>,
     references: impl Iterator<Item = &'a Spanned<String>>,
-    report: &mut Report<'_>,
+    report: &mut Report,
 ) -> bool {
     let names: Vec<&str> = names.collect();
     let known: HashSet<&str> = names.iter().copied().collect();
@@ -102,7 +102,7 @@ fn check_references<'a>(
         all_are_known = false;
         if name != UNREAD {
             let message = format!("{noun} `{name}` does not exist");
-            let label = format!("no [{noun}s.{name}] in this file");
+            let label = format!("there is no [{noun}s.{name}]");
             let help = if report.is_full() { String::new() } else { remedy(noun, name, &names) };
             report.add(code, reference.span, message, label, help);
         }
@@ -116,11 +116,11 @@ fn remedy(noun: &str, name: &str, names: &[&str]) -> String {
         None if names.is_empty() || names.len() > NAMES_LISTED_MAX => {
             format!("add a table [{noun}s.{name}]")
         }
-        None => format!("the {noun}s of this file: {}", listed(names.iter().copied())),
+        None => format!("there are {}", listed(names.iter().copied())),
     }
 }
 
-fn check_routes(config: &Config, report: &mut Report<'_>) {
+fn check_routes(config: &Config, report: &mut Report) {
     let tcp: HashSet<&str> = config.listeners.iter().filter(is_tcp).map(name).collect();
     let mut taken: HashMap<(&str, Option<&str>, &PathRule), Span> = HashMap::new();
     for listener in config.listeners.iter().filter(|listener| !is_tcp(listener)) {
@@ -144,7 +144,7 @@ fn check_routes(config: &Config, report: &mut Report<'_>) {
         if let Some(first) = taken.get(&(listener, host, &route.path)) {
             let message =
                 format!("listener `{listener}` has two routes for {}", shown(host, &route.path));
-            let label = format!("the first is{}", report.place(*first));
+            let label = format!("the first is{}", report.place(*first, route.span));
             let help = "remove one of the two, or change its host or path";
             report.add(&code::ROUTE_TWICE, route.span, message, label, help);
         } else {
@@ -171,7 +171,7 @@ fn shown(host: Option<&str>, path: &PathRule) -> String {
     format!("`{}{path}`", host.unwrap_or_default())
 }
 
-fn check_listeners_are_used(config: &Config, report: &mut Report<'_>) {
+fn check_listeners_are_used(config: &Config, report: &mut Report) {
     let routed: HashSet<&str> =
         config.routes.iter().map(|route| route.listener.value.as_str()).collect();
     for listener in &config.listeners {
@@ -191,7 +191,7 @@ fn check_listeners_are_used(config: &Config, report: &mut Report<'_>) {
     }
 }
 
-fn check_upstreams_are_used(config: &Config, report: &mut Report<'_>) {
+fn check_upstreams_are_used(config: &Config, report: &mut Report) {
     let of_listeners = config.listeners.iter().filter_map(|listener| listener.upstream.as_ref());
     let references = of_listeners.chain(config.routes.iter().map(|route| &route.upstream));
     let used: HashSet<&str> = references.map(|reference| reference.value.as_str()).collect();
@@ -206,7 +206,7 @@ fn check_upstreams_are_used(config: &Config, report: &mut Report<'_>) {
     }
 }
 
-fn check_endpoints(upstream: &Upstream, report: &mut Report<'_>) {
+fn check_endpoints(upstream: &Upstream, report: &mut Report) {
     let mut seen = HashMap::new();
     for endpoint in &upstream.endpoints {
         let address = &endpoint.address;
@@ -215,13 +215,13 @@ fn check_endpoints(upstream: &Upstream, report: &mut Report<'_>) {
         };
         let name = &upstream.name.value;
         let message = format!("upstream `{name}` has the endpoint `{}` twice", address.value);
-        let label = format!("the first is{}", report.place(first));
+        let label = format!("the first is{}", report.place(first, address.span));
         let help = "remove one of the two; for a larger share of the traffic set `weight`";
         report.add(&code::ENDPOINT_TWICE, address.span, message, label, help);
     }
 }
 
-fn check_trust(listener: &Listener, report: &mut Report<'_>) {
+fn check_trust(listener: &Listener, report: &mut Report) {
     let Protocol::Http(http) = &listener.protocol else {
         return;
     };

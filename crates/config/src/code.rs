@@ -53,6 +53,19 @@ codes! {
     MORE_ERRORS = "E0004",
         "At most 100 errors of a file are shown. The rest is counted only: mend the ones that are \
          shown and check again.";
+    CANNOT_INCLUDE = "E0005",
+        "A file that `include` names cannot be read, or there are too many of them. Names are \
+         relative to the file that has the `include`; `*` stands for any part of a file's name, and \
+         stands in the last part of a path only. At most 1000 files are read, 8 deep.";
+    INCLUDED_TWICE = "E0006",
+        "A file is included by more than one `include`, or includes itself over others. Its tables \
+         would be there twice. Name it once.";
+    SET_TWICE = "E0007",
+        "Two files set the same thing, and neither is the more important one: the order of files is \
+         no rule that anybody could read. Remove one of the two, or give a table another name.";
+    INCLUDES_NOTHING = "W0002",
+        "No file matches this pattern of `include`. That is no error, since a directory of sites may \
+         be empty; often it is a slip in the path.";
     MORE_WARNINGS = "W0001",
         "At most 100 warnings of a file are shown. The rest is counted only.";
     UNKNOWN_KEY = "E0101",
@@ -101,6 +114,10 @@ codes! {
     EMPTY_LIST = "E0209",
         "The list needs at least one element: a listener without addresses can receive nothing, and \
          an upstream without endpoints can answer nothing.";
+    BAD_VARIABLE = "E0210",
+        "`${NAME}` in a text is replaced by the variable NAME of the environment, and \
+         `${NAME:-text}` by `text` if it is not set or empty. Without a default it must be set: an \
+         empty text would hide the mistake. `$${` stands for the characters `${` themselves.";
     LISTENER_UNUSED = "E0301",
         "The listener would accept connections that go nowhere. Give it an `upstream`, which takes \
          everything, or for HTTP at least one [[routes]] with its name. A TCP listener has no \

@@ -8,17 +8,19 @@ mod route;
 mod text;
 mod upstream;
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
 use toml::de::DeTable;
 
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting, words};
-use crate::model::{AccessLog, Admin, Config, Listener, LogFormat};
+use crate::model::{AccessLog, Admin, Config, LogFormat};
 use crate::read::listener::LISTENER;
 use crate::read::route::ROUTE;
 use crate::read::upstream::UPSTREAM;
-use crate::reader::{Node, Table};
+use crate::reader::{File, Node, Table};
 use crate::report::Report;
 use crate::span::{Span, Spanned};
 
@@ -31,6 +33,14 @@ const THREADS_MAX: u32 = 1024;
 pub(crate) static ROOT: declare::Table = declare::Table {
     title: "the top level",
     settings: &[
+        Setting {
+            name: "include",
+            kind: Kind::OneOrMore(&Kind::Text("text")),
+            absent: Absent::Otherwise("none"),
+            meaning: "further files, relative to this one; `*` stands for any part of a file's \
+                      name. All files together are one configuration.",
+            example: "include = [\"conf.d/*.toml\"]",
+        },
         Setting {
             name: "threads",
             kind: Kind::Integer { min: 1, max: THREADS_MAX },
@@ -55,8 +65,8 @@ pub(crate) static ROOT: declare::Table = declare::Table {
         Setting {
             name: "listeners",
             kind: Kind::Named(&LISTENER),
-            absent: Absent::Required,
-            meaning: "where connections come in; at least one",
+            absent: Absent::Otherwise("at least one is required"),
+            meaning: "where connections come in",
             example: "[listeners.web]",
         },
         Setting {
@@ -114,57 +124,101 @@ static ADMIN: declare::Table = declare::Table {
     notes: "",
 };
 
-/// Reads everything that can be read, and reports the rest.
-pub(crate) fn config(root: &DeTable<'_>, report: &mut Report<'_>) -> Config {
-    let table = Table::open("the top level".to_owned(), Span::NONE, root, &ROOT, report);
-    let threads = table.get("threads").and_then(|node| node.integer(report));
-    Config {
-        threads: threads.and_then(|read| {
-            let count = usize::try_from(read.value).ok().and_then(NonZeroUsize::new)?;
-            Some(Spanned::new(count, read.span))
-        }),
-        access_log: table
-            .get("access_log")
-            .map_or_else(AccessLog::default, |node| access_log(node, report)),
-        admin: table.get("admin").map_or_else(Admin::default, |node| admin(node, report)),
-        listeners: listeners(&table, report),
-        routes: table.get("routes").map_or_else(Vec::new, |node| route::read_all(node, report)),
-        upstreams: named(&table, "upstreams", report, upstream::read).unwrap_or_default(),
-    }
+/// What the files before have set, and where: what may be there only once.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    settings: HashMap<&'static str, Span>,
+    /// By kind of table and name.
+    names: HashMap<(&'static str, String), Span>,
 }
 
-fn listeners(table: &Table<'_>, report: &mut Report<'_>) -> Vec<Listener> {
-    let Some(listeners) = named(table, "listeners", report, listener::read) else {
-        return Vec::new();
-    };
-    if listeners.is_empty() {
-        let help = "add [listeners.web] with `bind` and `upstream`, and [upstreams.NAME]";
-        let start = Span { start: 0, end: 0 };
-        report.add(&code::NO_LISTENER, start, "there is no listener", "", help);
+/// Adds everything that can be read of a file to `config`, and reports the rest.
+pub(crate) fn add(
+    config: &mut Config,
+    seen: &mut Seen,
+    root: &DeTable<'_>,
+    file: File<'_>,
+    report: &mut Report,
+) {
+    let table = Table::open("the top level".to_owned(), Span::NONE, file, root, &ROOT, report);
+    let mut once = |name| table.get(name).filter(|_| is_first(name, &table, seen, report));
+    let (threads, log, admin_table) = (once("threads"), once("access_log"), once("admin"));
+    if let Some(read) = threads.and_then(|node| node.integer(report)) {
+        let count = usize::try_from(read.value).ok().and_then(NonZeroUsize::new);
+        config.threads = count.map(|count| Spanned::new(count, read.span));
     }
-    listeners
+    if let Some(node) = log {
+        config.access_log = access_log(node, report);
+    }
+    if let Some(node) = admin_table {
+        config.admin = admin(node, report);
+    }
+    config.listeners.extend(named(&table, "listeners", seen, report, listener::read));
+    config.upstreams.extend(named(&table, "upstreams", seen, report, upstream::read));
+    config
+        .routes
+        .extend(table.get("routes").map_or_else(Vec::new, |node| route::read_all(node, report)));
+}
+
+/// The elements of `include`.
+pub(crate) fn includes(
+    root: &DeTable<'_>,
+    file: File<'_>,
+    report: &mut Report,
+) -> Vec<Spanned<String>> {
+    let Some(node) = Table::get_of(&ROOT, root, file, "include") else { return Vec::new() };
+    let nodes = node.one_or_more(report).unwrap_or_default();
+    let texts = nodes.iter().filter_map(|node| node.string(report));
+    texts.map(|text| text.map(Cow::into_owned)).collect()
+}
+
+/// Whether no file before has this setting too.
+fn is_first(name: &'static str, table: &Table<'_>, seen: &mut Seen, report: &mut Report) -> bool {
+    let Some(span) = table.key_span(name) else { return true };
+    let Some(first) = seen.settings.insert(name, span) else { return true };
+    let message = format!("`{name}` is set in two files");
+    let label = format!("the first is{}", report.place(first, span));
+    report.add(&code::SET_TWICE, span, message, label, "remove one of the two");
+    false
 }
 
 /// Reads each `[kind.NAME]`; nothing, if what is there is no table.
 fn named<T>(
     table: &Table<'_>,
-    kind: &str,
-    report: &mut Report<'_>,
-    read: fn(Spanned<&str>, Node<'_>, &mut Report<'_>) -> T,
-) -> Option<Vec<T>> {
-    let entries = match table.get(kind) {
-        Some(node) => node.named(report)?,
-        None => Vec::new(),
-    };
+    kind: &'static str,
+    seen: &mut Seen,
+    report: &mut Report,
+    read: fn(Spanned<&str>, Node<'_>, &mut Report) -> T,
+) -> Vec<T> {
+    let Some(node) = table.get(kind) else { return Vec::new() };
+    // Something was meant to be there, even if it cannot be read.
+    seen.settings.entry(kind).or_insert(node.span);
+    let entries = node.named(report).unwrap_or_default();
     let mut read_all = Vec::with_capacity(entries.len());
     for (name, node) in entries {
         text::check_name(name, report);
-        read_all.push(read(name, node, report));
+        if let Some(first) = seen.names.insert((kind, name.value.to_owned()), name.span) {
+            let message = format!("[{kind}.{}] is in two files", name.value);
+            let label = format!("the first is{}", report.place(first, name.span));
+            let help = "give one of the two another name, or remove it";
+            report.add(&code::SET_TWICE, name.span, message, label, help);
+        } else {
+            read_all.push(read(name, node, report));
+        }
     }
-    Some(read_all)
+    read_all
 }
 
-fn access_log(node: Node<'_>, report: &mut Report<'_>) -> AccessLog {
+/// Reports files that have no listener between them.
+pub(crate) fn check_listeners(config: &Config, seen: &Seen, report: &mut Report) {
+    let is_tried = seen.settings.contains_key("listeners");
+    if config.listeners.is_empty() && (!is_tried || !report.has_errors()) {
+        let help = "add [listeners.web] with `bind` and `upstream`, and [upstreams.NAME]";
+        report.add(&code::NO_LISTENER, Span::start_of(0), "there is no listener", "", help);
+    }
+}
+
+fn access_log(node: Node<'_>, report: &mut Report) -> AccessLog {
     let Some(table) = node.table("[access_log]".to_owned(), &ACCESS_LOG, report) else {
         return AccessLog::default();
     };
@@ -175,7 +229,7 @@ fn access_log(node: Node<'_>, report: &mut Report<'_>) -> AccessLog {
     }
 }
 
-fn admin(node: Node<'_>, report: &mut Report<'_>) -> Admin {
+fn admin(node: Node<'_>, report: &mut Report) -> Admin {
     let Some(table) = node.table("[admin]".to_owned(), &ADMIN, report) else {
         return Admin::default();
     };

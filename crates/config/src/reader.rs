@@ -1,6 +1,8 @@
 //! A typed view of the TOML tree. Each read that fails reports why and gives nothing, and the
 //! caller goes on, so that one pass finds every problem of a file.
 
+use std::borrow::Cow;
+
 use toml::de::{DeTable, DeValue};
 
 use crate::code;
@@ -8,10 +10,20 @@ use crate::declare::{self, Kind, Setting};
 use crate::report::Report;
 use crate::span::{Span, Spanned};
 use crate::suggest::nearest;
+use crate::variable;
+
+/// What holds for all of a file.
+#[derive(Clone, Copy)]
+pub(crate) struct File<'t> {
+    /// For spans.
+    pub(crate) number: u16,
+    pub(crate) variables: &'t dyn Fn(&str) -> Option<String>,
+}
 
 /// A value that belongs to a setting: the whole of it, or one element of its list.
 #[derive(Clone, Copy)]
 pub(crate) struct Node<'t> {
+    file: File<'t>,
     setting: &'static Setting,
     kind: &'static Kind,
     pub(crate) span: Span,
@@ -24,6 +36,7 @@ pub(crate) struct Table<'t> {
     title: String,
     span: Span,
     declared: &'static declare::Table,
+    file: File<'t>,
     entries: &'t DeTable<'t>,
 }
 
@@ -32,9 +45,10 @@ impl<'t> Table<'t> {
     pub(crate) fn open(
         title: String,
         span: Span,
+        file: File<'t>,
         entries: &'t DeTable<'t>,
         declared: &'static declare::Table,
-        report: &mut Report<'_>,
+        report: &mut Report,
     ) -> Self {
         for key in entries.keys() {
             let name: &str = key.get_ref();
@@ -48,24 +62,38 @@ impl<'t> Table<'t> {
                 }
             };
             let message = format!("{title} has no setting `{name}`");
-            report.add(&code::UNKNOWN_KEY, key.span().into(), message, "not known here", help);
+            let span = Span::new(file.number, key.span());
+            report.add(&code::UNKNOWN_KEY, span, message, "not known here", help);
         }
-        Self { title, span, declared, entries }
+        Self { title, span, declared, file, entries }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Node<'t>> {
-        let setting = self.setting(name);
-        let value = self.entries.get(name)?;
-        let kind = &setting.kind;
-        Some(Node { setting, kind, span: value.span().into(), value: value.get_ref() })
+        Self::get_of(self.declared, self.entries, self.file, name)
+    }
+
+    /// As `get`, of a table that is not looked at otherwise.
+    pub(crate) fn get_of(
+        declared: &'static declare::Table,
+        entries: &'t DeTable<'t>,
+        file: File<'t>,
+        name: &str,
+    ) -> Option<Node<'t>> {
+        // The readers name only what is declared, whatever the file holds; any test that reads the
+        // table reaches this.
+        let setting = declared.setting(name).expect("a reader asks for a declared setting");
+        let value = entries.get(name)?;
+        let span = Span::new(file.number, value.span());
+        Some(Node { file, setting, kind: &setting.kind, span, value: value.get_ref() })
     }
 
     /// As `get`, and reports an absent setting at the head of the table.
-    pub(crate) fn require(&self, name: &str, report: &mut Report<'_>) -> Option<Node<'t>> {
+    pub(crate) fn require(&self, name: &str, report: &mut Report) -> Option<Node<'t>> {
         let node = self.get(name);
         if node.is_none() {
             let message = format!("{} needs `{name}`", self.title);
-            let help = format!("add it, as in `{}`", self.setting(name).example);
+            let example = self.declared.setting(name).map_or("", |setting| setting.example);
+            let help = format!("add it, as in `{example}`");
             report.add(&code::MISSING_KEY, self.span, message, format!("no `{name}` here"), help);
         }
         node
@@ -73,29 +101,31 @@ impl<'t> Table<'t> {
 
     /// Where the name of a setting stands, for a diagnostic about its being there at all.
     pub(crate) fn key_span(&self, name: &str) -> Option<Span> {
-        self.entries.get_key_value(name).map(|(key, _)| key.span().into())
+        let (key, _) = self.entries.get_key_value(name)?;
+        Some(Span::new(self.file.number, key.span()))
     }
 
     pub(crate) fn title(&self) -> &str {
         &self.title
     }
-
-    fn setting(&self, name: &str) -> &'static Setting {
-        // The readers name only what they have declared next to themselves, whatever the file
-        // holds; any test that reads the table reaches this.
-        self.declared.setting(name).expect("a reader asks for a declared setting")
-    }
 }
 
 impl<'t> Node<'t> {
-    pub(crate) fn string(&self, report: &mut Report<'_>) -> Option<Spanned<&'t str>> {
-        match self.value {
-            DeValue::String(text) => Some(Spanned::new(text.as_ref(), self.span)),
-            _ => self.wrong_type("a string", report),
+    /// A text, with the values of the variables in it.
+    pub(crate) fn string(&self, report: &mut Report) -> Option<Spanned<Cow<'t, str>>> {
+        let DeValue::String(text) = self.value else {
+            return self.wrong_type("a string", report);
+        };
+        match variable::substitute(text, self.file.variables) {
+            Ok(text) => Some(Spanned::new(text, self.span)),
+            Err((message, help)) => {
+                report.add(&code::BAD_VARIABLE, self.span, message, "", help);
+                None
+            }
         }
     }
 
-    pub(crate) fn boolean(&self, report: &mut Report<'_>) -> Option<bool> {
+    pub(crate) fn boolean(&self, report: &mut Report) -> Option<bool> {
         match self.value {
             DeValue::Boolean(value) => Some(*value),
             _ => self.wrong_type("true or false", report),
@@ -103,7 +133,7 @@ impl<'t> Node<'t> {
     }
 
     /// A number within the declared bounds.
-    pub(crate) fn integer(&self, report: &mut Report<'_>) -> Option<Spanned<u32>> {
+    pub(crate) fn integer(&self, report: &mut Report) -> Option<Spanned<u32>> {
         let (min, max) = match self.kind {
             Kind::Integer { min, max } => (*min, *max),
             _ => (0, u32::MAX),
@@ -125,9 +155,10 @@ impl<'t> Node<'t> {
     pub(crate) fn choice<T: Copy>(
         &self,
         choices: &[(&'static str, T)],
-        report: &mut Report<'_>,
+        report: &mut Report,
     ) -> Option<T> {
         let text = self.string(report)?.value;
+        let text = &*text;
         if let Some((_, value)) = choices.iter().find(|(name, _)| *name == text) {
             return Some(*value);
         }
@@ -147,7 +178,7 @@ impl<'t> Node<'t> {
     }
 
     /// The elements of a list, which must not be empty.
-    pub(crate) fn elements(&self, report: &mut Report<'_>) -> Option<Vec<Self>> {
+    pub(crate) fn elements(&self, report: &mut Report) -> Option<Vec<Self>> {
         let DeValue::Array(array) = self.value else {
             return self.wrong_type("a list", report);
         };
@@ -158,16 +189,16 @@ impl<'t> Node<'t> {
             return None;
         }
         let element = |value: &'t toml::Spanned<DeValue<'t>>| Self {
-            setting: self.setting,
             kind: self.kind.of_elements(),
-            span: value.span().into(),
+            span: Span::new(self.file.number, value.span()),
             value: value.get_ref(),
+            ..*self
         };
         Some(array.iter().map(element).collect())
     }
 
     /// The elements of a list, or the one value that stands for a list of one.
-    pub(crate) fn one_or_more(&self, report: &mut Report<'_>) -> Option<Vec<Self>> {
+    pub(crate) fn one_or_more(&self, report: &mut Report) -> Option<Vec<Self>> {
         if self.value.is_array() {
             return self.elements(report);
         }
@@ -182,33 +213,34 @@ impl<'t> Node<'t> {
         &self,
         title: String,
         declared: &'static declare::Table,
-        report: &mut Report<'_>,
+        report: &mut Report,
     ) -> Option<Table<'t>> {
         match self.value {
             DeValue::Table(entries) => {
-                Some(Table::open(title, self.span, entries, declared, report))
+                Some(Table::open(title, self.span, self.file, entries, declared, report))
             }
             _ => self.wrong_type("a table", report),
         }
     }
 
     /// The entries of a table whose keys are names of the user's choice, in the order of the file.
-    pub(crate) fn named(&self, report: &mut Report<'_>) -> Option<Vec<(Spanned<&'t str>, Self)>> {
+    pub(crate) fn named(&self, report: &mut Report) -> Option<Vec<(Spanned<&'t str>, Self)>> {
         let DeValue::Table(entries) = self.value else {
             return self.wrong_type("a table of tables", report);
         };
         let mut named: Vec<_> = entries
             .iter()
             .map(|(name, value)| {
-                let node = Self { span: value.span().into(), value: value.get_ref(), ..*self };
-                (Spanned::new(name.get_ref().as_ref(), name.span()), node)
+                let at = |range| Span::new(self.file.number, range);
+                let node = Self { span: at(value.span()), value: value.get_ref(), ..*self };
+                (Spanned::new(name.get_ref().as_ref(), at(name.span())), node)
             })
             .collect();
         named.sort_by_key(|(name, _)| name.span.start);
         Some(named)
     }
 
-    fn wrong_type<T>(&self, expected: &str, report: &mut Report<'_>) -> Option<T> {
+    fn wrong_type<T>(&self, expected: &str, report: &mut Report) -> Option<T> {
         let found = match self.value {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "a whole number",

@@ -3,6 +3,7 @@
 mod arguments;
 mod demo;
 mod explain;
+mod files;
 mod proxy;
 mod run;
 mod serve;

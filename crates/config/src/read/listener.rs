@@ -100,7 +100,7 @@ const OWNED: [(&str, Wire); 3] =
 /// A message for a person or a program that was cut off, not a page.
 const ON_ERROR_BYTES_MAX: usize = 16 * 1024;
 
-pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report<'_>) -> Listener {
+pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> Listener {
     let mut listener = Listener {
         name: name.map(str::to_owned),
         bind: Vec::new(),
@@ -130,7 +130,7 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report<'_>)
     listener
 }
 
-fn bind(table: &Table<'_>, report: &mut Report<'_>) -> Vec<Spanned<Listen>> {
+fn bind(table: &Table<'_>, report: &mut Report) -> Vec<Spanned<Listen>> {
     let nodes = table.require("bind", report).and_then(|node| node.one_or_more(report));
     let mut addresses = Vec::new();
     for node in nodes.unwrap_or_default() {
@@ -139,7 +139,7 @@ fn bind(table: &Table<'_>, report: &mut Report<'_>) -> Vec<Spanned<Listen>> {
     addresses
 }
 
-fn refuse_foreign_keys(table: &Table<'_>, kind: Wire, report: &mut Report<'_>) {
+fn refuse_foreign_keys(table: &Table<'_>, kind: Wire, report: &mut Report) {
     for (name, owner) in OWNED {
         let Some(span) = table.key_span(name).filter(|_| owner != kind) else {
             continue;
@@ -155,7 +155,7 @@ fn refuse_foreign_keys(table: &Table<'_>, kind: Wire, report: &mut Report<'_>) {
     }
 }
 
-fn trusted_proxies(table: &Table<'_>, report: &mut Report<'_>) -> Vec<Spanned<IpNet>> {
+fn trusted_proxies(table: &Table<'_>, report: &mut Report) -> Vec<Spanned<IpNet>> {
     let nodes = table.get("trusted_proxies").and_then(|node| node.one_or_more(report));
     let mut networks = Vec::new();
     for node in nodes.unwrap_or_default() {
@@ -164,7 +164,7 @@ fn trusted_proxies(table: &Table<'_>, report: &mut Report<'_>) -> Vec<Spanned<Ip
     networks
 }
 
-fn on_error(table: &Table<'_>, report: &mut Report<'_>) -> OnError {
+fn on_error(table: &Table<'_>, report: &mut Report) -> OnError {
     let node = table.get("on_error");
     let Some(table) = node.and_then(|node| node.table("`on_error`".to_owned(), &ON_ERROR, report))
     else {
@@ -177,6 +177,6 @@ fn on_error(table: &Table<'_>, report: &mut Report<'_>) -> OnError {
     OnError { connect: bytes("connect"), empty: bytes("empty") }
 }
 
-fn idle(table: &Table<'_>, report: &mut Report<'_>) -> IdleRule {
+fn idle(table: &Table<'_>, report: &mut Report) -> IdleRule {
     table.get("idle").and_then(|node| node.choice(&IDLE_RULES, report)).unwrap_or_default()
 }

@@ -46,7 +46,7 @@ pub(super) static ROUTE: declare::Table = declare::Table {
 /// Far below the longest request line, which no route could match beyond.
 const PATH_BYTES_MAX: usize = 4096;
 
-pub(super) fn read_all(node: Node<'_>, report: &mut Report<'_>) -> Vec<Route> {
+pub(super) fn read_all(node: Node<'_>, report: &mut Report) -> Vec<Route> {
     match node.elements(report) {
         Some(nodes) => nodes.into_iter().map(|node| read(node, report)).collect(),
         None => vec![unread(node)],
@@ -64,7 +64,7 @@ fn unread(node: Node<'_>) -> Route {
     }
 }
 
-fn read(node: Node<'_>, report: &mut Report<'_>) -> Route {
+fn read(node: Node<'_>, report: &mut Report) -> Route {
     let mut route = unread(node);
     let Some(table) = node.table("[[routes]]".to_owned(), &ROUTE, report) else {
         return route;
@@ -88,12 +88,12 @@ fn read(node: Node<'_>, report: &mut Report<'_>) -> Route {
 }
 
 fn unique(node: Node<'_>) -> Spanned<String> {
-    Spanned::new(format!("?{}", node.span.start), node.span)
+    Spanned::new(format!("?{}:{}", node.span.file, node.span.start), node.span)
 }
 
-fn path(node: Node<'_>, report: &mut Report<'_>) -> Option<PathRule> {
+fn path(node: Node<'_>, report: &mut Report) -> Option<PathRule> {
     let text = text::bounded(node, PATH_BYTES_MAX, report)?;
-    match path_rule(text.value) {
+    match path_rule(&text.value) {
         Ok(rule) => Some(rule),
         Err((problem, remedy)) => {
             let message = format!("`{}` {problem}", text.value);

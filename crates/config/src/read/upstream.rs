@@ -117,7 +117,7 @@ const BALANCES: [(&str, Balance); 4] = [
     ("source_hash", Balance::SourceHash),
 ];
 
-pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report<'_>) -> Upstream {
+pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> Upstream {
     let mut upstream = Upstream::new(name.value, []);
     upstream.name.span = name.span;
     let Some(table) = node.table(format!("[upstreams.{}]", name.value), &UPSTREAM, report) else {
@@ -135,7 +135,7 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report<'_>)
     upstream
 }
 
-fn endpoints(table: &Table<'_>, report: &mut Report<'_>) -> Vec<UpstreamEndpoint> {
+fn endpoints(table: &Table<'_>, report: &mut Report) -> Vec<UpstreamEndpoint> {
     let Some(list) = table.require("endpoints", report) else {
         return Vec::new();
     };
@@ -150,7 +150,7 @@ fn endpoints(table: &Table<'_>, report: &mut Report<'_>) -> Vec<UpstreamEndpoint
     endpoints
 }
 
-fn endpoint(node: Node<'_>, report: &mut Report<'_>) -> Option<UpstreamEndpoint> {
+fn endpoint(node: Node<'_>, report: &mut Report) -> Option<UpstreamEndpoint> {
     let mut weight = WEIGHT_DEFAULT;
     let mut address = Some(node);
     if node.is_table() {
@@ -163,12 +163,12 @@ fn endpoint(node: Node<'_>, report: &mut Report<'_>) -> Option<UpstreamEndpoint>
     Some(UpstreamEndpoint { address, weight })
 }
 
-fn limit(table: &Table<'_>, name: &str, report: &mut Report<'_>) -> Option<Spanned<NonZeroU32>> {
+fn limit(table: &Table<'_>, name: &str, report: &mut Report) -> Option<Spanned<NonZeroU32>> {
     let read = table.get(name)?.integer(report)?;
     Some(Spanned::new(NonZeroU32::new(read.value)?, read.span))
 }
 
-fn host(table: &Table<'_>, report: &mut Report<'_>) -> HostRule {
+fn host(table: &Table<'_>, report: &mut Report) -> HostRule {
     let parse = |text: &str| match text {
         "keep" => Ok(HostRule::Keep),
         "endpoint" => Ok(HostRule::Endpoint),
@@ -179,7 +179,7 @@ fn host(table: &Table<'_>, report: &mut Report<'_>) -> HostRule {
     rule.map_or_else(HostRule::default, |rule| rule.value)
 }
 
-fn relaxed_responses(table: &Table<'_>, report: &mut Report<'_>) -> bool {
+fn relaxed_responses(table: &Table<'_>, report: &mut Report) -> bool {
     let Some(node) = table.get("relaxed_responses") else {
         return false;
     };
@@ -190,7 +190,7 @@ fn relaxed_responses(table: &Table<'_>, report: &mut Report<'_>) -> bool {
     relaxed
 }
 
-fn warn_of_relaxed_responses(title: &str, span: Span, report: &mut Report<'_>) {
+fn warn_of_relaxed_responses(title: &str, span: Span, report: &mut Report) {
     report.add(
         &code::RELAXED_RESPONSES,
         span,
