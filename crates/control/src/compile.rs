@@ -7,8 +7,9 @@ use std::sync::Arc;
 use fairwater_config as config;
 use fairwater_message::address::{self, Listen};
 use fairwater_plan::{
-    Balance, Dial, Endpoint, EndpointState, HostHeader, Listener, ListenerId, OnError, Plan,
-    Protocol, RouteRule, RouteTable, TcpIdle, Upstream, UpstreamId, UpstreamSettings,
+    Balance, Conditions, Dial, Endpoint, EndpointState, HostHeader, HostPattern, Listener,
+    ListenerId, OnError, PathPattern, Plan, Protocol, Route, RouteRule, RouteTable, TcpIdle,
+    Upstream, UpstreamId, UpstreamSettings,
 };
 
 /// A plan, and what must be bound for it.
@@ -41,10 +42,12 @@ pub fn compile(config: &config::Config) -> Compiled {
     let mut routes: HashMap<&str, Vec<RouteRule>> = HashMap::new();
     for route in &config.routes {
         let Some(&upstream) = names.get(route.upstream.value.as_str()) else { continue };
+        let host = route.host.as_ref().map(|host| host.value.clone());
         let rule = RouteRule {
-            host: route.host.as_ref().map(|host| host.value.clone()),
+            host: host.map_or(HostPattern::Any, HostPattern::Exact),
             path: path_pattern(&route.path),
-            upstream,
+            conditions: Conditions::default(),
+            route: Route { upstream },
         };
         routes.entry(&route.listener.value).or_default().push(rule);
     }
@@ -63,11 +66,11 @@ pub fn compile(config: &config::Config) -> Compiled {
     Compiled { plan, binds, warnings }
 }
 
-fn path_pattern(path: &config::PathRule) -> String {
+fn path_pattern(path: &config::PathRule) -> PathPattern {
     match path {
-        config::PathRule::Any => "/*".to_owned(),
-        config::PathRule::Exact(path) => path.clone(),
-        config::PathRule::Prefix(prefix) => format!("{prefix}/*"),
+        config::PathRule::Any => PathPattern::Any,
+        config::PathRule::Exact(path) => PathPattern::Exact(path.clone()),
+        config::PathRule::Prefix(prefix) => PathPattern::Prefix(prefix.clone()),
     }
 }
 
@@ -81,12 +84,17 @@ fn compile_listener(
         config::Protocol::Http(http) => {
             // The shorthand is a route that takes what no other takes.
             rules.extend(upstream.map(|upstream| RouteRule {
-                host: None,
-                path: "/*".to_owned(),
-                upstream,
+                host: HostPattern::Any,
+                path: PathPattern::Any,
+                conditions: Conditions::default(),
+                route: Route { upstream },
             }));
             let trusted_proxies = http.trusted_proxies.iter().map(|net| net.value).collect();
-            Listener { name, protocol: Protocol::Http(RouteTable::new(&rules)), trusted_proxies }
+            Listener {
+                name,
+                protocol: Protocol::Http(Box::new(RouteTable::new(rules))),
+                trusted_proxies,
+            }
         }
         config::Protocol::Tcp(tcp) => {
             let on_error = OnError {
