@@ -7,7 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use fairwater_message::address::Listen;
 
 use crate::code::{self, Code};
-use crate::model::{Config, Listener, PathRule, Protocol, Upstream};
+use crate::model::{
+    Condition, Config, HostMatch, Listener, PathRule, PathSegment, Protocol, Upstream,
+};
 use crate::read::UNREAD;
 use crate::reader::listed;
 use crate::report::Report;
@@ -120,12 +122,15 @@ fn remedy(noun: &str, name: &str, names: &[&str]) -> String {
     }
 }
 
+/// What no two routes have: listener, host, path and conditions.
+type Claim<'a> = (&'a str, Option<&'a HostMatch>, PathRule, &'a [Condition]);
+
 fn check_routes(config: &Config, report: &mut Report) {
     let tcp: HashSet<&str> = config.listeners.iter().filter(is_tcp).map(name).collect();
-    let mut taken: HashMap<(&str, Option<&str>, &PathRule), Span> = HashMap::new();
+    let mut taken: HashMap<Claim<'_>, Span> = HashMap::new();
     for listener in config.listeners.iter().filter(|listener| !is_tcp(listener)) {
         if let Some(upstream) = &listener.upstream {
-            taken.insert((name(listener), None, &PathRule::Any), upstream.span);
+            taken.insert((name(listener), None, PathRule::Any, &[]), upstream.span);
         }
     }
     for route in &config.routes {
@@ -137,18 +142,19 @@ fn check_routes(config: &Config, report: &mut Report) {
             report.add(&code::ROUTE_ON_TCP, route.listener.span, message, label, help);
             continue;
         }
-        let host = route.host.as_ref().map(|host| host.value.as_str());
+        let host = route.host.as_ref().map(|host| &host.value);
         if listener == UNREAD {
             continue;
         }
-        if let Some(first) = taken.get(&(listener, host, &route.path)) {
+        let claim = (listener, host, without_names(&route.path), &*route.conditions);
+        if let Some(first) = taken.get(&claim) {
             let message =
                 format!("listener `{listener}` has two routes for {}", shown(host, &route.path));
             let label = format!("the first is{}", report.place(*first, route.span));
-            let help = "remove one of the two, or change its host or path";
+            let help = "remove one of the two, or change its host, path or conditions";
             report.add(&code::ROUTE_TWICE, route.span, message, label, help);
         } else {
-            taken.insert((listener, host, &route.path), route.span);
+            taken.insert(claim, route.span);
         }
     }
 }
@@ -161,14 +167,24 @@ fn name(listener: &Listener) -> &str {
     &listener.name.value
 }
 
-fn shown(host: Option<&str>, path: &PathRule) -> String {
-    let path = match path {
-        PathRule::Any if host.is_none() => return "everything".to_owned(),
-        PathRule::Any => String::new(),
-        PathRule::Exact(path) => path.clone(),
-        PathRule::Prefix(path) => format!("{path}/*"),
+/// Captures take the same paths, whatever they are called.
+fn without_names(path: &PathRule) -> PathRule {
+    let PathRule::Pattern { segments, is_prefix } = path else { return path.clone() };
+    let nameless = |segment: &PathSegment| match segment {
+        PathSegment::Capture(_) => PathSegment::Capture(String::new()),
+        literal => literal.clone(),
     };
-    format!("`{}{path}`", host.unwrap_or_default())
+    PathRule::Pattern { segments: segments.iter().map(nameless).collect(), is_prefix: *is_prefix }
+}
+
+fn shown(host: Option<&HostMatch>, path: &PathRule) -> String {
+    let host = match host {
+        None if *path == PathRule::Any => return "everything".to_owned(),
+        None => String::new(),
+        Some(HostMatch::Exact(host)) => host.clone(),
+        Some(HostMatch::Wildcard(end)) => format!("*{end}"),
+    };
+    format!("`{host}{path}`")
 }
 
 fn check_listeners_are_used(config: &Config, report: &mut Report) {

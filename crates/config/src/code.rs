@@ -101,11 +101,11 @@ codes! {
          network of one.";
     BAD_HOST = "E0206",
         "This is not a host name. It is written without scheme, port and path; international names \
-         are written in their ASCII form (xn--...). Wildcards are not supported yet: write one route \
-         for each host, or none for all hosts.";
+         are written in their ASCII form (xn--...). `*.example.com` is every host below it, and no \
+         `host` at all every host.";
     BAD_PATH = "E0207",
         "This is not a path that a route can match. `/x` matches exactly, `/x/*` matches /x and \
-         everything below it, and no path at all matches everything. Requests are compared in their \
+         everything below it, `/x/{name}` any one segment, and no path at all everything. Requests are compared in their \
          normal form, without query, decoded and without dot segments, so a path that is written \
          otherwise would never match.";
     BAD_FILE_PATH = "E0208",
@@ -118,6 +118,12 @@ codes! {
         "`${NAME}` in a text is replaced by the variable NAME of the environment, and \
          `${NAME:-text}` by `text` if it is not set or empty. Without a default it must be set: an \
          empty text would hide the mistake. `$${` stands for the characters `${` themselves.";
+    BAD_HEADER = "E0211",
+        "The name of a header has ASCII letters, digits and a few signs, and no blanks; its value has \
+         no line ends and no control characters.";
+    BAD_METHOD = "E0212",
+        "This is not the method of a request. Methods are words such as GET or POST, and their case \
+         counts: `get` is another method, which nobody sends.";
     LISTENER_UNUSED = "E0301",
         "The listener would accept connections that go nowhere. Give it an `upstream`, which takes \
          everything, or for HTTP at least one [[routes]] with its name. A TCP listener has no \
@@ -134,9 +140,9 @@ codes! {
         "A configuration without a listener does nothing. Add a table [listeners.NAME] with `bind` \
          and `upstream`, and a table [upstreams.NAME] with `endpoints`.";
     ROUTE_TWICE = "E0401",
-        "Two routes of a listener have the same host and the same path, so that one of them could \
-         never be taken. An `upstream` of the listener itself counts as a route without host and \
-         path. Remove one of the two, or change its host or path.";
+        "Two routes of a listener have the same host, path and conditions, so that one of them could \
+         never be taken. Names of captures make no difference. An `upstream` of the listener itself counts as a route without host and \
+         path. Remove one of the two, or change its host, path or conditions.";
     ROUTE_ON_TCP = "E0402",
         "Routes decide by the host and the path of a request, and a TCP listener sees only bytes. \
          Set `upstream` on the listener itself, or make it `protocol = \"http\"`.";

@@ -56,6 +56,8 @@ pub(crate) enum Kind {
     Table(&'static Table),
     /// Tables under names of the user's choice.
     Named(&'static Table),
+    /// Values of a kind under names of the user's choice.
+    Map(&'static Self),
 }
 
 #[derive(Debug)]
@@ -94,7 +96,7 @@ impl Kind {
     /// The kind of the elements of a list.
     pub(crate) fn of_elements(&'static self) -> &'static Self {
         match self {
-            Self::OneOrMore(kind) | Self::List(kind) => kind,
+            Self::OneOrMore(kind) | Self::List(kind) | Self::Map(kind) => kind,
             kind => kind,
         }
     }

@@ -22,9 +22,9 @@ pub use code::{CODES, Code, Severity, explain};
 pub use diagnostic::{Diagnostic, render};
 pub use load::{Surroundings, load, parse};
 pub use model::{
-    AccessLog, Admin, Balance, Config, HostRule, HttpListener, IdleRule, Listener, LogFormat,
-    OnError, PathRule, Protocol, Route, TcpListener, Upstream, UpstreamEndpoint, WEIGHT_DEFAULT,
-    WEIGHT_MAX,
+    AccessLog, Admin, Balance, Condition, Config, HostMatch, HostRule, HttpListener, IdleRule,
+    Listener, LogFormat, OnError, PathRule, PathSegment, Protocol, Route, TcpListener, Upstream,
+    UpstreamEndpoint, ValueMatch, WEIGHT_DEFAULT, WEIGHT_MAX,
 };
 pub use reference::reference;
 pub use schema::schema;

@@ -205,6 +205,10 @@ impl<'t> Node<'t> {
         Some(vec![Self { kind: self.kind.of_elements(), ..*self }])
     }
 
+    pub(crate) fn is_boolean(&self) -> bool {
+        self.value.is_bool()
+    }
+
     pub(crate) fn is_table(&self) -> bool {
         self.value.is_table()
     }
@@ -226,13 +230,16 @@ impl<'t> Node<'t> {
     /// The entries of a table whose keys are names of the user's choice, in the order of the file.
     pub(crate) fn named(&self, report: &mut Report) -> Option<Vec<(Spanned<&'t str>, Self)>> {
         let DeValue::Table(entries) = self.value else {
-            return self.wrong_type("a table of tables", report);
+            let of_values = matches!(self.kind, Kind::Map(_));
+            let expected = if of_values { "a table" } else { "a table of tables" };
+            return self.wrong_type(expected, report);
         };
         let mut named: Vec<_> = entries
             .iter()
             .map(|(name, value)| {
                 let at = |range| Span::new(self.file.number, range);
-                let node = Self { span: at(value.span()), value: value.get_ref(), ..*self };
+                let (span, value) = (at(value.span()), value.get_ref());
+                let node = Self { kind: self.kind.of_elements(), span, value, ..*self };
                 (Spanned::new(name.get_ref().as_ref(), at(name.span())), node)
             })
             .collect();

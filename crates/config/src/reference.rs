@@ -78,6 +78,7 @@ fn describe(kind: &'static Kind) -> String {
         Kind::List(kind) => format!("list of {}", plural(kind)),
         Kind::Either(one, other) => format!("{} or {}", describe(one), describe(other)),
         Kind::Table(_) => "table".to_owned(),
+        Kind::Map(kind) => format!("table of {}", plural(kind)),
         Kind::Named(_) => "table of tables".to_owned(),
     }
 }
@@ -87,6 +88,7 @@ fn plural(kind: &'static Kind) -> String {
         Kind::Either(one, other) => format!("{} or {}", plural(one), plural(other)),
         Kind::Table(_) => "tables".to_owned(),
         Kind::Text("address") => "addresses".to_owned(),
+        Kind::Boolean => "true or false".to_owned(),
         kind => format!("{}s", describe(kind)),
     }
 }

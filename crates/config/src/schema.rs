@@ -73,6 +73,11 @@ fn kind(of: &Kind, out: &mut String) {
             kind(other, out);
             out.push_str("}]");
         }
+        Kind::Map(of) => {
+            out.push_str("\"type\":\"object\",\"additionalProperties\":{");
+            kind(of, out);
+            out.push('}');
+        }
         Kind::Table(of) => table(of, out),
         Kind::Named(of) => {
             out.push_str("\"type\":\"object\",\"additionalProperties\":{");

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use fairwater_message::address::{AddressError, Endpoint, parse_host};
 
 use crate::code::{self, Code};
+use crate::model::HostMatch;
 use crate::read::UNREAD;
 use crate::reader::Node;
 use crate::report::Report;
@@ -83,14 +84,21 @@ pub(super) fn unread(span: Span) -> Spanned<String> {
     Spanned::new(UNREAD.to_owned(), span)
 }
 
-pub(super) fn route_host(text: &str) -> Result<String, AddressError> {
+pub(super) fn route_host(text: &str) -> Result<HostMatch, AddressError> {
     refuse_urls(text)?;
-    if text.contains('*') {
-        return Err(AddressError::new(
-            format!("`{text}` is a wildcard, and those are not supported yet"),
-            "write one route for each host, or leave `host` away for all hosts",
-        ));
+    match text.strip_prefix("*.") {
+        Some(end) if !end.contains('*') => {
+            exact_host(end).map(|end| HostMatch::Wildcard(format!(".{end}")))
+        }
+        _ if text.contains('*') => Err(AddressError::new(
+            format!("`{text}` has a `*` that is not the whole first label"),
+            "write `*.example.com` for every host below it, or leave `host` away for all hosts",
+        )),
+        _ => exact_host(text).map(HostMatch::Exact),
     }
+}
+
+fn exact_host(text: &str) -> Result<String, AddressError> {
     if let Some((host, port)) = text.rsplit_once(':').filter(|_| !text.ends_with(']'))
         && parse_host(host).is_ok()
     {
