@@ -7,7 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use fairwater_message::address::Listen;
 
 use crate::code::{self, Code};
-use crate::model::{Config, Listener, PathRule, Protocol, Upstream};
+use crate::model::{
+    Condition, Config, HostMatch, Listener, PathRule, PathSegment, Protocol, Upstream,
+};
 use crate::read::UNREAD;
 use crate::reader::listed;
 use crate::report::Report;
@@ -17,7 +19,7 @@ use crate::suggest::nearest;
 /// More names than this make a help line unreadable.
 const NAMES_LISTED_MAX: usize = 8;
 
-pub(crate) fn check(config: &Config, report: &mut Report<'_>) {
+pub(crate) fn check(config: &Config, report: &mut Report) {
     check_binds(config, report);
     let listeners_are_known = check_listener_references(config, report);
     let upstreams_are_known = check_upstream_references(config, report);
@@ -37,7 +39,7 @@ pub(crate) fn check(config: &Config, report: &mut Report<'_>) {
     }
 }
 
-fn check_binds(config: &Config, report: &mut Report<'_>) {
+fn check_binds(config: &Config, report: &mut Report) {
     let admin = config.admin.socket.as_ref();
     let mut taken: HashMap<Listen, (String, Span)> = admin
         .map(|socket| (Listen::Unix(socket.value.clone()), ("[admin]".to_owned(), socket.span)))
@@ -53,7 +55,7 @@ fn check_binds(config: &Config, report: &mut Report<'_>) {
                 continue;
             };
             let message = format!("`{}` is bound twice", bind.value);
-            let place = report.place(*span);
+            let place = report.place(*span, bind.span);
             let label = format!("{other} binds it{place}");
             let help = "change a port, or remove one of the two";
             report.add(&code::BIND_TWICE, bind.span, message, label, help);
@@ -76,14 +78,14 @@ fn claims(address: &Listen) -> Vec<Listen> {
 }
 
 /// Whether each route's listener is known.
-fn check_listener_references(config: &Config, report: &mut Report<'_>) -> bool {
+fn check_listener_references(config: &Config, report: &mut Report) -> bool {
     let names = config.listeners.iter().map(|listener| listener.name.value.as_str());
     let references = config.routes.iter().map(|route| &route.listener);
     check_references("listener", &code::UNKNOWN_LISTENER, names, references, report)
 }
 
 /// Whether the upstream of each listener and route is known.
-fn check_upstream_references(config: &Config, report: &mut Report<'_>) -> bool {
+fn check_upstream_references(config: &Config, report: &mut Report) -> bool {
     let names = config.upstreams.iter().map(|upstream| upstream.name.value.as_str());
     let of_listeners = config.listeners.iter().filter_map(|listener| listener.upstream.as_ref());
     let references = of_listeners.chain(config.routes.iter().map(|route| &route.upstream));
@@ -95,7 +97,7 @@ fn check_references<'a>(
     code: &'static Code,
     names: impl Iterator<Item = &'a str>,
     references: impl Iterator<Item = &'a Spanned<String>>,
-    report: &mut Report<'_>,
+    report: &mut Report,
 ) -> bool {
     let names: Vec<&str> = names.collect();
     let known: HashSet<&str> = names.iter().copied().collect();
@@ -108,7 +110,7 @@ fn check_references<'a>(
         all_are_known = false;
         if name != UNREAD {
             let message = format!("{noun} `{name}` does not exist");
-            let label = format!("no [{noun}s.{name}] in this file");
+            let label = format!("there is no [{noun}s.{name}]");
             let help = if report.is_full() { String::new() } else { remedy(noun, name, &names) };
             report.add(code, reference.span, message, label, help);
         }
@@ -122,16 +124,19 @@ fn remedy(noun: &str, name: &str, names: &[&str]) -> String {
         None if names.is_empty() || names.len() > NAMES_LISTED_MAX => {
             format!("add a table [{noun}s.{name}]")
         }
-        None => format!("the {noun}s of this file: {}", listed(names.iter().copied())),
+        None => format!("there are {}", listed(names.iter().copied())),
     }
 }
 
-fn check_routes(config: &Config, report: &mut Report<'_>) {
+/// What no two routes have: listener, host, path and conditions.
+type Claim<'a> = (&'a str, Option<&'a HostMatch>, PathRule, &'a [Condition]);
+
+fn check_routes(config: &Config, report: &mut Report) {
     let tcp: HashSet<&str> = config.listeners.iter().filter(is_tcp).map(name).collect();
-    let mut taken: HashMap<(&str, Option<&str>, &PathRule), Span> = HashMap::new();
+    let mut taken: HashMap<Claim<'_>, Span> = HashMap::new();
     for listener in config.listeners.iter().filter(|listener| !is_tcp(listener)) {
         if let Some(upstream) = &listener.upstream {
-            taken.insert((name(listener), None, &PathRule::Any), upstream.span);
+            taken.insert((name(listener), None, PathRule::Any, &[]), upstream.span);
         }
     }
     for route in &config.routes {
@@ -143,18 +148,19 @@ fn check_routes(config: &Config, report: &mut Report<'_>) {
             report.add(&code::ROUTE_ON_TCP, route.listener.span, message, label, help);
             continue;
         }
-        let host = route.host.as_ref().map(|host| host.value.as_str());
+        let host = route.host.as_ref().map(|host| &host.value);
         if listener == UNREAD {
             continue;
         }
-        if let Some(first) = taken.get(&(listener, host, &route.path)) {
+        let claim = (listener, host, without_names(&route.path), &*route.conditions);
+        if let Some(first) = taken.get(&claim) {
             let message =
                 format!("listener `{listener}` has two routes for {}", shown(host, &route.path));
-            let label = format!("the first is{}", report.place(*first));
-            let help = "remove one of the two, or change its host or path";
+            let label = format!("the first is{}", report.place(*first, route.span));
+            let help = "remove one of the two, or change its host, path or conditions";
             report.add(&code::ROUTE_TWICE, route.span, message, label, help);
         } else {
-            taken.insert((listener, host, &route.path), route.span);
+            taken.insert(claim, route.span);
         }
     }
 }
@@ -167,17 +173,27 @@ fn name(listener: &Listener) -> &str {
     &listener.name.value
 }
 
-fn shown(host: Option<&str>, path: &PathRule) -> String {
-    let path = match path {
-        PathRule::Any if host.is_none() => return "everything".to_owned(),
-        PathRule::Any => String::new(),
-        PathRule::Exact(path) => path.clone(),
-        PathRule::Prefix(path) => format!("{path}/*"),
+/// Captures take the same paths, whatever they are called.
+fn without_names(path: &PathRule) -> PathRule {
+    let PathRule::Pattern { segments, is_prefix } = path else { return path.clone() };
+    let nameless = |segment: &PathSegment| match segment {
+        PathSegment::Capture(_) => PathSegment::Capture(String::new()),
+        literal => literal.clone(),
     };
-    format!("`{}{path}`", host.unwrap_or_default())
+    PathRule::Pattern { segments: segments.iter().map(nameless).collect(), is_prefix: *is_prefix }
 }
 
-fn check_listeners_are_used(config: &Config, report: &mut Report<'_>) {
+fn shown(host: Option<&HostMatch>, path: &PathRule) -> String {
+    let host = match host {
+        None if *path == PathRule::Any => return "everything".to_owned(),
+        None => String::new(),
+        Some(HostMatch::Exact(host)) => host.clone(),
+        Some(HostMatch::Wildcard(end)) => format!("*{end}"),
+    };
+    format!("`{host}{path}`")
+}
+
+fn check_listeners_are_used(config: &Config, report: &mut Report) {
     let routed: HashSet<&str> =
         config.routes.iter().map(|route| route.listener.value.as_str()).collect();
     for listener in &config.listeners {
@@ -197,7 +213,7 @@ fn check_listeners_are_used(config: &Config, report: &mut Report<'_>) {
     }
 }
 
-fn check_upstreams_are_used(config: &Config, report: &mut Report<'_>) {
+fn check_upstreams_are_used(config: &Config, report: &mut Report) {
     let of_listeners = config.listeners.iter().filter_map(|listener| listener.upstream.as_ref());
     let references = of_listeners.chain(config.routes.iter().map(|route| &route.upstream));
     let used: HashSet<&str> = references.map(|reference| reference.value.as_str()).collect();
@@ -212,7 +228,7 @@ fn check_upstreams_are_used(config: &Config, report: &mut Report<'_>) {
     }
 }
 
-fn check_endpoints(upstream: &Upstream, report: &mut Report<'_>) {
+fn check_endpoints(upstream: &Upstream, report: &mut Report) {
     let mut seen = HashMap::new();
     for endpoint in &upstream.endpoints {
         let address = &endpoint.address;
@@ -221,13 +237,13 @@ fn check_endpoints(upstream: &Upstream, report: &mut Report<'_>) {
         };
         let name = &upstream.name.value;
         let message = format!("upstream `{name}` has the endpoint `{}` twice", address.value);
-        let label = format!("the first is{}", report.place(first));
+        let label = format!("the first is{}", report.place(first, address.span));
         let help = "remove one of the two; for a larger share of the traffic set `weight`";
         report.add(&code::ENDPOINT_TWICE, address.span, message, label, help);
     }
 }
 
-fn check_trust(listener: &Listener, report: &mut Report<'_>) {
+fn check_trust(listener: &Listener, report: &mut Report) {
     let Protocol::Http(http) = &listener.protocol else {
         return;
     };

@@ -53,6 +53,19 @@ codes! {
     MORE_ERRORS = "E0004",
         "At most 100 errors of a file are shown. The rest is counted only: mend the ones that are \
          shown and check again.";
+    CANNOT_INCLUDE = "E0005",
+        "A file that `include` names cannot be read, or there are too many of them. Names are \
+         relative to the file that has the `include`; `*` stands for any part of a file's name, and \
+         stands in the last part of a path only. At most 1000 files are read, 8 deep.";
+    INCLUDED_TWICE = "E0006",
+        "A file is included by more than one `include`, or includes itself over others. Its tables \
+         would be there twice. Name it once.";
+    SET_TWICE = "E0007",
+        "Two files set the same thing, and neither is the more important one: the order of files is \
+         no rule that anybody could read. Remove one of the two, or give a table another name.";
+    INCLUDES_NOTHING = "W0002",
+        "No file matches this pattern of `include`. That is no error, since a directory of sites may \
+         be empty; often it is a slip in the path.";
     MORE_WARNINGS = "W0001",
         "At most 100 warnings of a file are shown. The rest is counted only.";
     UNKNOWN_KEY = "E0101",
@@ -88,11 +101,11 @@ codes! {
          network of one.";
     BAD_HOST = "E0206",
         "This is not a host name. It is written without scheme, port and path; international names \
-         are written in their ASCII form (xn--...). Wildcards are not supported yet: write one route \
-         for each host, or none for all hosts.";
+         are written in their ASCII form (xn--...). `*.example.com` is every host below it, and no \
+         `host` at all every host.";
     BAD_PATH = "E0207",
         "This is not a path that a route can match. `/x` matches exactly, `/x/*` matches /x and \
-         everything below it, and no path at all matches everything. Requests are compared in their \
+         everything below it, `/x/{name}` any one segment, and no path at all everything. Requests are compared in their \
          normal form, without query, decoded and without dot segments, so a path that is written \
          otherwise would never match.";
     BAD_FILE_PATH = "E0208",
@@ -101,6 +114,16 @@ codes! {
     EMPTY_LIST = "E0209",
         "The list needs at least one element: a listener without addresses can receive nothing, and \
          an upstream without endpoints can answer nothing.";
+    BAD_VARIABLE = "E0210",
+        "`${NAME}` in a text is replaced by the variable NAME of the environment, and \
+         `${NAME:-text}` by `text` if it is not set or empty. Without a default it must be set: an \
+         empty text would hide the mistake. `$${` stands for the characters `${` themselves.";
+    BAD_HEADER = "E0211",
+        "The name of a header has ASCII letters, digits and a few signs, and no blanks; its value has \
+         no line ends and no control characters.";
+    BAD_METHOD = "E0212",
+        "This is not the method of a request. Methods are words such as GET or POST, and their case \
+         counts: `get` is another method, which nobody sends.";
     LISTENER_UNUSED = "E0301",
         "The listener would accept connections that go nowhere. Give it an `upstream`, which takes \
          everything, or for HTTP at least one [[routes]] with its name. A TCP listener has no \
@@ -117,9 +140,9 @@ codes! {
         "A configuration without a listener does nothing. Add a table [listeners.NAME] with `bind` \
          and `upstream`, and a table [upstreams.NAME] with `endpoints`.";
     ROUTE_TWICE = "E0401",
-        "Two routes of a listener have the same host and the same path, so that one of them could \
-         never be taken. An `upstream` of the listener itself counts as a route without host and \
-         path. Remove one of the two, or change its host or path.";
+        "Two routes of a listener have the same host, path and conditions, so that one of them could \
+         never be taken. Names of captures make no difference. An `upstream` of the listener itself counts as a route without host and \
+         path. Remove one of the two, or change its host, path or conditions.";
     ROUTE_ON_TCP = "E0402",
         "Routes decide by the host and the path of a request, and a TCP listener sees only bytes. \
          Set `upstream` on the listener itself, or make it `protocol = \"http\"`.";

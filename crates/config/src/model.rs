@@ -1,6 +1,7 @@
 //! What was written, typed, with every default filled in. Names still stand for what they name:
 //! compiling a plan resolves them, and may count on each reference to resolve.
 
+use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
@@ -92,16 +93,42 @@ pub enum IdleRule {
     Client,
 }
 
-/// One `[[routes]]`. No two routes of a listener have the same host and path.
+/// One `[[routes]]`. No two routes of a listener have the same host, path and conditions.
 #[derive(Debug, Clone)]
 pub struct Route {
     /// The header line of the table.
     pub span: Span,
     pub listener: Spanned<String>,
-    /// Lower-case, without port and final dot; absent means every host.
-    pub host: Option<Spanned<String>>,
+    /// Absent means every host.
+    pub host: Option<Spanned<HostMatch>>,
     pub path: PathRule,
+    /// All must hold; in one order, so that equal ones are equal.
+    pub conditions: Vec<Condition>,
     pub upstream: Spanned<String>,
+}
+
+/// Lower-case, without port and final dot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum HostMatch {
+    Exact(String),
+    /// All hosts with this end and more before it; it begins with a dot.
+    Wildcard(String),
+}
+
+/// What a route asks of a request beside host and path.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Condition {
+    Method(Vec<String>),
+    Header { name: String, value: ValueMatch },
+    Query { name: String, value: ValueMatch },
+    Client(Vec<IpNet>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ValueMatch {
+    Present,
+    Absent,
+    Is(String),
 }
 
 /// Which paths a route takes, in their normal form: decoded once, no dot segments.
@@ -113,6 +140,38 @@ pub enum PathRule {
     Exact(String),
     /// `/x` takes `/x` and all below `/x/`; never empty, no final slash.
     Prefix(String),
+    /// Segments with captures among them; as a prefix it takes all below as well.
+    Pattern {
+        segments: Vec<PathSegment>,
+        is_prefix: bool,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PathSegment {
+    Literal(String),
+    /// Any segment that is not empty, under a name.
+    Capture(String),
+}
+
+/// As it is written; nothing for every path.
+impl fmt::Display for PathRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => Ok(()),
+            Self::Exact(path) => f.write_str(path),
+            Self::Prefix(path) => write!(f, "{path}/*"),
+            Self::Pattern { segments, is_prefix } => {
+                for segment in segments {
+                    match segment {
+                        PathSegment::Literal(text) => write!(f, "/{text}")?,
+                        PathSegment::Capture(name) => write!(f, "/{{{name}}}")?,
+                    }
+                }
+                if *is_prefix { f.write_str("/*") } else { Ok(()) }
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -8,13 +8,19 @@ mod route;
 mod text;
 mod upstream;
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
 use toml::de::DeTable;
 
 use crate::code;
-use crate::model::{AccessLog, Admin, Config, Listener, LogFormat};
-use crate::reader::{Key, Keys, Node, Table};
+use crate::declare::{self, Absent, Kind, Setting, words};
+use crate::model::{AccessLog, Admin, Config, LogFormat};
+use crate::read::listener::LISTENER;
+use crate::read::route::ROUTE;
+use crate::read::upstream::UPSTREAM;
+use crate::reader::{File, Node, Table};
 use crate::report::Report;
 use crate::span::{Span, Spanned};
 
@@ -24,78 +30,196 @@ pub(crate) const UNREAD: &str = "";
 /// More threads than any machine that we know has; a larger number is a slip.
 pub const THREADS_MAX: usize = 1024;
 
-const ROOT: Keys = &[
-    Key { name: "threads", example: "threads = 2" },
-    Key { name: "access_log", example: "[access_log]" },
-    Key { name: "admin", example: "[admin]" },
-    Key { name: "listeners", example: "[listeners.web]" },
-    Key { name: "routes", example: "[[routes]]" },
-    Key { name: "upstreams", example: "[upstreams.app]" },
-];
+pub(crate) static ROOT: declare::Table = declare::Table {
+    title: "the top level",
+    settings: &[
+        Setting {
+            name: "include",
+            kind: Kind::OneOrMore(&Kind::Text("text")),
+            absent: Absent::Otherwise("none"),
+            meaning: "further files, relative to this one; `*` stands for any part of a file's \
+                      name. All files together are one configuration.",
+            example: "include = [\"conf.d/*.toml\"]",
+        },
+        Setting {
+            name: "threads",
+            kind: Kind::Integer { min: 1, max: THREADS_MAX as u32 },
+            absent: Absent::Otherwise("what the machine grants: affinity and container quota"),
+            meaning: "worker threads",
+            example: "threads = 2",
+        },
+        Setting {
+            name: "access_log",
+            kind: Kind::Table(&ACCESS_LOG),
+            absent: Absent::Otherwise("JSON to the standard output"),
+            meaning: "a line for each exchange",
+            example: "[access_log]",
+        },
+        Setting {
+            name: "admin",
+            kind: Kind::Table(&ADMIN),
+            absent: Absent::Otherwise("none"),
+            meaning: "metrics and state, for those who run it",
+            example: "[admin]",
+        },
+        Setting {
+            name: "listeners",
+            kind: Kind::Named(&LISTENER),
+            absent: Absent::Otherwise("at least one is required"),
+            meaning: "where connections come in",
+            example: "[listeners.web]",
+        },
+        Setting {
+            name: "routes",
+            kind: Kind::List(&Kind::Table(&ROUTE)),
+            absent: Absent::Otherwise("none"),
+            meaning: "which requests go elsewhere than to the `upstream` of their listener",
+            example: "[[routes]]",
+        },
+        Setting {
+            name: "upstreams",
+            kind: Kind::Named(&UPSTREAM),
+            absent: Absent::Otherwise("none"),
+            meaning: "where they go",
+            example: "[upstreams.app]",
+        },
+    ],
+    notes: include_str!("../reference/top_level.md"),
+};
 
-const ACCESS_LOG: Keys = &[
-    Key { name: "format", example: "format = \"json\"" },
-    Key { name: "path", example: "path = \"/var/log/fairwater.log\"" },
-];
+static ACCESS_LOG: declare::Table = declare::Table {
+    title: "[access_log]",
+    settings: &[
+        Setting {
+            name: "format",
+            kind: Kind::Choice(words!["json", "combined", "off"]),
+            absent: Absent::Default("\"json\""),
+            meaning: "[how a line looks](access-log.md)",
+            example: "format = \"json\"",
+        },
+        Setting {
+            name: "path",
+            kind: Kind::Text("text"),
+            absent: Absent::Otherwise("the standard output"),
+            meaning: "a file to append to; created if missing, its directory is not",
+            example: "path = \"/var/log/fairwater.log\"",
+        },
+    ],
+    notes: "",
+};
 
 const LOG_FORMATS: [(&str, LogFormat); 3] =
     [("json", LogFormat::Json), ("combined", LogFormat::Combined), ("off", LogFormat::Off)];
 
-const ADMIN: Keys = &[Key { name: "socket", example: "socket = \"/run/fairwater/admin.sock\"" }];
+static ADMIN: declare::Table = declare::Table {
+    title: "[admin]",
+    settings: &[Setting {
+        name: "socket",
+        kind: Kind::Text("text"),
+        absent: Absent::Otherwise("no admin socket"),
+        meaning: "the Unix socket for `/metrics` and `/status`, with its whole path; its directory \
+                  must exist. Only its owner can open it.",
+        example: "socket = \"/run/fairwater/admin.sock\"",
+    }],
+    notes: "",
+};
 
-/// Reads everything that can be read, and reports the rest.
-pub(crate) fn config(root: &DeTable<'_>, report: &mut Report<'_>) -> Config {
-    let table = Table::open("the top level".to_owned(), Span::NONE, root, ROOT, report);
-    let threads =
-        table.get("threads").and_then(|node| node.integer(1..=THREADS_MAX as u32, report));
-    Config {
-        threads: threads.and_then(|read| {
-            let count = usize::try_from(read.value).ok().and_then(NonZeroUsize::new)?;
-            Some(Spanned::new(count, read.span))
-        }),
-        access_log: table
-            .get("access_log")
-            .map_or_else(AccessLog::default, |node| access_log(node, report)),
-        admin: table.get("admin").map_or_else(Admin::default, |node| admin(node, report)),
-        listeners: listeners(&table, report),
-        routes: table.get("routes").map_or_else(Vec::new, |node| route::read_all(node, report)),
-        upstreams: named(&table, "upstreams", report, upstream::read).unwrap_or_default(),
-    }
+/// What the files before have set, and where: what may be there only once.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    settings: HashMap<&'static str, Span>,
+    /// By kind of table and name.
+    names: HashMap<(&'static str, String), Span>,
 }
 
-fn listeners(table: &Table<'_>, report: &mut Report<'_>) -> Vec<Listener> {
-    let Some(listeners) = named(table, "listeners", report, listener::read) else {
-        return Vec::new();
-    };
-    if listeners.is_empty() {
-        let help = "add [listeners.web] with `bind` and `upstream`, and [upstreams.NAME]";
-        let start = Span { start: 0, end: 0 };
-        report.add(&code::NO_LISTENER, start, "there is no listener", "", help);
+/// Adds everything that can be read of a file to `config`, and reports the rest.
+pub(crate) fn add(
+    config: &mut Config,
+    seen: &mut Seen,
+    root: &DeTable<'_>,
+    file: File<'_>,
+    report: &mut Report,
+) {
+    let table = Table::open("the top level".to_owned(), Span::NONE, file, root, &ROOT, report);
+    let mut once = |name| table.get(name).filter(|_| is_first(name, &table, seen, report));
+    let (threads, log, admin_table) = (once("threads"), once("access_log"), once("admin"));
+    if let Some(read) = threads.and_then(|node| node.integer(report)) {
+        let count = usize::try_from(read.value).ok().and_then(NonZeroUsize::new);
+        config.threads = count.map(|count| Spanned::new(count, read.span));
     }
-    listeners
+    if let Some(node) = log {
+        config.access_log = access_log(node, report);
+    }
+    if let Some(node) = admin_table {
+        config.admin = admin(node, report);
+    }
+    config.listeners.extend(named(&table, "listeners", seen, report, listener::read));
+    config.upstreams.extend(named(&table, "upstreams", seen, report, upstream::read));
+    config
+        .routes
+        .extend(table.get("routes").map_or_else(Vec::new, |node| route::read_all(node, report)));
+}
+
+/// The elements of `include`.
+pub(crate) fn includes(
+    root: &DeTable<'_>,
+    file: File<'_>,
+    report: &mut Report,
+) -> Vec<Spanned<String>> {
+    let Some(node) = Table::get_of(&ROOT, root, file, "include") else { return Vec::new() };
+    let nodes = node.one_or_more(report).unwrap_or_default();
+    let texts = nodes.iter().filter_map(|node| node.string(report));
+    texts.map(|text| text.map(Cow::into_owned)).collect()
+}
+
+/// Whether no file before has this setting too.
+fn is_first(name: &'static str, table: &Table<'_>, seen: &mut Seen, report: &mut Report) -> bool {
+    let Some(span) = table.key_span(name) else { return true };
+    let Some(first) = seen.settings.insert(name, span) else { return true };
+    let message = format!("`{name}` is set in two files");
+    let label = format!("the first is{}", report.place(first, span));
+    report.add(&code::SET_TWICE, span, message, label, "remove one of the two");
+    false
 }
 
 /// Reads each `[kind.NAME]`; nothing, if what is there is no table.
 fn named<T>(
     table: &Table<'_>,
-    kind: &str,
-    report: &mut Report<'_>,
-    read: fn(Spanned<&str>, Node<'_>, &mut Report<'_>) -> T,
-) -> Option<Vec<T>> {
-    let entries = match table.get(kind) {
-        Some(node) => node.named(report)?,
-        None => Vec::new(),
-    };
+    kind: &'static str,
+    seen: &mut Seen,
+    report: &mut Report,
+    read: fn(Spanned<&str>, Node<'_>, &mut Report) -> T,
+) -> Vec<T> {
+    let Some(node) = table.get(kind) else { return Vec::new() };
+    // Something was meant to be there, even if it cannot be read.
+    seen.settings.entry(kind).or_insert(node.span);
+    let entries = node.named(report).unwrap_or_default();
     let mut read_all = Vec::with_capacity(entries.len());
     for (name, node) in entries {
         text::check_name(name, report);
-        read_all.push(read(name, node, report));
+        if let Some(first) = seen.names.insert((kind, name.value.to_owned()), name.span) {
+            let message = format!("[{kind}.{}] is in two files", name.value);
+            let label = format!("the first is{}", report.place(first, name.span));
+            let help = "give one of the two another name, or remove it";
+            report.add(&code::SET_TWICE, name.span, message, label, help);
+        } else {
+            read_all.push(read(name, node, report));
+        }
     }
-    Some(read_all)
+    read_all
 }
 
-fn access_log(node: Node<'_>, report: &mut Report<'_>) -> AccessLog {
-    let Some(table) = node.table("[access_log]".to_owned(), ACCESS_LOG, report) else {
+/// Reports files that have no listener between them.
+pub(crate) fn check_listeners(config: &Config, seen: &Seen, report: &mut Report) {
+    let is_tried = seen.settings.contains_key("listeners");
+    if config.listeners.is_empty() && (!is_tried || !report.has_errors()) {
+        let help = "add [listeners.web] with `bind` and `upstream`, and [upstreams.NAME]";
+        report.add(&code::NO_LISTENER, Span::start_of(0), "there is no listener", "", help);
+    }
+}
+
+fn access_log(node: Node<'_>, report: &mut Report) -> AccessLog {
+    let Some(table) = node.table("[access_log]".to_owned(), &ACCESS_LOG, report) else {
         return AccessLog::default();
     };
     let format = table.get("format").and_then(|node| node.choice(&LOG_FORMATS, report));
@@ -105,8 +229,8 @@ fn access_log(node: Node<'_>, report: &mut Report<'_>) -> AccessLog {
     }
 }
 
-fn admin(node: Node<'_>, report: &mut Report<'_>) -> Admin {
-    let Some(table) = node.table("[admin]".to_owned(), ADMIN, report) else {
+fn admin(node: Node<'_>, report: &mut Report) -> Admin {
+    let Some(table) = node.table("[admin]".to_owned(), &ADMIN, report) else {
         return Admin::default();
     };
     Admin { socket: table.get("socket").and_then(|node| text::socket_path(node, report)) }

@@ -1,30 +1,31 @@
 //! A typed view of the TOML tree. Each read that fails reports why and gives nothing, and the
 //! caller goes on, so that one pass finds every problem of a file.
 
-use std::ops::RangeInclusive;
+use std::borrow::Cow;
 
 use toml::de::{DeTable, DeValue};
 
 use crate::code;
+use crate::declare::{self, Kind, Setting};
 use crate::report::Report;
 use crate::span::{Span, Spanned};
 use crate::suggest::nearest;
+use crate::variable;
 
-/// A setting of a table.
-#[derive(Debug)]
-pub(crate) struct Key {
-    pub(crate) name: &'static str,
-    /// A line that sets it, for the help texts.
-    pub(crate) example: &'static str,
+/// What holds for all of a file.
+#[derive(Clone, Copy)]
+pub(crate) struct File<'t> {
+    /// For spans.
+    pub(crate) number: u16,
+    pub(crate) variables: &'t dyn Fn(&str) -> Option<String>,
 }
-
-/// The settings that a table has: its one declaration.
-pub(crate) type Keys = &'static [Key];
 
 /// A value that belongs to a setting: the whole of it, or one element of its list.
 #[derive(Clone, Copy)]
 pub(crate) struct Node<'t> {
-    key: &'static Key,
+    file: File<'t>,
+    setting: &'static Setting,
+    kind: &'static Kind,
     pub(crate) span: Span,
     value: &'t DeValue<'t>,
 }
@@ -34,7 +35,8 @@ pub(crate) struct Table<'t> {
     /// As it is written: `[listeners.web]`.
     title: String,
     span: Span,
-    keys: Keys,
+    declared: &'static declare::Table,
+    file: File<'t>,
     entries: &'t DeTable<'t>,
 }
 
@@ -43,39 +45,55 @@ impl<'t> Table<'t> {
     pub(crate) fn open(
         title: String,
         span: Span,
+        file: File<'t>,
         entries: &'t DeTable<'t>,
-        keys: Keys,
-        report: &mut Report<'_>,
+        declared: &'static declare::Table,
+        report: &mut Report,
     ) -> Self {
         for key in entries.keys() {
             let name: &str = key.get_ref();
-            if keys.iter().any(|known| known.name == name) {
+            if declared.setting(name).is_some() {
                 continue;
             }
-            let help = match nearest(name, keys.iter().map(|known| known.name)) {
+            let help = match nearest(name, declared.names()) {
                 Some(known) => format!("did you mean `{known}`?"),
                 None => {
-                    format!("the settings of {title} are {}", listed(keys.iter().map(|k| k.name)))
+                    format!("the settings of {title} are {}", listed(declared.names()))
                 }
             };
             let message = format!("{title} has no setting `{name}`");
-            report.add(&code::UNKNOWN_KEY, key.span().into(), message, "not known here", help);
+            let span = Span::new(file.number, key.span());
+            report.add(&code::UNKNOWN_KEY, span, message, "not known here", help);
         }
-        Self { title, span, keys, entries }
+        Self { title, span, declared, file, entries }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Node<'t>> {
-        let key = self.key(name);
-        let value = self.entries.get(name)?;
-        Some(Node { key, span: value.span().into(), value: value.get_ref() })
+        Self::get_of(self.declared, self.entries, self.file, name)
+    }
+
+    /// As `get`, of a table that is not looked at otherwise.
+    pub(crate) fn get_of(
+        declared: &'static declare::Table,
+        entries: &'t DeTable<'t>,
+        file: File<'t>,
+        name: &str,
+    ) -> Option<Node<'t>> {
+        // The readers name only what is declared, whatever the file holds; any test that reads the
+        // table reaches this.
+        let setting = declared.setting(name).expect("a reader asks for a declared setting");
+        let value = entries.get(name)?;
+        let span = Span::new(file.number, value.span());
+        Some(Node { file, setting, kind: &setting.kind, span, value: value.get_ref() })
     }
 
     /// As `get`, and reports an absent setting at the head of the table.
-    pub(crate) fn require(&self, name: &str, report: &mut Report<'_>) -> Option<Node<'t>> {
+    pub(crate) fn require(&self, name: &str, report: &mut Report) -> Option<Node<'t>> {
         let node = self.get(name);
         if node.is_none() {
             let message = format!("{} needs `{name}`", self.title);
-            let help = format!("add it, as in `{}`", self.key(name).example);
+            let example = self.declared.setting(name).map_or("", |setting| setting.example);
+            let help = format!("add it, as in `{example}`");
             report.add(&code::MISSING_KEY, self.span, message, format!("no `{name}` here"), help);
         }
         node
@@ -83,48 +101,51 @@ impl<'t> Table<'t> {
 
     /// Where the name of a setting stands, for a diagnostic about its being there at all.
     pub(crate) fn key_span(&self, name: &str) -> Option<Span> {
-        self.entries.get_key_value(name).map(|(key, _)| key.span().into())
+        let (key, _) = self.entries.get_key_value(name)?;
+        Some(Span::new(self.file.number, key.span()))
     }
 
     pub(crate) fn title(&self) -> &str {
         &self.title
     }
-
-    fn key(&self, name: &str) -> &'static Key {
-        // The readers name only what they have declared next to themselves, whatever the file
-        // holds; any test that reads the table reaches this.
-        self.keys.iter().find(|key| key.name == name).expect("a reader asks for a declared key")
-    }
 }
 
 impl<'t> Node<'t> {
-    pub(crate) fn string(&self, report: &mut Report<'_>) -> Option<Spanned<&'t str>> {
-        match self.value {
-            DeValue::String(text) => Some(Spanned::new(text.as_ref(), self.span)),
-            _ => self.wrong_type("a string", report),
+    /// A text, with the values of the variables in it.
+    pub(crate) fn string(&self, report: &mut Report) -> Option<Spanned<Cow<'t, str>>> {
+        let DeValue::String(text) = self.value else {
+            return self.wrong_type("a string", report);
+        };
+        match variable::substitute(text, self.file.variables) {
+            Ok(text) => Some(Spanned::new(text, self.span)),
+            Err((message, help)) => {
+                report.add(&code::BAD_VARIABLE, self.span, message, "", help);
+                None
+            }
         }
     }
 
-    pub(crate) fn boolean(&self, report: &mut Report<'_>) -> Option<bool> {
+    pub(crate) fn boolean(&self, report: &mut Report) -> Option<bool> {
         match self.value {
             DeValue::Boolean(value) => Some(*value),
             _ => self.wrong_type("true or false", report),
         }
     }
 
-    pub(crate) fn integer(
-        &self,
-        range: RangeInclusive<u32>,
-        report: &mut Report<'_>,
-    ) -> Option<Spanned<u32>> {
+    /// A number within the declared bounds.
+    pub(crate) fn integer(&self, report: &mut Report) -> Option<Spanned<u32>> {
+        let (min, max) = match self.kind {
+            Kind::Integer { min, max } => (*min, *max),
+            _ => (0, u32::MAX),
+        };
         let DeValue::Integer(integer) = self.value else {
             return self.wrong_type("a whole number", report);
         };
         match u32::from_str_radix(integer.as_str(), integer.radix()) {
-            Ok(value) if range.contains(&value) => Some(Spanned::new(value, self.span)),
+            Ok(value) if (min..=max).contains(&value) => Some(Spanned::new(value, self.span)),
             _ => {
-                let message = format!("`{}` cannot be {integer}", self.key.name);
-                let help = format!("write a number from {} to {}", range.start(), range.end());
+                let message = format!("`{}` cannot be {integer}", self.setting.name);
+                let help = format!("write a number from {min} to {max}");
                 report.add(&code::OUT_OF_RANGE, self.span, message, "", help);
                 None
             }
@@ -134,44 +155,58 @@ impl<'t> Node<'t> {
     pub(crate) fn choice<T: Copy>(
         &self,
         choices: &[(&'static str, T)],
-        report: &mut Report<'_>,
+        report: &mut Report,
     ) -> Option<T> {
         let text = self.string(report)?.value;
+        let text = &*text;
         if let Some((_, value)) = choices.iter().find(|(name, _)| *name == text) {
             return Some(*value);
         }
-        let names = || choices.iter().map(|(name, _)| *name);
+        debug_assert!(
+            self.kind.words().iter().map(|word| word.word).eq(choices.iter().map(|one| one.0)),
+            "the words of `{}` are declared as they are read",
+            self.setting.name
+        );
+        let names = || self.kind.words().iter().map(|word| word.word);
         let help = match nearest(text, names()) {
             Some(name) => format!("did you mean `{name}`? The choices are {}", listed(names())),
             None => format!("the choices are {}", listed(names())),
         };
-        let message = format!("`{}` cannot be `{text}`", self.key.name);
+        let message = format!("`{}` cannot be `{text}`", self.setting.name);
         report.add(&code::UNKNOWN_CHOICE, self.span, message, "", help);
         None
     }
 
     /// The elements of a list, which must not be empty.
-    pub(crate) fn elements(&self, report: &mut Report<'_>) -> Option<Vec<Self>> {
+    pub(crate) fn elements(&self, report: &mut Report) -> Option<Vec<Self>> {
         let DeValue::Array(array) = self.value else {
             return self.wrong_type("a list", report);
         };
         if array.is_empty() {
-            let message = format!("`{}` is empty", self.key.name);
-            let help = format!("add at least one element, as in `{}`", self.key.example);
+            let message = format!("`{}` is empty", self.setting.name);
+            let help = format!("add at least one element, as in `{}`", self.setting.example);
             report.add(&code::EMPTY_LIST, self.span, message, "", help);
             return None;
         }
         let element = |value: &'t toml::Spanned<DeValue<'t>>| Self {
-            key: self.key,
-            span: value.span().into(),
+            kind: self.kind.of_elements(),
+            span: Span::new(self.file.number, value.span()),
             value: value.get_ref(),
+            ..*self
         };
         Some(array.iter().map(element).collect())
     }
 
     /// The elements of a list, or the one value that stands for a list of one.
-    pub(crate) fn one_or_more(&self, report: &mut Report<'_>) -> Option<Vec<Self>> {
-        if self.value.is_array() { self.elements(report) } else { Some(vec![*self]) }
+    pub(crate) fn one_or_more(&self, report: &mut Report) -> Option<Vec<Self>> {
+        if self.value.is_array() {
+            return self.elements(report);
+        }
+        Some(vec![Self { kind: self.kind.of_elements(), ..*self }])
+    }
+
+    pub(crate) fn is_boolean(&self) -> bool {
+        self.value.is_bool()
     }
 
     pub(crate) fn is_table(&self) -> bool {
@@ -181,33 +216,38 @@ impl<'t> Node<'t> {
     pub(crate) fn table(
         &self,
         title: String,
-        keys: Keys,
-        report: &mut Report<'_>,
+        declared: &'static declare::Table,
+        report: &mut Report,
     ) -> Option<Table<'t>> {
         match self.value {
-            DeValue::Table(entries) => Some(Table::open(title, self.span, entries, keys, report)),
+            DeValue::Table(entries) => {
+                Some(Table::open(title, self.span, self.file, entries, declared, report))
+            }
             _ => self.wrong_type("a table", report),
         }
     }
 
     /// The entries of a table whose keys are names of the user's choice, in the order of the file.
-    pub(crate) fn named(&self, report: &mut Report<'_>) -> Option<Vec<(Spanned<&'t str>, Self)>> {
+    pub(crate) fn named(&self, report: &mut Report) -> Option<Vec<(Spanned<&'t str>, Self)>> {
         let DeValue::Table(entries) = self.value else {
-            return self.wrong_type("a table of tables", report);
+            let of_values = matches!(self.kind, Kind::Map(_));
+            let expected = if of_values { "a table" } else { "a table of tables" };
+            return self.wrong_type(expected, report);
         };
         let mut named: Vec<_> = entries
             .iter()
             .map(|(name, value)| {
-                let node =
-                    Self { key: self.key, span: value.span().into(), value: value.get_ref() };
-                (Spanned::new(name.get_ref().as_ref(), name.span()), node)
+                let at = |range| Span::new(self.file.number, range);
+                let (span, value) = (at(value.span()), value.get_ref());
+                let node = Self { kind: self.kind.of_elements(), span, value, ..*self };
+                (Spanned::new(name.get_ref().as_ref(), at(name.span())), node)
             })
             .collect();
         named.sort_by_key(|(name, _)| name.span.start);
         Some(named)
     }
 
-    fn wrong_type<T>(&self, expected: &str, report: &mut Report<'_>) -> Option<T> {
+    fn wrong_type<T>(&self, expected: &str, report: &mut Report) -> Option<T> {
         let found = match self.value {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "a whole number",
@@ -217,8 +257,8 @@ impl<'t> Node<'t> {
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         };
-        let message = format!("`{}` takes {expected}, and this is {found}", self.key.name);
-        let help = format!("write it as in `{}`", self.key.example);
+        let message = format!("`{}` takes {expected}, and this is {found}", self.setting.name);
+        let help = format!("write it as in `{}`", self.setting.example);
         report.add(&code::WRONG_TYPE, self.span, message, "", help);
         None
     }

@@ -1,5 +1,7 @@
 //! Where the stages put the problems that they find.
 
+use std::rc::Rc;
+
 use crate::code::{self, Code, Severity};
 use crate::diagnostic::Diagnostic;
 use crate::source::Source;
@@ -8,17 +10,20 @@ use crate::span::Span;
 /// Nobody reads more at a time, and a broken file of megabytes would have millions.
 const DIAGNOSTICS_MAX: usize = 100;
 
-/// Collects diagnostics of one file, up to a limit per severity.
-pub(crate) struct Report<'s> {
-    source: &'s Source,
+/// Collects the diagnostics of all files, up to a limit per severity.
+#[derive(Default)]
+pub(crate) struct Report {
+    sources: Vec<Rc<Source>>,
     kept: Vec<(Span, Diagnostic)>,
     error_count: usize,
     warning_count: usize,
 }
 
-impl<'s> Report<'s> {
-    pub(crate) fn new(source: &'s Source) -> Self {
-        Self { source, kept: Vec::new(), error_count: 0, warning_count: 0 }
+impl Report {
+    /// Takes in the text of the next file, and gives its number for spans.
+    pub(crate) fn add_source(&mut self, source: &Rc<Source>) -> u16 {
+        self.sources.push(Rc::clone(source));
+        (self.sources.len() - 1) as u16
     }
 
     /// `message` and `label` say what is wrong, `help` what to do about it.
@@ -37,7 +42,8 @@ impl<'s> Report<'s> {
         *count += 1;
         if *count <= DIAGNOSTICS_MAX {
             let (message, label, help) = (message.into(), label.into(), help.into());
-            let location = self.source.locate(span);
+            let source = self.sources.get(usize::from(span.file));
+            let location = source.and_then(|source| source.locate(span));
             self.kept.push((span, Diagnostic { code, message, location, label, help }));
         }
     }
@@ -51,14 +57,20 @@ impl<'s> Report<'s> {
         self.error_count > 0
     }
 
-    /// "on line 4", or nothing for a value that no file holds.
-    pub(crate) fn place(&self, span: Span) -> String {
-        if span.is_none() { String::new() } else { format!(" on line {}", self.source.line(span)) }
+    /// "on line 4", with the file if it is another than that of `from`; nothing for a value that
+    /// no file holds.
+    pub(crate) fn place(&self, span: Span, from: Span) -> String {
+        let source = self.sources.get(usize::from(span.file)).filter(|_| !span.is_none());
+        match source {
+            None => String::new(),
+            Some(source) if span.file == from.file => format!(" on line {}", source.line(span)),
+            Some(source) => format!(" on line {} of {}", source.line(span), source.file()),
+        }
     }
 
-    /// The diagnostics in the order of the file.
+    /// The diagnostics in the order of the files.
     pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
-        self.kept.sort_by_key(|(span, _)| span.start);
+        self.kept.sort_by_key(|(span, _)| (span.file, span.start));
         let mut diagnostics: Vec<Diagnostic> = self.kept.into_iter().map(|(_, one)| one).collect();
         for (code, count, what) in [
             (&code::MORE_ERRORS, self.error_count, "errors"),

@@ -43,6 +43,10 @@ impl Source {
         Self { file: file.to_owned(), text, line_starts }
     }
 
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -159,7 +163,7 @@ mod tests {
     /// The span of `needle` in `text`, shown as `line:column`, the excerpt and the carets.
     fn check(text: &str, needle: &str, expected: &str) {
         let start = text.find(needle).unwrap();
-        let span = Span { start, end: start + needle.len() };
+        let span = Span::new(0, start..start + needle.len());
         let at = Source::new("f", text.as_bytes()).locate(span).unwrap();
         let carets = format!("{}{}", " ".repeat(at.caret_indent), "^".repeat(at.caret_width));
         let shown = format!("{}:{}\n{}\n{carets}", at.line, at.column, at.excerpt);
@@ -205,7 +209,10 @@ mod tests {
             let source = Source::new("f", text.as_bytes());
             for start in 0..=text.len() + 2 {
                 for end in 0..=text.len() + 2 {
-                    assert!(source.locate(Span { start, end }).is_some(), "{text:?} {start} {end}");
+                    assert!(
+                        source.locate(Span::new(0, start..end)).is_some(),
+                        "{text:?} {start} {end}"
+                    );
                 }
             }
         }

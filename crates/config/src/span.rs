@@ -1,9 +1,11 @@
-//! Where in the text a value was written.
+//! Where a value was written.
 
-/// Byte offsets into the text behind a byte order mark. [`Span::NONE`] is for a value that no file
-/// holds: a default, or one from the command line.
+/// A file, and byte offsets into its text behind a byte order mark. [`Span::NONE`] is for a value
+/// that no file holds: a default, or one from the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
+    /// The place of the file in the order of reading; 0 is the one that names the others.
+    pub file: u16,
     pub start: usize,
     pub end: usize,
 }
@@ -16,22 +18,25 @@ pub struct Spanned<T> {
 }
 
 impl Span {
-    pub const NONE: Self = Self { start: usize::MAX, end: usize::MAX };
+    pub const NONE: Self = Self { file: 0, start: usize::MAX, end: usize::MAX };
+
+    pub fn new(file: u16, range: std::ops::Range<usize>) -> Self {
+        Self { file, start: range.start, end: range.end }
+    }
+
+    /// The very start of a file.
+    pub fn start_of(file: u16) -> Self {
+        Self { file, start: 0, end: 0 }
+    }
 
     pub fn is_none(self) -> bool {
         self == Self::NONE
     }
 }
 
-impl From<std::ops::Range<usize>> for Span {
-    fn from(range: std::ops::Range<usize>) -> Self {
-        Self { start: range.start, end: range.end }
-    }
-}
-
 impl<T> Spanned<T> {
-    pub fn new(value: T, span: impl Into<Span>) -> Self {
-        Self { value, span: span.into() }
+    pub fn new(value: T, span: Span) -> Self {
+        Self { value, span }
     }
 
     pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> Spanned<U> {

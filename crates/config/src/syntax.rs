@@ -8,7 +8,7 @@ use crate::source::{Source, without_byte_order_mark};
 use crate::span::Span;
 
 /// The parser takes up to 50 bytes of memory for each byte of a hostile file.
-pub(crate) const FILE_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub const FILE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Above this only the first syntax error is asked for: the parser keeps every one that it finds.
 const RECOVERY_BYTES_MAX: usize = 256 * 1024;
@@ -16,20 +16,24 @@ const RECOVERY_BYTES_MAX: usize = 256 * 1024;
 /// One slip makes the parser stumble over what follows it, so the first ones say the most.
 const SYNTAX_ERRORS_MAX: usize = 10;
 
-/// Reports what is no text, or too much of it.
-pub(crate) fn check_bytes(bytes: &[u8], report: &mut Report<'_>) {
+/// Whether the bytes are text; reports what is none.
+pub(crate) fn check_bytes(bytes: &[u8], file: u16, report: &mut Report) -> bool {
+    let is_utf16 = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
     let bytes = without_byte_order_mark(bytes);
-    if let Err(error) = std::str::from_utf8(bytes) {
-        let start = error.valid_up_to();
-        let end = start + char::REPLACEMENT_CHARACTER.len_utf8();
-        let message = format!("the byte 0x{:02x} is not UTF-8", bytes[start]);
-        let help = "save the file as UTF-8";
-        report.add(&code::NOT_UTF8, Span { start, end }, message, "", help);
-    }
+    let Err(error) = std::str::from_utf8(bytes) else { return true };
+    let start = error.valid_up_to();
+    let end = start + char::REPLACEMENT_CHARACTER.len_utf8();
+    let message = match is_utf16 {
+        true => "the file is UTF-16, not UTF-8".to_owned(),
+        false => format!("the byte 0x{:02x} is not UTF-8", bytes[start]),
+    };
+    let help = "save the file as UTF-8";
+    report.add(&code::NOT_UTF8, Span::new(file, start..end), message, "", help);
+    false
 }
 
 /// Gives a tree only if all of the file is TOML. Nesting is limited by the parser, to 80.
-pub(crate) fn parse<'s>(source: &'s Source, report: &mut Report<'_>) -> Option<DeTable<'s>> {
+pub(crate) fn parse<'s>(source: &'s Source, file: u16, report: &mut Report) -> Option<DeTable<'s>> {
     let text = source.text();
     let errors = if text.len() > RECOVERY_BYTES_MAX {
         match DeTable::parse(text) {
@@ -44,7 +48,7 @@ pub(crate) fn parse<'s>(source: &'s Source, report: &mut Report<'_>) -> Option<D
         errors
     };
     for (index, error) in errors.iter().take(SYNTAX_ERRORS_MAX).enumerate() {
-        let span = error.span().map_or(Span { start: 0, end: 0 }, Span::from);
+        let span = error.span().map_or(Span::start_of(file), |range| Span::new(file, range));
         let is_echo = errors[..index].iter().any(|earlier| earlier.span() == error.span());
         if !is_echo {
             let (message, label) = match error.message().split_once(", expected ") {

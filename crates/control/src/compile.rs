@@ -7,8 +7,9 @@ use std::sync::Arc;
 use fairwater_config as config;
 use fairwater_message::address::{self, Listen};
 use fairwater_plan::{
-    Balance, Dial, Endpoint, EndpointState, HostHeader, Listener, ListenerId, OnError, Plan,
-    Protocol, RouteRule, RouteTable, TcpIdle, Upstream, UpstreamId, UpstreamSettings,
+    Balance, Condition, Conditions, Dial, Endpoint, EndpointState, HostHeader, HostPattern,
+    Listener, ListenerId, OnError, PathPattern, Plan, Protocol, Route, RouteRule, RouteTable,
+    Segment, TcpIdle, Upstream, UpstreamId, UpstreamSettings, ValueRule,
 };
 
 /// A plan, and what must be bound for it.
@@ -42,9 +43,10 @@ pub fn compile(config: &config::Config) -> Compiled {
     for route in &config.routes {
         let Some(&upstream) = names.get(route.upstream.value.as_str()) else { continue };
         let rule = RouteRule {
-            host: route.host.as_ref().map(|host| host.value.clone()),
+            host: host_pattern(route.host.as_ref().map(|host| &host.value)),
             path: path_pattern(&route.path),
-            upstream,
+            conditions: Conditions(route.conditions.iter().map(condition).collect()),
+            route: Route { upstream },
         };
         routes.entry(&route.listener.value).or_default().push(rule);
     }
@@ -63,11 +65,45 @@ pub fn compile(config: &config::Config) -> Compiled {
     Compiled { plan, binds, warnings }
 }
 
-fn path_pattern(path: &config::PathRule) -> String {
+fn host_pattern(host: Option<&config::HostMatch>) -> HostPattern {
+    match host {
+        None => HostPattern::Any,
+        Some(config::HostMatch::Exact(host)) => HostPattern::Exact(host.clone()),
+        Some(config::HostMatch::Wildcard(end)) => HostPattern::Wildcard(end.clone()),
+    }
+}
+
+fn condition(condition: &config::Condition) -> Condition {
+    let rule = |value: &config::ValueMatch| match value {
+        config::ValueMatch::Present => ValueRule::Present,
+        config::ValueMatch::Absent => ValueRule::Absent,
+        config::ValueMatch::Is(text) => ValueRule::Is(text.clone()),
+    };
+    match condition {
+        config::Condition::Method(methods) => Condition::Method(methods.clone()),
+        config::Condition::Header { name, value } => {
+            Condition::Header { name: name.clone(), value: rule(value) }
+        }
+        config::Condition::Query { name, value } => {
+            Condition::Query { name: name.clone(), value: rule(value) }
+        }
+        config::Condition::Client(networks) => Condition::Client(networks.clone()),
+    }
+}
+
+fn path_pattern(path: &config::PathRule) -> PathPattern {
     match path {
-        config::PathRule::Any => "/*".to_owned(),
-        config::PathRule::Exact(path) => path.clone(),
-        config::PathRule::Prefix(prefix) => format!("{prefix}/*"),
+        config::PathRule::Any => PathPattern::Any,
+        config::PathRule::Exact(path) => PathPattern::Exact(path.clone()),
+        config::PathRule::Prefix(prefix) => PathPattern::Prefix(prefix.clone()),
+        config::PathRule::Pattern { segments, is_prefix } => {
+            let segment = |segment: &config::PathSegment| match segment {
+                config::PathSegment::Literal(text) => Segment::Literal(text.clone()),
+                config::PathSegment::Capture(name) => Segment::Capture(name.clone()),
+            };
+            let segments = segments.iter().map(segment).collect();
+            PathPattern::Segments { segments, is_prefix: *is_prefix }
+        }
     }
 }
 
@@ -81,12 +117,17 @@ fn compile_listener(
         config::Protocol::Http(http) => {
             // The shorthand is a route that takes what no other takes.
             rules.extend(upstream.map(|upstream| RouteRule {
-                host: None,
-                path: "/*".to_owned(),
-                upstream,
+                host: HostPattern::Any,
+                path: PathPattern::Any,
+                conditions: Conditions::default(),
+                route: Route { upstream },
             }));
             let trusted_proxies = http.trusted_proxies.iter().map(|net| net.value).collect();
-            Listener { name, protocol: Protocol::Http(RouteTable::new(&rules)), trusted_proxies }
+            Listener {
+                name,
+                protocol: Protocol::Http(Box::new(RouteTable::new(rules))),
+                trusted_proxies,
+            }
         }
         config::Protocol::Tcp(tcp) => {
             let on_error = OnError {

@@ -24,6 +24,10 @@ pub(crate) enum Command {
     Run(ConfigFile),
     /// Check a configuration file and say what is wrong with it
     Check(ConfigFile),
+    /// Say more about a diagnostic: `fairwater explain E0104`
+    Explain(ExplainArguments),
+    /// Print the JSON schema of configuration files, for editors
+    Schema,
     /// Balance over endpoints given on the command line, without a file
     #[command(after_help = SIGNALS)]
     Proxy(ProxyArguments),
@@ -39,6 +43,13 @@ pub(crate) struct ConfigFile {
     /// The configuration file
     #[arg(short, long, default_value = "fairwater.toml", value_name = "FILE")]
     pub config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArguments {
+    /// The code of a diagnostic
+    #[arg(value_name = "CODE")]
+    pub subject: String,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,8 @@
 
 mod arguments;
 mod demo;
+mod explain;
+mod files;
 mod proxy;
 mod run;
 mod serve;
@@ -23,6 +25,8 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => run::check(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Schema => explain::schema(),
         Command::Proxy(arguments) => proxy::run(&arguments),
         Command::Demo => demo::run(),
         Command::DemoEndpoint(arguments) => demo::endpoint::run(&arguments),

@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use fairwater_config::Config;
+use fairwater_config::{Config, FILE_BYTES_MAX};
 
 use crate::arguments::ConfigFile;
+use crate::files::{self, Files};
 use crate::{fail, say, serve};
 
 pub(crate) fn run(arguments: &ConfigFile) -> ExitCode {
@@ -29,7 +30,7 @@ pub(crate) fn check(arguments: &ConfigFile) -> ExitCode {
 fn load(arguments: &ConfigFile) -> Result<Config, ExitCode> {
     let path = &arguments.config;
     let name = path.display().to_string();
-    let text = std::fs::read(path).map_err(|error| {
+    let text = files::read(path, FILE_BYTES_MAX).map_err(|error| {
         let hint = match error.kind() {
             std::io::ErrorKind::NotFound => {
                 "; name the file with -c FILE, or go without: fairwater proxy --help"
@@ -38,7 +39,7 @@ fn load(arguments: &ConfigFile) -> Result<Config, ExitCode> {
         };
         fail(format_args!("cannot read {name}: {error}{hint}"))
     })?;
-    let (config, diagnostics) = fairwater_config::parse(&name, &text);
+    let (config, diagnostics) = fairwater_config::load(&name, &text, &Files);
     for diagnostic in &diagnostics {
         drop(writeln!(std::io::stderr(), "{diagnostic}"));
     }

@@ -102,6 +102,12 @@ pub fn path_of(path_and_query: &[u8]) -> &[u8] {
     }
 }
 
+/// The query of a target, without its question mark; empty if there is none.
+pub fn query_of(path_and_query: &[u8]) -> &[u8] {
+    let path = path_of(path_and_query);
+    path_and_query.get(path.len() + 1..).unwrap_or_default()
+}
+
 /// The normal form that routes match on: percent escapes decoded once, dot segments resolved,
 /// repeated slashes merged. The target is forwarded as it came. `path` starts with `/` and holds no
 /// query.

@@ -14,7 +14,10 @@ pub use balance::{Balance, Draw};
 pub use endpoint::{Dial, Endpoint, EndpointState, InFlight};
 pub use listener::{Listener, OnError, Protocol, TcpIdle};
 pub use retry::RetryBudget;
-pub use route::{RouteRule, RouteTable, Unroutable};
+pub use route::{
+    Condition, Conditions, Facts, HostPattern, PathPattern, Route, RouteRule, RouteTable, Segment,
+    Unroutable, ValueRule,
+};
 pub use upstream::{HostHeader, Pick, Tried, Upstream, UpstreamSettings};
 
 use std::sync::Arc;

@@ -16,7 +16,7 @@ pub struct Listener {
 
 #[derive(Debug)]
 pub enum Protocol {
-    Http(RouteTable),
+    Http(Box<RouteTable>),
     Tcp { upstream: UpstreamId, on_error: OnError, idle: TcpIdle },
 }
 

@@ -2,8 +2,8 @@
 //! else, in this order.
 
 use fairwater_message::{BodyLength, Fault, FaultKind, Method, RequestHead, ResponseHead};
-use fairwater_plan::{Listener, Protocol, Unroutable};
-use fairwater_proto::h1::max_forwards;
+use fairwater_plan::{Facts, Listener, Protocol, Unroutable};
+use fairwater_proto::h1::{client_address, max_forwards};
 
 use crate::accept::Accepted;
 use crate::downstream::{Sink, Source};
@@ -112,11 +112,14 @@ async fn run<'a>(
     let Protocol::Http(routes) = &exchange.listener.protocol else {
         return Err(FaultKind::Internal.into());
     };
-    let upstream = routes.find(head, bytes).map_err(|error| match error {
-        Unroutable::AmbiguousPath => Fault::because(FaultKind::BadRequest, "ambiguous_path"),
-        Unroutable::NoRoute => FaultKind::NoRoute.into(),
-    })?;
-    let upstream = exchange.shard.plan.upstream(upstream);
+    let (listener, peer) = (exchange.listener, exchange.connection.peer.ip());
+    let client = || Some(client_address(head, bytes, peer?, |ip| listener.trusts(ip)));
+    let route =
+        routes.find(Facts { head, bytes, client: &client }).map_err(|error| match error {
+            Unroutable::AmbiguousPath => Fault::because(FaultKind::BadRequest, "ambiguous_path"),
+            Unroutable::NoRoute => FaultKind::NoRoute.into(),
+        })?;
+    let upstream = exchange.shard.plan.upstream(route.upstream);
     record.upstream = &upstream.settings.name;
     attempt::run(exchange, upstream, record).await
 }

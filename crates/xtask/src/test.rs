@@ -15,6 +15,7 @@ const NEEDS: &[Need] = &[
     Need { file: "python3", package: "python3" },
     Need { file: "node", package: "nodejs" },
     Need { file: "strace", package: "strace" },
+    Need { file: "/usr/lib/python3/dist-packages/jsonschema", package: "python3-jsonschema" },
 ];
 
 const BUILD: &[&str] = &["build", "--quiet", "--locked"];

@@ -4,59 +4,118 @@ use fairwater_message::address::Listen;
 use fairwater_message::network::IpNet;
 
 use crate::code;
+use crate::declare::{self, Absent, Kind, Setting, words};
 use crate::model::{HttpListener, IdleRule, Listener, OnError, Protocol, TcpListener};
 use crate::read::text;
-use crate::reader::{Key, Keys, Node, Table};
+use crate::reader::{Node, Table};
 use crate::report::Report;
 use crate::span::Spanned;
 
-const LISTENER: Keys = &[
-    Key { name: "bind", example: "bind = \":8080\"" },
-    Key { name: "protocol", example: "protocol = \"http\"" },
-    Key { name: "upstream", example: "upstream = \"app\"" },
-    Key { name: "trusted_proxies", example: "trusted_proxies = [\"10.0.0.0/8\"]" },
-    Key { name: "on_error", example: "on_error = { connect = \"Failed to connect backend\" }" },
-    Key { name: "idle", example: "idle = \"both\"" },
-];
+pub(super) static LISTENER: declare::Table = declare::Table {
+    title: "[listeners.NAME]",
+    settings: &[
+        Setting {
+            name: "bind",
+            kind: Kind::OneOrMore(&Kind::Text("address")),
+            absent: Absent::Required,
+            meaning: "where to listen",
+            example: "bind = \":8080\"",
+        },
+        Setting {
+            name: "protocol",
+            kind: Kind::Choice(words!["http", "tcp"]),
+            absent: Absent::Default("\"http\""),
+            meaning: "what comes in",
+            example: "protocol = \"http\"",
+        },
+        Setting {
+            name: "upstream",
+            kind: Kind::Text("name"),
+            absent: Absent::Otherwise("required for `tcp`; for `http` unless there are routes"),
+            meaning: "takes everything that no route takes",
+            example: "upstream = \"app\"",
+        },
+        Setting {
+            name: "trusted_proxies",
+            kind: Kind::OneOrMore(&Kind::Text("network")),
+            absent: Absent::Otherwise("none"),
+            meaning: "`http` only: peers that may say who the client is, such as `10.0.0.0/8` or a \
+                      single address. A peer on a Unix socket has no address and is never trusted.",
+            example: "trusted_proxies = [\"10.0.0.0/8\"]",
+        },
+        Setting {
+            name: "on_error",
+            kind: Kind::Table(&ON_ERROR),
+            absent: Absent::Otherwise("a reset or a close"),
+            meaning: "`tcp` only: bytes that a client gets for an endpoint that fails",
+            example: "on_error = { connect = \"Failed to connect backend\" }",
+        },
+        Setting {
+            name: "idle",
+            kind: Kind::Choice(words!["both", "client"]),
+            absent: Absent::Default("\"both\""),
+            meaning: "`tcp` only: whose bytes keep a connection from ending after 10 min. With \
+                      `client` a client must send something in time, however much it is sent.",
+            example: "idle = \"both\"",
+        },
+    ],
+    notes: "",
+};
 
-const ON_ERROR: Keys = &[
-    Key { name: "connect", example: "connect = \"Failed to connect backend\"" },
-    Key { name: "empty", example: "empty = \"Backend Error\"" },
-];
+static ON_ERROR: declare::Table = declare::Table {
+    title: "on_error",
+    settings: &[
+        Setting {
+            name: "connect",
+            kind: Kind::Text("text"),
+            absent: Absent::Otherwise("the connection is reset"),
+            meaning: "no endpoint could be connected to",
+            example: "connect = \"Failed to connect backend\"",
+        },
+        Setting {
+            name: "empty",
+            kind: Kind::Text("text"),
+            absent: Absent::Otherwise("the connection is closed"),
+            meaning: "the endpoint closed without having sent a byte",
+            example: "empty = \"Backend Error\"",
+        },
+    ],
+    notes: include_str!("../../reference/on_error.md"),
+};
 
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+enum Wire {
     Http,
     Tcp,
 }
 
-const KINDS: [(&str, Kind); 2] = [("http", Kind::Http), ("tcp", Kind::Tcp)];
+const WIRES: [(&str, Wire); 2] = [("http", Wire::Http), ("tcp", Wire::Tcp)];
 
 const IDLE_RULES: [(&str, IdleRule); 2] = [("both", IdleRule::Both), ("client", IdleRule::Client)];
 
 /// What only one protocol has.
-const OWNED: [(&str, Kind); 3] =
-    [("trusted_proxies", Kind::Http), ("on_error", Kind::Tcp), ("idle", Kind::Tcp)];
+const OWNED: [(&str, Wire); 3] =
+    [("trusted_proxies", Wire::Http), ("on_error", Wire::Tcp), ("idle", Wire::Tcp)];
 
 /// A message for a person or a program that was cut off, not a page.
 const ON_ERROR_BYTES_MAX: usize = 16 * 1024;
 
-pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report<'_>) -> Listener {
+pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> Listener {
     let mut listener = Listener {
         name: name.map(str::to_owned),
         bind: Vec::new(),
         protocol: Protocol::Http(HttpListener::default()),
         upstream: None,
     };
-    let Some(table) = node.table(format!("[listeners.{}]", name.value), LISTENER, report) else {
+    let Some(table) = node.table(format!("[listeners.{}]", name.value), &LISTENER, report) else {
         listener.upstream = Some(text::unread(node.span));
         return listener;
     };
     listener.bind = bind(&table, report);
     listener.upstream = table.get("upstream").map(|node| text::reference(node, report));
     let kind = match table.get("protocol") {
-        Some(node) => node.choice(&KINDS, report),
-        None => Some(Kind::Http),
+        Some(node) => node.choice(&WIRES, report),
+        None => Some(Wire::Http),
     };
     // Without a protocol the settings that only one has cannot be judged, but their values can.
     if let Some(kind) = kind {
@@ -65,13 +124,13 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report<'_>)
     let http = HttpListener { trusted_proxies: trusted_proxies(&table, report) };
     let tcp = TcpListener { on_error: on_error(&table, report), idle: idle(&table, report) };
     listener.protocol = match kind {
-        Some(Kind::Tcp) => Protocol::Tcp(tcp),
-        Some(Kind::Http) | None => Protocol::Http(http),
+        Some(Wire::Tcp) => Protocol::Tcp(tcp),
+        Some(Wire::Http) | None => Protocol::Http(http),
     };
     listener
 }
 
-fn bind(table: &Table<'_>, report: &mut Report<'_>) -> Vec<Spanned<Listen>> {
+fn bind(table: &Table<'_>, report: &mut Report) -> Vec<Spanned<Listen>> {
     let nodes = table.require("bind", report).and_then(|node| node.one_or_more(report));
     let mut addresses = Vec::new();
     for node in nodes.unwrap_or_default() {
@@ -80,14 +139,14 @@ fn bind(table: &Table<'_>, report: &mut Report<'_>) -> Vec<Spanned<Listen>> {
     addresses
 }
 
-fn refuse_foreign_keys(table: &Table<'_>, kind: Kind, report: &mut Report<'_>) {
+fn refuse_foreign_keys(table: &Table<'_>, kind: Wire, report: &mut Report) {
     for (name, owner) in OWNED {
         let Some(span) = table.key_span(name).filter(|_| owner != kind) else {
             continue;
         };
         let (ours, other) = match owner {
-            Kind::Http => ("http", "tcp"),
-            Kind::Tcp => ("tcp", "http"),
+            Wire::Http => ("http", "tcp"),
+            Wire::Tcp => ("tcp", "http"),
         };
         let message = format!("`{name}` is a setting of {ours} listeners");
         let label = format!("{} is a listener for {other}", table.title());
@@ -96,7 +155,7 @@ fn refuse_foreign_keys(table: &Table<'_>, kind: Kind, report: &mut Report<'_>) {
     }
 }
 
-fn trusted_proxies(table: &Table<'_>, report: &mut Report<'_>) -> Vec<Spanned<IpNet>> {
+fn trusted_proxies(table: &Table<'_>, report: &mut Report) -> Vec<Spanned<IpNet>> {
     let nodes = table.get("trusted_proxies").and_then(|node| node.one_or_more(report));
     let mut networks = Vec::new();
     for node in nodes.unwrap_or_default() {
@@ -105,9 +164,9 @@ fn trusted_proxies(table: &Table<'_>, report: &mut Report<'_>) -> Vec<Spanned<Ip
     networks
 }
 
-fn on_error(table: &Table<'_>, report: &mut Report<'_>) -> OnError {
+fn on_error(table: &Table<'_>, report: &mut Report) -> OnError {
     let node = table.get("on_error");
-    let Some(table) = node.and_then(|node| node.table("`on_error`".to_owned(), ON_ERROR, report))
+    let Some(table) = node.and_then(|node| node.table("`on_error`".to_owned(), &ON_ERROR, report))
     else {
         return OnError::default();
     };
@@ -118,6 +177,6 @@ fn on_error(table: &Table<'_>, report: &mut Report<'_>) -> OnError {
     OnError { connect: bytes("connect"), empty: bytes("empty") }
 }
 
-fn idle(table: &Table<'_>, report: &mut Report<'_>) -> IdleRule {
+fn idle(table: &Table<'_>, report: &mut Report) -> IdleRule {
     table.get("idle").and_then(|node| node.choice(&IDLE_RULES, report)).unwrap_or_default()
 }

@@ -1,23 +1,88 @@
 //! `[[routes]]`.
 
+use fairwater_message::network::IpNet;
+
 use crate::code;
-use crate::model::{PathRule, Route};
+use crate::declare::{self, Absent, Kind, Setting};
+use crate::model::{Condition, HostMatch, PathRule, PathSegment, Route, ValueMatch};
 use crate::read::text;
-use crate::reader::{Key, Keys, Node};
+use crate::reader::{Node, Table};
 use crate::report::Report;
 use crate::span::Spanned;
 
-const ROUTE: Keys = &[
-    Key { name: "listener", example: "listener = \"web\"" },
-    Key { name: "host", example: "host = \"api.example.com\"" },
-    Key { name: "path", example: "path = \"/v1/*\"" },
-    Key { name: "upstream", example: "upstream = \"app\"" },
-];
+pub(super) static ROUTE: declare::Table = declare::Table {
+    title: "[[routes]]",
+    settings: &[
+        Setting {
+            name: "listener",
+            kind: Kind::Text("name"),
+            absent: Absent::Required,
+            meaning: "an `http` listener",
+            example: "listener = \"web\"",
+        },
+        Setting {
+            name: "host",
+            kind: Kind::Text("text"),
+            absent: Absent::Otherwise("every host"),
+            meaning: "the host that the request asks for, without port; `*.example.com` is every \
+                      host below it",
+            example: "host = \"api.example.com\"",
+        },
+        Setting {
+            name: "path",
+            kind: Kind::Text("text"),
+            absent: Absent::Otherwise("every path"),
+            meaning: "`/x` is exact; `/x/*` takes `/x` and all below it; `{name}` stands for any one \
+                      segment",
+            example: "path = \"/v1/*\"",
+        },
+        Setting {
+            name: "method",
+            kind: Kind::OneOrMore(&Kind::Text("method")),
+            absent: Absent::Otherwise("every method"),
+            meaning: "a route for `GET` takes `HEAD` too",
+            example: "method = [\"GET\", \"POST\"]",
+        },
+        Setting {
+            name: "headers",
+            kind: Kind::Map(&Kind::Either(&Kind::Text("text"), &Kind::Boolean)),
+            absent: Absent::Otherwise("none"),
+            meaning: "headers that a request must have, with their values; `true` for any value, \
+                      `false` for none at all",
+            example: "headers = { x-beta = \"1\", cookie = false }",
+        },
+        Setting {
+            name: "query",
+            kind: Kind::Map(&Kind::Either(&Kind::Text("text"), &Kind::Boolean)),
+            absent: Absent::Otherwise("none"),
+            meaning: "parameters of the query, in the same way, compared in their decoded form",
+            example: "query = { version = \"2\" }",
+        },
+        Setting {
+            name: "client",
+            kind: Kind::OneOrMore(&Kind::Text("network")),
+            absent: Absent::Otherwise("every client"),
+            meaning: "networks that the client's address is in; a client on a Unix socket has none",
+            example: "client = [\"10.0.0.0/8\"]",
+        },
+        Setting {
+            name: "upstream",
+            kind: Kind::Text("name"),
+            absent: Absent::Required,
+            meaning: "where it goes",
+            example: "upstream = \"app\"",
+        },
+    ],
+    notes: include_str!("../../reference/routes.md"),
+};
 
 /// Far below the longest request line, which no route could match beyond.
 const PATH_BYTES_MAX: usize = 4096;
 
-pub(super) fn read_all(node: Node<'_>, report: &mut Report<'_>) -> Vec<Route> {
+/// Of a path with captures: nobody could count more.
+const SEGMENTS_MAX: usize = 64;
+
+pub(super) fn read_all(node: Node<'_>, report: &mut Report) -> Vec<Route> {
     match node.elements(report) {
         Some(nodes) => nodes.into_iter().map(|node| read(node, report)).collect(),
         None => vec![unread(node)],
@@ -31,13 +96,14 @@ fn unread(node: Node<'_>) -> Route {
         listener: text::unread(node.span),
         host: None,
         path: PathRule::Any,
+        conditions: Vec::new(),
         upstream: text::unread(node.span),
     }
 }
 
-fn read(node: Node<'_>, report: &mut Report<'_>) -> Route {
+fn read(node: Node<'_>, report: &mut Report) -> Route {
     let mut route = unread(node);
-    let Some(table) = node.table("[[routes]]".to_owned(), ROUTE, report) else {
+    let Some(table) = node.table("[[routes]]".to_owned(), &ROUTE, report) else {
         return route;
     };
     if let Some(node) = table.require("listener", report) {
@@ -49,22 +115,104 @@ fn read(node: Node<'_>, report: &mut Report<'_>) -> Route {
     if let Some(node) = table.get("host") {
         let host = text::parsed(node, &code::BAD_HOST, text::route_host, report);
         // Kept as something that equals no other host, lest it pass for a route of all hosts.
-        route.host = Some(host.unwrap_or_else(|| unique(node)));
+        route.host = Some(host.unwrap_or_else(|| unique(node).map(HostMatch::Exact)));
     }
     if let Some(node) = table.get("path") {
         let path = path(node, report);
         route.path = path.unwrap_or_else(|| PathRule::Exact(unique(node).value));
     }
+    route.conditions = conditions(&table, report);
     route
 }
 
-fn unique(node: Node<'_>) -> Spanned<String> {
-    Spanned::new(format!("?{}", node.span.start), node.span)
+fn conditions(table: &Table<'_>, report: &mut Report) -> Vec<Condition> {
+    let mut found = Vec::new();
+    if let Some(node) = table.get("method") {
+        let nodes = node.one_or_more(report).unwrap_or_default();
+        let mut methods: Vec<_> =
+            nodes.into_iter().filter_map(|node| method(node, report)).collect();
+        methods.sort();
+        methods.dedup();
+        found.push(Condition::Method(methods));
+    }
+    for (name, value) in matches(table, "headers", report) {
+        if header_name(&name, report) {
+            found.push(Condition::Header { name: name.value.to_ascii_lowercase(), value });
+        }
+    }
+    for (name, value) in matches(table, "query", report) {
+        found.push(Condition::Query { name: name.value.to_owned(), value });
+    }
+    if let Some(node) = table.get("client") {
+        let nodes = node.one_or_more(report).unwrap_or_default();
+        let parse = |node| text::parsed(node, &code::BAD_NETWORK, IpNet::parse, report);
+        let mut networks: Vec<_> =
+            nodes.into_iter().filter_map(parse).map(|network| network.value).collect();
+        networks.sort();
+        networks.dedup();
+        found.push(Condition::Client(networks));
+    }
+    found.sort();
+    found
 }
 
-fn path(node: Node<'_>, report: &mut Report<'_>) -> Option<PathRule> {
+fn matches<'t>(
+    table: &Table<'t>,
+    name: &str,
+    report: &mut Report,
+) -> Vec<(Spanned<&'t str>, ValueMatch)> {
+    let entries = table.get(name).and_then(|node| node.named(report)).unwrap_or_default();
+    let mut found = Vec::new();
+    for (name, node) in entries {
+        let value = match node.is_boolean() {
+            true => node.boolean(report).map(|is_there| match is_there {
+                true => ValueMatch::Present,
+                false => ValueMatch::Absent,
+            }),
+            false => node.string(report).map(|text| ValueMatch::Is(text.value.into_owned())),
+        };
+        found.extend(value.map(|value| (name, value)));
+    }
+    found
+}
+
+fn method(node: Node<'_>, report: &mut Report) -> Option<String> {
+    let text = node.string(report)?;
+    let upper = text.value.to_ascii_uppercase();
+    if is_token(&text.value) && text.value == upper {
+        return Some(upper);
+    }
+    let help = match is_token(&upper) {
+        true => format!("write `{upper}`"),
+        false => "write a method such as `GET`".to_owned(),
+    };
+    report.add(&code::BAD_METHOD, text.span, format!("`{}` is not a method", text.value), "", help);
+    None
+}
+
+fn header_name(name: &Spanned<&str>, report: &mut Report) -> bool {
+    let is_name = is_token(name.value);
+    if !is_name {
+        let message = format!("`{}` is not the name of a header", name.value);
+        let help = "names of headers have letters, digits, `-` and `_`";
+        report.add(&code::BAD_HEADER, name.span, message, "", help);
+    }
+    is_name
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_token(text: &str) -> bool {
+    let is_char = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !text.is_empty() && text.bytes().all(is_char)
+}
+
+fn unique(node: Node<'_>) -> Spanned<String> {
+    Spanned::new(format!("?{}:{}", node.span.file, node.span.start), node.span)
+}
+
+fn path(node: Node<'_>, report: &mut Report) -> Option<PathRule> {
     let text = text::bounded(node, PATH_BYTES_MAX, report)?;
-    match path_rule(text.value) {
+    match path_rule(&text.value) {
         Ok(rule) => Some(rule),
         Err((problem, remedy)) => {
             let message = format!("`{}` {problem}", text.value);
@@ -100,6 +248,9 @@ fn path_rule(text: &str) -> Result<PathRule, (&'static str, String)> {
     if path.split('/').any(|segment| matches!(segment, "." | "..")) {
         return Err(("has a dot segment", "write the path that it leads to".to_owned()));
     }
+    if path.contains(['{', '}']) {
+        return pattern(path, is_prefix);
+    }
     if let Some((before, _)) = path.split_once('*') {
         let remedy =
             format!("`*` may only be the last segment, as in `{}/*`", before.trim_end_matches('/'));
@@ -114,6 +265,37 @@ fn path_rule(text: &str) -> Result<PathRule, (&'static str, String)> {
         (true, path) => PathRule::Prefix(path.to_owned()),
         (false, path) => PathRule::Exact(path.to_owned()),
     })
+}
+
+fn pattern(path: &str, is_prefix: bool) -> Result<PathRule, (&'static str, String)> {
+    let mut segments = Vec::new();
+    for segment in path[1..].split('/') {
+        let name = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        let is_name = |name: &str| {
+            let is_char = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+            !name.is_empty() && name.bytes().all(is_char)
+        };
+        segments.push(match name {
+            Some(name) if !is_name(name) => {
+                let remedy = "names of captures have ASCII letters, digits and `_`".to_owned();
+                return Err(("has a capture without a proper name", remedy));
+            }
+            Some(name) if segments.contains(&PathSegment::Capture(name.to_owned())) => {
+                return Err(("has two captures of one name", "give them two names".to_owned()));
+            }
+            Some(name) => PathSegment::Capture(name.to_owned()),
+            None if segment.contains(['{', '}', '*']) => {
+                let remedy = "write it as `/x/{name}/y`".to_owned();
+                return Err(("has a capture that is not a whole segment", remedy));
+            }
+            None => PathSegment::Literal(segment.to_owned()),
+        });
+    }
+    if segments.len() > SEGMENTS_MAX {
+        let remedy = format!("at most {SEGMENTS_MAX} segments are allowed beside captures");
+        return Err(("has too many segments", remedy));
+    }
+    Ok(PathRule::Pattern { segments, is_prefix })
 }
 
 fn has_escape(text: &str) -> bool {

@@ -1,10 +1,12 @@
 //! Strings with a form: names, hosts and paths.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use fairwater_message::address::{AddressError, Endpoint, parse_host};
 
 use crate::code::{self, Code};
+use crate::model::HostMatch;
 use crate::read::UNREAD;
 use crate::reader::Node;
 use crate::report::Report;
@@ -21,10 +23,10 @@ pub(super) fn parsed<T>(
     node: Node<'_>,
     code: &'static Code,
     parse: impl FnOnce(&str) -> Result<T, AddressError>,
-    report: &mut Report<'_>,
+    report: &mut Report,
 ) -> Option<Spanned<T>> {
     let text = node.string(report)?;
-    match parse(text.value) {
+    match parse(&text.value) {
         Ok(value) => Some(Spanned::new(value, text.span)),
         Err(error) => {
             report.add(code, text.span, error.problem(), "", error.remedy());
@@ -36,8 +38,8 @@ pub(super) fn parsed<T>(
 pub(super) fn bounded<'t>(
     node: Node<'t>,
     bytes_max: usize,
-    report: &mut Report<'_>,
-) -> Option<Spanned<&'t str>> {
+    report: &mut Report,
+) -> Option<Spanned<Cow<'t, str>>> {
     let text = node.string(report)?;
     let bytes = text.value.len();
     if bytes <= bytes_max {
@@ -49,7 +51,7 @@ pub(super) fn bounded<'t>(
 }
 
 /// Reports a name that could not be shown in logs and metrics.
-pub(super) fn check_name(name: Spanned<&str>, report: &mut Report<'_>) {
+pub(super) fn check_name(name: Spanned<&str>, report: &mut Report) {
     let is_known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     let message = if name.value.is_empty() {
         "the name is empty".to_owned()
@@ -68,28 +70,35 @@ pub(super) fn check_name(name: Spanned<&str>, report: &mut Report<'_>) {
 }
 
 /// The name of a listener or upstream; whether there is one of this name is checked later.
-pub(super) fn reference(node: Node<'_>, report: &mut Report<'_>) -> Spanned<String> {
+pub(super) fn reference(node: Node<'_>, report: &mut Report) -> Spanned<String> {
     let Some(name) = node.string(report) else {
         return unread(node.span);
     };
     if name.value.is_empty() {
-        check_name(name, report);
+        check_name(Spanned::new("", name.span), report);
     }
-    name.map(str::to_owned)
+    name.map(Cow::into_owned)
 }
 
 pub(super) fn unread(span: Span) -> Spanned<String> {
     Spanned::new(UNREAD.to_owned(), span)
 }
 
-pub(super) fn route_host(text: &str) -> Result<String, AddressError> {
+pub(super) fn route_host(text: &str) -> Result<HostMatch, AddressError> {
     refuse_urls(text)?;
-    if text.contains('*') {
-        return Err(AddressError::new(
-            format!("`{text}` is a wildcard, and those are not supported yet"),
-            "write one route for each host, or leave `host` away for all hosts",
-        ));
+    match text.strip_prefix("*.") {
+        Some(end) if !end.contains('*') => {
+            exact_host(end).map(|end| HostMatch::Wildcard(format!(".{end}")))
+        }
+        _ if text.contains('*') => Err(AddressError::new(
+            format!("`{text}` has a `*` that is not the whole first label"),
+            "write `*.example.com` for every host below it, or leave `host` away for all hosts",
+        )),
+        _ => exact_host(text).map(HostMatch::Exact),
     }
+}
+
+fn exact_host(text: &str) -> Result<String, AddressError> {
     if let Some((host, port)) = text.rsplit_once(':').filter(|_| !text.ends_with(']'))
         && parse_host(host).is_ok()
     {
@@ -122,7 +131,7 @@ fn refuse_urls(text: &str) -> Result<(), AddressError> {
     Err(AddressError::new(format!("`{text}` has more than a host name"), remedy))
 }
 
-pub(super) fn file_path(node: Node<'_>, report: &mut Report<'_>) -> Option<Spanned<PathBuf>> {
+pub(super) fn file_path(node: Node<'_>, report: &mut Report) -> Option<Spanned<PathBuf>> {
     let text = bounded(node, FILE_PATH_BYTES_MAX, report)?;
     let message = if text.value.is_empty() {
         "the path is empty"
@@ -131,14 +140,14 @@ pub(super) fn file_path(node: Node<'_>, report: &mut Report<'_>) -> Option<Spann
     } else if text.value.ends_with('/') {
         "the path names a directory"
     } else {
-        return Some(text.map(PathBuf::from));
+        return Some(text.map(|text| PathBuf::from(text.into_owned())));
     };
     report.add(&code::BAD_FILE_PATH, text.span, message, "", "write the path of a file");
     None
 }
 
 /// The path of a Unix socket, with or without `unix:`.
-pub(super) fn socket_path(node: Node<'_>, report: &mut Report<'_>) -> Option<Spanned<PathBuf>> {
+pub(super) fn socket_path(node: Node<'_>, report: &mut Report) -> Option<Spanned<PathBuf>> {
     let parse = |text: &str| match Endpoint::parse(text) {
         Ok(Endpoint::Unix(path)) => Ok(path),
         Err(error) if text.starts_with('/') || text.starts_with("unix:") => Err(error),

@@ -5,25 +5,109 @@ use std::num::NonZeroU32;
 use fairwater_message::address::Endpoint;
 
 use crate::code;
+use crate::declare::{self, Absent, Kind, Setting, Word, words};
 use crate::model::{Balance, HostRule, Upstream, UpstreamEndpoint, WEIGHT_DEFAULT, WEIGHT_MAX};
 use crate::read::text;
-use crate::reader::{Key, Keys, Node, Table};
+use crate::reader::{Node, Table};
 use crate::report::Report;
 use crate::span::{Span, Spanned};
 
-const UPSTREAM: Keys = &[
-    Key { name: "endpoints", example: "endpoints = [\"127.0.0.1:9001\"]" },
-    Key { name: "balance", example: "balance = \"round_robin\"" },
-    Key { name: "max_connections", example: "max_connections = 1000" },
-    Key { name: "host", example: "host = \"keep\"" },
-    Key { name: "keep_alive", example: "keep_alive = true" },
-    Key { name: "max_requests", example: "max_requests = 1000" },
-    Key { name: "relaxed_responses", example: "relaxed_responses = false" },
-];
+pub(super) static UPSTREAM: declare::Table = declare::Table {
+    title: "[upstreams.NAME]",
+    settings: &[
+        Setting {
+            name: "endpoints",
+            kind: Kind::List(&Kind::Either(&Kind::Text("address"), &Kind::Table(&ENDPOINT))),
+            absent: Absent::Required,
+            meaning: "who answers",
+            example: "endpoints = [\"127.0.0.1:9001\"]",
+        },
+        Setting {
+            name: "balance",
+            kind: Kind::Choice(BALANCE_WORDS),
+            absent: Absent::Default("\"round_robin\""),
+            meaning: "how one is picked",
+            example: "balance = \"round_robin\"",
+        },
+        Setting {
+            name: "max_connections",
+            kind: Kind::Integer { min: 1, max: u32::MAX },
+            absent: Absent::Otherwise("no limit"),
+            meaning: "connections to this upstream over all threads, idle ones included. At the \
+                      limit requests wait, for 5 s at most.",
+            example: "max_connections = 1000",
+        },
+        Setting {
+            name: "host",
+            kind: Kind::WordOrText(words!["keep", "endpoint"], "a host with or without port"),
+            absent: Absent::Default("\"keep\""),
+            meaning: "the `Host` that endpoints get: the client's, their own address (`localhost` \
+                      on a Unix socket), or this one",
+            example: "host = \"keep\"",
+        },
+        Setting {
+            name: "keep_alive",
+            kind: Kind::Boolean,
+            absent: Absent::Default("true"),
+            meaning: "use a connection for more than one request",
+            example: "keep_alive = true",
+        },
+        Setting {
+            name: "max_requests",
+            kind: Kind::Integer { min: 1, max: u32::MAX },
+            absent: Absent::Otherwise("no limit"),
+            meaning: "requests after which a connection is closed",
+            example: "max_requests = 1000",
+        },
+        Setting {
+            name: "relaxed_responses",
+            kind: Kind::Boolean,
+            absent: Absent::Default("false"),
+            meaning: "accept replies with bare line feeds and folded headers. For endpoints of \
+                      your own that cannot be mended: see [SECURITY.md](../SECURITY.md).",
+            example: "relaxed_responses = false",
+        },
+    ],
+    notes: include_str!("../../reference/upstreams.md"),
+};
 
-const ENDPOINT: Keys = &[
-    Key { name: "address", example: "address = \"127.0.0.1:9002\"" },
-    Key { name: "weight", example: "weight = 3" },
+static ENDPOINT: declare::Table = declare::Table {
+    title: "an endpoint",
+    settings: &[
+        Setting {
+            name: "address",
+            kind: Kind::Text("address"),
+            absent: Absent::Required,
+            meaning: "where it is",
+            example: "address = \"127.0.0.1:9002\"",
+        },
+        Setting {
+            name: "weight",
+            kind: Kind::Integer { min: 0, max: WEIGHT_MAX as u32 },
+            absent: Absent::Default("1"),
+            meaning: "its share of the traffic; 0 takes none",
+            example: "weight = 3",
+        },
+    ],
+    notes: "",
+};
+
+const BALANCE_WORDS: &[Word] = &[
+    Word { word: "round_robin", meaning: "in turn; over a full turn each gets exactly its weight" },
+    Word { word: "random", meaning: "by chance, in proportion to the weights" },
+    Word {
+        word: "least_connections",
+        meaning: "the one with the fewest exchanges in flight for its weight, counted over all \
+                  threads; equal ones in turn. For requests that take differently long, and for \
+                  long connections.",
+    },
+    Word {
+        word: "source_hash",
+        meaning: "by the client's address: a client stays with its endpoint, and if one is removed \
+                  only its clients move. Behind trusted proxies the address is the last one in \
+                  `X-Forwarded-For` that is not trusted; for TCP it is the peer's. All clients on \
+                  Unix sockets count as one.",
+    },
 ];
 
 const BALANCES: [(&str, Balance); 4] = [
@@ -33,10 +117,10 @@ const BALANCES: [(&str, Balance); 4] = [
     ("source_hash", Balance::SourceHash),
 ];
 
-pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report<'_>) -> Upstream {
+pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> Upstream {
     let mut upstream = Upstream::new(name.value, []);
     upstream.name.span = name.span;
-    let Some(table) = node.table(format!("[upstreams.{}]", name.value), UPSTREAM, report) else {
+    let Some(table) = node.table(format!("[upstreams.{}]", name.value), &UPSTREAM, report) else {
         return upstream;
     };
     upstream.endpoints = endpoints(&table, report);
@@ -51,7 +135,7 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report<'_>)
     upstream
 }
 
-fn endpoints(table: &Table<'_>, report: &mut Report<'_>) -> Vec<UpstreamEndpoint> {
+fn endpoints(table: &Table<'_>, report: &mut Report) -> Vec<UpstreamEndpoint> {
     let Some(list) = table.require("endpoints", report) else {
         return Vec::new();
     };
@@ -66,12 +150,12 @@ fn endpoints(table: &Table<'_>, report: &mut Report<'_>) -> Vec<UpstreamEndpoint
     endpoints
 }
 
-fn endpoint(node: Node<'_>, report: &mut Report<'_>) -> Option<UpstreamEndpoint> {
+fn endpoint(node: Node<'_>, report: &mut Report) -> Option<UpstreamEndpoint> {
     let mut weight = WEIGHT_DEFAULT;
     let mut address = Some(node);
     if node.is_table() {
-        let table = node.table("an endpoint".to_owned(), ENDPOINT, report)?;
-        let read = table.get("weight").and_then(|node| node.integer(0..=WEIGHT_MAX.into(), report));
+        let table = node.table("an endpoint".to_owned(), &ENDPOINT, report)?;
+        let read = table.get("weight").and_then(|node| node.integer(report));
         weight = read.and_then(|read| u16::try_from(read.value).ok()).unwrap_or(WEIGHT_DEFAULT);
         address = table.require("address", report);
     }
@@ -79,12 +163,12 @@ fn endpoint(node: Node<'_>, report: &mut Report<'_>) -> Option<UpstreamEndpoint>
     Some(UpstreamEndpoint { address, weight })
 }
 
-fn limit(table: &Table<'_>, name: &str, report: &mut Report<'_>) -> Option<Spanned<NonZeroU32>> {
-    let read = table.get(name)?.integer(1..=u32::MAX, report)?;
+fn limit(table: &Table<'_>, name: &str, report: &mut Report) -> Option<Spanned<NonZeroU32>> {
+    let read = table.get(name)?.integer(report)?;
     Some(Spanned::new(NonZeroU32::new(read.value)?, read.span))
 }
 
-fn host(table: &Table<'_>, report: &mut Report<'_>) -> HostRule {
+fn host(table: &Table<'_>, report: &mut Report) -> HostRule {
     let parse = |text: &str| match text {
         "keep" => Ok(HostRule::Keep),
         "endpoint" => Ok(HostRule::Endpoint),
@@ -95,7 +179,7 @@ fn host(table: &Table<'_>, report: &mut Report<'_>) -> HostRule {
     rule.map_or_else(HostRule::default, |rule| rule.value)
 }
 
-fn relaxed_responses(table: &Table<'_>, report: &mut Report<'_>) -> bool {
+fn relaxed_responses(table: &Table<'_>, report: &mut Report) -> bool {
     let Some(node) = table.get("relaxed_responses") else {
         return false;
     };
@@ -106,7 +190,7 @@ fn relaxed_responses(table: &Table<'_>, report: &mut Report<'_>) -> bool {
     relaxed
 }
 
-fn warn_of_relaxed_responses(title: &str, span: Span, report: &mut Report<'_>) {
+fn warn_of_relaxed_responses(title: &str, span: Span, report: &mut Report) {
     report.add(
         &code::RELAXED_RESPONSES,
         span,

@@ -357,3 +357,72 @@ fn a_killed_demonstration_leaves_no_process() {
     )
     .ok();
 }
+
+/// A configuration of several files and a variable; mistakes name the file that they are in.
+#[test]
+fn files_are_included_and_variables_put_in() {
+    let directory = Directory::new();
+    let write = |name: &str, text: &str| {
+        let path = directory.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let main = write(
+        "fairwater.toml",
+        "include = [\"sites/*.toml\", \"./upstreams.toml\"]\n\
+         listeners.web = { bind = \"127.0.0.1:${FAIRWATER_TEST_PORT:-0}\", upstream = \"b\" }\n",
+    );
+    write("sites/a.toml", "[[routes]]\nlistener = \"web\"\nhost = \"a\"\nupstream = \"a\"\n");
+    write("sites/b.toml", "[[routes]]\nlistener = \"web\"\nhost = \"b\"\nupstream = \"b\"\n");
+    write("sites/.b.toml.swp", "half a fi");
+    let check = || {
+        let output = Command::new(binary())
+            .args(["check", "-c", &main])
+            .env("FAIRWATER_TEST_UPSTREAM", "127.0.0.1:9001")
+            .output()
+            .unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+
+    let missing = "cannot include `./upstreams.toml`";
+    assert!(matches!(check(), (false, said) if said.contains(missing)), "{:?}", check());
+    let upstreams = write(
+        "upstreams.toml",
+        "upstreams.a.endpoints = [\"${FAIRWATER_TEST_UPSTREAM}\"]\n\
+         upstreams.b.endpoints = [\"127.0.0.1:9002\"]\n",
+    );
+    let (is_good, said) = check();
+    assert!(is_good, "{said}");
+
+    let site = write("sites/c.toml", "[[routes]]\nlistener = \"web\"\nupstream = \"c\"\n");
+    let (is_good, said) = check();
+    assert!(!is_good && said.contains(&format!("--> {site}:3:12")), "{said}");
+    write("sites/c.toml", "include = \"../fairwater.toml\"\n");
+    let (is_good, said) = check();
+    assert!(!is_good && said.contains(&format!("`{main}` is included twice")), "{said}");
+    std::fs::remove_file(&site).unwrap();
+    write("upstreams.toml", "upstreams.a.endpoints = [\"${FAIRWATER_TEST_UNSET}\"]\n");
+    let (is_good, said) = check();
+    assert!(!is_good && said.contains("`FAIRWATER_TEST_UNSET` is not set"), "{said}");
+    assert!(said.contains(&format!("--> {upstreams}:1:26")), "{said}");
+}
+
+#[test]
+fn what_is_no_configuration_is_refused_at_once() {
+    let directory = Directory::new();
+    let large = directory.join("large.toml");
+    std::fs::File::create(&large).unwrap().set_len(100 * 1024 * 1024).unwrap();
+    let large = large.display().to_string();
+    let place = directory.path().display().to_string();
+    for (path, expected) in [
+        (&*large, "the file has more than 8388608 bytes"),
+        (&*place, "it is not a file"),
+        ("/dev/zero", "it is not a file"),
+        ("/nowhere/fairwater.toml", "No such file or directory"),
+    ] {
+        let output = run(&["check", "-c", path]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(expected), "{path}: {said}");
+    }
+}

@@ -16,6 +16,7 @@ mod peers;
 mod pressure;
 mod replies;
 mod requests;
+mod schema;
 mod settings;
 mod tcp;
 mod upgrades;

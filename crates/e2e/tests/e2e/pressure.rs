@@ -301,9 +301,9 @@ fn a_slow_reader_of_a_chunked_body_is_not_stalled() {
     slow_reader("transfer-encoding: chunked\r\n");
 }
 
-/// Nobody reads at all for half a minute: the connection ends.
+/// Nobody reads at all for two minutes, which is the patience on loopback: the connection ends.
 #[test]
-#[ignore = "slow: 35 s"]
+#[ignore = "slow: 125 s"]
 fn a_reader_that_reads_nothing_is_given_up() {
     let endpoint = Endpoint::new(|caller| {
         caller.request();
@@ -314,10 +314,10 @@ fn a_reader_that_reads_nothing_is_given_up() {
     let mut client = Client::new(&proxy);
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let begun = std::time::Instant::now();
-    while proxy.log().is_empty() && begun.elapsed() < Duration::from_secs(60) {
+    while proxy.log().is_empty() && begun.elapsed() < Duration::from_secs(180) {
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert!((28..48).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert!((118..140).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
     assert_eq!(proxy.log()[0].get("reason"), "client_stalled");
     assert_eq!(client.read_to_end().1, fairwater_e2e::client::End::Reset);
 }

@@ -239,3 +239,58 @@ fn the_log_cannot_be_forged() {
     assert_eq!(log[1].get("target"), "/\"},{");
     assert_eq!(log[1].get("user_agent"), "\"\u{9b}[31m\u{ff}\\u0000,\"x\":1");
 }
+
+/// Each kind of rule once, over the wire; ranks are tested where they are decided.
+#[test]
+fn routes_decide_by_host_path_and_conditions() {
+    let main = Endpoint::echo("main");
+    let other = Endpoint::echo("other");
+    let route =
+        |rule: &str| format!("[[routes]]\nlistener = \"web\"\nupstream = \"other\"\n{rule}\n");
+    for (rule, taken, left) in [
+        (
+            "host = \"*.a.example\"",
+            "GET / HTTP/1.1\r\nHost: x.y.a.example:80",
+            "GET / HTTP/1.1\r\nHost: a.example",
+        ),
+        (
+            "path = \"/u/{id}/p\"",
+            "GET /u/7/p?q HTTP/1.1\r\nHost: a",
+            "GET /u/7/p/ HTTP/1.1\r\nHost: a",
+        ),
+        (
+            "method = \"PUT\"",
+            "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 0",
+            "GET / HTTP/1.1\r\nHost: a",
+        ),
+        (
+            "headers = { x-beta = \"1\" }",
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Beta: 1",
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Beta: 2",
+        ),
+        (
+            "query = { v = \"a b\" }",
+            "GET /?v=a%20b HTTP/1.1\r\nHost: a",
+            "GET /?v=a HTTP/1.1\r\nHost: a",
+        ),
+        (
+            "client = \"10.1.0.0/16\"",
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.1.2.3",
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.2.2.3",
+        ),
+    ] {
+        let upstream = format!("[upstreams.other]\nendpoints = [\"{}\"]\n", other.address);
+        let mut proxy = Setup::http(&[&main])
+            .listener("trusted_proxies = \"127.0.0.0/8\"")
+            .more(&(upstream + &route(rule)))
+            .start();
+        let mut client = Client::new(&proxy);
+        for (request, expected) in [(taken, "other"), (left, "main")] {
+            client.send(format!("{request}\r\n\r\n"));
+            let response = client.response().unwrap();
+            let text = response.text();
+            assert!(text.starts_with(&format!("{expected}: ")), "{rule}: {request}: {text}");
+        }
+        proxy.assert_sound();
+    }
+}

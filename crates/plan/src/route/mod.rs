@@ -1,23 +1,47 @@
-//! Which upstream a request goes to: exact host before any host, then exact path before the longest
-//! prefix. Ten thousand routes cost what ten cost: a hash look-up per path segment at the most.
+//! Which route a request takes. An exact host comes before a wildcard and that before any host;
+//! then, segment by segment, a literal before a capture and that before a prefix which ends there;
+//! then more conditions before fewer. Ten thousand routes cost what ten cost: a hash look-up for
+//! each label of the host and each segment of the path at the most.
+
+mod condition;
+mod path;
+mod pattern;
+mod trie;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::net::Ipv6Addr;
 
 use fairwater_message::target;
-use fairwater_message::{RequestHead, TARGET_BYTES_MAX};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::UpstreamId;
+pub use condition::{Condition, Conditions, Facts, ValueRule};
+use path::PathTable;
+pub use pattern::{PathPattern, Segment};
 
-/// One route as it was configured.
+/// Which requests go where.
 #[derive(Clone, Debug)]
 pub struct RouteRule {
-    /// Exact host in lower case; `None` takes any.
-    pub host: Option<String>,
-    /// `/x` is exact, `/x/*` takes `/x` and everything below, `/*` everything.
-    pub path: String,
+    pub host: HostPattern,
+    pub path: PathPattern,
+    pub conditions: Conditions,
+    pub route: Route,
+}
+
+/// Hosts in lower case, without port and final dot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HostPattern {
+    #[default]
+    Any,
+    Exact(String),
+    /// All hosts that end with this, which begins with a dot.
+    Wildcard(String),
+}
+
+/// What becomes of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
     pub upstream: UpstreamId,
 }
 
@@ -32,30 +56,37 @@ pub enum Unroutable {
 /// The routes of one listener.
 #[derive(Debug, Default)]
 pub struct RouteTable {
+    routes: Vec<Route>,
     hosts: Map<PathTable>,
+    /// By their ends, which begin with a dot.
+    wildcards: Map<PathTable>,
+    wildcard_bytes_max: usize,
     any_host: PathTable,
 }
 
 type Map<T> = HashMap<Box<[u8]>, T, BuildHasherDefault<OneShot>>;
 
-#[derive(Debug, Default)]
-struct PathTable {
-    exact: Map<UpstreamId>,
-    /// Without the final `/*`.
-    prefixes: Map<UpstreamId>,
-    prefix_bytes_max: usize,
-    everything: Option<UpstreamId>,
-}
-
 impl RouteTable {
-    pub fn new(rules: &[RouteRule]) -> Self {
+    pub fn new(rules: Vec<RouteRule>) -> Self {
         let mut table = Self::default();
+        let mut hosts: HashMap<HostPattern, Vec<_>> = HashMap::new();
         for rule in rules {
-            let paths = match &rule.host {
-                Some(host) => table.hosts.entry(host.as_bytes().into()).or_default(),
-                None => &mut table.any_host,
-            };
-            paths.add(&rule.path, rule.upstream);
+            let of_host = hosts.entry(rule.host).or_default();
+            of_host.push((rule.path, rule.conditions, table.routes.len()));
+            table.routes.push(rule.route);
+        }
+        for (host, rules) in hosts {
+            let paths = PathTable::new(rules);
+            match host {
+                HostPattern::Any => table.any_host = paths,
+                HostPattern::Exact(host) => {
+                    table.hosts.insert(host.into_bytes().into(), paths);
+                }
+                HostPattern::Wildcard(end) => {
+                    table.wildcard_bytes_max = table.wildcard_bytes_max.max(end.len());
+                    table.wildcards.insert(end.into_bytes().into(), paths);
+                }
+            }
         }
         table
     }
@@ -64,31 +95,41 @@ impl RouteTable {
     ///
     /// # Errors
     /// See [`Unroutable`].
-    pub fn find(&self, head: &RequestHead, bytes: &[u8]) -> Result<UpstreamId, Unroutable> {
-        let path = target::path_of(head.path.of(bytes));
+    pub fn find(&self, facts: Facts<'_>) -> Result<&Route, Unroutable> {
+        let path = target::path_of(facts.head.path.of(facts.bytes));
         let path = if path.is_empty() { b"/" } else { path };
         let mut scratch = Vec::new(); // allocates only for a path that is not in normal form
         let path =
             target::normal_path(path, &mut scratch).map_err(|_| Unroutable::AmbiguousPath)?;
-        if !self.hosts.is_empty() {
-            let found = self.host(head.authority.of(bytes)).and_then(|paths| paths.find(path));
-            if let Some(upstream) = found {
-                return Ok(upstream);
-            }
+        let mut found = None;
+        if !(self.hosts.is_empty() && self.wildcards.is_empty()) {
+            found = self.find_by_host(path, facts);
         }
-        self.any_host.find(path).ok_or(Unroutable::NoRoute)
+        let found = found.or_else(|| self.any_host.find(path, facts));
+        found.map(|route| &self.routes[route]).ok_or(Unroutable::NoRoute)
     }
 
-    fn host(&self, authority: &[u8]) -> Option<&PathTable> {
-        let host = target::host_of(authority);
+    fn find_by_host(&self, path: &[u8], facts: Facts<'_>) -> Option<usize> {
+        let host = target::host_of(facts.head.authority.of(facts.bytes));
         if host.first() == Some(&b'[') {
-            return self.hosts.get(shortest_ipv6(host)?.as_bytes());
+            return self.hosts.get(shortest_ipv6(host)?.as_bytes())?.find(path, facts);
         }
         let mut lower = [0; target::AUTHORITY_BYTES_MAX];
-        let lower = lower.get_mut(..host.len())?;
-        lower.copy_from_slice(host);
-        lower.make_ascii_lowercase();
-        self.hosts.get(&*lower)
+        let host = {
+            let lower = lower.get_mut(..host.len())?;
+            lower.copy_from_slice(host);
+            lower.make_ascii_lowercase();
+            &*lower
+        };
+        let exact = self.hosts.get(host).and_then(|paths| paths.find(path, facts));
+        if exact.is_some() || self.wildcards.is_empty() {
+            return exact;
+        }
+        // The longest end first; a label must be before it.
+        let longest = host.len().saturating_sub(self.wildcard_bytes_max).max(1);
+        let dots = (longest..host.len()).filter(|&at| host[at] == b'.');
+        let mut ends = dots.filter_map(|at| self.wildcards.get(&host[at..]));
+        ends.find_map(|paths| paths.find(path, facts))
     }
 }
 
@@ -97,50 +138,6 @@ impl RouteTable {
 fn shortest_ipv6(host: &[u8]) -> Option<String> {
     let literal = std::str::from_utf8(host).ok()?.strip_prefix('[')?.strip_suffix(']')?;
     literal.parse::<Ipv6Addr>().ok().map(|ip| format!("[{ip}]"))
-}
-
-impl PathTable {
-    fn add(&mut self, path: &str, upstream: UpstreamId) {
-        match path.strip_suffix("/*") {
-            Some("") => self.everything = Some(upstream),
-            Some(prefix) => {
-                self.prefix_bytes_max = self.prefix_bytes_max.max(prefix.len());
-                self.prefixes.insert(prefix.as_bytes().into(), upstream);
-            }
-            None => {
-                self.exact.insert(path.as_bytes().into(), upstream);
-            }
-        }
-    }
-
-    fn find(&self, path: &[u8]) -> Option<UpstreamId> {
-        debug_assert!(path.len() <= TARGET_BYTES_MAX);
-        if !self.exact.is_empty()
-            && let Some(&upstream) = self.exact.get(path)
-        {
-            return Some(upstream);
-        }
-        if !self.prefixes.is_empty()
-            && let Some(upstream) = self.longest_prefix(path)
-        {
-            return Some(upstream);
-        }
-        self.everything
-    }
-
-    /// Only ends of segments can end a prefix, and none lies behind the longest prefix that there
-    /// is: what a client sends cannot make the search long.
-    fn longest_prefix(&self, path: &[u8]) -> Option<UpstreamId> {
-        let mut end = path.len();
-        loop {
-            if end <= self.prefix_bytes_max
-                && let Some(&upstream) = self.prefixes.get(&path[..end])
-            {
-                return Some(upstream);
-            }
-            end = path[..end].iter().rposition(|&b| b == b'/').filter(|&at| at > 0)?;
-        }
-    }
 }
 
 /// One hash over the whole key. Keys come from the configuration, so that no client can choose ones

@@ -1,0 +1,168 @@
+//! The reference of all settings, as Markdown: docs/configuration.md is this text.
+
+use crate::declare::{Absent, Kind, Setting, Table, Word};
+use crate::read::ROOT;
+use crate::reader::listed;
+
+/// All settings with their types, defaults and meanings.
+pub fn reference() -> String {
+    let mut out = include_str!("../reference/head.md").to_owned();
+    write_table(&ROOT, &mut out);
+    out.push('\n');
+    out.push_str(include_str!("../reference/tail.md"));
+    out
+}
+
+fn write_table(table: &'static Table, out: &mut String) {
+    out.push_str(&format!("\n{}\n\n", heading(table.title)));
+    out.push_str("| key | type | default | meaning |\n|---|---|---|---|\n");
+    for setting in table.settings {
+        let Setting { name, kind, absent, meaning, .. } = setting;
+        let absent = match absent {
+            Absent::Required => "required".to_owned(),
+            Absent::Default(value) => format!("`{}`", value.trim_matches('"')),
+            Absent::Otherwise(words) => (*words).to_owned(),
+        };
+        out.push_str(&format!("| `{name}` | {} | {absent} | {meaning} |\n", describe(kind)));
+    }
+    if !table.notes.is_empty() {
+        out.push('\n');
+        out.push_str(table.notes);
+    }
+    for setting in table.settings {
+        let words = setting.kind.words();
+        if words.iter().any(|word| !word.meaning.is_empty()) {
+            write_words(setting.name, words, out);
+        }
+        setting.kind.tables().into_iter().for_each(|table| write_table(table, out));
+    }
+}
+
+/// Tables that a file writes in brackets are headings of their own; others belong to the one
+/// above.
+fn heading(title: &str) -> String {
+    match title {
+        "the top level" => "## The top level".to_owned(),
+        title if title.starts_with('[') => format!("## `{title}`"),
+        title if title.contains(' ') => {
+            let (first, rest) = title.split_at(1);
+            format!("### {}{rest}", first.to_uppercase())
+        }
+        title => format!("### `{title}`"),
+    }
+}
+
+fn write_words(name: &str, words: &[Word], out: &mut String) {
+    out.push_str(&format!("\n### `{name}`\n\n| value | meaning |\n|---|---|\n"));
+    for Word { word, meaning } in words {
+        out.push_str(&format!("| `{word}` | {meaning} |\n"));
+    }
+}
+
+fn describe(kind: &'static Kind) -> String {
+    let either = |words: &'static [Word], last: &str| {
+        listed(words.iter().map(|word| word.word)).replace(" and ", last)
+    };
+    match kind {
+        Kind::Boolean => "true or false".to_owned(),
+        Kind::Integer { min, max: u32::MAX } => format!("number, from {min}"),
+        Kind::Integer { min, max } => format!("number, {min} to {max}"),
+        Kind::Text(form) => (*form).to_owned(),
+        Kind::Choice(words) if words.iter().any(|word| !word.meaning.is_empty()) => {
+            "a word, see below".to_owned()
+        }
+        Kind::Choice(words) => either(words, " or "),
+        Kind::WordOrText(words, form) => format!("{}, or {form}", either(words, ", ")),
+        Kind::OneOrMore(kind) => format!("{}, or a list of them", describe(kind)),
+        Kind::List(Kind::Table(_)) => "list of tables".to_owned(),
+        Kind::List(kind) => format!("list of {}", plural(kind)),
+        Kind::Either(one, other) => format!("{} or {}", describe(one), describe(other)),
+        Kind::Table(_) => "table".to_owned(),
+        Kind::Map(kind) => format!("table of {}", plural(kind)),
+        Kind::Named(_) => "table of tables".to_owned(),
+    }
+}
+
+fn plural(kind: &'static Kind) -> String {
+    match kind {
+        Kind::Either(one, other) => format!("{} or {}", plural(one), plural(other)),
+        Kind::Table(_) => "tables".to_owned(),
+        Kind::Text("address") => "addresses".to_owned(),
+        Kind::Boolean => "true or false".to_owned(),
+        kind => format!("{}s", describe(kind)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Config;
+
+    fn read(text: &str) -> Config {
+        let (config, diagnostics) = crate::parse("f", text.as_bytes());
+        config.unwrap_or_else(|| panic!("{text}\n{}", crate::render(&diagnostics)))
+    }
+
+    /// A file with every table, and `line` in the one of this title.
+    fn file(title: &str, setting: &Setting, line: &str) -> String {
+        let at = |place: &str| if place == title { line } else { "" };
+        let is_tcp = setting.meaning.starts_with("`tcp` only");
+        let protocol = if is_tcp { "protocol = \"tcp\"" } else { "" };
+        format!(
+            "{}\n[access_log]\n{}\n[admin]\n{}\n[listeners.x]\nbind = \":1\"\nupstream = \"app\"\n\
+             {protocol}\n{}\n[[routes]]\nlistener = \"web\"\nupstream = \"app\"\n{}\n\
+             [listeners.web]\nbind = \":2\"\n\
+             [upstreams.app]\nendpoints = [{{ address = \"a:1\", {} }}]\n{}\n",
+            at("the top level"),
+            at("[access_log]"),
+            at("[admin]"),
+            at("[listeners.NAME]"),
+            at("[[routes]]"),
+            at("an endpoint"),
+            at("[upstreams.NAME]"),
+        )
+    }
+
+    fn every_setting() -> Vec<(&'static str, &'static Setting)> {
+        let mut tables = vec![&ROOT];
+        let mut settings = Vec::new();
+        while let Some(table) = tables.pop() {
+            settings.extend(table.settings.iter().map(|setting| (table.title, setting)));
+            tables.extend(table.settings.iter().flat_map(|setting| setting.kind.tables()));
+        }
+        settings
+    }
+
+    #[test]
+    fn a_default_is_what_holds_without_it() {
+        for (title, setting) in every_setting() {
+            let Absent::Default(value) = setting.absent else { continue };
+            let with = read(&file(title, setting, &format!("{} = {value}", setting.name)));
+            let without = read(&file(title, setting, ""));
+            let shown = |config: &Config| {
+                let text = format!("{config:?}");
+                // Where something stands is all that may differ.
+                text.split("Span { file: ")
+                    .map(|part| part.split_once(" }").map_or(part, |(_, rest)| rest).to_owned())
+                    .collect::<String>()
+            };
+            assert_eq!(shown(&with), shown(&without), "{title} {}", setting.name);
+        }
+    }
+
+    #[test]
+    fn examples_are_right() {
+        for (title, setting) in every_setting() {
+            assert!(setting.meaning.len() > 4, "{title} {}", setting.name);
+            let is_table = !setting.kind.tables().is_empty() && setting.name != "on_error";
+            if is_table || matches!(setting.absent, Absent::Required) {
+                continue;
+            }
+            let example = setting.example;
+            assert!(example.starts_with(&format!("{} = ", setting.name)), "{example}");
+            if !["upstream", "include"].contains(&setting.name) && title != "on_error" {
+                read(&file(title, setting, example));
+            }
+        }
+    }
+}
