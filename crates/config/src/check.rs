@@ -133,10 +133,11 @@ type Claim<'a> = (&'a str, Option<&'a HostMatch>, PathRule, &'a [Condition]);
 
 fn check_routes(config: &Config, report: &mut Report) {
     let tcp: HashSet<&str> = config.listeners.iter().filter(is_tcp).map(name).collect();
-    let mut taken: HashMap<Claim<'_>, Span> = HashMap::new();
+    let mut taken: HashMap<Claim<'_>, (&str, Span)> = HashMap::new();
     for listener in config.listeners.iter().filter(|listener| !is_tcp(listener)) {
         if let Some(upstream) = &listener.upstream {
-            taken.insert((name(listener), None, PathRule::Any, &[]), upstream.span);
+            let first = ("`upstream` of the listener", upstream.span);
+            taken.insert((name(listener), None, PathRule::Any, &[]), first);
         }
     }
     for route in &config.routes {
@@ -153,14 +154,14 @@ fn check_routes(config: &Config, report: &mut Report) {
             continue;
         }
         let claim = (listener, host, without_names(&route.path), &*route.conditions);
-        if let Some(first) = taken.get(&claim) {
+        if let Some((what, first)) = taken.get(&claim) {
             let message =
                 format!("listener `{listener}` has two routes for {}", shown(host, &route.path));
-            let label = format!("the first is{}", report.place(*first, route.span));
+            let label = format!("the first is {what}{}", report.place(*first, route.span));
             let help = "remove one of the two, or change its host, path or conditions";
             report.add(&code::ROUTE_TWICE, route.span, message, label, help);
         } else {
-            taken.insert(claim, route.span);
+            taken.insert(claim, ("a route", route.span));
         }
     }
 }

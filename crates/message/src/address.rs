@@ -357,7 +357,8 @@ fn read_host(text: &str) -> Result<Host, AddressError> {
         return Ok(Host::Any);
     }
     if let Some(inner) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        return parse_ipv6(inner).map(|ip| Host::Ip(ip.into()));
+        // An address of IPv4 written as one of IPv6 is that address.
+        return parse_ipv6(inner).map(|ip| Host::Ip(IpAddr::from(ip).to_canonical()));
     }
     if let Ok(ip) = text.parse::<Ipv4Addr>() {
         return Ok(Host::Ip(ip.into()));

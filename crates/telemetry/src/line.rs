@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use fairwater_sys::clock::Civil;
 
 /// The most bytes of one value in a line.
-const VALUE_BYTES_MAX: usize = 8 * 1024;
+pub(crate) const VALUE_BYTES_MAX: usize = 8 * 1024;
 
 /// Microseconds spent in each phase; `None` where the exchange did not come so far.
 #[derive(Clone, Copy, Debug, Default)]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use fairwater_sys::file::open_for_appending;
 
 use crate::Counters;
-use crate::line::{Date, Entry, write_combined, write_json};
+use crate::line::{Date, Entry, VALUE_BYTES_MAX, write_combined, write_json};
 
 /// A batch is handed over when it holds this much; a tick hands over whatever there is.
 const BATCH_BYTES: usize = 128 * 1024;
@@ -80,7 +80,9 @@ impl LogBatch {
         if self.text.is_empty() {
             return;
         }
-        let text = std::mem::replace(&mut self.text, Vec::with_capacity(BATCH_BYTES + 4096));
+        // The next batch will be about as large as this one.
+        let room = (2 * self.text.len()).min(BATCH_BYTES + VALUE_BYTES_MAX);
+        let text = std::mem::replace(&mut self.text, Vec::with_capacity(room));
         let lines = std::mem::take(&mut self.lines);
         counters.log_lines.add(u64::from(lines));
         if to_writer.try_send(Batch { text, lines }).is_err() {

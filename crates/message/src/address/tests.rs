@@ -37,7 +37,7 @@ fn spellings_of_an_endpoint_have_one_identity() {
         ("http://app:8080/", "app:8080"),
         ("http://[::1]", "[::1]:80"),
         ("[0:0::1]:80", "[::1]:80"),
-        ("[::FFFF:1.2.3.4]:80", "[::ffff:1.2.3.4]:80"),
+        ("[::FFFF:1.2.3.4]:80", "1.2.3.4:80"),
         ("unix:/run/app.sock", "unix:/run/app.sock"),
         ("unix:///run/app.sock", "unix:/run/app.sock"),
         ("UNIX:/run/./app//a b.sock", "unix:/run/app/a b.sock"),

@@ -49,7 +49,7 @@ fn a_head_has_ten_seconds_in_all() {
 }
 
 #[test]
-fn a_client_that_closes_within_a_head_leaves_no_trace() {
+fn a_client_that_closes_within_a_head_gets_no_answer() {
     let endpoint = Endpoint::echo("e");
     let mut proxy = Setup::http(&[&endpoint]).start();
     for bytes in ["", "GET", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: a\r\n", "\r\n"] {
