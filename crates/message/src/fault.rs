@@ -1,5 +1,5 @@
-//! Why an exchange failed, whose fault it is, and in which phase. One table (in `worker::respond`)
-//! turns faults into responses; the access log and the counters use the same words.
+//! Why an exchange failed, whose fault it is, in which phase, and which status the client gets:
+//! the one table of it. The access log and the counters use the same words.
 
 /// Who caused a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -98,8 +98,8 @@ const BALANCE_WORDS: &[Word] = &[
     Word {
         word: "least_connections",
         meaning: "the one with the fewest exchanges in flight for its weight, counted over all \
-                  threads; equal ones in turn. For requests that take differently long, and for \
-                  long connections.",
+                  threads; equal ones in turn, heavy ones more often. For requests that take \
+                  differently long, and for long connections.",
     },
     Word {
         word: "source_hash",
