@@ -124,6 +124,9 @@ codes! {
     BAD_METHOD = "E0212",
         "This is not the method of a request. Methods are words such as GET or POST, and their case \
          counts: `get` is another method, which nobody sends.";
+    BAD_DURATION = "E0213",
+        "A duration is a whole number and its unit: ms, s, m, h or d, as in \"250ms\" or \"10s\". A bare \
+         number is refused, since nobody could tell whether seconds or milliseconds were meant.";
     LISTENER_UNUSED = "E0301",
         "The listener would accept connections that go nowhere. Give it an `upstream`, which takes \
          everything, or for HTTP at least one [[routes]] with its name. A TCP listener has no \

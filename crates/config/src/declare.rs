@@ -40,6 +40,11 @@ pub(crate) enum Kind {
         min: u32,
         max: u32,
     },
+    /// A time such as `250ms`, between two others in milliseconds.
+    Duration {
+        min_ms: u64,
+        max_ms: u64,
+    },
     /// Text of a form that has a name.
     Text(&'static str),
     /// One of some words, each with what it means; the meanings are all empty where the words say

@@ -5,8 +5,10 @@ mod check;
 mod code;
 mod declare;
 mod diagnostic;
+mod foreign;
 mod load;
 mod model;
+mod quantity;
 mod read;
 mod reader;
 mod reference;
@@ -24,7 +26,7 @@ pub use load::{Surroundings, load, parse};
 pub use model::{
     AccessLog, Admin, Balance, Condition, Config, HostMatch, HostRule, HttpListener, IdleRule,
     Listener, LogFormat, OnError, PathRule, PathSegment, Protocol, Route, TcpListener, Upstream,
-    UpstreamEndpoint, ValueMatch, WEIGHT_DEFAULT, WEIGHT_MAX,
+    UpstreamEndpoint, UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT, WEIGHT_MAX,
 };
 pub use read::THREADS_MAX;
 pub use reference::reference;

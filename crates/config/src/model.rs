@@ -4,6 +4,7 @@
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use fairwater_message::address::{Endpoint, Listen};
 use fairwater_message::network::IpNet;
@@ -190,7 +191,36 @@ pub struct Upstream {
     pub max_requests: Option<Spanned<NonZeroU32>>,
     /// Accept LF-only lines and obs-fold in replies.
     pub relaxed_responses: bool,
+    pub timeouts: UpstreamTimeouts,
+    /// Further endpoints that an exchange may try.
+    pub retries: u32,
 }
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpstreamTimeouts {
+    /// To connect to an address of an endpoint.
+    pub connect: Duration,
+    /// From the end of a request to the head of its reply.
+    pub response: Duration,
+    /// Of a connection in the pool.
+    pub idle: Duration,
+    /// For a permit at `max_connections`.
+    pub queue: Duration,
+}
+
+impl Default for UpstreamTimeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(2),
+            response: Duration::from_secs(60),
+            idle: Duration::from_secs(4),
+            queue: Duration::from_secs(5),
+        }
+    }
+}
+
+/// More would multiply the load when it hurts most.
+const RETRIES_DEFAULT: u32 = 2;
 
 #[derive(Debug, Clone)]
 pub struct UpstreamEndpoint {
@@ -251,6 +281,8 @@ impl Upstream {
             keep_alive: true,
             max_requests: None,
             relaxed_responses: false,
+            timeouts: UpstreamTimeouts::default(),
+            retries: RETRIES_DEFAULT,
         }
     }
 }

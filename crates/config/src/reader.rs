@@ -2,11 +2,14 @@
 //! caller goes on, so that one pass finds every problem of a file.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
 use crate::code;
 use crate::declare::{self, Kind, Setting};
+use crate::foreign;
+use crate::quantity;
 use crate::report::Report;
 use crate::span::{Span, Spanned};
 use crate::suggest::nearest;
@@ -55,9 +58,10 @@ impl<'t> Table<'t> {
             if declared.setting(name).is_some() {
                 continue;
             }
-            let help = match nearest(name, declared.names()) {
-                Some(known) => format!("did you mean `{known}`?"),
-                None => {
+            let help = match (foreign::setting(name), nearest(name, declared.names())) {
+                (Some(ours), _) => ours,
+                (None, Some(known)) => format!("did you mean `{known}`?"),
+                (None, None) => {
                     format!("the settings of {title} are {}", listed(declared.names()))
                 }
             };
@@ -152,6 +156,38 @@ impl<'t> Node<'t> {
         }
     }
 
+    /// A time within the declared bounds.
+    pub(crate) fn duration(&self, report: &mut Report) -> Option<Duration> {
+        let example = &self.setting.example;
+        if let DeValue::Integer(number) = self.value {
+            let message = format!("`{}` takes a duration, and this is a number", self.setting.name);
+            let help = format!("write it with its unit, as in `\"{}s\"`", number.as_str());
+            report.add(&code::BAD_DURATION, self.span, message, "", help);
+            return None;
+        }
+        let text = self.string(report)?.value;
+        let duration = match quantity::duration(&text) {
+            Ok(duration) => duration,
+            Err((message, help)) => {
+                report.add(&code::BAD_DURATION, self.span, message, "", help);
+                return None;
+            }
+        };
+        let ms = duration.as_millis();
+        match self.kind {
+            Kind::Duration { min_ms, max_ms }
+                if ms < u128::from(*min_ms) || ms > u128::from(*max_ms) =>
+            {
+                let (min, max) = (quantity::shown_ms(*min_ms), quantity::shown_ms(*max_ms));
+                let message = format!("`{}` cannot be {text}", self.setting.name);
+                let help = format!("write a duration from {min} to {max}, as in `{example}`");
+                report.add(&code::OUT_OF_RANGE, self.span, message, "", help);
+                None
+            }
+            _ => Some(duration),
+        }
+    }
+
     pub(crate) fn choice<T: Copy>(
         &self,
         choices: &[(&'static str, T)],
@@ -168,7 +204,7 @@ impl<'t> Node<'t> {
             self.setting.name
         );
         let names = || self.kind.words().iter().map(|word| word.word);
-        let help = match nearest(text, names()) {
+        let help = match foreign::word(text, names()).or_else(|| nearest(text, names())) {
             Some(name) => format!("did you mean `{name}`? The choices are {}", listed(names())),
             None => format!("the choices are {}", listed(names())),
         };

@@ -1,6 +1,7 @@
 //! The reference of all settings, as Markdown: docs/configuration.md is this text.
 
 use crate::declare::{Absent, Kind, Setting, Table, Word};
+use crate::quantity;
 use crate::read::ROOT;
 use crate::reader::listed;
 
@@ -67,6 +68,9 @@ fn describe(kind: &'static Kind) -> String {
         Kind::Boolean => "true or false".to_owned(),
         Kind::Integer { min, max: u32::MAX } => format!("number, from {min}"),
         Kind::Integer { min, max } => format!("number, {min} to {max}"),
+        Kind::Duration { min_ms, max_ms } => {
+            format!("duration, {} to {}", quantity::shown_ms(*min_ms), quantity::shown_ms(*max_ms))
+        }
         Kind::Text(form) => (*form).to_owned(),
         Kind::Choice(words) if words.iter().any(|word| !word.meaning.is_empty()) => {
             "a word, see below".to_owned()

@@ -51,6 +51,10 @@ fn kind(of: &Kind, out: &mut String) {
         Kind::Integer { min, max } => {
             out.push_str(&format!("\"type\":\"integer\",\"minimum\":{min},\"maximum\":{max}"));
         }
+        Kind::Duration { .. } => {
+            // A variable may stand for any of it.
+            out.push_str("\"type\":\"string\",\"pattern\":\"^[0-9]+(ms|s|m|h|d)$|\\\\$\\\\{\"");
+        }
         Kind::Text(_) => out.push_str("\"type\":\"string\""),
         Kind::Choice(words) => {
             out.push_str(&format!("\"type\":\"string\",\"enum\":[{}]", listed(words)));

@@ -9,7 +9,7 @@ use fairwater_message::address::{self, Listen};
 use fairwater_plan::{
     Balance, Condition, Conditions, Dial, Endpoint, EndpointState, HostHeader, HostPattern,
     Listener, ListenerId, OnError, PathPattern, Plan, Protocol, Route, RouteRule, RouteTable,
-    Segment, TcpIdle, Upstream, UpstreamId, UpstreamSettings, ValueRule,
+    Segment, TcpIdle, Upstream, UpstreamId, UpstreamSettings, UpstreamTimeouts, ValueRule,
 };
 
 /// A plan, and what must be bound for it.
@@ -179,6 +179,13 @@ fn compile_upstream(
         max_requests: upstream.max_requests.as_ref().map(|max| max.value.get()),
         max_connections: upstream.max_connections.as_ref().map(|max| max.value.get()),
         relaxed_responses: upstream.relaxed_responses,
+        timeouts: UpstreamTimeouts {
+            connect: upstream.timeouts.connect,
+            response: upstream.timeouts.response,
+            idle: upstream.timeouts.idle,
+            queue: upstream.timeouts.queue,
+        },
+        retries: upstream.retries,
     };
     Upstream::new(settings, endpoints, balance)
 }

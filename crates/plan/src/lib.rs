@@ -18,7 +18,7 @@ pub use route::{
     Condition, Conditions, Facts, HostPattern, PathPattern, Route, RouteRule, RouteTable, Segment,
     Unroutable, ValueRule,
 };
-pub use upstream::{HostHeader, Pick, Tried, Upstream, UpstreamSettings};
+pub use upstream::{HostHeader, Pick, Tried, Upstream, UpstreamSettings, UpstreamTimeouts};
 
 use std::sync::Arc;
 

@@ -1,6 +1,8 @@
 //! An upstream: a named set of endpoints, how one of them is picked, and how many connections may
 //! be open to them.
 
+use std::time::Duration;
+
 use crate::{Admission, Balance, Draw, Endpoint, InFlight};
 
 /// The most endpoints that one exchange tries.
@@ -26,6 +28,17 @@ pub struct UpstreamSettings {
     pub max_requests: Option<u32>,
     pub max_connections: Option<u32>,
     pub relaxed_responses: bool,
+    pub timeouts: UpstreamTimeouts,
+    /// Further endpoints that an exchange may try.
+    pub retries: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct UpstreamTimeouts {
+    pub connect: Duration,
+    pub response: Duration,
+    pub idle: Duration,
+    pub queue: Duration,
 }
 
 #[derive(Debug)]

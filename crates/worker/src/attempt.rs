@@ -7,7 +7,6 @@ use fairwater_plan::{Draw, Pick, Tried, Upstream};
 use fairwater_proto::h1::client_address;
 
 use crate::exchange::Exchange;
-use crate::limits;
 use crate::record::Record;
 use crate::tunnel::Tunnel;
 use crate::upstream::{self, Reuse, h1};
@@ -25,7 +24,7 @@ pub(crate) async fn run<'a>(
     budget.add_request();
     let mut tried = Tried::default();
     let mut last = Fault::undelivered(FaultKind::NoEndpoint);
-    for _ in 0..=limits::RETRIES {
+    for _ in 0..=upstream.settings.retries {
         let draw = Draw { random: exchange.shard.random(), client };
         let Some(pick) = upstream.pick(draw, &mut tried) else { break };
         record.endpoint = &pick.endpoint.identity;

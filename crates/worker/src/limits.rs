@@ -3,15 +3,10 @@
 
 use std::time::Duration;
 
-/// Until a connection to an address of an endpoint is up. A host that does not answer in two
-/// seconds is not there.
-pub const CONNECT: Duration = Duration::from_secs(2);
 /// For a whole request head, from its first byte: a client that drips bytes gains nothing.
 pub const REQUEST_HEAD: Duration = Duration::from_secs(10);
 /// Between two requests of a client. Cloud balancers use 60 s and must be the first to close.
 pub const DOWNSTREAM_IDLE: Duration = Duration::from_secs(75);
-/// For a connection in the pool. Node closes after 5 s: we close before it does.
-pub const UPSTREAM_IDLE: Duration = Duration::from_secs(4);
 /// Without a byte of a body, each way.
 pub const BODY_STALL: Duration = Duration::from_secs(30);
 /// The same for a peer of which is only seen when it has taken tens of kilobytes: on Unix sockets
@@ -19,8 +14,6 @@ pub const BODY_STALL: Duration = Duration::from_secs(30);
 pub const BODY_STALL_OF_LARGE_STEPS: Duration = Duration::from_secs(120);
 /// Between two looks at what a slow peer has taken.
 pub const STALL_LOOK: Duration = Duration::from_secs(5);
-/// From the end of the request to the response head.
-pub const RESPONSE_HEAD: Duration = Duration::from_secs(60);
 /// Until the client is listened to while the endpoint works.
 pub const WATCH_AFTER: Duration = Duration::from_millis(100);
 /// A tunnel (after a 101) without a byte.
@@ -29,8 +22,6 @@ pub const TUNNEL_IDLE: Duration = Duration::from_secs(3600);
 pub const TCP_IDLE: Duration = Duration::from_secs(600);
 /// For the second direction after the first was closed.
 pub const HALF_CLOSE: Duration = Duration::from_secs(30);
-/// For a connection of an upstream that has reached its `max_connections`.
-pub const QUEUE: Duration = Duration::from_secs(5);
 /// Between two looks at a client whose upload is stuck, and from whom nothing is read therefore.
 pub const ABORT_LOOK: Duration = Duration::from_millis(500);
 /// For the rest of a request that is answered already: read and dropped, so that the answer is not
@@ -40,8 +31,6 @@ pub const LINGER_BYTES: usize = 64 * 1024;
 /// For running exchanges after the order to stop (Kubernetes kills at 30 s).
 pub const DRAIN: Duration = Duration::from_secs(25);
 
-/// Further endpoints that an exchange may try.
-pub const RETRIES: u32 = 2;
 /// Proxies that a request may have passed before; more is taken for a loop.
 pub const HOPS: u16 = 10;
 /// Interim responses (1xx) before the final one.

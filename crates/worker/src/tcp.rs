@@ -63,7 +63,7 @@ async fn connect<'a>(
 ) -> Result<(Detached, InFlight), Fault> {
     let mut tried = Tried::default();
     let mut last = Fault::undelivered(FaultKind::NoEndpoint);
-    for _ in 0..=limits::RETRIES {
+    for _ in 0..=upstream.settings.retries {
         let draw = Draw { random: shard.random(), client: accepted.peer.ip() };
         let Some(pick) = upstream.pick(draw, &mut tried) else { break };
         account.endpoint = &pick.endpoint.identity;

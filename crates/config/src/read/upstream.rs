@@ -12,6 +12,11 @@ use crate::reader::{Node, Table};
 use crate::report::Report;
 use crate::span::{Span, Spanned};
 
+const DAY_MS: u64 = 24 * 3_600_000;
+
+/// An exchange remembers eight endpoints that it tried.
+const RETRIES_MAX: u32 = 7;
+
 pub(super) static UPSTREAM: declare::Table = declare::Table {
     title: "[upstreams.NAME]",
     settings: &[
@@ -58,6 +63,47 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
             absent: Absent::Otherwise("no limit"),
             meaning: "requests after which a connection is closed",
             example: "max_requests = 1000",
+        },
+        Setting {
+            name: "connect_timeout",
+            kind: Kind::Duration { min_ms: 1, max_ms: 60_000 },
+            absent: Absent::Default("\"2s\""),
+            meaning: "to connect to an address of an endpoint. A host that does not answer in two \
+                      seconds is not there; another endpoint may be.",
+            example: "connect_timeout = \"2s\"",
+        },
+        Setting {
+            name: "response_timeout",
+            kind: Kind::Duration { min_ms: 1, max_ms: DAY_MS },
+            absent: Absent::Default("\"60s\""),
+            meaning: "from the end of a request to the complete head of its reply. Long enough for \
+                      slow pages, short enough for a client that waits. No effect on TCP.",
+            example: "response_timeout = \"60s\"",
+        },
+        Setting {
+            name: "idle_timeout",
+            kind: Kind::Duration { min_ms: 1, max_ms: DAY_MS },
+            absent: Absent::Default("\"4s\""),
+            meaning: "a connection that waits for its next request; half of what the endpoint promises \
+                      in `Keep-Alive: timeout`, if that is less. Node closes after 5 s, and who closes \
+                      first avoids sending into a closed connection. No effect on TCP.",
+            example: "idle_timeout = \"4s\"",
+        },
+        Setting {
+            name: "queue_timeout",
+            kind: Kind::Duration { min_ms: 1, max_ms: 3_600_000 },
+            absent: Absent::Default("\"5s\""),
+            meaning: "waiting for a connection at `max_connections`. A client that waits longer has \
+                      often gone.",
+            example: "queue_timeout = \"5s\"",
+        },
+        Setting {
+            name: "retries",
+            kind: Kind::Integer { min: 0, max: RETRIES_MAX },
+            absent: Absent::Default("2"),
+            meaning: "further endpoints that are tried where that does no harm. More would multiply \
+                      the load when it hurts most.",
+            example: "retries = 2",
         },
         Setting {
             name: "relaxed_responses",
@@ -132,6 +178,17 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
     let keep_alive = table.get("keep_alive").and_then(|node| node.boolean(report));
     upstream.keep_alive = keep_alive.unwrap_or(true);
     upstream.relaxed_responses = relaxed_responses(&table, report);
+    for (name, timeout) in [
+        ("connect_timeout", &mut upstream.timeouts.connect),
+        ("response_timeout", &mut upstream.timeouts.response),
+        ("idle_timeout", &mut upstream.timeouts.idle),
+        ("queue_timeout", &mut upstream.timeouts.queue),
+    ] {
+        let read = table.get(name).and_then(|node| node.duration(report));
+        *timeout = read.unwrap_or(*timeout);
+    }
+    let retries = table.get("retries").and_then(|node| node.integer(report));
+    upstream.retries = retries.map_or(upstream.retries, |read| read.value);
     upstream
 }
 

@@ -294,3 +294,60 @@ fn routes_decide_by_host_path_and_conditions() {
         proxy.assert_sound();
     }
 }
+
+/// An endpoint that takes a connection and never answers.
+fn mute() -> Endpoint {
+    Endpoint::new(|caller| {
+        caller.request();
+        caller.until_closed();
+    })
+}
+
+#[test]
+fn a_reply_has_the_time_that_is_set() {
+    let endpoint = mute();
+    let mut proxy = Setup::http(&[&endpoint]).upstream("response_timeout = \"300ms\"").start();
+    let mut client = Client::new(&proxy);
+    let begun = Instant::now();
+    assert_eq!(client.get("/").status(), 504);
+    assert!((250..2_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    assert_eq!(proxy.until_log(1)[0].get("reason"), "upstream_response_timeout");
+    proxy.assert_sound();
+}
+
+#[test]
+fn a_pooled_connection_is_kept_as_long_as_is_set() {
+    let endpoint = Endpoint::echo("e");
+    let mut proxy = Setup::http(&[&endpoint]).upstream("idle_timeout = \"300ms\"").start();
+    let mut client = Client::new(&proxy);
+    client.get("/");
+    client.get("/");
+    assert_eq!(endpoint.accepted(), 1);
+    std::thread::sleep(Duration::from_millis(500));
+    client.get("/");
+    assert_eq!(endpoint.accepted(), 2);
+    proxy.assert_sound();
+}
+
+#[test]
+fn a_full_upstream_is_waited_for_as_long_as_is_set() {
+    let endpoint = mute();
+    let settings = "max_connections = 1\nqueue_timeout = \"200ms\"\nretries = 0";
+    let proxy = Setup::http(&[&endpoint]).upstream(settings).start();
+    let mut first = Client::new(&proxy);
+    first.send("GET /first HTTP/1.1\r\nHost: a\r\n\r\n");
+    until("the first request", || endpoint.requests().len() == 1);
+    let begun = Instant::now();
+    assert_eq!(Client::new(&proxy).get("/second").status(), 503);
+    assert!((150..2_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn so_many_endpoints_are_tried_as_is_set() {
+    let dead = ["127.0.0.1:1", "127.0.0.2:1", "127.0.0.3:1", "127.0.0.4:1", "127.0.0.5:1"];
+    for (retries, attempts) in [("0", 1), ("1", 2), ("4", 5), ("7", 5)] {
+        let proxy = Setup::of("http", &dead).upstream(&format!("retries = {retries}")).start();
+        assert_eq!(Client::new(&proxy).get("/").status(), 503);
+        assert_eq!(proxy.until_log(1)[0].number("attempts"), attempts, "retries = {retries}");
+    }
+}

@@ -51,7 +51,7 @@ pub(crate) async fn converse<'a>(
     };
     let reply = &mut exchange.reply;
     let result = if upload.source.is_done() || !is_sent {
-        timer.set(limits::RESPONSE_HEAD);
+        timer.set(upstream.settings.timeouts.response);
         download.run(reply, record, Some(upload.source)).await
     } else {
         let reply_timer = Timer::new(&exchange.shard.wheel);
@@ -60,9 +60,9 @@ pub(crate) async fn converse<'a>(
         is_sent = false;
         let download = download.run(reply, record, None);
         let look_timer = Timer::new(&exchange.shard.wheel);
+        let reply = (&reply_timer, upstream.settings.timeouts.response);
         let abort = poll_fn(|cx| poll_reset(&exchange.connection.stream, &look_timer, cx));
-        both(upload.send_rest(timer, exchange.out), download, abort, &reply_timer, &mut is_sent)
-            .await
+        both(upload.send_rest(timer, exchange.out), download, abort, reply, &mut is_sent).await
     };
     let outcome = result.map_err(|mut fault| {
         let is_reset = fault.kind == FaultKind::ReplyReset;
@@ -90,7 +90,7 @@ async fn both(
     upload: impl Future<Output = Result<bool, Fault>>,
     download: impl Future<Output = Result<Outcome, Fault>>,
     abort: impl Future<Output = Fault>,
-    reply_timer: &Timer,
+    (reply_timer, patience): (&Timer, Duration),
     is_sent: &mut bool,
 ) -> Result<Outcome, Fault> {
     let (mut upload, mut download, mut abort) = (pin!(upload), pin!(download), pin!(abort));
@@ -101,7 +101,7 @@ async fn both(
             match result {
                 Ok(is_taken) => {
                     *is_sent = is_taken;
-                    reply_timer.set(limits::RESPONSE_HEAD);
+                    reply_timer.set(patience);
                 }
                 Err(fault) => return Poll::Ready(Err(fault)),
             }

@@ -18,7 +18,6 @@ use fairwater_net::{Stream, Timer, clock, dial_ip, dial_unix};
 use fairwater_plan::{Dial, Endpoint, Turn, Upstream};
 use fairwater_telemetry::EndpointCounters;
 
-use crate::limits;
 use crate::shard::Shard;
 pub(crate) use pool::Pools;
 
@@ -97,7 +96,7 @@ async fn admit(
     if admission.enter() {
         return Ok(None);
     }
-    timer.set(limits::QUEUE);
+    timer.set(upstream.settings.timeouts.queue);
     let mut waiter = admission.waiter();
     poll_fn(|cx| {
         if let Some(free) = shard.pools.take(shard, upstream, endpoint.slot, reuse) {
@@ -125,9 +124,10 @@ async fn connect(
     let permit = Permit(upstream);
     let counters = &shard.counters.endpoints[endpoint.slot];
     counters.connects.add(1);
+    let patience = upstream.settings.timeouts.connect;
     let result = match &endpoint.dial {
-        Dial::Ip(addresses) => dial_first(addresses, timer).await,
-        Dial::Unix(path) => within(dial_unix(path), timer).await,
+        Dial::Ip(addresses) => dial_first(addresses, patience, timer).await,
+        Dial::Unix(path) => within(dial_unix(path), patience, timer).await,
     };
     match result {
         Ok(stream) => {
@@ -143,11 +143,15 @@ async fn connect(
 }
 
 /// Connects to the first address of a host that answers; each has its time.
-async fn dial_first(addresses: &[SocketAddr], timer: &Timer) -> io::Result<Stream> {
+async fn dial_first(
+    addresses: &[SocketAddr],
+    patience: Duration,
+    timer: &Timer,
+) -> io::Result<Stream> {
     let no_address = io::ErrorKind::AddrNotAvailable;
     let mut last = io::Error::new(no_address, "the endpoint has no address");
     for &address in addresses {
-        match within(dial_ip(address), timer).await {
+        match within(dial_ip(address), patience, timer).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
@@ -166,10 +170,11 @@ impl Drop for Permit<'_> {
 
 async fn within(
     dial: impl Future<Output = io::Result<Stream>>,
+    patience: Duration,
     timer: &Timer,
 ) -> io::Result<Stream> {
     let mut dial = std::pin::pin!(dial);
-    timer.set(limits::CONNECT);
+    timer.set(patience);
     poll_fn(|cx| match dial.as_mut().poll(cx) {
         Poll::Pending => timer.poll_expired(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
         ready => ready,
@@ -231,7 +236,8 @@ impl<'a> Lease<'a> {
         if let Some(mut connection) = self.connection.take() {
             connection.requests += 1;
             connection.bytes_sent += written;
-            let keep = keep.unwrap_or(limits::UPSTREAM_IDLE).min(limits::UPSTREAM_IDLE);
+            let idle = self.upstream.settings.timeouts.idle;
+            let keep = keep.unwrap_or(idle).min(idle);
             let until_ms = clock::coarse_ms() + keep.as_millis() as u64;
             self.shard.pools.put(
                 self.shard,

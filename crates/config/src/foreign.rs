@@ -1,0 +1,78 @@
+//! Settings that people bring from elsewhere, and what they are called here.
+
+/// A setting of another program.
+struct Foreign {
+    name: &'static str,
+    of: &'static str,
+    ours: &'static str,
+}
+
+macro_rules! foreign {
+    ($($name:literal of $of:literal is $ours:literal;)*) => {
+        &[$(Foreign { name: $name, of: $of, ours: $ours }),*]
+    };
+}
+
+/// In lower case.
+const SETTINGS: &[Foreign] = foreign! {
+    "worker_num" of "Swoole" is "`threads = N` at the top level";
+    "reactor_num" of "Swoole" is "`threads = N` at the top level";
+    "worker_processes" of "nginx" is "`threads = N` at the top level";
+    "nbthread" of "HAProxy" is "`threads = N` at the top level";
+    "count" of "Workerman" is "`threads = N` at the top level";
+    "server_list" of "a gateway" is "`endpoints = [\"HOST:PORT\"]` in [upstreams.NAME]";
+    "servers" of "Traefik" is "`endpoints = [\"HOST:PORT\"]` in [upstreams.NAME]";
+    "server" of "nginx" is "`endpoints = [\"HOST:PORT\"]` in [upstreams.NAME]";
+    "backend" of "HAProxy" is "[upstreams.NAME]";
+    "backends" of "Sozu" is "`endpoints = [\"HOST:PORT\"]` in [upstreams.NAME]";
+    "clusters" of "Envoy" is "[upstreams.NAME]";
+    "frontend" of "HAProxy" is "[listeners.NAME]";
+    "load_balance" of "a gateway" is "`balance` in [upstreams.NAME]";
+    "lb_policy" of "Envoy and Caddy" is "`balance` in [upstreams.NAME]";
+    "dispatch_mode" of "Swoole" is "`balance` in [upstreams.NAME]: 1 is `round_robin`, 4 is `source_hash`";
+    "ip_hash" of "nginx" is "`balance = \"source_hash\"` in [upstreams.NAME]";
+    "least_conn" of "nginx" is "`balance = \"least_connections\"` in [upstreams.NAME]";
+    "proxy_pass" of "nginx" is "`upstream = \"NAME\"`, with `endpoints` in [upstreams.NAME]";
+    "reverse_proxy" of "Caddy" is "`upstream = \"NAME\"`, with `endpoints` in [upstreams.NAME]";
+    "default_backend" of "HAProxy" is "`upstream = \"NAME\"` in [listeners.NAME]";
+    "listen" of "nginx" is "`bind` in [listeners.NAME]";
+    "entrypoints" of "Traefik" is "[listeners.NAME]";
+    "mode" of "HAProxy" is "`protocol` in [listeners.NAME]";
+    "server_name" of "nginx" is "`host` in [[routes]]";
+    "location" of "nginx" is "`path` in [[routes]]";
+    "set_real_ip_from" of "nginx" is "`trusted_proxies` in [listeners.NAME]";
+    "keepalive_requests" of "nginx" is "`max_requests` in [upstreams.NAME]";
+    "log_file" of "Swoole" is "`path` in [access_log]";
+    "logfile" of "Workerman" is "`path` in [access_log]";
+    "log_format" of "nginx" is "`format` in [access_log]";
+    "stats" of "HAProxy" is "`socket` in [admin]";
+};
+
+/// Words of other programs that stand for one of ours.
+const WORDS: &[(&str, &str)] = &[
+    ("roundrobin", "round_robin"),
+    ("static-rr", "round_robin"),
+    ("wrr", "round_robin"),
+    ("rr", "round_robin"),
+    ("leastconn", "least_connections"),
+    ("least_conn", "least_connections"),
+    ("least_request", "least_connections"),
+    ("ip_hash", "source_hash"),
+    ("source", "source_hash"),
+    ("consistent_hash", "source_hash"),
+    ("maglev", "source_hash"),
+];
+
+/// "`worker_num` of Swoole is `threads = N` at the top level".
+pub(crate) fn setting(name: &str) -> Option<String> {
+    let name = name.to_ascii_lowercase();
+    let found = SETTINGS.iter().find(|foreign| foreign.name == name)?;
+    Some(format!("`{}` of {} is {} here", found.name, found.of, found.ours))
+}
+
+/// The word of ours, if it is one of `choices`.
+pub(crate) fn word<'c>(text: &str, mut choices: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    let text = text.to_ascii_lowercase();
+    let (_, ours) = WORDS.iter().find(|(foreign, _)| *foreign == text)?;
+    choices.find(|choice| choice == ours)
+}

@@ -1,0 +1,116 @@
+//! Quantities with a unit: durations such as `250ms`.
+
+use std::time::Duration;
+
+/// What is wrong, and what to write.
+pub(crate) type Problem = (String, String);
+
+const DURATION_UNITS: [(&str, u64); 5] =
+    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+
+/// Spellings that are not ours, with the unit that they stand for.
+const OTHER_DURATIONS: [(&str, &str); 16] = [
+    ("msec", "ms"),
+    ("millis", "ms"),
+    ("milliseconds", "ms"),
+    ("sec", "s"),
+    ("secs", "s"),
+    ("second", "s"),
+    ("seconds", "s"),
+    ("min", "m"),
+    ("mins", "m"),
+    ("minute", "m"),
+    ("minutes", "m"),
+    ("hour", "h"),
+    ("hours", "h"),
+    ("day", "d"),
+    ("days", "d"),
+    ("", "s"),
+];
+
+pub(crate) fn duration(text: &str) -> Result<Duration, Problem> {
+    let example = "write a number and a unit (ms, s, m, h, d), as in `10s`";
+    quantity(text, "a duration", &DURATION_UNITS, &OTHER_DURATIONS, example)
+        .map(Duration::from_millis)
+}
+
+/// As it would be written, in the largest unit that fits.
+pub(crate) fn shown_ms(ms: u64) -> String {
+    let fits = DURATION_UNITS.iter().rev().find(|(_, factor)| ms > 0 && ms.is_multiple_of(*factor));
+    let (unit, factor) = fits.unwrap_or(&("ms", 1));
+    format!("{}{unit}", ms / factor)
+}
+
+fn quantity(
+    text: &str,
+    what: &str,
+    units: &[(&str, u64)],
+    others: &[(&str, &str)],
+    example: &str,
+) -> Result<u64, Problem> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(end);
+    let problem = |message: &str, remedy: &str| (format!("`{text}` {message}"), remedy.to_owned());
+    if digits.is_empty() {
+        return Err(problem(&format!("is not {what}"), example));
+    }
+    let Some((_, factor)) = units.iter().find(|(name, _)| *name == unit) else {
+        let plain = unit.trim().to_ascii_lowercase();
+        let meant = others.iter().find(|(name, _)| *name == plain).map(|(_, unit)| *unit);
+        let same = units.iter().find(|(name, _)| name.eq_ignore_ascii_case(&plain));
+        let meant = meant.or(same.map(|(name, _)| *name));
+        let message = match unit.is_empty() {
+            true => "has no unit".to_owned(),
+            false => format!("has the unit `{}`, which is none", unit.trim()),
+        };
+        return Err(match meant {
+            Some(meant) => problem(&message, &format!("write `{digits}{meant}`")),
+            None => problem(&message, example),
+        });
+    };
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(*factor));
+    number.ok_or_else(|| problem("is too large", "write a smaller number"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_shown_as_they_are_written() {
+        for text in ["250ms", "10s", "90s", "5m", "1h", "2d"] {
+            let ms = duration(text).unwrap().as_millis() as u64;
+            assert_eq!(shown_ms(ms), text);
+        }
+        assert_eq!(shown_ms(0), "0ms");
+    }
+
+    #[test]
+    fn durations_have_a_unit() {
+        let ms = |text: &str| {
+            duration(text).map(|duration| duration.as_millis() as u64).map_err(|(_, remedy)| remedy)
+        };
+        let wrong = |remedy: &str| Err(remedy.to_owned());
+        let example = "write a number and a unit (ms, s, m, h, d), as in `10s`";
+        for (text, expected) in [
+            ("250ms", Ok(250)),
+            ("0s", Ok(0)),
+            ("10s", Ok(10_000)),
+            ("5m", Ok(300_000)),
+            ("1h", Ok(3_600_000)),
+            ("2d", Ok(172_800_000)),
+            ("3", wrong("write `3s`")),
+            ("10 s", wrong("write `10s`")),
+            ("10S", wrong("write `10s`")),
+            ("5min", wrong("write `5m`")),
+            ("1.5s", wrong(example)),
+            ("-1s", wrong(example)),
+            ("s", wrong(example)),
+            ("", wrong(example)),
+            ("1h30m", wrong(example)),
+            ("99999999999999999999s", wrong("write a smaller number")),
+        ] {
+            assert_eq!(ms(text), expected, "{text}");
+        }
+    }
+}
