@@ -38,6 +38,8 @@ pub(crate) struct Log {
     pub(crate) lines: u64,
     /// By class of status, `none` first.
     pub(crate) by_status: [u64; 6],
+    /// Lines of clients that left within a request head, which the journal does not have.
+    pub(crate) broken_heads: u64,
     pub(crate) strange: Vec<String>,
 }
 
@@ -101,6 +103,9 @@ impl Log {
                 let reason = field(text, "reason").unwrap_or_default().to_owned();
                 let line = Line { status, bytes_out: number("bytes_out").unwrap_or(0), reason };
                 self.requests.entry(id).or_default().push(line);
+            }
+            (None, ..) if is_whole && field(text, "reason") == Some("client_aborted") => {
+                self.broken_heads += 1;
             }
             _ => self.strange.push(text.to_owned()),
         }

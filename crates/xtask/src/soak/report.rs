@@ -28,8 +28,9 @@ impl Report<'_> {
     pub(super) fn check(&self, violations: &mut Violations) {
         let Self { found, log, counts, .. } = self;
         let logged = log.lines + found.dropped;
-        let numbers = format!("{} seen, {logged} logged, {} counted", counts.seen, found.requests);
-        let is_equal = counts.seen == logged && logged == found.requests;
+        let seen = counts.seen + log.broken_heads;
+        let numbers = format!("{seen} seen, {logged} logged, {} counted", found.requests);
+        let is_equal = seen == logged && logged == found.requests;
         violations.require(is_equal, "requests, log lines and counters differ", numbers);
         if found.dropped == 0 {
             let both = format!("{:?} in the log, {:?} counted", log.by_status, found.by_status);
@@ -70,10 +71,12 @@ impl Report<'_> {
         table.row("GET, HEAD failed, no endpoint ran throughout", counts.just_failures, "");
         table.row("GET, HEAD whose endpoint died within its head", counts.cut_heads, "");
         table.row("POST lost to an endpoint that closed", counts.lost_posts, "");
-        let accounts = format!("{} / {} / {}", counts.seen, self.log.lines, found.requests);
+        let seen = counts.seen + self.log.broken_heads;
+        let accounts = format!("{seen} / {} / {}", self.log.lines, found.requests);
         table.row("requests: client / log / counters", accounts, "equal");
         table.row("log lines dropped", found.dropped, "");
         table.row("aborted or reset before the proxy saw them", counts.unseen, "");
+        table.row("aborted within a head", self.log.broken_heads, "");
         self.resources(&mut table);
         let verdict = if violations.is_empty() { "holds" } else { "VIOLATED" };
         let Options { seed, seconds, clients, .. } = options;
