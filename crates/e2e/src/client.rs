@@ -41,6 +41,16 @@ impl Client {
         Self { socket: Socket::connect(address).unwrap(), reader: Reader::new() }
     }
 
+    /// As `new`, as if from another machine: see [`Socket::connect_with_small_packets`].
+    ///
+    /// # Panics
+    /// When nobody listens.
+    pub fn from_afar(proxy: &Proxy) -> Self {
+        let address = proxy.address.parse().unwrap();
+        let socket = Socket::connect_with_small_packets(address).unwrap();
+        Self { socket, reader: Reader::new() }
+    }
+
     pub fn port(&self) -> u16 {
         self.socket.port()
     }

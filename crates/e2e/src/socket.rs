@@ -1,7 +1,7 @@
 //! A connected socket of either family.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -25,6 +25,20 @@ impl Socket {
             Some(path) => Self::Unix(UnixStream::connect(Path::new(path))?),
             None => Self::Tcp(TcpStream::connect(address)?),
         };
+        socket.prepare()?;
+        Ok(socket)
+    }
+
+    /// As `connect` over TCP, with packets of the size that networks have; loopback's are 64 KiB.
+    ///
+    /// # Errors
+    /// As `connect(2)`.
+    pub fn connect_with_small_packets(address: SocketAddr) -> io::Result<Self> {
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+        socket.set_tcp_mss(1400)?;
+        socket.connect(&address.into())?;
+        let socket = Self::Tcp(socket.into());
         socket.prepare()?;
         Ok(socket)
     }

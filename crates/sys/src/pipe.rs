@@ -39,10 +39,6 @@ impl Pipe {
         self.held
     }
 
-    pub fn capacity(&self) -> usize {
-        self.capacity
-    }
-
     /// Splices up to `len` bytes from a socket into the pipe; 0 is the end of the stream. The pipe
     /// must be empty, so that `WouldBlock` can only mean the socket.
     ///
@@ -95,7 +91,7 @@ mod tests {
         let (mut a, b) = UnixStream::pair().unwrap();
         let (c, mut d) = UnixStream::pair().unwrap();
         let mut pipe = Pipe::new(64 * 1024).unwrap();
-        assert!(pipe.capacity() >= 4096);
+        assert!(pipe.capacity >= 4096);
         a.write_all(b"one two").unwrap();
         assert_eq!(pipe.fill(b.as_raw_fd(), 3).unwrap(), 3);
         assert_eq!(pipe.drain(c.as_raw_fd(), false).unwrap(), 3);

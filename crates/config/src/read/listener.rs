@@ -76,7 +76,8 @@ static ON_ERROR: declare::Table = declare::Table {
             name: "empty",
             kind: Kind::Text("text"),
             absent: Absent::Otherwise("the connection is closed"),
-            meaning: "the endpoint closed without having sent a byte",
+            meaning: "the endpoint ended the connection, in order or with a reset, without having \
+                      sent a byte to a client that had",
             example: "empty = \"Backend Error\"",
         },
     ],

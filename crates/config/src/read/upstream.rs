@@ -39,7 +39,7 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
             kind: Kind::Integer { min: 1, max: u32::MAX },
             absent: Absent::Otherwise("no limit"),
             meaning: "connections to this upstream over all threads, idle ones included. At the \
-                      limit requests wait, for 5 s at most.",
+                      limit requests wait, for `queue_timeout` at most.",
             example: "max_connections = 1000",
         },
         Setting {

@@ -62,12 +62,12 @@ impl LeastConnections {
         if !is_tied {
             return Some(index);
         }
-        let turns = (0..self.sequence.len().min(TURNS_MAX))
+        let mut turns = (0..self.sequence.len().min(TURNS_MAX))
             .map(|step| self.sequence[(start + step) % self.sequence.len()] as usize);
         let is_least = |index: &usize| {
             !tried.contains(*index) && !least.is_below(Load::of(&endpoints[*index]))
         };
-        Some(turns.into_iter().find(is_least).unwrap_or(index))
+        Some(turns.find(is_least).unwrap_or(index))
     }
 }
 

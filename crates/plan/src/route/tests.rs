@@ -178,24 +178,6 @@ fn a_literal_comes_before_a_capture_before_a_prefix() {
     }
 }
 
-#[test]
-fn captures_are_the_parts_of_the_path() {
-    let captures = |path: &str, of: &str| {
-        let pattern = pattern(path);
-        let found = pattern.captures(of.as_bytes());
-        let text =
-            |(name, part): (&str, &[u8])| format!("{name}={}", String::from_utf8_lossy(part));
-        found.into_iter().map(text).collect::<Vec<_>>().join(" ")
-    };
-    assert_eq!(captures("/users/{id}", "/users/7"), "id=7");
-    assert_eq!(captures("/{a}/x/{b}/*", "/1/x/2/3/4"), "a=1 b=2 *=/3/4");
-    assert_eq!(captures("/{a}/*", "/1"), "a=1 *=");
-    assert_eq!(captures("/v1/*", "/v1/x"), "*=/x");
-    assert_eq!(captures("/v1/*", "/v1"), "*=");
-    assert_eq!(captures("/*", "/v1"), "*=/v1");
-    assert_eq!(captures("/x", "/x"), "");
-}
-
 /// The fast tables and the tree of patterns rank alike.
 #[test]
 fn both_ways_of_finding_agree() {

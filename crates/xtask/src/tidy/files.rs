@@ -6,6 +6,12 @@ use super::Problems;
 const LINES_MAX: usize = 800;
 const LINE_CHARS_MAX: usize = 100;
 
+/// Where an ignored test is run: `cargo xtask test --slow` runs those of this program alone.
+const SLOW_TESTS: &str = "crates/e2e/tests/e2e/";
+/// Cut in two so that it is not found here.
+const IGNORE: &str = concat!("#[ign", "ore");
+const IGNORE_SLOW: &str = concat!("#[ign", "ore = \"slow: ");
+
 /// What betrays the machine that a text was written on, cut in two so that it is not found here.
 const FORBIDDEN: &[(&str, &str)] = &[
     (concat!("/ro", "ot/"), "a path of one machine"),
@@ -64,6 +70,10 @@ fn check_source(name: &str, text: &str, problems: &mut Problems) {
         if line.chars().count() > LINE_CHARS_MAX && !is_text {
             problem("is longer than 100 characters");
         }
+        let is_run = name.starts_with(SLOW_TESTS) && code.starts_with(IGNORE_SLOW);
+        if code.starts_with(IGNORE) && !is_run {
+            problem("ignores a test that nothing runs: it is for slow ones of the e2e program");
+        }
         if !may_be_unsafe && !is_comment && UNSAFE.iter().any(|word| line.contains(word)) {
             problem("is unsafe, which is for crates/sys alone");
         }
@@ -96,6 +106,17 @@ mod tests {
         let text = concat!("//! Un", "safe.\nlet x = un", "safe { y };\n");
         check("crates/sys/src/a.rs", text, &[]);
         check("a.rs", text, &["a.rs:2: is unsafe, which is for crates/sys alone"]);
+    }
+
+    #[test]
+    fn ignored_tests_are_slow_ones_that_are_run() {
+        let slow = concat!("//! Slow.\n#[ign", "ore = \"slow: 5 s\"]\n");
+        let broken = concat!("//! Broken.\n#[ign", "ore]\n");
+        let problem = "ignores a test that nothing runs: it is for slow ones of the e2e program";
+        check("crates/e2e/tests/e2e/a.rs", slow, &[]);
+        let name = "crates/e2e/tests/e2e/a.rs";
+        check(name, broken, &[&format!("{name}:2: {problem}")]);
+        check("crates/plan/src/a.rs", slow, &[&format!("crates/plan/src/a.rs:2: {problem}")]);
     }
 
     #[test]
