@@ -107,9 +107,8 @@ fn tcp_streams_arrive_as_they_were_both_ways() {
     }
 }
 
-/// The most that the memory may rise by, for what is always far more data: the allocator takes it
-/// in huge pages of 2 MiB.
-const RISE: u64 = 8 << 20;
+/// The most that the memory may rise by, for what is always far more data.
+const RISE: u64 = 4 << 20;
 
 /// Watches the memory of the proxy while something runs.
 fn watched<T>(proxy: &Proxy, run: impl FnOnce() -> T) -> T {

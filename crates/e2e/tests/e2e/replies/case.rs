@@ -142,7 +142,7 @@ pub(super) fn check_with(cases: Vec<Case>, setting: &str) {
     assert!(failures.is_empty(), "{} problems:\n{}", failures.len(), failures.join("\n"));
     check_log(&proxy.until_log(lines), &asked);
     let risen = proxy.resident().saturating_sub(resident);
-    assert!(risen < 8 << 20, "the memory of the proxy rose by {risen} bytes");
+    assert!(risen < 4 << 20, "the memory of the proxy rose by {risen} bytes");
     assert_eq!(endpoint.errors(), Vec::<String>::new());
     proxy.assert_sound();
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use fairwater_e2e::client::End;
 use fairwater_e2e::{Client, Endpoint, Proxy, Setup, until};
 
-/// The most that the memory may rise by: the allocator takes it in huge pages of 2 MiB.
-const RISE: u64 = 8 << 20;
+/// The most that the memory may rise by.
+const RISE: u64 = 4 << 20;
 
 fn closes_within(client: &mut Client, seconds: std::ops::Range<u64>, begun: Instant) {
     assert_ne!(client.end(), End::Open);
