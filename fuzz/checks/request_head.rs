@@ -7,7 +7,7 @@ use fairwater_message::{
     BodyLength, Fault, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, Method, RequestHead, Version,
 };
 use fairwater_proto::h1::{
-    Forwarding, HostPolicy, RequestFraming, RequestReader, asks_upgrade, client_address,
+    Edits, Forwarding, HostPolicy, RequestFraming, RequestReader, asks_upgrade, client_address,
     write_request,
 };
 
@@ -49,7 +49,14 @@ pub(crate) fn check(data: &[u8]) {
         (false, HostPolicy::Set(b"endpoint.example:8080")),
     ] {
         let peer = Some(peer);
-        let forwarding = Forwarding { peer, is_trusted, is_tls: false, host, close: false };
+        let forwarding = Forwarding {
+            peer,
+            is_trusted,
+            is_tls: false,
+            host,
+            close: false,
+            edits: Edits::default(),
+        };
         round_trip(&naive, bytes, &head, &forwarding);
     }
 }

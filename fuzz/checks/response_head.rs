@@ -4,7 +4,7 @@
 use fairwater_message::{
     BodyLength, Connection, Fault, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, ResponseHead, Version,
 };
-use fairwater_proto::h1::{ReplyFraming, ResponseReader, write_response};
+use fairwater_proto::h1::{Edits, ReplyFraming, ResponseReader, write_response};
 
 use super::reference::{Naive, pieces};
 
@@ -76,7 +76,7 @@ fn round_trip(bytes: &[u8], head: &ResponseHead) {
     };
     let connection = Connection { close: true, ..Connection::default() };
     let mut out = Vec::new();
-    write_response(&mut out, head, bytes, framing, connection);
+    write_response(&mut out, head, bytes, framing, connection, Edits::default());
     assert!(out.len() <= 2 * bytes.len() + 128, "{}", out.len());
     if out.len() > HEAD_BYTES_MAX || head.fields.len() + 2 > HEAD_FIELDS_MAX {
         return; // limits are the next hop's business

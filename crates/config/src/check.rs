@@ -8,7 +8,7 @@ use fairwater_message::address::Listen;
 
 use crate::code::{self, Code};
 use crate::model::{
-    Condition, Config, HostMatch, Listener, PathRule, PathSegment, Protocol, Upstream,
+    Condition, Config, Destination, HostMatch, Listener, PathRule, PathSegment, Protocol, Upstream,
 };
 use crate::read::UNREAD;
 use crate::reader::listed;
@@ -87,9 +87,14 @@ fn check_listener_references(config: &Config, report: &mut Report) -> bool {
 /// Whether the upstream of each listener and route is known.
 fn check_upstream_references(config: &Config, report: &mut Report) -> bool {
     let names = config.upstreams.iter().map(|upstream| upstream.name.value.as_str());
-    let of_listeners = config.listeners.iter().filter_map(|listener| listener.upstream.as_ref());
-    let references = of_listeners.chain(config.routes.iter().map(|route| &route.upstream));
-    check_references("upstream", &code::UNKNOWN_UPSTREAM, names, references, report)
+    check_references("upstream", &code::UNKNOWN_UPSTREAM, names, upstreams_named(config), report)
+}
+
+/// Every mention of an upstream.
+fn upstreams_named(config: &Config) -> impl Iterator<Item = &Spanned<String>> {
+    let of_listeners = config.listeners.iter().filter_map(|one| one.destination.as_ref());
+    let of_routes = config.routes.iter().map(|route| &route.destination);
+    of_listeners.chain(of_routes).filter_map(Destination::upstream)
 }
 
 fn check_references<'a>(
@@ -133,10 +138,11 @@ type Claim<'a> = (&'a str, Option<&'a HostMatch>, PathRule, &'a [Condition]);
 
 fn check_routes(config: &Config, report: &mut Report) {
     let tcp: HashSet<&str> = config.listeners.iter().filter(is_tcp).map(name).collect();
-    let mut taken: HashMap<Claim<'_>, (&str, Span)> = HashMap::new();
+    let mut taken: HashMap<Claim<'_>, (String, Span)> = HashMap::new();
     for listener in config.listeners.iter().filter(|listener| !is_tcp(listener)) {
-        if let Some(upstream) = &listener.upstream {
-            let first = ("`upstream` of the listener", upstream.span);
+        if let Some(destination) = &listener.destination {
+            let span = destination.upstream().map_or(listener.name.span, |name| name.span);
+            let first = (format!("`{destination}` of the listener"), span);
             taken.insert((name(listener), None, PathRule::Any, &[]), first);
         }
     }
@@ -161,7 +167,7 @@ fn check_routes(config: &Config, report: &mut Report) {
             let help = "remove one of the two, or change its host, path or conditions";
             report.add(&code::ROUTE_TWICE, route.span, message, label, help);
         } else {
-            taken.insert(claim, ("a route", route.span));
+            taken.insert(claim, ("a route".to_owned(), route.span));
         }
     }
 }
@@ -199,7 +205,7 @@ fn check_listeners_are_used(config: &Config, report: &mut Report) {
         config.routes.iter().map(|route| route.listener.value.as_str()).collect();
     for listener in &config.listeners {
         let name = listener.name.value.as_str();
-        if listener.upstream.is_some() || routed.contains(name) {
+        if listener.destination.is_some() || routed.contains(name) {
             continue;
         }
         let help = match listener.protocol {
@@ -215,9 +221,8 @@ fn check_listeners_are_used(config: &Config, report: &mut Report) {
 }
 
 fn check_upstreams_are_used(config: &Config, report: &mut Report) {
-    let of_listeners = config.listeners.iter().filter_map(|listener| listener.upstream.as_ref());
-    let references = of_listeners.chain(config.routes.iter().map(|route| &route.upstream));
-    let used: HashSet<&str> = references.map(|reference| reference.value.as_str()).collect();
+    let used: HashSet<&str> =
+        upstreams_named(config).map(|reference| reference.value.as_str()).collect();
     for upstream in &config.upstreams {
         let name = upstream.name.value.as_str();
         // One without endpoints could not be read, and has its error.

@@ -127,6 +127,18 @@ codes! {
     BAD_DURATION = "E0213",
         "A duration is a whole number and its unit: ms, s, m, h or d, as in \"250ms\" or \"10s\". A bare \
          number is refused, since nobody could tell whether seconds or milliseconds were meant.";
+    FIXED_HEADER = "E0214",
+        "Headers that frame a message, speak of one connection, or say who the client is are written \
+         by Fairwater itself: an edit of them could be used to smuggle requests or to deceive an \
+         endpoint. The help line says where the same is set.";
+    BAD_TEMPLATE = "E0215",
+        "In this text `{name}` stands for something of the request: `{client}`, `{scheme}`, `{host}`, \
+         `{method}`, `{path}`, `{query}`, `{target}` (path and query), `{request_id}`, `{header.NAME}`, \
+         the captures of the route's path, and `{rest}` for its `*`. For a brace write `{{` or `}}`. \
+         Paths and targets are written as URLs have them.";
+    BAD_SIZE = "E0216",
+        "A size is a whole number and its unit: B, KB, MB, GB (powers of 1000) or KiB, MiB, GiB (powers \
+         of 1024), as in \"64KiB\". A bare number is refused, since nobody could tell what was meant.";
     LISTENER_UNUSED = "E0301",
         "The listener would accept connections that go nowhere. Give it an `upstream`, which takes \
          everything, or for HTTP at least one [[routes]] with its name. A TCP listener has no \
@@ -149,6 +161,9 @@ codes! {
     ROUTE_ON_TCP = "E0402",
         "Routes decide by the host and the path of a request, and a TCP listener sees only bytes. \
          Set `upstream` on the listener itself, or make it `protocol = \"http\"`.";
+    TWO_DESTINATIONS = "E0403",
+        "A request goes to an `upstream`, or it is answered by `redirect` or `respond`. A listener and \
+         a route have one of the three.";
     ENDPOINT_TWICE = "E0501",
         "An endpoint is known by its address, however it is spelt, and appears once in an upstream. \
          For a larger share of the traffic give it a `weight`.";

@@ -7,6 +7,8 @@ pub(crate) struct Table {
     /// As a heading names it: `[listeners.NAME]`.
     pub(crate) title: &'static str,
     pub(crate) settings: &'static [Setting],
+    /// Groups of settings that other tables have too.
+    pub(crate) shared: &'static [&'static Self],
     /// Markdown for behind the settings.
     pub(crate) notes: &'static str,
 }
@@ -45,6 +47,8 @@ pub(crate) enum Kind {
         min_ms: u64,
         max_ms: u64,
     },
+    /// A number of bytes such as `64KiB`.
+    Size,
     /// Text of a form that has a name.
     Text(&'static str),
     /// One of some words, each with what it means; the meanings are all empty where the words say
@@ -81,11 +85,17 @@ pub(crate) use words;
 
 impl Table {
     pub(crate) fn setting(&self, name: &str) -> Option<&'static Setting> {
-        self.settings.iter().find(|setting| setting.name == name)
+        self.all().find(|setting| setting.name == name)
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.settings.iter().map(|setting| setting.name)
+        self.all().map(|setting| setting.name)
+    }
+
+    /// Its own settings, and those of its groups.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &'static Setting> {
+        let shared = self.shared.iter().flat_map(|group| group.settings);
+        self.settings.iter().chain(shared)
     }
 }
 

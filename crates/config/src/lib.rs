@@ -24,9 +24,10 @@ pub use code::{CODES, Code, Severity, explain};
 pub use diagnostic::{Diagnostic, render};
 pub use load::{Surroundings, load, parse};
 pub use model::{
-    AccessLog, Admin, Balance, Condition, Config, HostMatch, HostRule, HttpListener, IdleRule,
-    Listener, LogFormat, OnError, PathRule, PathSegment, Protocol, Route, TcpListener, Upstream,
-    UpstreamEndpoint, UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT, WEIGHT_MAX,
+    AccessLog, Admin, Balance, Condition, Config, Destination, Filters, FixedReply, HeaderEdits,
+    HostMatch, HostRule, HttpListener, IdleRule, Listener, LogFormat, OnError, PathEdit, PathRule,
+    PathSegment, Protocol, Redirect, Route, TcpListener, Upstream, UpstreamEndpoint,
+    UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT, WEIGHT_MAX,
 };
 pub use read::THREADS_MAX;
 pub use reference::reference;

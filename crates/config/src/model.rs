@@ -1,6 +1,8 @@
 //! What was written, typed, with every default filled in. Names still stand for what they name:
 //! compiling a plan resolves them, and may count on each reference to resolve.
 
+mod filter;
+
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
@@ -10,6 +12,7 @@ use fairwater_message::address::{Endpoint, Listen};
 use fairwater_message::network::IpNet;
 
 use crate::span::{Span, Spanned};
+pub use filter::{Destination, Filters, FixedReply, HeaderEdits, PathEdit, Redirect};
 
 /// A whole configuration. The lists are in the order of the file.
 #[derive(Debug, Clone, Default)]
@@ -52,9 +55,11 @@ pub struct Listener {
     /// At least one; no address is bound twice over all listeners.
     pub bind: Vec<Spanned<Listen>>,
     pub protocol: Protocol,
-    /// Takes everything that no route takes. Always there for TCP; for HTTP there is this, or a
-    /// route, or both.
-    pub upstream: Option<Spanned<String>>,
+    /// Takes everything that no route takes. For TCP always an upstream; for HTTP there is this, or
+    /// a route, or both.
+    pub destination: Option<Destination>,
+    /// For HTTP only.
+    pub filters: Filters,
 }
 
 /// The protocol of a listener, with the settings that it alone has.
@@ -105,7 +110,8 @@ pub struct Route {
     pub path: PathRule,
     /// All must hold; in one order, so that equal ones are equal.
     pub conditions: Vec<Condition>,
-    pub upstream: Spanned<String>,
+    pub destination: Destination,
+    pub filters: Filters,
 }
 
 /// Lower-case, without port and final dot.
@@ -263,7 +269,8 @@ impl Listener {
             name: name.to_owned().into(),
             bind: vec![bind.into()],
             protocol,
-            upstream: Some(upstream.to_owned().into()),
+            destination: Some(Destination::Upstream(upstream.to_owned().into())),
+            filters: Filters::default(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Quantities with a unit: durations such as `250ms`.
+//! Quantities with a unit: durations such as `250ms`, sizes such as `64KiB`.
 
 use std::time::Duration;
 
@@ -32,6 +32,26 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Problem> {
     let example = "write a number and a unit (ms, s, m, h, d), as in `10s`";
     quantity(text, "a duration", &DURATION_UNITS, &OTHER_DURATIONS, example)
         .map(Duration::from_millis)
+}
+
+const SIZE_UNITS: [(&str, u64); 7] = [
+    ("B", 1),
+    ("KB", 1_000),
+    ("KiB", 1 << 10),
+    ("MB", 1_000_000),
+    ("MiB", 1 << 20),
+    ("GB", 1_000_000_000),
+    ("GiB", 1 << 30),
+];
+
+/// As above. A single letter means powers of two in nginx and Apache httpd.
+const OTHER_SIZES: [(&str, &str); 6] =
+    [("k", "KiB"), ("m", "MiB"), ("g", "GiB"), ("bytes", "B"), ("byte", "B"), ("", "B")];
+
+/// A number of bytes.
+pub(crate) fn size(text: &str) -> Result<u64, Problem> {
+    let example = "write a number and a unit (B, KB, KiB, MB, MiB, GB, GiB), as in `64KiB`";
+    quantity(text, "a size", &SIZE_UNITS, &OTHER_SIZES, example)
 }
 
 /// As it would be written, in the largest unit that fits.
@@ -83,6 +103,24 @@ mod tests {
             assert_eq!(shown_ms(ms), text);
         }
         assert_eq!(shown_ms(0), "0ms");
+    }
+
+    #[test]
+    fn sizes_have_a_unit() {
+        let wrong = |remedy: &str| Err(remedy.to_owned());
+        for (text, expected) in [
+            ("0B", Ok(0)),
+            ("64KiB", Ok(65_536)),
+            ("10MB", Ok(10_000_000)),
+            ("1GiB", Ok(1 << 30)),
+            ("10m", wrong("write `10MiB`")),
+            ("64kib", wrong("write `64KiB`")),
+            ("64 KiB", wrong("write `64KiB`")),
+            ("1024", wrong("write `1024B`")),
+            ("99999999999GiB", wrong("write a smaller number")),
+        ] {
+            assert_eq!(size(text).map_err(|(_, remedy)| remedy), expected, "{text}");
+        }
     }
 
     #[test]

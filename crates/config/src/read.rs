@@ -3,6 +3,8 @@
 //! A reference that cannot be read becomes [`UNREAD`], so that the checks of the whole know that
 //! something was meant there. The reports keep such a configuration from being given out.
 
+mod filter;
+mod header;
 mod listener;
 mod route;
 mod text;
@@ -84,6 +86,7 @@ pub(crate) static ROOT: declare::Table = declare::Table {
             example: "[upstreams.app]",
         },
     ],
+    shared: &[],
     notes: include_str!("../reference/top_level.md"),
 };
 
@@ -105,6 +108,7 @@ static ACCESS_LOG: declare::Table = declare::Table {
             example: "path = \"/var/log/fairwater.log\"",
         },
     ],
+    shared: &[],
     notes: "",
 };
 
@@ -121,6 +125,7 @@ static ADMIN: declare::Table = declare::Table {
                   must exist. Only its owner can open it.",
         example: "socket = \"/run/fairwater/admin.sock\"",
     }],
+    shared: &[],
     notes: "",
 };
 

@@ -188,6 +188,25 @@ impl<'t> Node<'t> {
         }
     }
 
+    /// A number of bytes.
+    pub(crate) fn size(&self, report: &mut Report) -> Option<u64> {
+        let (message, help) = if let DeValue::Integer(number) = self.value {
+            let message = format!("`{}` takes a size, and this is a number", self.setting.name);
+            let number = number.as_str();
+            (
+                message,
+                format!("write it with its unit, as in `\"{number}B\"`, or in KiB, MiB or GiB"),
+            )
+        } else {
+            match quantity::size(&self.string(report)?.value) {
+                Ok(size) => return Some(size),
+                Err(problem) => problem,
+            }
+        };
+        report.add(&code::BAD_SIZE, self.span, message, "", help);
+        None
+    }
+
     pub(crate) fn choice<T: Copy>(
         &self,
         choices: &[(&'static str, T)],
@@ -239,6 +258,11 @@ impl<'t> Node<'t> {
             return self.elements(report);
         }
         Some(vec![Self { kind: self.kind.of_elements(), ..*self }])
+    }
+
+    /// The same value, taken for one of two kinds.
+    pub(crate) fn of_kind(self, kind: &'static Kind) -> Self {
+        Self { kind, ..self }
     }
 
     pub(crate) fn is_boolean(&self) -> bool {

@@ -9,9 +9,25 @@ use crate::reader::listed;
 pub fn reference() -> String {
     let mut out = include_str!("../reference/head.md").to_owned();
     write_table(&ROOT, &mut out);
+    for group in groups(&ROOT) {
+        write_table(group, &mut out);
+    }
     out.push('\n');
     out.push_str(include_str!("../reference/tail.md"));
     out
+}
+
+/// The groups of settings that tables share, in the order of the tables that have them.
+fn groups(table: &'static Table) -> Vec<&'static Table> {
+    let mut found: Vec<&Table> = table.shared.to_vec();
+    for below in table.settings.iter().flat_map(|setting| setting.kind.tables()) {
+        for group in groups(below) {
+            if !found.iter().any(|known| known.title == group.title) {
+                found.push(group);
+            }
+        }
+    }
+    found
 }
 
 fn write_table(table: &'static Table, out: &mut String) {
@@ -25,6 +41,10 @@ fn write_table(table: &'static Table, out: &mut String) {
             Absent::Otherwise(words) => (*words).to_owned(),
         };
         out.push_str(&format!("| `{name}` | {} | {absent} | {meaning} |\n", describe(kind)));
+    }
+    for group in table.shared {
+        let anchor = group.title.to_lowercase().replace(' ', "-");
+        out.push_str(&format!("\nAnd the settings under [{}](#{anchor}).\n", group.title));
     }
     if !table.notes.is_empty() {
         out.push('\n');
@@ -44,6 +64,7 @@ fn write_table(table: &'static Table, out: &mut String) {
 fn heading(title: &str) -> String {
     match title {
         "the top level" => "## The top level".to_owned(),
+        "Filters" | "Path edits" => format!("## {title}"),
         title if title.starts_with('[') => format!("## `{title}`"),
         title if title.contains(' ') => {
             let (first, rest) = title.split_at(1);
@@ -71,6 +92,7 @@ fn describe(kind: &'static Kind) -> String {
         Kind::Duration { min_ms, max_ms } => {
             format!("duration, {} to {}", quantity::shown_ms(*min_ms), quantity::shown_ms(*max_ms))
         }
+        Kind::Size => "size".to_owned(),
         Kind::Text(form) => (*form).to_owned(),
         Kind::Choice(words) if words.iter().any(|word| !word.meaning.is_empty()) => {
             "a word, see below".to_owned()

@@ -17,13 +17,13 @@ pub fn schema() -> String {
 /// The members of an object schema, without its braces.
 fn table(table: &Table, out: &mut String) {
     out.push_str("\"type\":\"object\",\"additionalProperties\":false,\"properties\":{");
-    for (index, setting) in table.settings.iter().enumerate() {
+    for (index, setting) in table.all().enumerate() {
         out.push_str(if index > 0 { ",\n" } else { "\n" });
         property(setting, out);
     }
     out.push('}');
-    let is_required = |setting: &&Setting| matches!(setting.absent, Absent::Required);
-    let required: Vec<_> = table.settings.iter().filter(is_required).collect();
+    let is_required = |setting: &&'static Setting| matches!(setting.absent, Absent::Required);
+    let required: Vec<_> = table.all().filter(is_required).collect();
     if !required.is_empty() {
         let names: Vec<_> = required.iter().map(|setting| quoted(setting.name)).collect();
         out.push_str(&format!(",\"required\":[{}]", names.join(",")));
@@ -54,6 +54,9 @@ fn kind(of: &Kind, out: &mut String) {
         Kind::Duration { .. } => {
             // A variable may stand for any of it.
             out.push_str("\"type\":\"string\",\"pattern\":\"^[0-9]+(ms|s|m|h|d)$|\\\\$\\\\{\"");
+        }
+        Kind::Size => {
+            out.push_str("\"type\":\"string\",\"pattern\":\"^[0-9]+([KMG]i?)?B$|\\\\$\\\\{\"");
         }
         Kind::Text(_) => out.push_str("\"type\":\"string\""),
         Kind::Choice(words) => {

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use fairwater_config as config;
 use fairwater_message::address::{self, Listen};
 use fairwater_plan::{
-    Balance, Condition, Conditions, Dial, Endpoint, EndpointState, HostHeader, HostPattern,
-    Listener, ListenerId, OnError, PathPattern, Plan, Protocol, Route, RouteRule, RouteTable,
-    Segment, TcpIdle, Upstream, UpstreamId, UpstreamSettings, UpstreamTimeouts, ValueRule,
+    Balance, Conditions, Dial, Endpoint, HostHeader, Listener, ListenerId, OnError, Plan, Protocol,
+    RouteRule, RouteTable, TcpIdle, Upstream, UpstreamId, UpstreamSettings, UpstreamTimeouts,
 };
+
+use crate::Registry;
+use crate::route::{self, condition, host_pattern, path_pattern};
 
 /// A plan, and what must be bound for it.
 #[derive(Debug)]
@@ -28,100 +30,63 @@ pub struct Bind {
     pub address: Listen,
 }
 
-/// Compiles a configuration that was checked: every name in it resolves. Looks up host names of
-/// endpoints, which may take a while.
-pub fn compile(config: &config::Config) -> Compiled {
+/// Compiles a configuration that was checked: every name in it resolves. What the registry knows
+/// of an endpoint or an upstream goes on. Looks up host names of endpoints, which may take a while.
+pub fn compile(config: &config::Config, registry: &mut Registry) -> Compiled {
     let mut warnings = Vec::new();
-    let mut slots = 0;
     let mut names = HashMap::new();
     let mut upstreams = Vec::new();
     for (index, upstream) in config.upstreams.iter().enumerate() {
         names.insert(upstream.name.value.as_str(), UpstreamId(index as u32));
-        upstreams.push(Arc::new(compile_upstream(upstream, index, &mut slots, &mut warnings)));
+        upstreams.push(Arc::new(compile_upstream(upstream, index, registry, &mut warnings)));
     }
-    let mut routes: HashMap<&str, Vec<RouteRule>> = HashMap::new();
+    let mut rules: HashMap<&str, Vec<RouteRule>> = HashMap::new();
+    let mut by_name = HashMap::new();
+    for listener in &config.listeners {
+        by_name.insert(listener.name.value.as_str(), &listener.filters);
+        // What a listener says itself is a route that takes what no other takes.
+        if let Some(destination) = &listener.destination {
+            let path = config::PathRule::Any;
+            let filters = [&listener.filters];
+            let route = route::compile(destination, &filters, &path, &names);
+            let of_listener = rules.entry(&listener.name.value).or_default();
+            of_listener.extend(route.map(RouteRule::of_all));
+        }
+    }
     for route in &config.routes {
-        let Some(&upstream) = names.get(route.upstream.value.as_str()) else { continue };
-        let rule = RouteRule {
+        let Some(of_listener) = by_name.get(route.listener.value.as_str()) else { continue };
+        let filters = [of_listener, &route.filters];
+        let compiled = route::compile(&route.destination, &filters, &route.path, &names);
+        let rule = |compiled| RouteRule {
             host: host_pattern(route.host.as_ref().map(|host| &host.value)),
             path: path_pattern(&route.path),
             conditions: Conditions(route.conditions.iter().map(condition).collect()),
-            route: Route { upstream },
+            route: compiled,
         };
-        routes.entry(&route.listener.value).or_default().push(rule);
+        rules.entry(&route.listener.value).or_default().extend(compiled.map(rule));
     }
     let mut listeners = Vec::new();
     let mut binds = Vec::new();
     for (index, listener) in config.listeners.iter().enumerate() {
         let id = ListenerId(index as u32);
-        let upstream = listener.upstream.as_ref().and_then(|name| names.get(name.value.as_str()));
-        let rules = routes.remove(listener.name.value.as_str()).unwrap_or_default();
-        listeners.push(compile_listener(listener, upstream.copied(), rules));
+        let rules = rules.remove(listener.name.value.as_str()).unwrap_or_default();
+        listeners.push(compile_listener(listener, &names, rules));
         binds.extend(
             listener.bind.iter().map(|bind| Bind { listener: id, address: bind.value.clone() }),
         );
     }
-    let plan = Plan { listeners, upstreams, endpoint_slots: slots };
+    let plan = Plan { listeners, upstreams, slots_end: registry.slots_end() };
     Compiled { plan, binds, warnings }
-}
-
-fn host_pattern(host: Option<&config::HostMatch>) -> HostPattern {
-    match host {
-        None => HostPattern::Any,
-        Some(config::HostMatch::Exact(host)) => HostPattern::Exact(host.clone()),
-        Some(config::HostMatch::Wildcard(end)) => HostPattern::Wildcard(end.clone()),
-    }
-}
-
-fn condition(condition: &config::Condition) -> Condition {
-    let rule = |value: &config::ValueMatch| match value {
-        config::ValueMatch::Present => ValueRule::Present,
-        config::ValueMatch::Absent => ValueRule::Absent,
-        config::ValueMatch::Is(text) => ValueRule::Is(text.clone()),
-    };
-    match condition {
-        config::Condition::Method(methods) => Condition::Method(methods.clone()),
-        config::Condition::Header { name, value } => {
-            Condition::Header { name: name.clone(), value: rule(value) }
-        }
-        config::Condition::Query { name, value } => {
-            Condition::Query { name: name.clone(), value: rule(value) }
-        }
-        config::Condition::Client(networks) => Condition::Client(networks.clone()),
-    }
-}
-
-fn path_pattern(path: &config::PathRule) -> PathPattern {
-    match path {
-        config::PathRule::Any => PathPattern::Any,
-        config::PathRule::Exact(path) => PathPattern::Exact(path.clone()),
-        config::PathRule::Prefix(prefix) => PathPattern::Prefix(prefix.clone()),
-        config::PathRule::Pattern { segments, is_prefix } => {
-            let segment = |segment: &config::PathSegment| match segment {
-                config::PathSegment::Literal(text) => Segment::Literal(text.clone()),
-                config::PathSegment::Capture(name) => Segment::Capture(name.clone()),
-            };
-            let segments = segments.iter().map(segment).collect();
-            PathPattern::Segments { segments, is_prefix: *is_prefix }
-        }
-    }
 }
 
 fn compile_listener(
     listener: &config::Listener,
-    upstream: Option<UpstreamId>,
-    mut rules: Vec<RouteRule>,
+    names: &HashMap<&str, UpstreamId>,
+    rules: Vec<RouteRule>,
 ) -> Listener {
     let name = listener.name.value.clone();
     match &listener.protocol {
         config::Protocol::Http(http) => {
-            // The shorthand is a route that takes what no other takes.
-            rules.extend(upstream.map(|upstream| RouteRule {
-                host: HostPattern::Any,
-                path: PathPattern::Any,
-                conditions: Conditions::default(),
-                route: Route { upstream },
-            }));
             let trusted_proxies = http.trusted_proxies.iter().map(|net| net.value).collect();
             Listener {
                 name,
@@ -139,6 +104,8 @@ fn compile_listener(
                 config::IdleRule::Client => TcpIdle::Client,
             };
             // A checked TCP listener names its upstream.
+            let upstream = listener.destination.as_ref().and_then(config::Destination::upstream);
+            let upstream = upstream.and_then(|name| names.get(name.value.as_str()).copied());
             let upstream = upstream.unwrap_or(UpstreamId(0));
             let protocol = Protocol::Tcp { upstream, on_error, idle };
             Listener { name, protocol, trusted_proxies: Vec::new() }
@@ -149,17 +116,14 @@ fn compile_listener(
 fn compile_upstream(
     upstream: &config::Upstream,
     index: usize,
-    slots: &mut usize,
+    registry: &mut Registry,
     warnings: &mut Vec<String>,
 ) -> Upstream {
+    let name = &upstream.name.value;
     let endpoints: Vec<_> = upstream
         .endpoints
         .iter()
-        .map(|endpoint| {
-            let slot = *slots;
-            *slots += 1;
-            compile_endpoint(endpoint, slot, warnings)
-        })
+        .map(|endpoint| compile_endpoint(endpoint, name, registry, warnings))
         .collect();
     let balance = match upstream.balance {
         config::Balance::RoundRobin => Balance::round_robin(&endpoints),
@@ -168,7 +132,7 @@ fn compile_upstream(
         config::Balance::SourceHash => Balance::source_hash(&endpoints),
     };
     let settings = UpstreamSettings {
-        name: upstream.name.value.clone(),
+        name: name.clone(),
         index,
         host: match &upstream.host {
             config::HostRule::Keep => HostHeader::Keep,
@@ -177,7 +141,6 @@ fn compile_upstream(
         },
         keep_alive: upstream.keep_alive,
         max_requests: upstream.max_requests.as_ref().map(|max| max.value.get()),
-        max_connections: upstream.max_connections.as_ref().map(|max| max.value.get()),
         relaxed_responses: upstream.relaxed_responses,
         timeouts: UpstreamTimeouts {
             connect: upstream.timeouts.connect,
@@ -187,12 +150,14 @@ fn compile_upstream(
         },
         retries: upstream.retries,
     };
-    Upstream::new(settings, endpoints, balance)
+    let max = upstream.max_connections.as_ref().map(|max| max.value.get());
+    Upstream::new(settings, endpoints, balance, registry.admission(name, max))
 }
 
 fn compile_endpoint(
     endpoint: &config::UpstreamEndpoint,
-    slot: usize,
+    upstream: &str,
+    registry: &mut Registry,
     warnings: &mut Vec<String>,
 ) -> Endpoint {
     let address = &endpoint.address.value;
@@ -206,8 +171,9 @@ fn compile_endpoint(
         // A path is no host; this is what HTTP over a local socket says by custom.
         address::Endpoint::Unix(path) => (Dial::Unix(path.clone()), "localhost".to_owned()),
     };
-    let state = Arc::new(EndpointState::default());
-    Endpoint { identity, host, dial, weight: u32::from(endpoint.weight), slot, state }
+    let state = registry.endpoint(upstream, &identity);
+    let weight = u32::from(endpoint.weight);
+    Endpoint { identity, host, dial, weight, slot: state.slot(), state }
 }
 
 /// The addresses of a name as of now. A name that does not resolve is an endpoint that is down, no

@@ -4,20 +4,23 @@
 pub mod admin;
 mod compile;
 mod metrics;
+mod registry;
+mod route;
 mod status;
 
 pub use compile::{Bind, Compiled, compile};
+pub use registry::Registry;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use fairwater_plan::Plan;
+use fairwater_plan::CurrentPlan;
 use fairwater_telemetry::Counters;
 
 /// What the admin socket reads from.
 #[derive(Debug)]
 pub struct Sources {
-    pub plan: Arc<Plan>,
+    pub plan: Arc<CurrentPlan>,
     /// One set per worker thread.
     pub counters: Vec<Arc<Counters>>,
     /// Log lines that could not be written.

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use fairwater_message::FaultKind;
 use fairwater_net::clock;
+use fairwater_plan::Plan;
 use fairwater_telemetry::{Count, EndpointCounters, ListenerCounters, STATUS_CLASSES};
 
 use crate::Sources;
@@ -40,12 +41,13 @@ pub(crate) fn render(sources: &Sources) -> String {
         total(|thread| &thread.log_lines),
     );
     text.single("fairwater_log_dropped_total", "Access-log lines that were lost.", dropped);
-    listeners(&mut text, sources);
-    endpoints(&mut text, sources);
+    let plan = sources.plan.get();
+    listeners(&mut text, sources, &plan);
+    endpoints(&mut text, sources, &plan);
     text.0
 }
 
-fn listeners(text: &mut Text, sources: &Sources) {
+fn listeners(text: &mut Text, sources: &Sources, plan: &Plan) {
     type Read = fn(&ListenerCounters) -> &Count;
     let families: [(&str, &str, &str, Read); 4] = [
         ("fairwater_connections_total", "counter", "Connections accepted.", |l| &l.connections),
@@ -55,14 +57,14 @@ fn listeners(text: &mut Text, sources: &Sources) {
     ];
     for (name, kind, help, read) in families {
         text.family(name, kind, help);
-        for (index, listener) in sources.plan.listeners.iter().enumerate() {
+        for (index, listener) in plan.listeners.iter().enumerate() {
             let value = sum(sources, |thread| read(&thread.listeners[index]).get());
             text.line(name, &[("listener", &listener.name)], &value.to_string());
         }
     }
     let name = "fairwater_requests_total";
     text.family(name, "counter", "Requests by class of status; none: no status was sent.");
-    for (index, listener) in sources.plan.listeners.iter().enumerate() {
+    for (index, listener) in plan.listeners.iter().enumerate() {
         for (class, label) in STATUS_CLASSES.iter().enumerate() {
             let value = sum(sources, |thread| thread.listeners[index].requests[class].get());
             text.line(name, &[("listener", &listener.name), ("status", label)], &value.to_string());
@@ -70,7 +72,7 @@ fn listeners(text: &mut Text, sources: &Sources) {
     }
     let name = "fairwater_faults_total";
     text.family(name, "counter", "Exchanges that failed, by reason.");
-    for (index, listener) in sources.plan.listeners.iter().enumerate() {
+    for (index, listener) in plan.listeners.iter().enumerate() {
         for &kind in FaultKind::ALL {
             let at = kind as usize;
             let value = sum(sources, |thread| thread.listeners[index].faults[at].get());
@@ -82,7 +84,7 @@ fn listeners(text: &mut Text, sources: &Sources) {
     }
 }
 
-fn endpoints(text: &mut Text, sources: &Sources) {
+fn endpoints(text: &mut Text, sources: &Sources, plan: &Plan) {
     type Read = fn(&EndpointCounters) -> &Count;
     let families: [(&str, &str, &str, Read); 7] = [
         ("fairwater_endpoint_attempts_total", "counter", "Exchanges tried.", |e| &e.attempts),
@@ -110,14 +112,14 @@ fn endpoints(text: &mut Text, sources: &Sources) {
     ];
     for (name, kind, help, read) in families {
         text.family(name, kind, help);
-        each_endpoint(sources, |slot, labels| {
+        each_endpoint(plan, |slot, labels| {
             let value = sum(sources, |thread| read(&thread.endpoints[slot]).get());
             text.line(name, labels, &value.to_string());
         });
     }
     let name = "fairwater_endpoint_in_flight";
     text.family(name, "gauge", "Exchanges in flight.");
-    for upstream in &sources.plan.upstreams {
+    for upstream in &plan.upstreams {
         for endpoint in &upstream.endpoints {
             let labels = [
                 ("upstream", upstream.settings.name.as_str()),
@@ -128,7 +130,7 @@ fn endpoints(text: &mut Text, sources: &Sources) {
     }
     let name = "fairwater_endpoint_responses_total";
     text.family(name, "counter", "Responses by class of status.");
-    each_endpoint(sources, |slot, labels| {
+    each_endpoint(plan, |slot, labels| {
         for (class, label) in STATUS_CLASSES.iter().enumerate().skip(1) {
             let value = sum(sources, |thread| thread.endpoints[slot].responses[class].get());
             let labels = [labels[0], labels[1], ("status", label)];
@@ -137,8 +139,8 @@ fn endpoints(text: &mut Text, sources: &Sources) {
     });
 }
 
-fn each_endpoint(sources: &Sources, mut visit: impl FnMut(usize, &[(&str, &str); 2])) {
-    for upstream in &sources.plan.upstreams {
+fn each_endpoint(plan: &Plan, mut visit: impl FnMut(usize, &[(&str, &str); 2])) {
+    for upstream in &plan.upstreams {
         for endpoint in &upstream.endpoints {
             let labels = [
                 ("upstream", upstream.settings.name.as_str()),

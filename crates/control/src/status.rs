@@ -1,7 +1,7 @@
 //! The state of the process as JSON, for `GET /status`.
 
 use fairwater_net::clock;
-use fairwater_plan::Protocol;
+use fairwater_plan::{Listener, Protocol, Upstream};
 
 use crate::Sources;
 use crate::metrics::sum;
@@ -9,10 +9,10 @@ use crate::metrics::sum;
 /// Renders the status.
 pub(crate) fn render(sources: &Sources) -> String {
     let uptime_ms = clock::coarse_ms().saturating_sub(sources.started_ms);
+    let plan = sources.plan.get();
     let listeners: Vec<_> =
-        (0..sources.plan.listeners.len()).map(|i| listener(sources, i)).collect();
-    let upstreams: Vec<_> =
-        (0..sources.plan.upstreams.len()).map(|i| upstream(sources, i)).collect();
+        plan.listeners.iter().enumerate().map(|(i, one)| listener(sources, i, one)).collect();
+    let upstreams: Vec<_> = plan.upstreams.iter().map(|one| upstream(sources, one)).collect();
     let threads: Vec<_> = sources
         .counters
         .iter()
@@ -33,8 +33,7 @@ pub(crate) fn render(sources: &Sources) -> String {
     )
 }
 
-fn listener(sources: &Sources, index: usize) -> String {
-    let listener = &sources.plan.listeners[index];
+fn listener(sources: &Sources, index: usize, listener: &Listener) -> String {
     let protocol = match listener.protocol {
         Protocol::Http(_) => "http",
         Protocol::Tcp { .. } => "tcp",
@@ -58,8 +57,7 @@ fn listener(sources: &Sources, index: usize) -> String {
     )
 }
 
-fn upstream(sources: &Sources, index: usize) -> String {
-    let upstream = &sources.plan.upstreams[index];
+fn upstream(sources: &Sources, upstream: &Upstream) -> String {
     let endpoints: Vec<_> = upstream
         .endpoints
         .iter()

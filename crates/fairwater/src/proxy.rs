@@ -49,7 +49,8 @@ fn configuration(arguments: &ProxyArguments) -> Result<config::Config, String> {
         name: "proxy".to_owned().into(),
         bind: binds.into_iter().map(Into::into).collect(),
         protocol,
-        upstream: Some("proxy".to_owned().into()),
+        destination: Some(config::Destination::Upstream("proxy".to_owned().into())),
+        filters: config::Filters::default(),
     };
     let socket = arguments.admin.as_deref().map(admin_socket).transpose()?;
     let format = match arguments.access_log {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fairwater_config::{Config, LogFormat};
-use fairwater_control::{Compiled, Sources, admin, compile};
+use fairwater_control::{Compiled, Registry, Sources, admin, compile};
 use fairwater_message::FaultKind;
 use fairwater_net::{Listening, bind, clock};
-use fairwater_plan::{ListenerId, Plan, Protocol};
+use fairwater_plan::{CurrentPlan, ListenerId, Plan, Protocol};
 use fairwater_sys::{allocator, process, signal};
 use fairwater_telemetry::{Counters, LogWriter};
 use fairwater_worker::{ThreadParts, Threads};
@@ -36,7 +36,7 @@ pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)]
     if let Err(error) = process::raise_descriptor_limit() {
         return fail(format_args!("cannot read the limit of open descriptors: {error}"));
     }
-    let Compiled { plan, binds, warnings } = compile(config);
+    let Compiled { plan, binds, warnings } = compile(config, &mut Registry::default());
     for warning in warnings {
         say(format_args!("warning: {warning}"));
     }
@@ -107,17 +107,17 @@ fn start(
             let path = log_path.map_or("standard output".into(), |path| path.display().to_string());
             io::Error::new(error.kind(), format!("cannot write the access log to {path}: {error}"))
         })?;
-    let plan = Arc::new(plan);
     let bound: Vec<_> = sockets
         .listening
         .iter()
         .map(|(id, listening)| (plan.listener(*id).name.clone(), listening.address.to_string()))
         .collect();
     let new_counters = || {
-        let (listeners, slots) = (plan.listeners.len(), plan.endpoint_slots);
+        let (listeners, slots) = (plan.listeners.len(), plan.slots_end);
         Arc::new(Counters::new(listeners, slots, FaultKind::ALL.len()))
     };
     let counters: Vec<_> = (0..threads).map(|_| new_counters()).collect();
+    let plan = Arc::new(CurrentPlan::new(plan));
     let mut parts = Vec::new();
     for (index, counters) in counters.iter().enumerate() {
         let share = |(id, listening): &(ListenerId, Listening)| {

@@ -71,6 +71,8 @@ fault_kinds! {
     TransferCodingUnknown = ("transfer_coding_unknown", Downstream, Request, 501),
     VersionUnsupported = ("version_unsupported", Downstream, Request, 505),
     NoRoute = ("no_route", Proxy, Route, 404),
+    /// The client's address is not let in.
+    AccessDenied = ("access_denied", Downstream, Route, 403),
     Loop = ("loop_detected", Downstream, Route, 508),
     /// Nothing of the upstream could be picked: it has no endpoint that takes traffic.
     NoEndpoint = ("no_endpoint", Upstream, Connect, 503),
@@ -96,6 +98,7 @@ fault_kinds! {
     /// The client went away, or closed in the middle of its request.
     ClientAborted = ("client_aborted", Downstream, Body, 0),
     RequestBodyMalformed = ("request_body_malformed", Downstream, Body, 400),
+    RequestBodyTooLarge = ("request_body_too_large", Downstream, Body, 413),
     RequestBodyTimeout = ("request_body_timeout", Downstream, Body, 408),
     /// The client stopped reading the response.
     ClientStalled = ("client_stalled", Downstream, Body, 0),

@@ -1,5 +1,7 @@
 //! Header names as small ids: matched once while parsing, compared as integers ever after.
 
+use crate::Field;
+
 macro_rules! header_ids {
     ($($variant:ident = $name:literal),+ $(,)?) => {
         /// A header name that some stage of the proxy cares about, or `Other`.
@@ -43,6 +45,7 @@ header_ids! {
     XRealIp = "x-real-ip",
     XRequestId = "x-request-id",
     Accept = "accept",
+    Allow = "allow",
     Authorization = "authorization",
     CacheControl = "cache-control",
     ContentEncoding = "content-encoding",
@@ -50,9 +53,11 @@ header_ids! {
     ContentType = "content-type",
     Cookie = "cookie",
     Date = "date",
+    Location = "location",
     MaxForwards = "max-forwards",
     Range = "range",
     Referer = "referer",
+    RetryAfter = "retry-after",
     Server = "server",
     SetCookie = "set-cookie",
     UserAgent = "user-agent",
@@ -72,16 +77,19 @@ impl HeaderId {
             (4, b't') => &[Self::Host],
             (4, b'e') => &[Self::Date],
             (5, b'e') => &[Self::Range],
+            (5, b'w') => &[Self::Allow],
             (6, b't') => &[Self::Accept, Self::Expect],
             (6, b'e') => &[Self::Cookie],
             (6, b'r') => &[Self::Server],
             (7, b'e') => &[Self::Upgrade],
             (7, b'r') => &[Self::Trailer, Self::Referer],
+            (8, b'n') => &[Self::Location],
             (9, b'd') => &[Self::Forwarded],
             (9, b'p') => &[Self::XRealIp],
             (10, b'n') => &[Self::Connection],
             (10, b'e') => &[Self::KeepAlive, Self::SetCookie],
             (10, b't') => &[Self::UserAgent],
+            (11, b'r') => &[Self::RetryAfter],
             (12, b'e') => &[Self::ContentType],
             (12, b'd') => &[Self::XRequestId],
             (12, b's') => &[Self::MaxForwards],
@@ -182,6 +190,36 @@ impl HeaderId {
             *to = if *from == b'_' { b'-' } else { *from };
         }
         Self::of(dashed)
+    }
+}
+
+/// A name from the configuration, to be found among the fields of a head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderName {
+    id: HeaderId,
+    /// In lower case.
+    name: String,
+}
+
+impl HeaderName {
+    pub fn new(name: &str) -> Self {
+        Self { id: HeaderId::of(name.as_bytes()), name: name.to_ascii_lowercase() }
+    }
+
+    pub fn id(&self) -> HeaderId {
+        self.id
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether this is the name of a field.
+    #[inline]
+    pub fn is_of(&self, field: &Field, bytes: &[u8]) -> bool {
+        self.id == field.id
+            && (self.id != HeaderId::Other
+                || field.name.of(bytes).eq_ignore_ascii_case(self.name.as_bytes()))
     }
 }
 

@@ -11,11 +11,12 @@ mod header;
 mod method;
 pub mod network;
 pub mod target;
+pub mod template;
 
 pub use fault::{Fault, FaultKind, Party, Phase};
 pub use head::{
     BodyLength, Connection, Field, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, RequestHead, ResponseHead,
     Span, TARGET_BYTES_MAX, Version,
 };
-pub use header::HeaderId;
+pub use header::{HeaderId, HeaderName};
 pub use method::Method;

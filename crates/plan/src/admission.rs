@@ -26,7 +26,8 @@ struct Queue {
 }
 
 impl Admission {
-    pub(crate) fn new(max: Option<u32>) -> Self {
+    /// At most so many connections at a time; `None` for as many as there may be.
+    pub fn new(max: Option<u32>) -> Self {
         Self {
             open: AtomicU32::new(0),
             max: max.unwrap_or(u32::MAX),

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::Slot;
+
 /// Where an endpoint is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dial {
@@ -23,20 +25,30 @@ pub struct Endpoint {
     pub dial: Dial,
     /// Share of the traffic; 0 takes none.
     pub weight: u32,
-    /// Index of this endpoint over all upstreams of the plan.
+    /// The number of its state, at hand.
     pub slot: usize,
     pub state: Arc<EndpointState>,
 }
 
 /// What is known of an endpoint beyond one plan. On a cache line of its own: every thread writes
 /// it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 pub struct EndpointState {
     in_flight: AtomicU32,
+    slot: Slot,
 }
 
 impl EndpointState {
+    pub fn new(slot: Slot) -> Self {
+        Self { in_flight: AtomicU32::new(0), slot }
+    }
+
+    /// The number under which it is counted and pooled, for as long as anybody holds the state.
+    pub fn slot(&self) -> usize {
+        self.slot.number()
+    }
+
     /// Exchanges that were picked and are not over, on all threads.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)

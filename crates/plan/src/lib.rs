@@ -3,21 +3,29 @@
 
 mod admission;
 mod balance;
+mod current;
 mod endpoint;
+mod filter;
 mod listener;
 mod retry;
 mod route;
+mod slot;
 mod upstream;
 
 pub use admission::{Admission, Turn, Waiter};
 pub use balance::{Balance, Draw};
+pub use current::CurrentPlan;
 pub use endpoint::{Dial, Endpoint, EndpointState, InFlight};
+pub use filter::{
+    Access, Filters, FixedReply, HeaderEdits, PathEdit, PathShape, Place, Redirect, Values,
+};
 pub use listener::{Listener, OnError, Protocol, TcpIdle};
 pub use retry::RetryBudget;
 pub use route::{
-    Condition, Conditions, Facts, HostPattern, PathPattern, Route, RouteRule, RouteTable, Segment,
-    Unroutable, ValueRule,
+    Condition, Conditions, Destination, Facts, HostPattern, PathPattern, Route, RouteRule,
+    RouteTable, Segment, Unroutable, ValueRule,
 };
+pub use slot::{Slot, Slots};
 pub use upstream::{HostHeader, Pick, Tried, Upstream, UpstreamSettings, UpstreamTimeouts};
 
 use std::sync::Arc;
@@ -27,9 +35,8 @@ use std::sync::Arc;
 pub struct Plan {
     pub listeners: Vec<Listener>,
     pub upstreams: Vec<Arc<Upstream>>,
-    /// The number of endpoints of all upstreams: every endpoint has one slot below it, for counters
-    /// and pools.
-    pub endpoint_slots: usize,
+    /// The slots of all endpoints, for counters and pools, are below this.
+    pub slots_end: usize,
 }
 
 /// The place of a listener in its plan.

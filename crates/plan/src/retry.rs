@@ -13,7 +13,7 @@ const SAVINGS_MAX: u32 = 100 * COST;
 
 /// The budget of one upstream on one thread. Retries of requests that no endpoint can have seen
 /// cost nothing and do not ask it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RetryBudget(Cell<u32>);
 
 impl Default for RetryBudget {

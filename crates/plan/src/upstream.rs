@@ -1,6 +1,7 @@
 //! An upstream: a named set of endpoints, how one of them is picked, and how many connections may
 //! be open to them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{Admission, Balance, Draw, Endpoint, InFlight};
@@ -26,7 +27,6 @@ pub struct UpstreamSettings {
     pub keep_alive: bool,
     /// Requests after which a connection to an endpoint is closed.
     pub max_requests: Option<u32>,
-    pub max_connections: Option<u32>,
     pub relaxed_responses: bool,
     pub timeouts: UpstreamTimeouts,
     /// Further endpoints that an exchange may try.
@@ -46,12 +46,16 @@ pub struct Upstream {
     pub settings: UpstreamSettings,
     pub endpoints: Vec<Endpoint>,
     balance: Balance,
-    admission: Admission,
+    admission: Arc<Admission>,
 }
 
 impl Upstream {
-    pub fn new(settings: UpstreamSettings, endpoints: Vec<Endpoint>, balance: Balance) -> Self {
-        let admission = Admission::new(settings.max_connections);
+    pub fn new(
+        settings: UpstreamSettings,
+        endpoints: Vec<Endpoint>,
+        balance: Balance,
+        admission: Arc<Admission>,
+    ) -> Self {
         Self { settings, endpoints, balance, admission }
     }
 
@@ -70,7 +74,7 @@ impl Upstream {
         self.balance.hashes_clients()
     }
 
-    pub fn admission(&self) -> &Admission {
+    pub fn admission(&self) -> &Arc<Admission> {
         &self.admission
     }
 }

@@ -1,5 +1,7 @@
 //! Counters: one set per thread, written by that thread alone, summed by whoever reads them.
 
+use std::ops::Index;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// 1xx to 5xx, and first what never got a status.
@@ -32,7 +34,7 @@ impl Count {
 #[repr(align(128))]
 pub struct Counters {
     pub listeners: Vec<ListenerCounters>,
-    pub endpoints: Vec<EndpointCounters>,
+    pub endpoints: EndpointTable,
     /// Connections that ended with a panic, caught.
     pub panics: Count,
     /// Accepts that failed for want of descriptors or memory.
@@ -55,6 +57,58 @@ pub struct ListenerCounters {
     pub bytes_out: Count,
 }
 
+/// The counters of endpoints by their slots. Grows while it is in use, and never moves.
+#[derive(Debug)]
+pub struct EndpointTable {
+    /// Those that were there at the start: nearly always all.
+    first: Box<[EndpointCounters]>,
+    /// Each twice as long as the one before.
+    later: [OnceLock<Box<[EndpointCounters]>>; LATER_BLOCKS],
+}
+
+const LATER_BLOCKS: usize = 24;
+/// The length of the first of the later blocks.
+const LATER_SLOTS: usize = 64;
+
+impl EndpointTable {
+    fn new(slots: usize) -> Self {
+        Self { first: block(slots), later: Default::default() }
+    }
+
+    /// Makes room for all slots below `end`. To be called before a thread counts under a new one.
+    pub fn grow(&self, end: usize) {
+        let mut there = self.first.len();
+        for (index, later) in self.later.iter().enumerate() {
+            if there >= end {
+                return;
+            }
+            there += later.get_or_init(|| block(LATER_SLOTS << index)).len();
+        }
+    }
+
+    #[cold]
+    fn later(&self, place: usize) -> &EndpointCounters {
+        let index = (place / LATER_SLOTS + 1).ilog2() as usize;
+        let start = LATER_SLOTS * ((1 << index) - 1);
+        // `grow` comes before the plan that has the slot.
+        let block = self.later[index].get().expect("there is room for every slot of a plan");
+        &block[place - start]
+    }
+}
+
+fn block(slots: usize) -> Box<[EndpointCounters]> {
+    (0..slots).map(|_| EndpointCounters::default()).collect()
+}
+
+impl Index<usize> for EndpointTable {
+    type Output = EndpointCounters;
+
+    #[inline]
+    fn index(&self, slot: usize) -> &EndpointCounters {
+        self.first.get(slot).unwrap_or_else(|| self.later(slot - self.first.len()))
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct EndpointCounters {
     pub attempts: Count,
@@ -75,7 +129,7 @@ impl Counters {
     pub fn new(listeners: usize, endpoints: usize, fault_kinds: usize) -> Self {
         Self {
             listeners: (0..listeners).map(|_| ListenerCounters::new(fault_kinds)).collect(),
-            endpoints: (0..endpoints).map(|_| EndpointCounters::default()).collect(),
+            endpoints: EndpointTable::new(endpoints),
             panics: Count::default(),
             accept_failures: Count::default(),
             log_lines: Count::default(),
@@ -106,6 +160,14 @@ pub(crate) fn class_of(status: u16) -> usize {
 }
 
 impl EndpointCounters {
+    /// Starts from zero, for another endpoint. Nobody may be counting.
+    pub fn reset(&self) {
+        let Self { attempts, connects, connect_failures, reuses, stale, responses, idle, open } =
+            self;
+        let counts = [attempts, connects, connect_failures, reuses, stale, idle, open];
+        counts.into_iter().chain(responses).for_each(|count| count.subtract(count.get()));
+    }
+
     pub fn response(&self, status: u16) {
         self.responses[class_of(status)].add(1);
     }
@@ -114,5 +176,24 @@ impl EndpointCounters {
 impl ListenerCounters {
     pub fn request(&self, status: u16) {
         self.requests[class_of(status)].add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_grows_and_keeps_what_was_counted() {
+        let table = EndpointTable::new(3);
+        (0..3).for_each(|slot| table[slot].attempts.add(slot as u64));
+        for end in [3, 4, 67, 68, 1000] {
+            table.grow(end);
+            table[end - 1].attempts.add(end as u64);
+        }
+        let counts = [0, 1, 2, 3, 66, 67, 999].map(|slot: usize| table[slot].attempts.get());
+        assert_eq!(counts, [0, 1, 5, 4, 67, 68, 1000]);
+        table[66].reset();
+        assert_eq!(table[66].attempts.get(), 0);
     }
 }

@@ -5,6 +5,8 @@ mod counters;
 mod line;
 mod log;
 
-pub use counters::{Count, Counters, EndpointCounters, ListenerCounters, STATUS_CLASSES};
+pub use counters::{
+    Count, Counters, EndpointCounters, EndpointTable, ListenerCounters, STATUS_CLASSES,
+};
 pub use line::{Entry, Timers};
 pub use log::{LogBatch, LogFormat, LogWriter};

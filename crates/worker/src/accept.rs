@@ -71,8 +71,8 @@ pub(crate) async fn run(shard: Rc<Shard>, acceptor: Acceptor, listener: Listener
 }
 
 fn spawn(accepted: Accepted) {
-    let listener = accepted.shard.plan.listener(accepted.listener);
-    match &listener.protocol {
+    let in_force = accepted.shard.in_force();
+    match &in_force.plan.listener(accepted.listener).protocol {
         Protocol::Http(_) => drop(tokio::task::spawn_local(h1::serve(accepted))),
         Protocol::Tcp { .. } => {
             accepted.stream.keep_alive(limits::KEEPALIVE_IDLE, limits::KEEPALIVE_INTERVAL);

@@ -13,14 +13,14 @@ use crate::upstream::{self, Reuse, h1};
 
 pub(crate) async fn run<'a>(
     exchange: &mut Exchange<'a>,
-    upstream: &'a std::sync::Arc<Upstream>,
+    upstream: &'a Upstream,
     record: &mut Record<'a>,
 ) -> Result<Option<Box<Tunnel>>, Fault> {
     let peer = exchange.connection.peer.ip().filter(|_| upstream.hashes_clients());
     let client = peer.map(|peer| {
         client_address(exchange.head, exchange.bytes, peer, |ip| exchange.listener.trusts(ip))
     });
-    let budget = &exchange.shard.retries[upstream.settings.index];
+    let budget = &exchange.in_force.retries[upstream.settings.index];
     budget.add_request();
     let mut tried = Tried::default();
     let mut last = Fault::undelivered(FaultKind::NoEndpoint);
@@ -42,7 +42,7 @@ pub(crate) async fn run<'a>(
 /// One endpoint: over a pooled connection if there is one, and over a new one if that was dead.
 async fn at_endpoint<'a>(
     exchange: &mut Exchange<'a>,
-    upstream: &'a std::sync::Arc<Upstream>,
+    upstream: &'a Upstream,
     pick: Pick<'a>,
     record: &mut Record<'a>,
 ) -> Result<Option<Box<Tunnel>>, Fault> {

@@ -1,12 +1,19 @@
 //! One exchange: from a request head to its record. The steps are called from here and from nowhere
 //! else, in this order.
 
-use fairwater_message::{BodyLength, Fault, FaultKind, Method, RequestHead, ResponseHead};
-use fairwater_plan::{Facts, Listener, Protocol, Unroutable};
+use std::borrow::Cow;
+
+use fairwater_message::{
+    BodyLength, Fault, FaultKind, HeaderName, Method, RequestHead, ResponseHead,
+};
+use fairwater_plan::{Destination, Facts, Filters, Listener, Protocol, Route, Unroutable};
 use fairwater_proto::h1::{client_address, max_forwards};
 
 use crate::accept::Accepted;
 use crate::downstream::{Sink, Source};
+use crate::filter::{self, Changes};
+use crate::in_force::InForce;
+use crate::own_reply::OwnReply;
 use crate::record::{HeadTimes, Record};
 use crate::shard::Shard;
 use crate::tunnel::Tunnel;
@@ -17,6 +24,7 @@ use crate::{attempt, limits, respond};
 pub(crate) struct Exchange<'a> {
     pub shard: &'a Shard,
     pub connection: &'a Accepted,
+    pub in_force: &'a InForce,
     pub listener: &'a Listener,
     pub head: &'a RequestHead,
     /// The bytes that `head` points into.
@@ -24,6 +32,9 @@ pub(crate) struct Exchange<'a> {
     pub source: Source<'a>,
     /// The request head as it goes to an endpoint.
     pub out: &'a mut Vec<u8>,
+    /// Of its route, if that has any.
+    pub filters: Option<&'a Filters>,
+    pub changes: &'a mut Changes,
     pub reply: Reply<'a>,
 }
 
@@ -32,6 +43,9 @@ pub(crate) struct Reply<'a> {
     pub head: &'a mut ResponseHead,
     pub buffer: &'a mut Buffer,
     pub sink: Sink<'a>,
+    /// Fields that filters take out of it.
+    pub removed: &'a [HeaderName],
+    pub changes: &'a mut Changes,
 }
 
 /// What becomes of the downstream connection.
@@ -53,27 +67,42 @@ pub(crate) async fn serve(
     work: &mut Work,
     times: HeadTimes,
 ) -> End {
-    let Work { request, request_head: head, out, response, response_head, reply_out } = work;
+    let Work {
+        request,
+        request_head: head,
+        out,
+        changes,
+        reply_changes,
+        response,
+        response_head,
+        reply_out,
+    } = work;
     let head = &*head;
     debug_assert_eq!(request.start, 0, "heads are read at the front of the buffer");
     request.make_room_behind(head.len);
     let filled = request.end - head.len;
     let (bytes, tail) = request.bytes.split_at_mut(head.len);
-    let listener = shard.plan.listener(connection.listener);
-    let mut record = Record::open(shard, connection, head, bytes, times);
+    let in_force = &*shard.in_force();
+    let listener = in_force.plan.listener(connection.listener);
+    let mut record = Record::open(shard, connection, listener, (head, bytes), times);
     let closes = !head.wants_keep_alive() || shard.is_draining();
     let mut exchange = Exchange {
         shard,
         connection,
+        in_force,
         listener,
         head,
         bytes,
         source: Source::new(&connection.stream, tail, filled, head.body),
         out,
+        filters: None,
+        changes,
         reply: Reply {
             head: response_head,
             buffer: response,
             sink: Sink::new(&connection.stream, reply_out, closes),
+            removed: &[],
+            changes: reply_changes,
         },
     };
     let end = match run(&mut exchange, &mut record).await {
@@ -86,6 +115,10 @@ pub(crate) async fn serve(
     };
     record.bytes_in = exchange.source.bytes();
     let behind = exchange.source.behind();
+    if exchange.filters.is_some() {
+        exchange.changes.clear();
+        exchange.reply.changes.clear();
+    }
     drop(exchange);
     record.close();
     request.start = head.len + behind.start;
@@ -119,9 +152,44 @@ async fn run<'a>(
             Unroutable::AmbiguousPath => Fault::because(FaultKind::BadRequest, "ambiguous_path"),
             Unroutable::NoRoute => FaultKind::NoRoute.into(),
         })?;
-    let upstream = exchange.shard.plan.upstream(route.upstream);
+    if let Some(filters) = &route.filters {
+        filter::apply(exchange, filters, record)?;
+    }
+    let Destination::Upstream(upstream) = route.destination else {
+        return answer(exchange, record, route).await.map(|()| None);
+    };
+    let upstream = exchange.in_force.plan.upstream(upstream);
     record.upstream = &upstream.settings.name;
     attempt::run(exchange, upstream, record).await
+}
+
+/// Answers for a route that sends its requests nowhere.
+async fn answer<'a>(
+    exchange: &mut Exchange<'a>,
+    record: &mut Record<'a>,
+    route: &'a Route,
+) -> Result<(), Fault> {
+    match &route.destination {
+        Destination::Redirect(redirect) => {
+            let mut location = Vec::new();
+            let none = Filters::default();
+            let filters = route.filters.as_deref().unwrap_or(&none);
+            filter::with_values(exchange, filters, record, |values, _| {
+                redirect.write(values, &filters.shape, &mut location);
+            });
+            let own = OwnReply { location: &location, ..OwnReply::new(redirect.status) };
+            respond::with(exchange, record, &own).await
+        }
+        Destination::Reply(reply) => {
+            let own = OwnReply {
+                content_type: &reply.content_type,
+                body: Cow::Borrowed(&reply.body),
+                ..OwnReply::new(reply.status)
+            };
+            respond::with(exchange, record, &own).await
+        }
+        Destination::Upstream(_) => Err(FaultKind::Internal.into()),
+    }
 }
 
 /// After a complete reply: whether another request can come on this connection.

@@ -3,6 +3,7 @@
 
 use fairwater_message::{Fault, FaultKind, HeaderId, RequestHead, Version};
 use fairwater_net::Peer;
+use fairwater_plan::Listener;
 use fairwater_telemetry::{Entry, Timers};
 
 use crate::accept::Accepted;
@@ -19,12 +20,15 @@ pub(crate) struct HeadTimes {
 pub(crate) struct Record<'a> {
     shard: &'a Shard,
     connection: &'a Accepted,
+    listener: &'a Listener,
     head: &'a RequestHead,
     bytes: &'a [u8],
     begun_us: u64,
     head_done_us: u64,
     connected_us: u64,
     answered_us: u64,
+    /// Given out when somebody asks for it first.
+    id: Option<u128>,
     pub status: u16,
     pub bytes_in: u64,
     /// Body bytes that the client's socket has taken.
@@ -49,19 +53,21 @@ impl<'a> Record<'a> {
     pub(crate) fn open(
         shard: &'a Shard,
         connection: &'a Accepted,
-        head: &'a RequestHead,
-        bytes: &'a [u8],
+        listener: &'a Listener,
+        (head, bytes): (&'a RequestHead, &'a [u8]),
         HeadTimes { begun_us, done_us }: HeadTimes,
     ) -> Self {
         Self {
             shard,
             connection,
+            listener,
             head,
             bytes,
             begun_us,
             head_done_us: done_us,
             connected_us: 0,
             answered_us: 0,
+            id: None,
             status: 0,
             bytes_in: 0,
             bytes_out: 0,
@@ -77,6 +83,11 @@ impl<'a> Record<'a> {
 
     pub(crate) fn fault(&mut self, fault: Fault) {
         self.fault = Some(fault);
+    }
+
+    /// The id of the exchange.
+    pub(crate) fn id(&mut self) -> u128 {
+        *self.id.get_or_insert_with(|| self.shard.next_request_id())
     }
 
     /// There is a connection; one that was there at once costs no look at the clock.
@@ -101,6 +112,7 @@ impl<'a> Record<'a> {
             head: self.head.clone(),
             bytes: self.bytes.to_vec(),
             times_us: [self.begun_us, self.head_done_us, self.connected_us, self.answered_us],
+            id: self.id,
             status: self.status,
             upstream: self.upstream.to_owned(),
             endpoint: self.endpoint.to_owned(),
@@ -109,7 +121,8 @@ impl<'a> Record<'a> {
         }
     }
 
-    fn write_line(&self) {
+    fn write_line(&mut self) {
+        let id = self.id();
         let now_us = self.shard.now_us();
         let value = |id| self.head.find(id).map_or(&b""[..], |field| field.value.of(self.bytes));
         let (client, client_port) = match self.connection.peer {
@@ -119,8 +132,8 @@ impl<'a> Record<'a> {
         let kind = self.fault.map(|fault| fault.kind);
         let entry = Entry {
             wall_us: self.shard.wall_us(now_us),
-            id: self.shard.next_request_id(),
-            listener: &self.shard.plan.listener(self.connection.listener).name,
+            id,
+            listener: &self.listener.name,
             client,
             client_port,
             method: self.head.method_span.of(self.bytes),
@@ -189,6 +202,7 @@ pub(crate) struct OwnedRecord {
     head: RequestHead,
     bytes: Vec<u8>,
     times_us: [u64; 4],
+    id: Option<u128>,
     status: u16,
     upstream: String,
     endpoint: String,
@@ -205,16 +219,19 @@ impl OwnedRecord {
         (bytes_in, bytes_out): (u64, u64),
         fault: Option<FaultKind>,
     ) {
+        let in_force = shard.in_force();
         let [begun_us, head_done_us, connected_us, answered_us] = self.times_us;
         drop(Record {
             shard,
             connection,
+            listener: in_force.plan.listener(connection.listener),
             head: &self.head,
             bytes: &self.bytes,
             begun_us,
             head_done_us,
             connected_us,
             answered_us,
+            id: self.id,
             status: self.status,
             bytes_in,
             bytes_out,

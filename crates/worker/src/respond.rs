@@ -4,14 +4,14 @@ use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::task::Poll;
 
-use fairwater_message::{Fault, HeaderId, Method, RequestHead};
-use fairwater_net::clock::{self, Civil};
-use fairwater_proto::h1::reason_phrase;
+use fairwater_message::Fault;
+use fairwater_proto::h1::Edits;
 
 use crate::accept::Accepted;
 use crate::downstream::Sink;
 use crate::exchange::{End, Exchange};
 use crate::limits;
+use crate::own_reply::OwnReply;
 use crate::record::{HeadTimes, Record};
 use crate::shard::Shard;
 use crate::work::{Buffer, Work};
@@ -33,16 +33,39 @@ pub(crate) async fn to_fault(
     let is_broken = matches!(status, 400 | 408 | 413 | 431);
     let skipped = exchange.source.is_done() || (!is_broken && skip_body(exchange).await);
     let closes = exchange.reply.sink.closes || is_broken || !skipped;
-    let body = Body::new(status, exchange.head, exchange.bytes);
-    let head = exchange.head;
-    let timer = &exchange.connection.timer;
-    let write = |out: &mut Vec<u8>| body.write(out, head.method, closes, head);
-    if exchange.reply.sink.answer(timer, write).await.is_err() {
+    let own = OwnReply::of_fault(status, exchange.head, exchange.bytes);
+    if send(exchange, record, &own, closes).await.is_err() {
         return End::Close;
     }
-    record.status = status;
-    record.bytes_out += body.sent_len(exchange.head.method);
     if closes { End::Linger } else { End::KeepAlive }
+}
+
+/// Answers in place of an endpoint.
+pub(crate) async fn with(
+    exchange: &mut Exchange<'_>,
+    record: &mut Record<'_>,
+    own: &OwnReply<'_>,
+) -> Result<(), Fault> {
+    let skipped = exchange.source.is_done() || skip_body(exchange).await;
+    exchange.reply.sink.closes |= !skipped;
+    let closes = exchange.reply.sink.closes;
+    send(exchange, record, own, closes).await
+}
+
+async fn send(
+    exchange: &mut Exchange<'_>,
+    record: &mut Record<'_>,
+    own: &OwnReply<'_>,
+    closes: bool,
+) -> Result<(), Fault> {
+    let (head, reply) = (exchange.head, &mut exchange.reply);
+    let edits = reply.changes.edits(reply.removed);
+    let timer = &exchange.connection.timer;
+    let write = |out: &mut Vec<u8>| own.write(out, head, edits, closes);
+    reply.sink.answer(timer, write).await?;
+    record.status = own.status;
+    record.bytes_out += own.sent_len(head.method);
+    Ok(())
 }
 
 /// Answers a head that could not be read, and accounts for it.
@@ -57,19 +80,22 @@ pub(crate) async fn to_bad_head(
     let head = &mut work.request_head;
     head.fields.clear(); // half an index is none
     let times = HeadTimes { begun_us, done_us: shard.now_us() };
-    let mut record = Record::open(shard, connection, head, work.request.data(), times);
+    let in_force = shard.in_force();
+    let listener = in_force.plan.listener(connection.listener);
+    let request = (&*head, work.request.data());
+    let mut record = Record::open(shard, connection, listener, request, times);
     record.fault(fault);
     if status == 0 {
         return;
     }
-    let body = Body::new(status, head, &[]);
+    let own = OwnReply::of_fault(status, head, &[]);
     let mut sink = Sink::new(&connection.stream, &mut work.reply_out, true);
-    // What is known of a broken head is its first line, if that was whole.
-    let method = if head.method_span.is_empty() { Method::Get } else { head.method };
-    let write = |out: &mut Vec<u8>| body.write(out, method, true, head);
+    // Of a broken head no more is known than its first line, and often not even that: then the
+    // method is the default of an empty index.
+    let write = |out: &mut Vec<u8>| own.write(out, head, Edits::default(), true);
     if sink.answer(&connection.timer, write).await.is_ok() {
         record.status = status;
-        record.bytes_out = body.sent_len(method);
+        record.bytes_out = own.sent_len(head.method);
     }
     drop(record);
     linger(connection, &mut work.request).await;
@@ -80,14 +106,7 @@ pub(crate) async fn to_options(
     exchange: &mut Exchange<'_>,
     record: &mut Record<'_>,
 ) -> Result<(), Fault> {
-    record.status = 204;
-    let (head, closes) = (exchange.head, exchange.reply.sink.closes);
-    let write = |out: &mut Vec<u8>| {
-        out.extend_from_slice(b"HTTP/1.1 204 No Content\r\n");
-        write_connection(out, closes, head);
-        out.extend_from_slice(b"\r\n");
-    };
-    exchange.reply.sink.answer(&exchange.connection.timer, write).await
+    with(exchange, record, &OwnReply::new(204)).await
 }
 
 /// Reads and drops the rest of a request body, if it is short and comes soon. Returns whether the
@@ -150,104 +169,5 @@ pub(crate) async fn linger(connection: &Accepted, buffer: &mut Buffer) {
         }
         let Some(left) = budget.checked_sub(len) else { return };
         budget = left;
-    }
-}
-
-/// The body of a reply that we make: short, and telling nothing of the inside.
-struct Body {
-    status: u16,
-    is_json: bool,
-}
-
-impl Body {
-    fn new(status: u16, head: &RequestHead, bytes: &[u8]) -> Self {
-        let accept = head.find(HeaderId::Accept).map_or(&b""[..], |field| field.value.of(bytes));
-        let at = |needle: &[u8]| accept.windows(needle.len()).position(|w| w == needle);
-        let is_json = match (at(b"application/json"), at(b"text/")) {
-            (Some(json), Some(text)) => json < text,
-            (json, _) => json.is_some(),
-        };
-        Self { status, is_json }
-    }
-
-    fn len(&self) -> usize {
-        let phrase = reason_phrase(self.status).len();
-        if self.is_json { r#"{"status":000,"error":""}"#.len() + phrase + 1 } else { phrase + 5 }
-    }
-
-    fn sent_len(&self, method: Method) -> u64 {
-        if method == Method::Head { 0 } else { self.len() as u64 }
-    }
-
-    fn write(&self, out: &mut Vec<u8>, method: Method, closes: bool, head: &RequestHead) {
-        let mut digits = itoa::Buffer::new();
-        let status = digits.format(self.status).as_bytes();
-        let phrase = reason_phrase(self.status).as_bytes();
-        for part in [b"HTTP/1.1 ", status, b" ", phrase, b"\r\ncontent-type: "] {
-            out.extend_from_slice(part);
-        }
-        let kind: &[u8] =
-            if self.is_json { b"application/json" } else { b"text/plain; charset=utf-8" };
-        out.extend_from_slice(kind);
-        out.extend_from_slice(b"\r\ncontent-length: ");
-        out.extend_from_slice(itoa::Buffer::new().format(self.len()).as_bytes());
-        out.extend_from_slice(b"\r\n");
-        write_date(out, clock::wall_us() / 1_000_000);
-        match self.status {
-            405 => {
-                out.extend_from_slice(b"allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n")
-            }
-            503 => out.extend_from_slice(b"retry-after: 1\r\n"),
-            _ => {}
-        }
-        write_connection(out, closes, head);
-        out.extend_from_slice(b"\r\n");
-        if method == Method::Head {
-            return;
-        }
-        let parts: [&[u8]; 5] = if self.is_json {
-            [b"{\"status\":", status, b",\"error\":\"", phrase, b"\"}\n"]
-        } else {
-            [status, b" ", phrase, b"\n", b""]
-        };
-        for part in parts {
-            out.extend_from_slice(part);
-        }
-    }
-}
-
-/// RFC 9110, section 5.6.7.
-fn write_date(out: &mut Vec<u8>, seconds: u64) {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    let Civil { year, month, day, hour, minute, second } = Civil::from_epoch(seconds);
-    let (name, month) = (DAYS[(seconds / 86_400 % 7) as usize], Civil::MONTHS[month as usize - 1]);
-    let clock = format!("{hour:02}:{minute:02}:{second:02}");
-    let date = format!("date: {name}, {day:02} {month} {year:04} {clock} GMT\r\n");
-    out.extend_from_slice(date.as_bytes());
-}
-
-fn write_connection(out: &mut Vec<u8>, closes: bool, head: &RequestHead) {
-    if closes {
-        out.extend_from_slice(b"connection: close\r\n");
-    } else if !crate::downstream::reads_chunks(head) {
-        out.extend_from_slice(b"connection: keep-alive\r\n"); // HTTP/1.0 needs to be told
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_are_those_of_http() {
-        for (seconds, expected) in [
-            (784_111_777, "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"),
-            (0, "date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"),
-            (1_795_258_507, "date: Sat, 21 Nov 2026 10:55:07 GMT\r\n"),
-        ] {
-            let mut out = Vec::new();
-            write_date(&mut out, seconds);
-            assert_eq!(String::from_utf8(out).unwrap(), expected);
-        }
     }
 }

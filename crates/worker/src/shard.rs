@@ -9,18 +9,17 @@ use fairwater_plan::{Plan, RetryBudget};
 use fairwater_sys::recycle::Recycler;
 use fairwater_telemetry::{Counters, LogBatch};
 
+use crate::in_force::InForce;
 use crate::pipes::Pipes;
 use crate::upstream::Pools;
 use crate::work::Work;
 
 #[derive(Debug)]
 pub(crate) struct Shard {
-    pub plan: Arc<Plan>,
+    in_force: RefCell<Rc<InForce>>,
     pub counters: Arc<Counters>,
     pub wheel: Rc<Wheel>,
     pub pools: Pools,
-    /// By place of the upstream in the plan.
-    pub retries: Vec<RetryBudget>,
     /// Memory for the futures of running exchanges.
     pub futures: Recycler,
     pub log: RefCell<LogBatch>,
@@ -46,9 +45,8 @@ const SCRATCH_BYTES: usize = 64 * 1024;
 impl Shard {
     pub(crate) fn new(plan: Arc<Plan>, counters: Arc<Counters>, log: LogBatch, seed: u64) -> Self {
         Self {
-            pools: Pools::new(plan.endpoint_slots),
-            retries: plan.upstreams.iter().map(|_| RetryBudget::default()).collect(),
-            plan,
+            pools: Pools::new(plan.slots_end),
+            in_force: RefCell::new(Rc::new(InForce::new(plan))),
             counters,
             wheel: Wheel::new(),
             futures: Recycler::new(),
@@ -63,6 +61,19 @@ impl Shard {
             is_draining: Cell::new(false),
             wall_start_us: Cell::new(wall_start_us()),
         }
+    }
+
+    /// The plan for what begins now.
+    #[inline]
+    pub(crate) fn in_force(&self) -> Rc<InForce> {
+        Rc::clone(&self.in_force.borrow())
+    }
+
+    /// Puts another plan into force; what has begun goes on under the one before.
+    pub(crate) fn adopt(&self, plan: Arc<Plan>) {
+        let next = Rc::new(self.in_force().succeeded_by(plan));
+        self.pools.adopt(self, &next.plan);
+        *self.in_force.borrow_mut() = next;
     }
 
     /// A pseudo-random number (xorshift64*), good for balancing and nothing else.
@@ -113,7 +124,8 @@ impl Shard {
 
     /// Whether exchanges anywhere wait for a connection of a full upstream.
     pub(crate) fn has_waiters(&self) -> bool {
-        self.plan.upstreams.iter().any(|upstream| upstream.admission().has_waiters())
+        let in_force = self.in_force.borrow();
+        in_force.plan.upstreams.iter().any(|upstream| upstream.admission().has_waiters())
     }
 
     /// Gives the log lines so far to the writer.
@@ -139,7 +151,7 @@ impl Shard {
     /// burst is forgotten in seconds and steady work keeps what it uses.
     pub(crate) fn trim(&self) {
         self.futures.trim();
-        self.retries.iter().for_each(RetryBudget::refill);
+        self.in_force.borrow().retries.iter().for_each(RetryBudget::refill);
         let mut works = self.works.borrow_mut();
         let keep = works.len() - self.spare_works.get().min(works.len()).div_ceil(2);
         works.truncate(keep);

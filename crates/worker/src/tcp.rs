@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use fairwater_message::{Fault, FaultKind};
 use fairwater_net::Peer;
@@ -20,11 +19,11 @@ use crate::write::write_all;
 /// Serves a connection until it ends.
 pub(crate) async fn serve(accepted: Accepted) {
     let shard = Rc::clone(&accepted.shard);
-    let plan = Arc::clone(&shard.plan);
-    let listener = plan.listener(accepted.listener);
+    let in_force = shard.in_force();
+    let listener = in_force.plan.listener(accepted.listener);
     let Protocol::Tcp { upstream, on_error, idle } = &listener.protocol else { return };
-    let upstream = plan.upstream(*upstream);
-    let mut account = Account::open(&shard, &accepted, &upstream.settings.name);
+    let upstream = in_force.plan.upstream(*upstream);
+    let mut account = Account::open(&shard, &accepted, (&listener.name, &upstream.settings.name));
     // Allocated and gone once the endpoint is there, so that the relay itself stays small.
     let connected = Box::pin(connect(&shard, upstream, &accepted, &mut account)).await;
     let (connection, _in_flight) = match connected {
@@ -57,7 +56,7 @@ pub(crate) async fn serve(accepted: Accepted) {
 /// Connects to the picked endpoint, or to another while there are any: nothing was sent yet.
 async fn connect<'a>(
     shard: &Rc<Shard>,
-    upstream: &'a Arc<Upstream>,
+    upstream: &'a Upstream,
     accepted: &Accepted,
     account: &mut Account<'a>,
 ) -> Result<(Detached, InFlight), Fault> {
@@ -72,7 +71,7 @@ async fn connect<'a>(
         match upstream::lease(shard, upstream, pick.endpoint, Reuse::No, &accepted.timer).await {
             Ok(lease) => {
                 account.connected_us = shard.now_us();
-                return Ok((lease.detach(shard, upstream), pick.detach()));
+                return Ok((lease.detach(shard), pick.detach()));
             }
             // Its endpoints share the permits: the next one would have to wait as well.
             Err(fault) if fault.kind == FaultKind::UpstreamFull => return Err(fault),
@@ -97,6 +96,7 @@ struct Account<'a> {
     accepted: &'a Accepted,
     begun_us: u64,
     connected_us: u64,
+    listener: &'a str,
     upstream: &'a str,
     endpoint: &'a str,
     attempts: u32,
@@ -109,12 +109,17 @@ struct Account<'a> {
 }
 
 impl<'a> Account<'a> {
-    fn open(shard: &'a Shard, accepted: &'a Accepted, upstream: &'a str) -> Self {
+    fn open(
+        shard: &'a Shard,
+        accepted: &'a Accepted,
+        (listener, upstream): (&'a str, &'a str),
+    ) -> Self {
         Self {
             shard,
             accepted,
             begun_us: shard.now_us(),
             connected_us: 0,
+            listener,
             upstream,
             endpoint: "",
             attempts: 0,
@@ -140,7 +145,7 @@ impl<'a> Account<'a> {
         let entry = Entry {
             wall_us: self.shard.wall_us(now_us),
             id: self.shard.next_request_id(),
-            listener: &self.shard.plan.listener(self.accepted.listener).name,
+            listener: self.listener,
             client,
             client_port,
             method: b"",

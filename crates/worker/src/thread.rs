@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::JoinHandle;
 
 use fairwater_net::{Acceptor, drive};
-use fairwater_plan::{ListenerId, Plan};
+use fairwater_plan::{CurrentPlan, ListenerId, Plan};
 use fairwater_telemetry::{Counters, LogBatch};
 use socket2::Socket;
 use tokio::runtime::{Builder, LocalOptions};
@@ -21,7 +21,7 @@ const SWEEP_TICKS: u32 = 20;
 /// What one thread is started with.
 #[derive(Debug)]
 pub struct ThreadParts {
-    pub plan: Arc<Plan>,
+    pub plan: Arc<CurrentPlan>,
     pub counters: Arc<Counters>,
     pub log: LogBatch,
     /// Listening sockets of this thread.
@@ -101,13 +101,15 @@ impl Threads {
 fn run(parts: ThreadParts, order: &AtomicU8) -> io::Result<()> {
     let ThreadParts { plan, counters, log, sockets, seed } = parts;
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    let shard = Rc::new(Shard::new(plan, counters, log, seed));
+    let mut generation = u64::MAX;
+    let first = plan.newer(&mut generation).unwrap_or_else(|| plan.get());
+    let shard = Rc::new(Shard::new(first, counters, log, seed));
     let result = runtime.block_on(async {
         for (listener, socket) in sockets {
             let acceptor = Acceptor::new(socket)?;
             drop(tokio::task::spawn_local(accept::run(Rc::clone(&shard), acceptor, listener)));
         }
-        until_stopped(&shard, order).await;
+        until_stopped(&shard, order, || plan.newer(&mut generation)).await;
         Ok(())
     });
     // Connections end here; their records go to the log with what is left of the batch.
@@ -116,19 +118,26 @@ fn run(parts: ThreadParts, order: &AtomicU8) -> io::Result<()> {
     result
 }
 
-/// Turns the wheel, sweeps the pools, and ends when the order is carried out.
-async fn until_stopped(shard: &Rc<Shard>, order: &AtomicU8) {
+/// Turns the wheel, sweeps the pools, adopts new plans, and ends when the order is carried out.
+async fn until_stopped(
+    shard: &Rc<Shard>,
+    order: &AtomicU8,
+    mut newer_plan: impl FnMut() -> Option<Arc<Plan>>,
+) {
     let mut ticks = 0;
     let mut drained_at_ms = None;
     drive(Rc::clone(&shard.wheel), |now_ms| {
         shard.hand_over_log();
+        if let Some(plan) = newer_plan() {
+            shard.adopt(plan);
+        }
         ticks += 1;
         if ticks % SWEEP_TICKS == 0 {
             shard.trim();
             shard.set_wall_clock();
         }
         if ticks % SWEEP_TICKS == 0 || shard.is_draining() || shard.has_waiters() {
-            shard.pools.sweep(shard, &shard.plan, now_ms);
+            shard.pools.sweep(shard, &shard.in_force().plan, now_ms);
         }
         match order.load(Ordering::Relaxed) {
             RUN => false,

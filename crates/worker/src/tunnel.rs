@@ -1,10 +1,8 @@
 //! A connection that has switched protocols (WebSocket and its like): from here on bytes are bytes,
 //! and the working set of the exchange is given back.
 
-use std::sync::Arc;
-
 use fairwater_message::FaultKind;
-use fairwater_plan::{InFlight, Pick, Upstream};
+use fairwater_plan::{InFlight, Pick};
 
 use crate::accept::Accepted;
 use crate::duplex::{self, Ending, Flow, Idle};
@@ -27,14 +25,13 @@ pub(crate) struct Tunnel {
 impl Tunnel {
     pub(crate) fn new<'a>(
         exchange: &mut Exchange<'a>,
-        upstream: &Arc<Upstream>,
         lease: Lease<'a>,
         pick: &Pick<'a>,
         record: &mut Record<'a>,
     ) -> Box<Self> {
         let ahead = exchange.source.take_ahead();
         Box::new(Self {
-            endpoint: lease.detach(&exchange.connection.shard, upstream),
+            endpoint: lease.detach(&exchange.connection.shard),
             up: Flow::starting_with(ahead),
             down: Flow::starting_with(exchange.reply.buffer.data().to_vec()),
             record: record.detach(),

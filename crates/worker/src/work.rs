@@ -3,6 +3,7 @@
 
 use fairwater_message::{HEAD_BYTES_MAX, RequestHead, ResponseHead};
 
+use crate::filter::Changes;
 use crate::limits::BUFFER_BYTES;
 use crate::shard::Shard;
 
@@ -16,6 +17,9 @@ pub(crate) struct Work {
     pub request_head: RequestHead,
     /// The request head on its way out.
     pub out: Vec<u8>,
+    /// What filters change in it, and in the reply.
+    pub changes: Changes,
+    pub reply_changes: Changes,
     /// What came from the endpoint.
     pub response: Buffer,
     pub response_head: ResponseHead,

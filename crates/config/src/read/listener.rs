@@ -5,7 +5,10 @@ use fairwater_message::network::IpNet;
 
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting, words};
-use crate::model::{HttpListener, IdleRule, Listener, OnError, Protocol, TcpListener};
+use crate::model::{
+    Destination, Filters, HttpListener, IdleRule, Listener, OnError, Protocol, TcpListener,
+};
+use crate::read::filter::{self, FILTERS};
 use crate::read::text;
 use crate::reader::{Node, Table};
 use crate::report::Report;
@@ -59,6 +62,7 @@ pub(super) static LISTENER: declare::Table = declare::Table {
             example: "idle = \"both\"",
         },
     ],
+    shared: &[&FILTERS],
     notes: "",
 };
 
@@ -81,6 +85,7 @@ static ON_ERROR: declare::Table = declare::Table {
             example: "empty = \"Backend Error\"",
         },
     ],
+    shared: &[],
     notes: include_str!("../../reference/on_error.md"),
 };
 
@@ -94,7 +99,7 @@ const WIRES: [(&str, Wire); 2] = [("http", Wire::Http), ("tcp", Wire::Tcp)];
 
 const IDLE_RULES: [(&str, IdleRule); 2] = [("both", IdleRule::Both), ("client", IdleRule::Client)];
 
-/// What only one protocol has.
+/// What only one protocol has, beside the filters.
 const OWNED: [(&str, Wire); 3] =
     [("trusted_proxies", Wire::Http), ("on_error", Wire::Tcp), ("idle", Wire::Tcp)];
 
@@ -106,14 +111,16 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
         name: name.map(str::to_owned),
         bind: Vec::new(),
         protocol: Protocol::Http(HttpListener::default()),
-        upstream: None,
+        destination: None,
+        filters: Filters::default(),
     };
     let Some(table) = node.table(format!("[listeners.{}]", name.value), &LISTENER, report) else {
-        listener.upstream = Some(text::unread(node.span));
+        listener.destination = Some(Destination::Upstream(text::unread(node.span)));
         return listener;
     };
     listener.bind = bind(&table, report);
-    listener.upstream = table.get("upstream").map(|node| text::reference(node, report));
+    listener.destination = filter::destination(&table, &[], report);
+    listener.filters = filter::filters(&table, &[], report);
     let kind = match table.get("protocol") {
         Some(node) => node.choice(&WIRES, report),
         None => Some(Wire::Http),
@@ -141,7 +148,8 @@ fn bind(table: &Table<'_>, report: &mut Report) -> Vec<Spanned<Listen>> {
 }
 
 fn refuse_foreign_keys(table: &Table<'_>, kind: Wire, report: &mut Report) {
-    for (name, owner) in OWNED {
+    let filters = FILTERS.settings.iter().map(|setting| (setting.name, Wire::Http));
+    for (name, owner) in OWNED.into_iter().chain(filters) {
         let Some(span) = table.key_span(name).filter(|_| owner != kind) else {
             continue;
         };

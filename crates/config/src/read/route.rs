@@ -4,8 +4,11 @@ use fairwater_message::network::IpNet;
 
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting};
-use crate::model::{Condition, HostMatch, PathRule, PathSegment, Route, ValueMatch};
-use crate::read::text;
+use crate::model::{
+    Condition, Destination, Filters, HostMatch, PathRule, PathSegment, Route, ValueMatch,
+};
+use crate::read::filter::{self, FILTERS, PATH_EDITS};
+use crate::read::{header, text};
 use crate::reader::{Node, Table};
 use crate::report::Report;
 use crate::span::Spanned;
@@ -68,11 +71,12 @@ pub(super) static ROUTE: declare::Table = declare::Table {
         Setting {
             name: "upstream",
             kind: Kind::Text("name"),
-            absent: Absent::Required,
+            absent: Absent::Otherwise("required, unless there is `redirect` or `respond`"),
             meaning: "where it goes",
             example: "upstream = \"app\"",
         },
     ],
+    shared: &[&PATH_EDITS, &FILTERS],
     notes: include_str!("../../reference/routes.md"),
 };
 
@@ -97,7 +101,8 @@ fn unread(node: Node<'_>) -> Route {
         host: None,
         path: PathRule::Any,
         conditions: Vec::new(),
-        upstream: text::unread(node.span),
+        destination: Destination::Upstream(text::unread(node.span)),
+        filters: Filters::default(),
     }
 }
 
@@ -109,9 +114,6 @@ fn read(node: Node<'_>, report: &mut Report) -> Route {
     if let Some(node) = table.require("listener", report) {
         route.listener = text::reference(node, report);
     }
-    if let Some(node) = table.require("upstream", report) {
-        route.upstream = text::reference(node, report);
-    }
     if let Some(node) = table.get("host") {
         let host = text::parsed(node, &code::BAD_HOST, text::route_host, report);
         // Kept as something that equals no other host, lest it pass for a route of all hosts.
@@ -122,7 +124,23 @@ fn read(node: Node<'_>, report: &mut Report) -> Route {
         route.path = path.unwrap_or_else(|| PathRule::Exact(unique(node).value));
     }
     route.conditions = conditions(&table, report);
+    let captures = captures(&route.path);
+    match filter::destination(&table, &captures, report) {
+        Some(destination) => route.destination = destination,
+        None => drop(table.require("upstream", report)),
+    }
+    route.filters = filter::filters(&table, &captures, report);
+    route.filters.path = filter::path_edit(&table, &captures, report);
     route
+}
+
+fn captures(path: &PathRule) -> Vec<&str> {
+    let PathRule::Pattern { segments, .. } = path else { return Vec::new() };
+    let names = segments.iter().filter_map(|segment| match segment {
+        PathSegment::Capture(name) => Some(name.as_str()),
+        PathSegment::Literal(_) => None,
+    });
+    names.collect()
 }
 
 fn conditions(table: &Table<'_>, report: &mut Report) -> Vec<Condition> {
@@ -136,7 +154,7 @@ fn conditions(table: &Table<'_>, report: &mut Report) -> Vec<Condition> {
         found.push(Condition::Method(methods));
     }
     for (name, value) in matches(table, "headers", report) {
-        if header_name(&name, report) {
+        if header::is_name(&name, report) {
             found.push(Condition::Header { name: name.value.to_ascii_lowercase(), value });
         }
     }
@@ -179,31 +197,15 @@ fn matches<'t>(
 fn method(node: Node<'_>, report: &mut Report) -> Option<String> {
     let text = node.string(report)?;
     let upper = text.value.to_ascii_uppercase();
-    if is_token(&text.value) && text.value == upper {
+    if header::is_token(&text.value) && text.value == upper {
         return Some(upper);
     }
-    let help = match is_token(&upper) {
+    let help = match header::is_token(&upper) {
         true => format!("write `{upper}`"),
         false => "write a method such as `GET`".to_owned(),
     };
     report.add(&code::BAD_METHOD, text.span, format!("`{}` is not a method", text.value), "", help);
     None
-}
-
-fn header_name(name: &Spanned<&str>, report: &mut Report) -> bool {
-    let is_name = is_token(name.value);
-    if !is_name {
-        let message = format!("`{}` is not the name of a header", name.value);
-        let help = "names of headers have letters, digits, `-` and `_`";
-        report.add(&code::BAD_HEADER, name.span, message, "", help);
-    }
-    is_name
-}
-
-/// RFC 9110, section 5.6.2.
-fn is_token(text: &str) -> bool {
-    let is_char = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    !text.is_empty() && text.bytes().all(is_char)
 }
 
 fn unique(node: Node<'_>) -> Spanned<String> {

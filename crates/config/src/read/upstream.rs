@@ -114,6 +114,7 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
             example: "relaxed_responses = false",
         },
     ],
+    shared: &[],
     notes: include_str!("../../reference/upstreams.md"),
 };
 
@@ -135,6 +136,7 @@ static ENDPOINT: declare::Table = declare::Table {
             example: "weight = 3",
         },
     ],
+    shared: &[],
     notes: "",
 };
 

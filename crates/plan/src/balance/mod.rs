@@ -80,9 +80,10 @@ mod properties;
 pub(crate) mod tests {
     use std::sync::Arc;
 
-    use crate::{Dial, Endpoint, EndpointState};
+    use crate::{Dial, Endpoint, EndpointState, Slots};
 
     pub(crate) fn endpoints(weights: &[u32]) -> Vec<Endpoint> {
+        let slots = Arc::new(Slots::default());
         weights
             .iter()
             .enumerate()
@@ -92,7 +93,7 @@ pub(crate) mod tests {
                 dial: Dial::Ip(Vec::new()),
                 weight,
                 slot,
-                state: Arc::new(EndpointState::default()),
+                state: Arc::new(EndpointState::new(slots.take())),
             })
             .collect()
     }

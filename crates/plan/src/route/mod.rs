@@ -15,7 +15,7 @@ use std::net::Ipv6Addr;
 use fairwater_message::target;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::UpstreamId;
+use crate::{Filters, FixedReply, Redirect, UpstreamId};
 pub use condition::{Condition, Conditions, Facts, ValueRule};
 use path::PathTable;
 pub use pattern::{PathPattern, Segment};
@@ -27,6 +27,14 @@ pub struct RouteRule {
     pub path: PathPattern,
     pub conditions: Conditions,
     pub route: Route,
+}
+
+impl RouteRule {
+    /// One for whatever no other takes.
+    pub fn of_all(route: Route) -> Self {
+        let (host, path) = (HostPattern::Any, PathPattern::Any);
+        Self { host, path, conditions: Conditions::default(), route }
+    }
 }
 
 /// Hosts in lower case, without port and final dot.
@@ -42,7 +50,22 @@ pub enum HostPattern {
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    pub upstream: UpstreamId,
+    pub destination: Destination,
+    pub filters: Option<Box<Filters>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    Upstream(UpstreamId),
+    Redirect(Box<Redirect>),
+    Reply(Box<FixedReply>),
+}
+
+impl Route {
+    /// One that does nothing but send requests on.
+    pub fn to(upstream: UpstreamId) -> Self {
+        Self { destination: Destination::Upstream(upstream), filters: None }
+    }
 }
 
 /// Why a request has no route.

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
-use fairwater_message::{HeaderId, RequestHead};
+use fairwater_message::{Field, HeaderId, HeaderName, RequestHead};
 
 use super::fields::list;
 
@@ -30,6 +30,25 @@ pub struct Forwarding<'a> {
     pub host: HostPolicy<'a>,
     /// Ask for the connection to be closed after the reply (`keep_alive = false`).
     pub close: bool,
+    pub edits: Edits<'a>,
+}
+
+/// What filters change in a head.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Edits<'a> {
+    /// Path and query of a request, instead of its own.
+    pub path: Option<&'a [u8]>,
+    /// Fields of these names are left out.
+    pub removed: &'a [HeaderName],
+    /// Whole lines that are added.
+    pub lines: &'a [u8],
+}
+
+impl Edits<'_> {
+    #[inline]
+    pub(super) fn keeps(&self, field: &Field, bytes: &[u8]) -> bool {
+        !self.removed.iter().any(|name| name.is_of(field, bytes))
+    }
 }
 
 /// The address of the client: the peer, or, behind trusted proxies, the rightmost address of

@@ -10,7 +10,7 @@ mod write;
 
 pub use chunked::{CHUNK_HEAD_BYTES_MAX, ChunkDecoder, ChunkHead, Decoded, LAST_CHUNK};
 pub use fields::{TRAILER_BYTES_MAX, write_trailers};
-pub use forward::{Forwarding, HostPolicy, client_address};
+pub use forward::{Edits, Forwarding, HostPolicy, client_address};
 pub use request::RequestReader;
 pub use response::ResponseReader;
 pub use write::{

@@ -6,7 +6,7 @@ use fairwater_message::{
 };
 
 use super::fields::{is_named_by_connection, list};
-use super::forward::{Forwarding, HostPolicy, write_identity, write_joined};
+use super::forward::{Edits, Forwarding, HostPolicy, write_identity, write_joined};
 
 /// How the request body goes to the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,8 @@ pub fn write_request(
 ) {
     out.extend_from_slice(head.method_span.of(bytes));
     out.push(b' ');
-    let path = head.path.of(bytes);
+    let edits = &forwarding.edits;
+    let path = edits.path.unwrap_or(head.path.of(bytes));
     if !path.starts_with(b"/") && path != b"*" {
         // An absolute-form target without a path; of OPTIONS it means the server as a whole
         // (RFC 9112, section 3.2.4).
@@ -53,10 +54,11 @@ pub fn write_request(
     out.extend_from_slice(b"\r\n");
     let upgrade = asks_upgrade(head, bytes);
     for field in &head.fields {
-        if is_forwarded(field, head, bytes, forwarding.is_trusted) {
+        if is_forwarded(field, head, bytes, forwarding.is_trusted) && edits.keeps(field, bytes) {
             write_field(out, bytes, field);
         }
     }
+    out.extend_from_slice(edits.lines);
     match framing {
         RequestFraming::None if is_content_expected(head.method) => {
             out.extend_from_slice(b"content-length: 0\r\n");
@@ -204,6 +206,7 @@ pub fn write_response(
     bytes: &[u8],
     framing: ReplyFraming,
     connection: Connection,
+    edits: Edits<'_>,
 ) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(itoa::Buffer::new().format(head.status).as_bytes());
@@ -211,10 +214,11 @@ pub fn write_response(
     out.extend_from_slice(head.reason.of(bytes));
     out.extend_from_slice(b"\r\n");
     for field in &head.fields {
-        if is_returned(field, head, bytes) {
+        if is_returned(field, head, bytes) && edits.keeps(field, bytes) {
             write_returned(out, head, bytes, field);
         }
     }
+    out.extend_from_slice(edits.lines);
     match framing {
         ReplyFraming::Length(length) => write_length(out, length),
         ReplyFraming::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
@@ -272,15 +276,32 @@ pub const fn reason_phrase(status: u16) -> &'static str {
     match status {
         100 => "Continue",
         200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
         204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
         400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        406 => "Not Acceptable",
         408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
         413 => "Content Too Large",
         414 => "URI Too Long",
         417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Content",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
+        451 => "Unavailable For Legal Reasons",
         500 => "Internal Server Error",
         501 => "Not Implemented",
         502 => "Bad Gateway",

@@ -8,7 +8,7 @@ use fairwater_message::{
     BodyLength, Connection, Fault, FaultKind, RequestHead, ResponseHead, Version,
 };
 use fairwater_net::{Stream, Timer};
-use fairwater_proto::h1::{ReplyFraming, write_response};
+use fairwater_proto::h1::{Edits, ReplyFraming, write_response};
 
 use crate::exchange::is_bodiless;
 use crate::relay::{self, Coding, Piece, SpliceError};
@@ -68,8 +68,9 @@ impl<'a> Sink<'a> {
         if !reads_chunks(request) || (head.status == 100 && !request.expects_continue) {
             return Ok(());
         }
+        let edits = Edits::default();
         self.out.clear();
-        write_response(self.out, head, bytes, ReplyFraming::Bare, Connection::default());
+        write_response(self.out, head, bytes, ReplyFraming::Bare, Connection::default(), edits);
         self.flush(timer).await
     }
 
@@ -78,16 +79,22 @@ impl<'a> Sink<'a> {
         &mut self,
         timer: &Timer,
         (head, bytes): (&ResponseHead, &[u8]),
+        edits: Edits<'_>,
     ) -> Result<(), Fault> {
         self.out.clear();
         let connection = Connection { upgrade: true, ..Connection::default() };
-        write_response(self.out, head, bytes, ReplyFraming::Bare, connection);
+        write_response(self.out, head, bytes, ReplyFraming::Bare, connection, edits);
         self.is_started = true;
         self.flush(timer).await
     }
 
     /// Writes the final head, which leaves with the first piece of the body.
-    pub(crate) fn start(&mut self, request: &RequestHead, (head, bytes): (&ResponseHead, &[u8])) {
+    pub(crate) fn start(
+        &mut self,
+        request: &RequestHead,
+        (head, bytes): (&ResponseHead, &[u8]),
+        edits: Edits<'_>,
+    ) {
         let framing = self.framing(request, head);
         let connection = Connection {
             close: self.closes,
@@ -95,7 +102,7 @@ impl<'a> Sink<'a> {
             ..Connection::default()
         };
         self.out.clear();
-        write_response(self.out, head, bytes, framing, connection);
+        write_response(self.out, head, bytes, framing, connection, edits);
         self.coding =
             if framing == ReplyFraming::Chunked { Coding::Chunked } else { Coding::Plain };
     }

@@ -31,6 +31,7 @@ pub(crate) struct Source<'a> {
     pub is_half_closed: bool,
     /// Bytes of a body of unknown length.
     bytes: u64,
+    bytes_max: u64,
 }
 
 impl<'a> Source<'a> {
@@ -50,6 +51,18 @@ impl<'a> Source<'a> {
             is_held: true,
             is_half_closed: false,
             bytes: 0,
+            bytes_max: u64::MAX,
+        }
+    }
+
+    /// Sets the most bytes that the body may have.
+    pub(crate) fn limit(&mut self, bytes_max: u64) -> Result<(), Fault> {
+        self.bytes_max = bytes_max;
+        match self.length {
+            BodyLength::Known(length) if length > bytes_max => {
+                Err(FaultKind::RequestBodyTooLarge.into())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -98,6 +111,9 @@ impl<'a> Source<'a> {
         let range = self.start + taken.data.start..self.start + taken.data.end;
         self.start += taken.consumed;
         self.bytes += range.len() as u64;
+        if self.bytes > self.bytes_max {
+            return Err(FaultKind::RequestBodyTooLarge.into());
+        }
         Ok(range)
     }
 

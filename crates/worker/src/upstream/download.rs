@@ -171,7 +171,8 @@ impl Download<'_> {
         }
         record.answered();
         record.status = 101;
-        reply.sink.switch(self.timer, (reply.head, reply.buffer.data())).await?;
+        let edits = reply.changes.edits(reply.removed);
+        reply.sink.switch(self.timer, (reply.head, reply.buffer.data()), edits).await?;
         let len = reply.head.len;
         reply.buffer.consume(len);
         Ok(Outcome::Upgraded)
@@ -187,7 +188,8 @@ impl Download<'_> {
         // The drain may have begun after the request had come.
         reply.sink.closes |= self.shard.is_draining();
         reply.sink.closes |= self.is_uploading && self.request.expects_continue;
-        reply.sink.start(self.request, (reply.head, reply.buffer.data()));
+        let edits = reply.changes.edits(reply.removed);
+        reply.sink.start(self.request, (reply.head, reply.buffer.data()), edits);
         let len = reply.head.len;
         reply.buffer.consume(len);
         let body = Body::of_response(length);

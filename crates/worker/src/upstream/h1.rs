@@ -3,7 +3,6 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ use crate::upstream::Lease;
 /// Sends the request and relays the response. `Some` is a connection that has become a tunnel.
 pub(crate) async fn converse<'a>(
     exchange: &mut Exchange<'a>,
-    upstream: &'a Arc<Upstream>,
+    upstream: &'a Upstream,
     lease: Lease<'a>,
     pick: &Pick<'a>,
     record: &mut Record<'a>,
@@ -72,7 +71,7 @@ pub(crate) async fn converse<'a>(
     })?;
     lease.counters().response(exchange.reply.head.status);
     match outcome {
-        Outcome::Upgraded => return Ok(Some(Tunnel::new(exchange, upstream, lease, pick, record))),
+        Outcome::Upgraded => return Ok(Some(Tunnel::new(exchange, lease, pick, record))),
         Outcome::Reusable if is_sent => {
             // Half of what the endpoint promises: its clock started before ours.
             let promised = exchange.reply.head.keep_alive_timeout_s;

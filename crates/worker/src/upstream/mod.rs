@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use fairwater_message::{Fault, FaultKind};
 use fairwater_net::{Stream, Timer, clock, dial_ip, dial_unix};
-use fairwater_plan::{Dial, Endpoint, Turn, Upstream};
+use fairwater_plan::{Admission, Dial, Endpoint, EndpointState, Turn, Upstream};
 use fairwater_telemetry::EndpointCounters;
 
 use crate::shard::Shard;
@@ -239,22 +239,21 @@ impl<'a> Lease<'a> {
             let idle = self.upstream.settings.timeouts.idle;
             let keep = keep.unwrap_or(idle).min(idle);
             let until_ms = clock::coarse_ms() + keep.as_millis() as u64;
-            self.shard.pools.put(
-                self.shard,
-                self.upstream,
-                self.endpoint.slot,
-                connection,
-                until_ms,
-            );
+            let pools = &self.shard.pools;
+            pools.put(self.shard, self.upstream, self.endpoint, connection, until_ms);
         }
     }
 
     /// Takes the connection out for good, for what may outlive the exchange.
-    pub(crate) fn detach(mut self, shard: &Rc<Shard>, upstream: &Arc<Upstream>) -> Detached {
+    pub(crate) fn detach(mut self, shard: &Rc<Shard>) -> Detached {
         // As in `connection`.
         let connection = self.connection.take().expect("a lease has its connection");
-        let (shard, upstream) = (Rc::clone(shard), Arc::clone(upstream));
-        Detached { stream: connection.stream, shard, upstream, slot: self.endpoint.slot }
+        Detached {
+            stream: connection.stream,
+            shard: Rc::clone(shard),
+            admission: Arc::clone(self.upstream.admission()),
+            endpoint: Arc::clone(&self.endpoint.state),
+        }
     }
 }
 
@@ -263,26 +262,26 @@ impl<'a> Lease<'a> {
 pub(crate) struct Detached {
     pub stream: Stream,
     shard: Rc<Shard>,
-    upstream: Arc<Upstream>,
-    slot: usize,
+    admission: Arc<Admission>,
+    endpoint: Arc<EndpointState>,
 }
 
 impl Drop for Detached {
     fn drop(&mut self) {
-        closed(&self.shard, &self.upstream, self.slot);
+        closed(&self.shard, &self.admission, self.endpoint.slot());
     }
 }
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
         if self.connection.take().is_some() {
-            closed(self.shard, self.upstream, self.endpoint.slot);
+            closed(self.shard, self.upstream.admission(), self.endpoint.slot);
         }
     }
 }
 
 /// Accounts for a connection that is closed.
-fn closed(shard: &Shard, upstream: &Upstream, slot: usize) {
+fn closed(shard: &Shard, admission: &Admission, slot: usize) {
     shard.counters.endpoints[slot].open.subtract(1);
-    upstream.admission().leave();
+    admission.leave();
 }

@@ -4,9 +4,10 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use fairwater_net::clock;
-use fairwater_plan::{Plan, Upstream};
+use fairwater_plan::{Admission, Endpoint, EndpointState, Plan, Upstream};
 
 use super::{Connection, Reuse, closed};
 use crate::limits;
@@ -15,7 +16,21 @@ use crate::shard::Shard;
 /// The pools of one thread, by endpoint slot.
 #[derive(Debug)]
 pub(crate) struct Pools {
-    pools: RefCell<Vec<VecDeque<Idle>>>,
+    pools: RefCell<Vec<Pool>>,
+}
+
+#[derive(Debug, Default)]
+struct Pool {
+    idle: VecDeque<Idle>,
+    /// Whose connections these are; nobody's before the first.
+    owner: Option<Owner>,
+}
+
+/// What the connections of a pool are accounted to, whatever plan is in force.
+#[derive(Debug)]
+struct Owner {
+    admission: Arc<Admission>,
+    endpoint: Arc<EndpointState>,
 }
 
 #[derive(Debug)]
@@ -26,7 +41,7 @@ struct Idle {
 
 impl Pools {
     pub(crate) fn new(slots: usize) -> Self {
-        Self { pools: RefCell::new((0..slots).map(|_| VecDeque::new()).collect()) }
+        Self { pools: RefCell::new((0..slots).map(|_| Pool::default()).collect()) }
     }
 
     /// Takes the connection that was used last and is still alive.
@@ -42,7 +57,7 @@ impl Pools {
         }
         let now_ms = clock::coarse_ms();
         loop {
-            let idle = self.pools.borrow_mut()[slot].pop_back()?;
+            let idle = self.pools.borrow_mut()[slot].idle.pop_back()?;
             shard.counters.endpoints[slot].idle.subtract(1);
             let is_alive = idle.until_ms > now_ms
                 && match reuse {
@@ -53,26 +68,38 @@ impl Pools {
                 return Some(idle.connection);
             }
             drop(idle);
-            closed(shard, upstream, slot);
+            closed(shard, upstream.admission(), slot);
         }
     }
 
+    /// Keeps a connection for later. One that began under an earlier plan is closed if the endpoint
+    /// has gone since.
     pub(super) fn put(
         &self,
         shard: &Shard,
         upstream: &Upstream,
-        slot: usize,
+        endpoint: &Endpoint,
         connection: Connection,
         until_ms: u64,
     ) {
-        let oldest = {
+        let slot = endpoint.slot;
+        let surplus = {
             let pool = &mut self.pools.borrow_mut()[slot];
-            pool.push_back(Idle { connection, until_ms });
-            (pool.len() > limits::POOL_PER_ENDPOINT).then(|| pool.pop_front()).flatten()
+            if pool.owner.is_none() && !shard.in_force().has(upstream, endpoint) {
+                Some(Idle { connection, until_ms })
+            } else {
+                pool.owner.get_or_insert_with(|| Owner {
+                    admission: Arc::clone(upstream.admission()),
+                    endpoint: Arc::clone(&endpoint.state),
+                });
+                pool.idle.push_back(Idle { connection, until_ms });
+                let is_full = pool.idle.len() > limits::POOL_PER_ENDPOINT;
+                is_full.then(|| pool.idle.pop_front()).flatten()
+            }
         };
-        if oldest.is_some() {
-            drop(oldest);
-            closed(shard, upstream, slot);
+        if surplus.is_some() {
+            drop(surplus);
+            closed(shard, upstream.admission(), slot);
         } else {
             shard.counters.endpoints[slot].idle.add(1);
         }
@@ -81,11 +108,11 @@ impl Pools {
     /// Closes the oldest idle connection of an upstream, so that another can be opened.
     pub(super) fn evict(&self, shard: &Shard, upstream: &Upstream) {
         for endpoint in &upstream.endpoints {
-            let oldest = self.pools.borrow_mut()[endpoint.slot].pop_front();
+            let oldest = self.pools.borrow_mut()[endpoint.slot].idle.pop_front();
             if oldest.is_some() {
                 drop(oldest);
                 shard.counters.endpoints[endpoint.slot].idle.subtract(1);
-                closed(shard, upstream, endpoint.slot);
+                closed(shard, upstream.admission(), endpoint.slot);
                 return;
             }
         }
@@ -96,25 +123,44 @@ impl Pools {
         for upstream in &plan.upstreams {
             let is_wanted = upstream.admission().has_waiters() || shard.is_draining();
             for endpoint in &upstream.endpoints {
-                let gone = self.sweep_endpoint(endpoint.slot, now_ms, is_wanted);
-                for connection in gone {
-                    drop(connection);
-                    shard.counters.endpoints[endpoint.slot].idle.subtract(1);
-                    closed(shard, upstream, endpoint.slot);
-                }
+                self.close_unless(shard, endpoint.slot, |idle| {
+                    !is_wanted && idle.until_ms > now_ms && idle.connection.stream.is_quiet()
+                });
             }
         }
     }
 
-    fn sweep_endpoint(&self, slot: usize, now_ms: u64, is_wanted: bool) -> Vec<Idle> {
-        let pool = &mut self.pools.borrow_mut()[slot];
-        if pool.is_empty() {
-            return Vec::new();
+    /// Makes room for the endpoints of a new plan, and closes the connections to those that it no
+    /// longer has.
+    pub(crate) fn adopt(&self, shard: &Shard, plan: &Plan) {
+        let mut is_there = vec![false; plan.slots_end];
+        let endpoints = plan.upstreams.iter().flat_map(|upstream| &upstream.endpoints);
+        endpoints.for_each(|endpoint| is_there[endpoint.slot] = true);
+        let slots = self.pools.borrow().len();
+        for slot in (0..slots).filter(|&slot| is_there.get(slot) != Some(&true)) {
+            self.close_unless(shard, slot, |_| false);
+            self.pools.borrow_mut()[slot] = Pool::default();
         }
-        let (keep, gone) = pool.drain(..).partition(|idle: &Idle| {
-            !is_wanted && idle.until_ms > now_ms && idle.connection.stream.is_quiet()
-        });
-        *pool = keep;
-        gone.into()
+        let mut pools = self.pools.borrow_mut();
+        let len = pools.len().max(plan.slots_end);
+        pools.resize_with(len, Pool::default);
+    }
+
+    fn close_unless(&self, shard: &Shard, slot: usize, is_kept: impl Fn(&Idle) -> bool) {
+        let (admission, gone) = {
+            let pool = &mut self.pools.borrow_mut()[slot];
+            let Some(owner) = pool.owner.as_ref().filter(|_| !pool.idle.is_empty()) else {
+                return;
+            };
+            debug_assert_eq!(owner.endpoint.slot(), slot, "a slot has one owner at a time");
+            let (kept, gone): (VecDeque<_>, VecDeque<_>) = pool.idle.drain(..).partition(is_kept);
+            pool.idle = kept;
+            (Arc::clone(&owner.admission), gone)
+        };
+        for connection in gone {
+            drop(connection);
+            shard.counters.endpoints[slot].idle.subtract(1);
+            closed(shard, &admission, slot);
+        }
     }
 }

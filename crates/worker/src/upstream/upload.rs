@@ -6,7 +6,7 @@ use std::ops::Range;
 use fairwater_message::{BodyLength, Fault, FaultKind};
 use fairwater_net::{Stream, Timer};
 use fairwater_plan::{Endpoint, HostHeader, Upstream};
-use fairwater_proto::h1::{Forwarding, HostPolicy, RequestFraming, write_request};
+use fairwater_proto::h1::{Edits, Forwarding, HostPolicy, RequestFraming, write_request};
 
 use crate::downstream::Source;
 use crate::exchange::Exchange;
@@ -38,6 +38,9 @@ pub(super) fn write_head(
             HostHeader::Name(name) => HostPolicy::Set(name.as_bytes()),
         },
         close,
+        edits: exchange
+            .filters
+            .map_or(Edits::default(), |filters| exchange.changes.edits(&filters.request.removed)),
     };
     let out = &mut *exchange.out;
     out.clear();

@@ -9,6 +9,7 @@ const FORWARDING: Forwarding<'_> = Forwarding {
     is_tls: false,
     host: HostPolicy::Keep,
     close: false,
+    edits: Edits { path: None, removed: &[], lines: b"" },
 };
 const TRUSTED: Forwarding<'_> = Forwarding { is_trusted: true, ..FORWARDING };
 
@@ -316,7 +317,7 @@ fn check_response(reply: &str, framing: ReplyFraming, connection: Connection, ex
     let result = ResponseReader::new(true).read(reply.as_bytes(), &mut head);
     assert_eq!(result, Ok(true), "{reply:?}");
     let mut out = Vec::new();
-    write_response(&mut out, &head, reply.as_bytes(), framing, connection);
+    write_response(&mut out, &head, reply.as_bytes(), framing, connection, Edits::default());
     assert_eq!(String::from_utf8(out).unwrap(), expected, "{reply:?}");
 }
 

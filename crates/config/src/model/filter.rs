@@ -1,0 +1,89 @@
+//! Where requests go, and what is done to them and to their replies.
+
+use std::fmt;
+
+use fairwater_message::network::IpNet;
+use fairwater_message::template::Template;
+
+use crate::span::Spanned;
+
+/// What becomes of the requests of a route.
+#[derive(Debug, Clone)]
+pub enum Destination {
+    /// The name of an upstream.
+    Upstream(Spanned<String>),
+    Redirect(Redirect),
+    Reply(FixedReply),
+}
+
+impl Destination {
+    pub fn upstream(&self) -> Option<&Spanned<String>> {
+        match self {
+            Self::Upstream(name) => Some(name),
+            Self::Redirect(_) | Self::Reply(_) => None,
+        }
+    }
+}
+
+/// A client is sent elsewhere.
+#[derive(Debug, Clone)]
+pub struct Redirect {
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+    pub location: Template,
+}
+
+/// All requests get the same answer.
+#[derive(Debug, Clone)]
+pub struct FixedReply {
+    /// 200 to 599.
+    pub status: u16,
+    pub content_type: String,
+    pub body: Vec<u8>,
+}
+
+/// Of a listener: what holds for its routes unless they say otherwise. Header edits of both hold,
+/// those of the route after those of the listener.
+#[derive(Debug, Clone, Default)]
+pub struct Filters {
+    pub allow: Option<Vec<IpNet>>,
+    pub deny: Option<Vec<IpNet>>,
+    pub max_body: Option<u64>,
+    pub request_id: Option<String>,
+    /// Of a route only.
+    pub path: PathEdit,
+    pub request: HeaderEdits,
+    pub response: HeaderEdits,
+}
+
+/// What becomes of the path on its way to an endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum PathEdit {
+    #[default]
+    Keep,
+    /// Both without a final slash; one of them may be empty.
+    Prefix {
+        strip: String,
+        add: String,
+    },
+    Rewrite(Template),
+}
+
+/// Names as they are written; none is there twice in a set.
+#[derive(Debug, Clone, Default)]
+pub struct HeaderEdits {
+    pub set: Vec<(String, Template)>,
+    pub add: Vec<(String, Template)>,
+    pub remove: Vec<String>,
+}
+
+/// As the settings are called.
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Upstream(_) => "upstream",
+            Self::Redirect(_) => "redirect",
+            Self::Reply(_) => "respond",
+        })
+    }
+}

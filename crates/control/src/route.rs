@@ -1,0 +1,124 @@
+//! Routes of a configuration as the plan has them.
+
+use std::collections::HashMap;
+
+use fairwater_config as config;
+use fairwater_message::HeaderName;
+use fairwater_message::template::{Template, Variable};
+use fairwater_plan::{
+    Condition, Destination, Filters, FixedReply, HeaderEdits, HostPattern, PathEdit, PathPattern,
+    PathShape, Redirect, Route, Segment, UpstreamId, ValueRule,
+};
+
+/// Compiles what becomes of the requests of a route, unless its upstream is not there, which a
+/// checked configuration excludes. Of `filters` the later ones win.
+pub(crate) fn compile(
+    destination: &config::Destination,
+    filters: &[&config::Filters],
+    path: &config::PathRule,
+    upstreams: &HashMap<&str, UpstreamId>,
+) -> Option<Route> {
+    let destination = match destination {
+        config::Destination::Upstream(name) => {
+            Destination::Upstream(*upstreams.get(name.value.as_str())?)
+        }
+        config::Destination::Redirect(redirect) => Destination::Redirect(Box::new(Redirect {
+            status: redirect.status,
+            location: redirect.location.clone(),
+        })),
+        config::Destination::Reply(reply) => Destination::Reply(Box::new(FixedReply {
+            status: reply.status,
+            content_type: reply.content_type.clone(),
+            body: reply.body.clone(),
+        })),
+    };
+    let mut compiled = merge(filters);
+    if compiled != Filters::default() || matches!(destination, Destination::Redirect(_)) {
+        compiled.shape = PathShape::new(&path_pattern(path));
+        return Some(Route { destination, filters: Some(Box::new(compiled)) });
+    }
+    Some(Route { destination, filters: None })
+}
+
+fn merge(all: &[&config::Filters]) -> Filters {
+    let mut merged = Filters::default();
+    for filters in all {
+        if let Some(allow) = &filters.allow {
+            merged.access.allow.clone_from(allow);
+        }
+        if let Some(deny) = &filters.deny {
+            merged.access.deny.clone_from(deny);
+        }
+        merged.body_bytes_max = filters.max_body.or(merged.body_bytes_max);
+        if let Some(name) = &filters.request_id {
+            merged.request_id = Some(HeaderName::new(name));
+        }
+        merged.path = path_edit(&filters.path);
+        edit_headers(&mut merged.request, &filters.request);
+        edit_headers(&mut merged.response, &filters.response);
+    }
+    if let Some(name) = &merged.request_id {
+        let (name, id) = (name.as_str().to_owned(), Template::from(Variable::RequestId));
+        merged.request.set(&name, id.clone());
+        merged.response.set(&name, id);
+    }
+    merged
+}
+
+fn path_edit(edit: &config::PathEdit) -> PathEdit {
+    match edit {
+        config::PathEdit::Keep => PathEdit::Keep,
+        config::PathEdit::Prefix { strip, add } => {
+            PathEdit::Prefix { strip: strip.clone(), add: add.clone() }
+        }
+        config::PathEdit::Rewrite(template) => PathEdit::Rewrite(template.clone()),
+    }
+}
+
+fn edit_headers(merged: &mut HeaderEdits, edits: &config::HeaderEdits) {
+    edits.remove.iter().for_each(|name| merged.remove(name));
+    edits.set.iter().for_each(|(name, value)| merged.set(name, value.clone()));
+    edits.add.iter().for_each(|(name, value)| merged.add(name, value.clone()));
+}
+
+pub(crate) fn host_pattern(host: Option<&config::HostMatch>) -> HostPattern {
+    match host {
+        None => HostPattern::Any,
+        Some(config::HostMatch::Exact(host)) => HostPattern::Exact(host.clone()),
+        Some(config::HostMatch::Wildcard(end)) => HostPattern::Wildcard(end.clone()),
+    }
+}
+
+pub(crate) fn condition(condition: &config::Condition) -> Condition {
+    let rule = |value: &config::ValueMatch| match value {
+        config::ValueMatch::Present => ValueRule::Present,
+        config::ValueMatch::Absent => ValueRule::Absent,
+        config::ValueMatch::Is(text) => ValueRule::Is(text.clone()),
+    };
+    match condition {
+        config::Condition::Method(methods) => Condition::Method(methods.clone()),
+        config::Condition::Header { name, value } => {
+            Condition::Header { name: name.clone(), value: rule(value) }
+        }
+        config::Condition::Query { name, value } => {
+            Condition::Query { name: name.clone(), value: rule(value) }
+        }
+        config::Condition::Client(networks) => Condition::Client(networks.clone()),
+    }
+}
+
+pub(crate) fn path_pattern(path: &config::PathRule) -> PathPattern {
+    match path {
+        config::PathRule::Any => PathPattern::Any,
+        config::PathRule::Exact(path) => PathPattern::Exact(path.clone()),
+        config::PathRule::Prefix(prefix) => PathPattern::Prefix(prefix.clone()),
+        config::PathRule::Pattern { segments, is_prefix } => {
+            let segment = |segment: &config::PathSegment| match segment {
+                config::PathSegment::Literal(text) => Segment::Literal(text.clone()),
+                config::PathSegment::Capture(name) => Segment::Capture(name.clone()),
+            };
+            let segments = segments.iter().map(segment).collect();
+            PathPattern::Segments { segments, is_prefix: *is_prefix }
+        }
+    }
+}

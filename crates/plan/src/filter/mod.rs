@@ -1,0 +1,62 @@
+//! What a route does to its requests and replies, beside sending them somewhere. The steps are
+//! always taken in one order, whatever the order in the file: who may come (`access`), how much a
+//! body may be, what the path becomes, which headers change. Most routes have no [`Filters`].
+
+mod access;
+mod headers;
+mod path;
+mod values;
+
+pub use access::Access;
+pub use headers::HeaderEdits;
+pub use path::{PathEdit, PathShape};
+pub use values::{Place, Values};
+
+use fairwater_message::HeaderName;
+use fairwater_message::template::Template;
+
+/// The filters of one route.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filters {
+    pub access: Access,
+    /// The header in which the id of a request is told; trusted peers may have given it one.
+    pub request_id: Option<HeaderName>,
+    /// The most bytes of a request body.
+    pub body_bytes_max: Option<u64>,
+    pub path: PathEdit,
+    pub request: HeaderEdits,
+    pub response: HeaderEdits,
+    /// Where the route's path has its captures.
+    pub shape: PathShape,
+}
+
+/// A reply that sends the client elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    pub status: u16,
+    pub location: Template,
+}
+
+impl Redirect {
+    /// Writes where to go.
+    pub fn write(&self, values: &Values<'_>, shape: &PathShape, out: &mut Vec<u8>) {
+        let start = out.len();
+        values.fill_in(&self.location, shape, Place::Url, out);
+        // A path that begins with two slashes would be read as the name of another host.
+        if !self.location.start().starts_with("//") {
+            let slashes = out[start..].iter().take_while(|&&b| b == b'/').count();
+            out.drain(start..start + slashes.saturating_sub(1));
+        }
+    }
+}
+
+/// A reply that is always the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FixedReply {
+    pub status: u16,
+    pub content_type: String,
+    pub body: Vec<u8>,
+}
+
+#[cfg(test)]
+mod tests;

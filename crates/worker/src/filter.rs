@@ -1,0 +1,115 @@
+//! Step 6: what the filters of a route make of an exchange, before an endpoint is picked. Most
+//! routes have none, and pay nothing.
+
+use fairwater_message::{Fault, FaultKind, HeaderName, target};
+use fairwater_plan::{Filters, PathEdit, Values};
+use fairwater_proto::h1::{Edits, client_address};
+
+use crate::exchange::Exchange;
+use crate::record::Record;
+
+/// What changes in a head on its way; its memory is used again by the next exchange.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// Path and query, if they become others.
+    path: Vec<u8>,
+    /// Field lines that are added.
+    lines: Vec<u8>,
+}
+
+impl Changes {
+    pub(crate) fn clear(&mut self) {
+        self.path.clear();
+        self.lines.clear();
+    }
+
+    pub(crate) fn edits<'a>(&'a self, removed: &'a [HeaderName]) -> Edits<'a> {
+        Edits { path: (!self.path.is_empty()).then_some(&*self.path), removed, lines: &self.lines }
+    }
+}
+
+/// Longer ids than this are somebody's mistake.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// Applies the filters of a route to the request, and prepares what they do to the reply.
+///
+/// # Errors
+/// When the client or its request is refused.
+pub(crate) fn apply<'a>(
+    exchange: &mut Exchange<'a>,
+    filters: &'a Filters,
+    record: &mut Record<'a>,
+) -> Result<(), Fault> {
+    // Before anything that may refuse: replies of our own have the headers of their route too.
+    exchange.filters = Some(filters);
+    with_values(exchange, filters, record, |values, exchange| {
+        let reply = &mut exchange.reply;
+        reply.removed = &filters.response.removed;
+        filters.response.write(values, &filters.shape, &mut reply.changes.lines);
+        filters.request.write(values, &filters.shape, &mut exchange.changes.lines);
+        if filters.path != PathEdit::Keep {
+            filters.path.write(values, &filters.shape, &mut exchange.changes.path);
+        }
+        if !filters.access.lets_in(values.client) {
+            return Err(FaultKind::AccessDenied.into());
+        }
+        match filters.body_bytes_max {
+            Some(max) => exchange.source.limit(max),
+            None => Ok(()),
+        }
+    })
+}
+
+/// Calls `use_them` with what the texts of filters take from the request.
+pub(crate) fn with_values<'a, T>(
+    exchange: &mut Exchange<'a>,
+    filters: &Filters,
+    record: &mut Record<'a>,
+    use_them: impl FnOnce(&Values<'_>, &mut Exchange<'a>) -> T,
+) -> T {
+    let (head, bytes, listener) = (exchange.head, exchange.bytes, exchange.listener);
+    let peer = exchange.connection.peer.ip();
+    let mut digits = [0; 32];
+    let own_id = hex(record.id(), &mut digits);
+    let told_id =
+        filters.request_id.as_ref().filter(|_| peer.is_some_and(|ip| listener.trusts(ip)));
+    let told_id = told_id.and_then(|name| {
+        let field = head.fields.iter().find(|field| name.is_of(field, bytes))?;
+        std::str::from_utf8(field.value.of(bytes)).ok().filter(|id| is_id(id))
+    });
+    let path = target::path_of(head.path.of(bytes));
+    let path = if path.is_empty() { b"/" } else { path };
+    let mut scratch = Vec::new();
+    let values = Values {
+        head,
+        bytes,
+        // A path that cannot be read in one way has found no route.
+        path: target::normal_path(path, &mut scratch).unwrap_or(path),
+        client: peer.map(|peer| client_address(head, bytes, peer, |ip| listener.trusts(ip))),
+        scheme: "http",
+        request_id: told_id.unwrap_or(own_id),
+    };
+    use_them(&values, exchange)
+}
+
+fn is_id(text: &str) -> bool {
+    let is_char = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/+=@".contains(&b);
+    !text.is_empty() && text.len() <= REQUEST_ID_BYTES_MAX && text.bytes().all(is_char)
+}
+
+/// As the access log writes it.
+fn hex(id: u128, digits: &mut [u8; 32]) -> &str {
+    for (at, digit) in digits.iter_mut().enumerate() {
+        *digit = b"0123456789abcdef"[(id >> (124 - 4 * at)) as usize & 15];
+    }
+    std::str::from_utf8(digits).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn ids_are_written_as_in_the_log() {
+        let id = 0x0123_4567_89ab_cdef_0000_0000_0000_0001;
+        assert_eq!(super::hex(id, &mut [0; 32]), "0123456789abcdef0000000000000001");
+    }
+}

@@ -1,0 +1,43 @@
+//! The plan that a thread serves by, with what the thread itself knows about it. An exchange holds
+//! the one that it began under.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use fairwater_plan::{Endpoint, Plan, RetryBudget, Upstream};
+
+#[derive(Debug)]
+pub(crate) struct InForce {
+    pub plan: Arc<Plan>,
+    /// By place of the upstream in the plan.
+    pub retries: Vec<RetryBudget>,
+}
+
+impl InForce {
+    pub(crate) fn new(plan: Arc<Plan>) -> Self {
+        let retries = plan.upstreams.iter().map(|_| RetryBudget::default()).collect();
+        Self { plan, retries }
+    }
+
+    /// Whether an endpoint of an earlier plan is one of this plan too.
+    pub(crate) fn has(&self, upstream: &Upstream, endpoint: &Endpoint) -> bool {
+        let name = &upstream.settings.name;
+        let same = self.plan.upstreams.iter().find(|other| other.settings.name == *name);
+        same.is_some_and(|same| {
+            same.endpoints.iter().any(|other| Arc::ptr_eq(&other.state, &endpoint.state))
+        })
+    }
+
+    /// The next plan; upstreams that stay keep their budgets.
+    pub(crate) fn succeeded_by(&self, plan: Arc<Plan>) -> Self {
+        let names = self.plan.upstreams.iter().map(|upstream| upstream.settings.name.as_str());
+        let before: HashMap<&str, &RetryBudget> = names.zip(&self.retries).collect();
+        let budget = |name: &str| before.get(name).map(|&budget| budget.clone());
+        let retries = plan
+            .upstreams
+            .iter()
+            .map(|upstream| budget(&upstream.settings.name).unwrap_or_default())
+            .collect();
+        Self { plan, retries }
+    }
+}
