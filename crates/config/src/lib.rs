@@ -25,9 +25,10 @@ pub use diagnostic::{Diagnostic, render};
 pub use load::{Surroundings, load, parse};
 pub use model::{
     AccessLog, Admin, Balance, Condition, Config, Destination, Filters, FixedReply, HeaderEdits,
-    HostMatch, HostRule, HttpListener, IdleRule, Listener, LogFormat, OnError, PathEdit, PathRule,
-    PathSegment, Protocol, Redirect, Route, TcpListener, Upstream, UpstreamEndpoint,
-    UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT, WEIGHT_MAX,
+    HostMatch, HostRule, HttpListener, IdleRule, Listener, ListenerLimits, ListenerTimeouts,
+    LogFormat, OnError, PathEdit, PathRule, PathSegment, Probe, Protocol, Redirect, Route,
+    RouteTimeouts, Shutdown, TcpListener, Upstream, UpstreamEndpoint, UpstreamTimeouts, ValueMatch,
+    WEIGHT_DEFAULT, WEIGHT_MAX, WhenFull,
 };
 pub use read::THREADS_MAX;
 pub use reference::reference;

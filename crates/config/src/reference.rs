@@ -92,7 +92,10 @@ fn describe(kind: &'static Kind) -> String {
         Kind::Duration { min_ms, max_ms } => {
             format!("duration, {} to {}", quantity::shown_ms(*min_ms), quantity::shown_ms(*max_ms))
         }
-        Kind::Size => "size".to_owned(),
+        Kind::Size { max: u64::MAX, .. } => "size".to_owned(),
+        Kind::Size { min, max } => {
+            format!("size, {} to {}", quantity::shown_bytes(*min), quantity::shown_bytes(*max))
+        }
         Kind::Text(form) => (*form).to_owned(),
         Kind::Choice(words) if words.iter().any(|word| !word.meaning.is_empty()) => {
             "a word, see below".to_owned()

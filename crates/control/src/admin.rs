@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +16,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::UnixListener;
 
 use crate::{Sources, metrics, status};
+
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Connections at once; an admin socket is no place for crowds.
 const CONNECTIONS_MAX: usize = 64;
@@ -77,13 +80,20 @@ fn answer<B>(request: &Request<B>, sources: &Sources) -> Response<Full<Bytes>> {
         (&Method::GET | &Method::HEAD, "/status") => {
             (StatusCode::OK, "application/json", status::render(sources))
         }
+        (&Method::GET | &Method::HEAD, "/live") => (StatusCode::OK, TEXT, "ok\n".to_owned()),
+        (&Method::GET | &Method::HEAD, "/ready") => {
+            match sources.is_ready.load(Ordering::Relaxed) {
+                true => (StatusCode::OK, TEXT, "ok\n".to_owned()),
+                false => (StatusCode::SERVICE_UNAVAILABLE, TEXT, "stopping\n".to_owned()),
+            }
+        }
         (&Method::GET | &Method::HEAD, _) => {
-            let text = "no such page; there are /status and /metrics\n".to_owned();
-            (StatusCode::NOT_FOUND, "text/plain; charset=utf-8", text)
+            let text = "no such page; there are /status, /metrics, /live and /ready\n".to_owned();
+            (StatusCode::NOT_FOUND, TEXT, text)
         }
         _ => {
             let text = "only GET and HEAD are understood here\n".to_owned();
-            (StatusCode::METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", text)
+            (StatusCode::METHOD_NOT_ALLOWED, TEXT, text)
         }
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));

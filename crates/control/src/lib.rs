@@ -12,7 +12,7 @@ pub use compile::{Bind, Compiled, compile};
 pub use registry::Registry;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use fairwater_plan::CurrentPlan;
 use fairwater_telemetry::Counters;
@@ -27,6 +27,8 @@ pub struct Sources {
     pub log_lost: Arc<AtomicU64>,
     /// Addresses in force, by listener.
     pub bound: Vec<(String, String)>,
+    /// Whether this process shall get requests.
+    pub is_ready: Arc<AtomicBool>,
     /// Heap allocations of the process so far.
     pub allocations: fn() -> u64,
     /// Milliseconds of the monotonic clock at the start.

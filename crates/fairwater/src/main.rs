@@ -5,6 +5,7 @@ mod demo;
 mod explain;
 mod files;
 mod proxy;
+mod room;
 mod run;
 mod serve;
 

@@ -45,13 +45,10 @@ fn configuration(arguments: &ProxyArguments) -> Result<config::Config, String> {
         Balance::LeastConnections => config::Balance::LeastConnections,
         Balance::SourceHash => config::Balance::SourceHash,
     };
-    let listener = config::Listener {
-        name: "proxy".to_owned().into(),
-        bind: binds.into_iter().map(Into::into).collect(),
-        protocol,
-        destination: Some(config::Destination::Upstream("proxy".to_owned().into())),
-        filters: config::Filters::default(),
-    };
+    // The command line asks for at least one.
+    let first = binds.first().cloned().ok_or("give --listen at least once")?;
+    let mut listener = config::Listener::new("proxy", first, protocol, "proxy");
+    listener.bind = binds.into_iter().map(Into::into).collect();
     let socket = arguments.admin.as_deref().map(admin_socket).transpose()?;
     let format = match arguments.access_log {
         AccessLog::Json => config::LogFormat::Json,
@@ -63,8 +60,8 @@ fn configuration(arguments: &ProxyArguments) -> Result<config::Config, String> {
         access_log: config::AccessLog { format, path: None },
         admin: config::Admin { socket: socket.map(Into::into) },
         listeners: vec![listener],
-        routes: Vec::new(),
         upstreams: vec![upstream],
+        ..config::Config::default()
     })
 }
 

@@ -4,6 +4,7 @@
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fairwater_config::{Config, LogFormat};
@@ -15,6 +16,7 @@ use fairwater_sys::{allocator, process, signal};
 use fairwater_telemetry::{Counters, LogWriter};
 use fairwater_worker::{ThreadParts, Threads};
 
+use crate::room;
 use crate::{fail, say};
 
 /// How often the wait for signals looks whether the threads still run.
@@ -33,10 +35,18 @@ pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)]
         // One line; the connection that it happened in is closed, the others go on.
         say(format_args!("bug, please report: {panic}"));
     }));
-    if let Err(error) = process::raise_descriptor_limit() {
-        return fail(format_args!("cannot read the limit of open descriptors: {error}"));
-    }
-    let Compiled { plan, binds, warnings } = compile(config, &mut Registry::default());
+    let threads = config
+        .threads
+        .as_ref()
+        .map(|threads| threads.value)
+        .or_else(|| std::thread::available_parallelism().ok())
+        .map_or(1, std::num::NonZeroUsize::get);
+    let room = match room::make(config, threads) {
+        Ok(room) => room,
+        Err(problem) => return fail(problem),
+    };
+    let mut registry = Registry::default();
+    let Compiled { plan, binds, warnings } = compile(config, &mut registry, Some(room.connections));
     for warning in warnings {
         say(format_args!("warning: {warning}"));
     }
@@ -44,15 +54,10 @@ pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)]
     if let Err(error) = signal::block() {
         return fail(format_args!("cannot set up signals: {error}"));
     }
-    let threads = config
-        .threads
-        .as_ref()
-        .map(|threads| threads.value)
-        .or_else(|| std::thread::available_parallelism().ok())
-        .map_or(1, std::num::NonZeroUsize::get);
+    say(room);
     let mut sockets = Sockets::default();
     for bound in binds {
-        match bind(&bound.address, threads) {
+        match bind(&bound.address, threads, bound.backlog) {
             Ok(listening) => {
                 if let Protocol::Http(_) = plan.listener(bound.listener).protocol {
                     listening.defer_until_data();
@@ -65,7 +70,7 @@ pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)]
     match start(config, plan, threads, &mut sockets) {
         Ok(running) => {
             ready(&running.bound);
-            running.until_stopped()
+            running.until_stopped(config.shutdown.delay)
         }
         Err(error) => fail(error),
     }
@@ -91,6 +96,7 @@ impl Drop for Sockets {
 
 struct Running {
     threads: Threads,
+    is_ready: Arc<AtomicBool>,
     log: LogWriter,
     bound: Vec<(String, String)>,
 }
@@ -118,6 +124,7 @@ fn start(
     };
     let counters: Vec<_> = (0..threads).map(|_| new_counters()).collect();
     let plan = Arc::new(CurrentPlan::new(plan));
+    let is_ready = Arc::new(AtomicBool::new(true));
     let mut parts = Vec::new();
     for (index, counters) in counters.iter().enumerate() {
         let share = |(id, listening): &(ListenerId, Listening)| {
@@ -126,6 +133,7 @@ fn start(
         parts.push(ThreadParts {
             plan: Arc::clone(&plan),
             counters: Arc::clone(counters),
+            is_ready: Arc::clone(&is_ready),
             log: log.batch(),
             sockets: sockets.listening.iter().map(share).collect::<io::Result<_>>()?,
             seed: process::random_u64(),
@@ -137,6 +145,7 @@ fn start(
             counters,
             log_lost: log.lost(),
             bound: bound.clone(),
+            is_ready: Arc::clone(&is_ready),
             allocations: allocator::allocations,
             started_ms: clock::coarse_ms(),
         };
@@ -148,7 +157,7 @@ fn start(
     for (name, address) in &bound {
         say(format_args!("{name} listens on {address}"));
     }
-    Ok(Running { threads, log, bound })
+    Ok(Running { threads, is_ready, log, bound })
 }
 
 fn log_format(format: LogFormat) -> fairwater_telemetry::LogFormat {
@@ -160,16 +169,21 @@ fn log_format(format: LogFormat) -> fairwater_telemetry::LogFormat {
 }
 
 impl Running {
-    fn until_stopped(self) -> ExitCode {
+    /// Runs until signals end it. After the first TERM `delay` is left for others to notice that
+    /// this process is not ready any more; a second one ends everything at once.
+    fn until_stopped(self, delay: Duration) -> ExitCode {
+        let mut drain_at_ms = None;
         let mut is_stopping = false;
         loop {
             match signal::wait(if is_stopping { LOOK_AT_END } else { LOOK }) {
                 Ok(Some(signal::Signal::Terminate)) if !is_stopping => {
                     is_stopping = true;
-                    self.threads.drain();
+                    self.is_ready.store(false, Ordering::Relaxed);
+                    drain_at_ms = Some(clock::coarse_ms() + delay.as_millis() as u64);
                 }
                 Ok(Some(signal::Signal::Terminate | signal::Signal::Interrupt)) => {
                     is_stopping = true;
+                    drain_at_ms = None;
                     self.threads.stop();
                 }
                 Ok(_) if is_stopping && self.threads.is_finished() => break,
@@ -177,6 +191,9 @@ impl Running {
                 Ok(_) if !is_stopping && self.threads.has_ended() => break,
                 Ok(_) => {}
                 Err(error) => return fail(format_args!("cannot wait for signals: {error}")),
+            }
+            if drain_at_ms.take_if(|at_ms| clock::coarse_ms() >= *at_ms).is_some() {
+                self.threads.drain();
             }
         }
         self.threads.stop();

@@ -59,6 +59,16 @@ pub enum Destination {
     Upstream(UpstreamId),
     Redirect(Box<Redirect>),
     Reply(Box<FixedReply>),
+    Probe(Probe),
+}
+
+/// A question about this process, for those who send it requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// Whether it runs.
+    Live,
+    /// Whether it shall get requests.
+    Ready,
 }
 
 impl Route {

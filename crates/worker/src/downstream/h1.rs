@@ -32,7 +32,7 @@ enum Turn {
 pub(crate) fn serve(connection: Accepted) -> impl Future<Output = ()> {
     async move {
         loop {
-            connection.timer.set(limits::DOWNSTREAM_IDLE);
+            connection.timer.set(connection.timeouts().idle);
             if !until_readable(&connection).await {
                 return;
             }
@@ -82,7 +82,8 @@ async fn busy(connection: &Accepted) -> Turn {
             End::KeepAlive => {}
             End::Close => return Turn::Close,
             End::Linger => {
-                respond::linger(connection, &mut work.request).await;
+                let patience = connection.patience();
+                respond::linger(&connection.stream, patience, &mut work.request).await;
                 return Turn::Close;
             }
             End::Tunnel(tunnel) => return Turn::Tunnel(tunnel),
@@ -107,7 +108,7 @@ enum Read {
 }
 
 async fn read_head(shard: &Shard, connection: &Accepted, work: &mut Work) -> Read {
-    let mut reader = RequestReader::default();
+    let mut reader = RequestReader::new(connection.head_limits());
     let (mut is_timed, mut reads) = (false, 0);
     let begun_us = shard.now_us();
     let bad = |fault: Fault| Read::Fault { fault, begun_us };
@@ -127,7 +128,7 @@ async fn read_head(shard: &Shard, connection: &Accepted, work: &mut Work) -> Rea
         let has_begun = reader.has_begun(work.request.data());
         if has_begun && !is_timed {
             is_timed = true;
-            connection.timer.set(limits::REQUEST_HEAD);
+            connection.timer.set(connection.timeouts().head);
         }
         let is_empty = work.request.is_empty();
         let room = work.request.room();
