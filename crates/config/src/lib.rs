@@ -6,6 +6,7 @@ mod code;
 mod declare;
 mod diagnostic;
 mod foreign;
+mod include;
 mod load;
 mod model;
 mod quantity;
@@ -22,7 +23,8 @@ mod variable;
 
 pub use code::{CODES, Code, Severity, explain};
 pub use diagnostic::{Diagnostic, render};
-pub use load::{Surroundings, load, parse};
+pub use include::Surroundings;
+pub use load::{load, parse};
 pub use model::{
     AccessLog, Admin, Balance, Condition, Config, HostMatch, HostRule, HttpListener, IdleRule,
     Listener, LogFormat, OnError, PathRule, PathSegment, Protocol, Route, TcpListener, Upstream,
