@@ -1,9 +1,14 @@
 //! Any bytes as a configuration file: no panic, a configuration exactly if there is no error, and
 //! every diagnostic shows a place that the file has, without a character that steers a terminal.
+//! The same bytes go to the formatter.
+
+#[path = "format.rs"]
+mod format;
 
 use fairwater_config::{Severity, check as judge, parse, render};
 
 pub(crate) fn check(data: &[u8]) {
+    format::check(data);
     let (config, diagnostics) = parse("fuzz.toml", data);
     let has_errors = diagnostics.iter().any(|one| one.severity() == Severity::Error);
     assert_eq!(config.is_some(), !has_errors);

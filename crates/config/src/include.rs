@@ -8,6 +8,7 @@ use crate::code;
 use crate::read;
 use crate::reader::File;
 use crate::report::Report;
+use crate::source::Source;
 use crate::span::Spanned;
 use crate::syntax;
 
@@ -39,6 +40,9 @@ const INCLUDE_DEPTH_MAX: usize = 8;
 
 /// A file that is TOML.
 pub(crate) struct Opened<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) source: &'a Source,
     pub(crate) root: &'a DeTable<'a>,
     pub(crate) file: File<'a>,
 }
@@ -79,7 +83,7 @@ impl Walk<'_> {
         let around = self.around;
         let variables = |name: &str| around.variable(name);
         let file = File { number, variables: &variables };
-        (self.visit)(&Opened { root: &root, file }, self.report);
+        (self.visit)(&Opened { name, bytes, source: &source, root: &root, file }, self.report);
         let includes = read::includes(&root, file, self.report);
         for pattern in includes {
             self.include(&pattern, name, depth + 1);

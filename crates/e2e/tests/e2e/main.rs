@@ -12,6 +12,7 @@ mod attacks;
 mod command_line;
 mod exchanges;
 mod failures;
+mod formatting;
 mod peers;
 mod pressure;
 mod replies;
