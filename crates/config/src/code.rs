@@ -42,7 +42,8 @@ macro_rules! codes {
 codes! {
     FILE_TOO_LARGE = "E0001",
         "A configuration file has at most 8 MiB, which is room for some 80 000 routes. Nothing of a \
-         larger file is read, since it is most likely not a configuration: check the path.";
+         larger file is read, since it is most likely not a configuration: check the path. Nor does \
+         `fairwater fmt` write a larger one.";
     NOT_UTF8 = "E0002",
         "A TOML file is UTF-8 text. The byte that is pointed at is none: the file was saved in \
          another encoding (UTF-16, Latin-1), or is not a text file. Save it as UTF-8.";

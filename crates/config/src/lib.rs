@@ -1,4 +1,5 @@
 //! TOML text to [`Config`]: what was written, typed, with spans; every problem of a file in one go.
+//! And TOML text to the same in the one format that all files share ([`format()`]).
 //! Never does IO, and knows nothing of plans, sockets or workers.
 
 mod check;
@@ -6,6 +7,8 @@ mod code;
 mod declare;
 mod diagnostic;
 mod foreign;
+mod format;
+mod include;
 mod load;
 mod model;
 mod quantity;
@@ -22,7 +25,9 @@ mod variable;
 
 pub use code::{CODES, Code, Severity, explain};
 pub use diagnostic::{Diagnostic, render};
-pub use load::{Surroundings, load, parse};
+pub use format::{Unformatted, format, format_files};
+pub use include::Surroundings;
+pub use load::{load, parse};
 pub use model::{
     AccessLog, Admin, Balance, Condition, Config, Destination, Filters, FixedReply, HeaderEdits,
     HostMatch, HostRule, HttpListener, IdleRule, Listener, ListenerLimits, ListenerTimeouts,

@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Run(ConfigFile),
     /// Check a configuration file and say what is wrong with it
     Check(ConfigFile),
+    /// Format configuration files, in place
+    Fmt(FormatArguments),
     /// Say more about a diagnostic: `fairwater explain E0104`
     Explain(ExplainArguments),
     /// Print the JSON schema of configuration files, for editors
@@ -43,6 +45,17 @@ pub(crate) struct ConfigFile {
     /// The configuration file
     #[arg(short, long, default_value = "fairwater.toml", value_name = "FILE")]
     pub config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FormatArguments {
+    /// A configuration file, formatted with those that it includes; `-` formats standard input to
+    /// standard output (may be repeated)
+    #[arg(short, long, default_value = "fairwater.toml", value_name = "FILE")]
+    pub config: Vec<PathBuf>,
+    /// Write nothing: print the names of files that are not formatted, and fail if there are any
+    #[arg(long)]
+    pub check: bool,
 }
 
 #[derive(Debug, Args)]

@@ -4,7 +4,9 @@ mod arguments;
 mod demo;
 mod explain;
 mod files;
+mod fmt;
 mod proxy;
+mod replace;
 mod room;
 mod run;
 mod serve;
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => run::check(&arguments),
+        Command::Fmt(arguments) => fmt::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Schema => explain::schema(),
         Command::Proxy(arguments) => proxy::run(&arguments),

@@ -54,7 +54,6 @@ pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)]
     if let Err(error) = signal::block() {
         return fail(format_args!("cannot set up signals: {error}"));
     }
-    say(room);
     let mut sockets = Sockets::default();
     for bound in binds {
         match bind(&bound.address, threads, bound.backlog) {
@@ -67,6 +66,7 @@ pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)]
             Err(error) => return fail(error),
         }
     }
+    say(room);
     match start(config, plan, threads, &mut sockets) {
         Ok(running) => {
             ready(&running.bound);

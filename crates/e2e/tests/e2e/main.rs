@@ -13,6 +13,7 @@ mod command_line;
 mod exchanges;
 mod failures;
 mod filters;
+mod formatting;
 mod limits;
 mod peers;
 mod pressure;
