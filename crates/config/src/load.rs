@@ -48,5 +48,6 @@ pub fn load(
         read::check_listeners(&config, &seen, &mut report);
         check::check(&config, &mut report);
     }
+    config.sources = report.sources();
     (Some(config).filter(|_| !report.has_errors()), report.finish())
 }

@@ -2,6 +2,7 @@
 //! compiling a plan resolves them, and may count on each reference to resolve.
 
 mod filter;
+mod test;
 
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -12,8 +13,12 @@ use fairwater_message::HeadLimits;
 use fairwater_message::address::{Endpoint, Listen};
 use fairwater_message::network::IpNet;
 
+use crate::code;
+use crate::diagnostic::Diagnostic;
+use crate::source::Sources;
 use crate::span::{Span, Spanned};
 pub use filter::{Destination, Filters, FixedReply, HeaderEdits, PathEdit, Probe, Redirect};
+pub use test::{Expectation, RoutingTest, TestRequest};
 
 /// A whole configuration. The lists are in the order of the file.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +33,16 @@ pub struct Config {
     /// Connections at a time, of all listeners; absent means what the descriptors allow.
     pub max_connections: Option<Spanned<NonZeroU32>>,
     pub shutdown: Shutdown,
+    pub tests: Vec<RoutingTest>,
+    pub sources: Sources,
+}
+
+impl Config {
+    /// A test whose request becomes something else.
+    pub fn test_failed(&self, span: Span, message: String, help: String) -> Diagnostic {
+        let location = self.sources.locate(span);
+        Diagnostic { code: &code::TEST_FAILED, message, location, label: String::new(), help }
+    }
 }
 
 /// How the process ends.

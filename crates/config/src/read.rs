@@ -8,6 +8,7 @@ mod header;
 mod limit;
 mod listener;
 mod route;
+mod test;
 mod text;
 mod upstream;
 
@@ -23,6 +24,7 @@ use crate::model::{AccessLog, Admin, Config, LogFormat};
 use crate::read::limit::DAY_MS;
 use crate::read::listener::LISTENER;
 use crate::read::route::ROUTE;
+use crate::read::test::TEST;
 use crate::read::upstream::UPSTREAM;
 use crate::reader::{File, Node, Table};
 use crate::report::Report;
@@ -111,6 +113,13 @@ pub(crate) static ROOT: declare::Table = declare::Table {
             absent: Absent::Otherwise("none"),
             meaning: "where they go",
             example: "[upstreams.app]",
+        },
+        Setting {
+            name: "tests",
+            kind: Kind::List(&Kind::Table(&TEST)),
+            absent: Absent::Otherwise("none"),
+            meaning: "requests, and what must become of them",
+            example: "[[tests]]",
         },
     ],
     shared: &[],
@@ -202,6 +211,8 @@ pub(crate) fn add(
     config
         .routes
         .extend(table.get("routes").map_or_else(Vec::new, |node| route::read_all(node, report)));
+    let tests = table.get("tests").map(|node| test::read_all(node, report));
+    config.tests.extend(tests.unwrap_or_default());
 }
 
 /// The elements of `include`.

@@ -109,6 +109,10 @@ impl<'t> Table<'t> {
         Some(Span::new(self.file.number, key.span()))
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     pub(crate) fn title(&self) -> &str {
         &self.title
     }

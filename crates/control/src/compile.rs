@@ -40,12 +40,34 @@ pub fn compile(
     registry: &mut Registry,
     connections_max: Option<u32>,
 ) -> Compiled {
+    compile_with(config, registry, connections_max, look_up)
+}
+
+/// The plan of a configuration that nobody serves: no name is looked up.
+pub fn sketch(config: &config::Config) -> Plan {
+    compile_with(config, &mut Registry::default(), None, |_, _, _| Vec::new()).plan
+}
+
+/// Finds the addresses of a host and port; what is odd about it is added to the warnings.
+type LookUp = fn(&str, u16, &mut Vec<String>) -> Vec<SocketAddr>;
+
+fn compile_with(
+    config: &config::Config,
+    registry: &mut Registry,
+    connections_max: Option<u32>,
+    look_up: LookUp,
+) -> Compiled {
     let mut warnings = Vec::new();
     let mut names = HashMap::new();
     let mut upstreams = Vec::new();
     for (index, upstream) in config.upstreams.iter().enumerate() {
         names.insert(upstream.name.value.as_str(), UpstreamId(index as u32));
-        upstreams.push(Arc::new(compile_upstream(upstream, index, registry, &mut warnings)));
+        upstreams.push(Arc::new(compile_upstream(
+            upstream,
+            index,
+            registry,
+            (look_up, &mut warnings),
+        )));
     }
     let mut rules: HashMap<&str, Vec<RouteRule>> = HashMap::new();
     let mut by_name = HashMap::new();
@@ -56,16 +78,22 @@ pub fn compile(
             let path = config::PathRule::Any;
             let filters = [&listener.filters];
             let timeouts = config::RouteTimeouts::default();
-            let route = route::compile(destination, &filters, timeouts, &path, &names);
+            let route = route::compile(None, destination, &filters, timeouts, &path, &names);
             let of_listener = rules.entry(&listener.name.value).or_default();
             of_listener.extend(route.map(RouteRule::of_all));
         }
     }
-    for route in &config.routes {
+    for (place, route) in config.routes.iter().enumerate() {
         let Some(of_listener) = by_name.get(route.listener.value.as_str()) else { continue };
         let filters = [of_listener, &route.filters];
-        let compiled =
-            route::compile(&route.destination, &filters, route.timeouts, &route.path, &names);
+        let compiled = route::compile(
+            Some(place as u32),
+            &route.destination,
+            &filters,
+            route.timeouts,
+            &route.path,
+            &names,
+        );
         let rule = |compiled| RouteRule {
             host: host_pattern(route.host.as_ref().map(|host| &host.value)),
             path: path_pattern(&route.path),
@@ -142,13 +170,13 @@ fn compile_upstream(
     upstream: &config::Upstream,
     index: usize,
     registry: &mut Registry,
-    warnings: &mut Vec<String>,
+    (look_up, warnings): (LookUp, &mut Vec<String>),
 ) -> Upstream {
     let name = &upstream.name.value;
     let endpoints: Vec<_> = upstream
         .endpoints
         .iter()
-        .map(|endpoint| compile_endpoint(endpoint, name, registry, warnings))
+        .map(|endpoint| compile_endpoint(endpoint, name, registry, (look_up, &mut *warnings)))
         .collect();
     let balance = match upstream.balance {
         config::Balance::RoundRobin => Balance::round_robin(&endpoints),
@@ -184,7 +212,7 @@ fn compile_endpoint(
     endpoint: &config::UpstreamEndpoint,
     upstream: &str,
     registry: &mut Registry,
-    warnings: &mut Vec<String>,
+    (look_up, warnings): (LookUp, &mut Vec<String>),
 ) -> Endpoint {
     let address = &endpoint.address.value;
     let identity = address.to_string();

@@ -7,9 +7,11 @@ mod metrics;
 mod registry;
 mod route;
 mod status;
+mod trace;
 
-pub use compile::{Bind, Compiled, compile};
+pub use compile::{Bind, Compiled, compile, sketch};
 pub use registry::Registry;
+pub use trace::{Outcome, Question, Trace, prove, trace};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};

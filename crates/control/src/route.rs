@@ -13,6 +13,7 @@ use fairwater_plan::{
 /// Compiles what becomes of the requests of a route, unless its upstream is not there, which a
 /// checked configuration excludes. Of `filters` the later ones win.
 pub(crate) fn compile(
+    place: Option<u32>,
     destination: &config::Destination,
     filters: &[&config::Filters],
     timeouts: config::RouteTimeouts,
@@ -40,9 +41,9 @@ pub(crate) fn compile(
     compiled.timeouts = RouteTimeouts { response, body, tunnel };
     if compiled != Filters::default() || matches!(destination, Destination::Redirect(_)) {
         compiled.shape = PathShape::new(&path_pattern(path));
-        return Some(Route { destination, filters: Some(Box::new(compiled)) });
+        return Some(Route { place, destination, filters: Some(Box::new(compiled)) });
     }
-    Some(Route { destination, filters: None })
+    Some(Route { place, destination, filters: None })
 }
 
 fn merge(all: &[&config::Filters]) -> Filters {

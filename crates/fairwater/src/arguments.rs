@@ -1,5 +1,6 @@
 //! The command line as it is written.
 
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -26,7 +27,7 @@ pub(crate) enum Command {
     Check(ConfigFile),
     /// Format configuration files, in place
     Fmt(FormatArguments),
-    /// Say more about a diagnostic: `fairwater explain E0104`
+    /// Say more about a diagnostic (E0104), or what becomes of a request (http://host/path)
     Explain(ExplainArguments),
     /// Print the JSON schema of configuration files, for editors
     Schema,
@@ -60,9 +61,21 @@ pub(crate) struct FormatArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArguments {
-    /// The code of a diagnostic
-    #[arg(value_name = "CODE")]
-    pub subject: String,
+    /// The code of a diagnostic, or a URL, with a method before it if that is not GET
+    #[arg(value_name = "CODE|[METHOD] URL", required = true)]
+    pub subject: Vec<String>,
+    /// The configuration file, for a request
+    #[arg(short, long, default_value = "fairwater.toml", value_name = "FILE")]
+    pub config: PathBuf,
+    /// A header that the request has, as in `x-beta: 1` (may be repeated)
+    #[arg(long, value_name = "NAME: VALUE")]
+    pub header: Vec<String>,
+    /// The address that it comes from
+    #[arg(long, value_name = "ADDRESS")]
+    pub client: Option<IpAddr>,
+    /// The listener that it comes in at, if its port does not say it
+    #[arg(long, value_name = "NAME")]
+    pub listener: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ mod replace;
 mod room;
 mod run;
 mod serve;
+mod way;
 
 use std::fmt::Display;
 use std::io::Write;

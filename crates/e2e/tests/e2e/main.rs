@@ -17,6 +17,7 @@ mod formatting;
 mod limits;
 mod peers;
 mod pressure;
+mod proofs;
 mod replies;
 mod requests;
 mod schema;
