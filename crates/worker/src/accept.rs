@@ -5,9 +5,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use fairwater_message::HeadLimits;
 use fairwater_net::{Acceptor, Peer, Stream, Timer};
-use fairwater_plan::{Admission, ConnectionLimits, ListenerId, Protocol, Timeouts, Turn};
+use fairwater_plan::{Admission, ConnectionLimits, Listener, ListenerId, Protocol, Turn};
 
 use crate::downstream::h1;
 use crate::patience::Patience;
@@ -40,16 +39,13 @@ impl Accepted {
 
     /// For what this connection is sent and sends, apart from any route.
     pub(crate) fn patience(&self) -> Patience<'_> {
-        Patience { timer: &self.timer, stall: self.timeouts().body }
+        Patience { timer: &self.timer, stall: self.of_listener(|listener| listener.timeouts.body) }
     }
 
-    pub(crate) fn head_limits(&self) -> HeadLimits {
-        self.shard.in_force().plan.listener(self.listener).head
-    }
-
-    /// What its listener says.
-    pub(crate) fn timeouts(&self) -> Timeouts {
-        self.shard.in_force().plan.listener(self.listener).timeouts
+    /// Something that its listener says now.
+    #[inline]
+    pub(crate) fn of_listener<T>(&self, read: impl FnOnce(&Listener) -> T) -> T {
+        read(self.shard.in_force().plan.listener(self.listener))
     }
 }
 

@@ -75,7 +75,7 @@ pub(crate) enum End {
 /// Serves one exchange. Never fails: a fault becomes a response where one is still possible, and
 /// always a record. On return `work.request` holds what lies behind this request.
 pub(crate) async fn serve(
-    shard: &Shard,
+    in_force: &InForce,
     connection: &Accepted,
     work: &mut Work,
     times: HeadTimes,
@@ -95,7 +95,7 @@ pub(crate) async fn serve(
     request.make_room_behind(head.len);
     let filled = request.end - head.len;
     let (bytes, tail) = request.bytes.split_at_mut(head.len);
-    let in_force = &*shard.in_force();
+    let shard = &*connection.shard;
     let listener = in_force.plan.listener(connection.listener);
     let mut record = Record::open(shard, connection, listener, (head, bytes), times);
     let closes = !head.wants_keep_alive() || shard.is_draining();
