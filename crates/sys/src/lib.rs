@@ -4,6 +4,8 @@
 pub mod allocator;
 pub mod clock;
 pub mod file;
+pub mod memory_file;
+pub mod pass;
 pub mod pipe;
 pub mod process;
 pub mod recycle;
