@@ -1,0 +1,14 @@
+//! The master process: it holds the listening sockets, starts what serves them, and starts it again
+//! when it ends. Single-threaded; it reads nothing that comes from a network.
+
+mod backoff;
+mod bind;
+mod link;
+mod master;
+mod part;
+mod worker;
+
+pub use bind::{BindError, Bound, Listening, bind, bind_private};
+pub use link::{Link, News, Order};
+pub use master::{Charge, run};
+pub use part::{Bind, Part};
