@@ -9,10 +9,11 @@ use std::time::Duration;
 use fairwater_config::{Config, LogFormat};
 use fairwater_control::{Compiled, Sources, admin, compile};
 use fairwater_message::FaultKind;
+use fairwater_message::secret::SecretNames;
 use fairwater_net::{Listening, bind, clock};
 use fairwater_plan::{ListenerId, Plan, Protocol};
 use fairwater_sys::{allocator, process, signal};
-use fairwater_telemetry::{Counters, LogWriter};
+use fairwater_telemetry::{Counters, LogTarget, LogWriter, Surroundings};
 use fairwater_worker::{ThreadParts, Threads};
 
 use crate::{fail, say};
@@ -102,8 +103,12 @@ fn start(
     sockets: &mut Sockets,
 ) -> Result<Running, Box<dyn std::error::Error>> {
     let log_path = config.access_log.path.as_ref().map(|path| path.value.as_path());
+    let target =
+        log_path.map_or(LogTarget::StandardOutput, |path| LogTarget::File(path.to_owned()));
+    let around = Surroundings { now_ms: clock::coarse_ms, say: |text| say(text) };
+    let format = log_format(config.access_log.format);
     let log =
-        LogWriter::start(log_format(config.access_log.format), log_path).map_err(|error| {
+        LogWriter::start(format, SecretNames::default(), target, around).map_err(|error| {
             let path = log_path.map_or("standard output".into(), |path| path.display().to_string());
             io::Error::new(error.kind(), format!("cannot write the access log to {path}: {error}"))
         })?;

@@ -82,8 +82,7 @@ impl Download<'_> {
                 _ => break,
             }
         }
-        record.answered();
-        record.status = reply.head.status;
+        record.answered(reply.head, reply.buffer.data());
         self.relay(reply, record, &mut watch).await
     }
 
@@ -169,8 +168,7 @@ impl Download<'_> {
         if !is_asked || self.is_uploading {
             return Err(bad("unasked_switch_of_protocols"));
         }
-        record.answered();
-        record.status = 101;
+        record.answered(reply.head, reply.buffer.data());
         reply.sink.switch(self.timer, (reply.head, reply.buffer.data())).await?;
         let len = reply.head.len;
         reply.buffer.consume(len);
