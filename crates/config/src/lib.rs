@@ -25,8 +25,8 @@ pub use diagnostic::{Diagnostic, render};
 pub use load::{Surroundings, load, parse};
 pub use model::{
     AccessLog, Admin, Balance, Condition, Config, HostMatch, HostRule, HttpListener, IdleRule,
-    Listener, LogFormat, OnError, PathRule, PathSegment, Protocol, Route, TcpListener, Upstream,
-    UpstreamEndpoint, UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT, WEIGHT_MAX,
+    Listener, LogFormat, LogTarget, OnError, PathRule, PathSegment, Protocol, Route, TcpListener,
+    Upstream, UpstreamEndpoint, UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT, WEIGHT_MAX,
 };
 pub use read::THREADS_MAX;
 pub use reference::reference;
