@@ -8,6 +8,7 @@ pub struct Setup {
     bind: String,
     upstream: String,
     endpoints: String,
+    log: Option<String>,
     more: String,
     threads: usize,
     has_route: bool,
@@ -36,6 +37,7 @@ impl Setup {
             bind: "127.0.0.1:0".to_owned(),
             upstream: String::new(),
             endpoints: addresses.join(", "),
+            log: None,
             more: String::new(),
             threads: 1,
             has_route: true,
@@ -72,6 +74,20 @@ impl Setup {
         self
     }
 
+    /// The lines of `[access_log]`, in place of a file for [`Proxy::log`].
+    #[must_use]
+    pub fn log(mut self, lines: &str) -> Self {
+        self.log = Some(lines.to_owned());
+        self
+    }
+
+    /// The lines of `[access_log]` but for the path, which is that of the usual file.
+    #[must_use]
+    pub fn log_as(self, lines: &str) -> Self {
+        let path = self.directory.join("access.log");
+        self.log(&format!("path = {path:?}\n{lines}"))
+    }
+
     /// Further tables.
     #[must_use]
     pub fn more(mut self, tables: &str) -> Self {
@@ -101,9 +117,11 @@ impl Setup {
         let Self { listener, bind, upstream, endpoints, more, threads, .. } = self;
         let route = if self.has_route { "upstream = \"app\"\n" } else { "" };
         let directory = self.directory.path().display();
+        let usual = format!("path = \"{directory}/access.log\"");
+        let log = self.log.as_ref().unwrap_or(&usual);
         format!(
             "threads = {threads}\n\
-             [access_log]\npath = \"{directory}/access.log\"\n\
+             [access_log]\n{log}\n\
              [admin]\nsocket = \"{directory}/admin.sock\"\n\
              [listeners.web]\nbind = \"{bind}\"\n{listener}{route}\
              [upstreams.app]\nendpoints = [{endpoints}]\n{upstream}{more}"
