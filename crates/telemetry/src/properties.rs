@@ -100,9 +100,9 @@ proptest! {
 
     #[test]
     fn a_text_without_parameters_and_users_is_only_escaped(
-        value in proptest::collection::vec(any::<u8>(), 0..60)
+        mut value in proptest::collection::vec(any::<u8>(), 0..60)
     ) {
-        prop_assume!(!value.iter().any(|byte| b"=@%".contains(byte)));
+        value.retain(|byte| !b"=@%".contains(byte));
         let secrets = SecretNames::default();
         let [mut url, mut header, mut expected] = [vec![], vec![], vec![]];
         write_url(&mut url, &value, &secrets, None);
