@@ -57,7 +57,7 @@ fn configuration(arguments: &ProxyArguments) -> Result<config::Config, String> {
     };
     Ok(config::Config {
         threads: arguments.threads.map(Into::into),
-        access_log: config::AccessLog { format, path: None },
+        access_log: config::AccessLog { format, ..config::AccessLog::default() },
         admin: config::Admin { socket: socket.map(Into::into) },
         listeners: vec![listener],
         upstreams: vec![upstream],

@@ -36,7 +36,10 @@ pub(crate) fn run() -> ExitCode {
     let endpoints = stage.sockets().into_iter().map(Endpoint::Unix);
     let protocol = config::Protocol::Http(config::HttpListener::default());
     let configuration = config::Config {
-        access_log: config::AccessLog { format: config::LogFormat::Off, path: None },
+        access_log: config::AccessLog {
+            format: config::LogFormat::Off,
+            ..config::AccessLog::default()
+        },
         admin: config::Admin { socket: Some(stage.admin().into()) },
         listeners: vec![config::Listener::new("demo", listen, protocol, "demo")],
         upstreams: vec![config::Upstream::new("demo", endpoints)],
