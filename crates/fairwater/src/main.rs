@@ -3,6 +3,7 @@
 mod arguments;
 mod demo;
 mod explain;
+mod file_set;
 mod files;
 mod fmt;
 mod proxy;
