@@ -93,7 +93,7 @@ codes! {
         "The setting takes one of a few words, and this is none of them. The help line lists them.";
     BAD_ADDRESS = "E0204",
         "This is not an address. Endpoints are HOST:PORT, 1.2.3.4:PORT, [::1]:PORT, tcp://HOST:PORT, \
-         http://HOST or unix:/PATH. Listeners take the same, and :PORT for all addresses of the \
+         http://HOST, srv://NAME or unix:/PATH. Listeners take the same, and :PORT for all addresses of the \
          machine, but no host names. The port is never guessed, and an address has no path.";
     BAD_NETWORK = "E0205",
         "This is not a network in CIDR notation. Write an address and the number of leading bits \

@@ -26,7 +26,7 @@ pub use load::{Surroundings, load, parse};
 pub use model::{
     AccessLog, Admin, Balance, Condition, Config, Destination, Filters, FixedReply, HeaderEdits,
     HostMatch, HostRule, HttpListener, IdleRule, Listener, LogFormat, OnError, PathEdit, PathRule,
-    PathSegment, Protocol, Redirect, Route, TcpListener, Upstream, UpstreamEndpoint,
+    PathSegment, Protocol, Redirect, Resolver, Route, TcpListener, Upstream, UpstreamEndpoint,
     UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT, WEIGHT_MAX,
 };
 pub use read::THREADS_MAX;

@@ -4,6 +4,7 @@
 mod filter;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,6 +22,7 @@ pub struct Config {
     pub threads: Option<Spanned<NonZeroUsize>>,
     pub access_log: AccessLog,
     pub admin: Admin,
+    pub resolver: Resolver,
     pub listeners: Vec<Listener>,
     pub routes: Vec<Route>,
     pub upstreams: Vec<Upstream>,
@@ -46,6 +48,15 @@ pub enum LogFormat {
 pub struct Admin {
     /// The Unix socket of the admin API; absent means none.
     pub socket: Option<Spanned<PathBuf>>,
+}
+
+/// Who is asked for the addresses of names.
+#[derive(Debug, Clone, Default)]
+pub struct Resolver {
+    /// In place of those in /etc/resolv.conf; empty means those.
+    pub servers: Vec<SocketAddr>,
+    /// For one question at one server; absent means what /etc/resolv.conf says.
+    pub timeout: Option<Duration>,
 }
 
 #[derive(Debug, Clone)]

@@ -6,6 +6,7 @@
 mod filter;
 mod header;
 mod listener;
+mod resolver;
 mod route;
 mod text;
 mod upstream;
@@ -20,6 +21,7 @@ use crate::code;
 use crate::declare::{self, Absent, Kind, Setting, words};
 use crate::model::{AccessLog, Admin, Config, LogFormat};
 use crate::read::listener::LISTENER;
+use crate::read::resolver::RESOLVER;
 use crate::read::route::ROUTE;
 use crate::read::upstream::UPSTREAM;
 use crate::reader::{File, Node, Table};
@@ -63,6 +65,13 @@ pub(crate) static ROOT: declare::Table = declare::Table {
             absent: Absent::Otherwise("none"),
             meaning: "metrics and state, for those who run it",
             example: "[admin]",
+        },
+        Setting {
+            name: "resolver",
+            kind: Kind::Table(&RESOLVER),
+            absent: Absent::Otherwise("as /etc/resolv.conf says"),
+            meaning: "who is asked for the addresses of host names",
+            example: "[resolver]",
         },
         Setting {
             name: "listeners",
@@ -148,6 +157,7 @@ pub(crate) fn add(
     let table = Table::open("the top level".to_owned(), Span::NONE, file, root, &ROOT, report);
     let mut once = |name| table.get(name).filter(|_| is_first(name, &table, seen, report));
     let (threads, log, admin_table) = (once("threads"), once("access_log"), once("admin"));
+    let resolver_table = once("resolver");
     if let Some(read) = threads.and_then(|node| node.integer(report)) {
         let count = usize::try_from(read.value).ok().and_then(NonZeroUsize::new);
         config.threads = count.map(|count| Spanned::new(count, read.span));
@@ -157,6 +167,9 @@ pub(crate) fn add(
     }
     if let Some(node) = admin_table {
         config.admin = admin(node, report);
+    }
+    if let Some(node) = resolver_table {
+        config.resolver = resolver::read(node, report);
     }
     config.listeners.extend(named(&table, "listeners", seen, report, listener::read));
     config.upstreams.extend(named(&table, "upstreams", seen, report, upstream::read));

@@ -1,7 +1,6 @@
 //! The admin socket: HTTP/1.1 on a Unix socket that its owner alone may open.
 
 use std::convert::Infallible;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,8 @@ use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::UnixListener;
 
-use crate::{Sources, metrics, status};
+use crate::lookups::Shared;
+use crate::{Steward, metrics, status};
 
 /// Connections at once; an admin socket is no place for crowds.
 const CONNECTIONS_MAX: usize = 64;
@@ -29,53 +29,38 @@ pub fn listen(path: &Path) -> Result<Listening, BindError> {
     bind_private(path)
 }
 
-/// Serves the admin socket on a thread of its own, until the process ends.
-///
-/// # Errors
-/// When the thread or its runtime cannot be started.
-pub fn start(listening: &Listening, sources: Sources) -> io::Result<()> {
-    let socket: std::os::unix::net::UnixListener = listening.share(0)?.into();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let builder = std::thread::Builder::new().name("control".to_owned());
-    builder.spawn(move || runtime.block_on(serve(socket, Arc::new(sources))))?;
-    Ok(())
-}
-
-async fn serve(socket: std::os::unix::net::UnixListener, sources: Arc<Sources>) {
-    let Ok(listener) = UnixListener::from_std(socket) else { return };
+/// Serves the admin socket for ever.
+pub(crate) async fn serve(listener: UnixListener, shared: &Shared) {
     let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
-    let local = tokio::task::LocalSet::new();
-    let accept = async {
-        loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-            let Ok((stream, _)) = listener.accept().await else {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            };
-            let sources = Arc::clone(&sources);
-            tokio::task::spawn_local(async move {
-                let service = service_fn(|request| {
-                    let reply = answer(&request, &sources);
-                    async move { Ok::<_, Infallible>(reply) }
-                });
-                let mut server = hyper::server::conn::http1::Builder::new();
-                server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-                // A client that breaks off is no news.
-                drop(server.serve_connection(TokioIo::new(stream), service).await);
-                drop(place);
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let shared = shared.clone();
+        drop(tokio::task::spawn_local(async move {
+            let service = service_fn(|request| {
+                let reply = answer(&request, &shared.steward.borrow());
+                async move { Ok::<_, Infallible>(reply) }
             });
-        }
-    };
-    local.run_until(accept).await;
+            let mut server = hyper::server::conn::http1::Builder::new();
+            server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+            // A client that breaks off is no news.
+            drop(server.serve_connection(TokioIo::new(stream), service).await);
+            drop(place);
+        }));
+    }
 }
 
-fn answer<B>(request: &Request<B>, sources: &Sources) -> Response<Full<Bytes>> {
+fn answer<B>(request: &Request<B>, steward: &Steward) -> Response<Full<Bytes>> {
+    let Some(sources) = steward.sources() else { return Response::default() };
     let (status, kind, body) = match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/metrics") => {
             (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics::render(sources))
         }
         (&Method::GET | &Method::HEAD, "/status") => {
-            (StatusCode::OK, "application/json", status::render(sources))
+            (StatusCode::OK, "application/json", status::render(steward, sources))
         }
         (&Method::GET | &Method::HEAD, _) => {
             let text = "no such page; there are /status and /metrics\n".to_owned();

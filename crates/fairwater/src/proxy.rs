@@ -63,8 +63,8 @@ fn configuration(arguments: &ProxyArguments) -> Result<config::Config, String> {
         access_log: config::AccessLog { format, path: None },
         admin: config::Admin { socket: socket.map(Into::into) },
         listeners: vec![listener],
-        routes: Vec::new(),
         upstreams: vec![upstream],
+        ..config::Config::default()
     })
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fairwater_config::{Config, LogFormat};
-use fairwater_control::{Compiled, Registry, Sources, admin, compile};
+use fairwater_control::{Compiled, Outside, Sources, Steward, admin, look_up_names};
 use fairwater_message::FaultKind;
 use fairwater_net::{Listening, bind, clock};
 use fairwater_plan::{CurrentPlan, ListenerId, Plan, Protocol};
@@ -36,10 +36,11 @@ pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)]
     if let Err(error) = process::raise_descriptor_limit() {
         return fail(format_args!("cannot read the limit of open descriptors: {error}"));
     }
-    let Compiled { plan, binds, warnings } = compile(config, &mut Registry::default());
-    for warning in warnings {
-        say(format_args!("warning: {warning}"));
-    }
+    let outside = Outside { random: process::random_u64, say: |line| say(line) };
+    let mut steward = match look_up_names(Steward::new(config.clone(), outside)) {
+        Ok(steward) => steward,
+        Err(error) => return fail(format_args!("cannot look up names: {error}")),
+    };
     // From here on there is something to clean up; looking up names before may take its time.
     if let Err(error) = signal::block() {
         return fail(format_args!("cannot set up signals: {error}"));
@@ -50,6 +51,7 @@ pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)]
         .map(|threads| threads.value)
         .or_else(|| std::thread::available_parallelism().ok())
         .map_or(1, std::num::NonZeroUsize::get);
+    let Compiled { plan, binds } = steward.compile();
     let mut sockets = Sockets::default();
     for bound in binds {
         match bind(&bound.address, threads) {
@@ -62,7 +64,7 @@ pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)]
             Err(error) => return fail(error),
         }
     }
-    match start(config, plan, threads, &mut sockets) {
+    match start(config, steward, plan, threads, &mut sockets) {
         Ok(running) => {
             ready(&running.bound);
             running.until_stopped()
@@ -97,6 +99,7 @@ struct Running {
 
 fn start(
     config: &Config,
+    steward: Steward,
     plan: Plan,
     threads: usize,
     sockets: &mut Sockets,
@@ -132,6 +135,9 @@ fn start(
         });
     }
     if let Some(path) = &config.admin.socket {
+        sockets.admin = Some(admin::listen(&path.value)?);
+    }
+    if sockets.admin.is_some() || steward.has_names() {
         let sources = Sources {
             plan: Arc::clone(&plan),
             counters,
@@ -140,8 +146,7 @@ fn start(
             allocations: allocator::allocations,
             started_ms: clock::coarse_ms(),
         };
-        let listening = sockets.admin.insert(admin::listen(&path.value)?);
-        admin::start(listening, sources)?;
+        fairwater_control::start(steward, sources, sockets.admin.as_ref())?;
     }
     let threads = Threads::start(parts)?;
     sockets.listening.iter_mut().for_each(|(_, listening)| listening.release());

@@ -14,7 +14,7 @@ mod upstream;
 
 pub use admission::{Admission, Turn, Waiter};
 pub use balance::{Balance, Draw};
-pub use current::CurrentPlan;
+pub use current::{CurrentPlan, PlanReader};
 pub use endpoint::{Dial, Endpoint, EndpointState, InFlight};
 pub use filter::{
     Access, Filters, FixedReply, HeaderEdits, PathEdit, PathShape, Place, Redirect, Values,
@@ -33,7 +33,7 @@ use std::sync::Arc;
 /// Everything that a worker thread needs to know to serve.
 #[derive(Debug)]
 pub struct Plan {
-    pub listeners: Vec<Listener>,
+    pub listeners: Arc<[Listener]>,
     pub upstreams: Vec<Arc<Upstream>>,
     /// The slots of all endpoints, for counters and pools, are below this.
     pub slots_end: usize,

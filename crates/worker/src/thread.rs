@@ -101,15 +101,15 @@ impl Threads {
 fn run(parts: ThreadParts, order: &AtomicU8) -> io::Result<()> {
     let ThreadParts { plan, counters, log, sockets, seed } = parts;
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    let mut generation = u64::MAX;
-    let first = plan.newer(&mut generation).unwrap_or_else(|| plan.get());
+    let mut plans = plan.reader();
+    let first = plans.newer().unwrap_or_else(|| plan.get());
     let shard = Rc::new(Shard::new(first, counters, log, seed));
     let result = runtime.block_on(async {
         for (listener, socket) in sockets {
             let acceptor = Acceptor::new(socket)?;
             drop(tokio::task::spawn_local(accept::run(Rc::clone(&shard), acceptor, listener)));
         }
-        until_stopped(&shard, order, || plan.newer(&mut generation)).await;
+        until_stopped(&shard, order, || plans.newer()).await;
         Ok(())
     });
     // Connections end here; their records go to the log with what is left of the batch.

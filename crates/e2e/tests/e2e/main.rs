@@ -13,6 +13,7 @@ mod command_line;
 mod exchanges;
 mod failures;
 mod filters;
+mod names;
 mod peers;
 mod pressure;
 mod replies;

@@ -41,7 +41,7 @@ const CRATES: &[Crate] = &[
     },
     Crate {
         name: "control",
-        ours: &["config", "message", "net", "plan", "telemetry"],
+        ours: &["config", "message", "net", "plan", "proto", "telemetry"],
         others: &["bytes", "http-body-util", "hyper", "hyper-util", "tokio"],
         in_tests: &[],
     },
