@@ -109,7 +109,8 @@ codes! {
          normal form, without query, decoded and without dot segments, so a path that is written \
          otherwise would never match.";
     BAD_FILE_PATH = "E0208",
-        "This cannot be the path of a file or of a Unix socket. Socket paths are absolute and have \
+        "This cannot be the path of a file, a directory or a Unix socket. A `state_dir` is absolute, since \
+         nobody knows where a process is started. Socket paths are absolute and have \
          at most 107 bytes, which is what the kernel takes.";
     EMPTY_LIST = "E0209",
         "The list needs at least one element: a listener without addresses can receive nothing, and \

@@ -19,6 +19,7 @@ mod span;
 mod suggest;
 mod syntax;
 mod variable;
+mod written;
 
 pub use code::{CODES, Code, Severity, explain};
 pub use diagnostic::{Diagnostic, render};

@@ -11,6 +11,7 @@ use crate::reader::File;
 use crate::report::Report;
 use crate::source::Source;
 use crate::span::{Span, Spanned};
+use crate::written::Written;
 use crate::{check, syntax};
 
 /// What is around a configuration: other files, and the environment. Reading it is not the work of
@@ -74,14 +75,18 @@ pub fn load(
         seen: Seen::default(),
         files: HashSet::from([file_name.to_owned()]),
         is_whole: true,
+        written: Written::default(),
         report: Report::default(),
     };
     loader.add(file_name, text, 0);
-    let Loader { config, seen, mut report, is_whole, .. } = loader;
+    let Loader { mut config, seen, written, mut report, is_whole, .. } = loader;
     // What a file that cannot be read would have held, nobody knows: no reference is judged.
     if is_whole {
         read::check_listeners(&config, &seen, &mut report);
         check::check(&config, &mut report);
+    }
+    if !report.has_errors() {
+        config.written = written.json().into();
     }
     (Some(config).filter(|_| !report.has_errors()), report.finish())
 }
@@ -93,6 +98,7 @@ struct Loader<'a> {
     files: HashSet<String>,
     /// Every file could be read and is TOML.
     is_whole: bool,
+    written: Written,
     report: Report,
 }
 
@@ -123,6 +129,7 @@ impl Loader<'_> {
         let variables = |name: &str| self.around.variable(name);
         let file = File { number, variables: &variables };
         read::add(&mut self.config, &mut self.seen, &root, file, &mut self.report);
+        self.written.add(&root);
         let includes = read::includes(&root, file, &mut self.report);
         for pattern in includes {
             self.include(&pattern, name, depth + 1);

@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fairwater_message::address::{Endpoint, Listen};
@@ -20,12 +21,17 @@ pub use filter::{Destination, Filters, FixedReply, HeaderEdits, PathEdit, Redire
 pub struct Config {
     /// Data threads; absent means what the cgroup quota and the affinity allow.
     pub threads: Option<Spanned<NonZeroUsize>>,
+    /// Where what was set at run time is kept; absolute. Absent means nowhere.
+    pub state_dir: Option<Spanned<PathBuf>>,
     pub access_log: AccessLog,
     pub admin: Admin,
     pub resolver: Resolver,
     pub listeners: Vec<Listener>,
     pub routes: Vec<Route>,
     pub upstreams: Vec<Upstream>,
+    /// All of it as JSON, as it was written: variables by their names, defaults filled in. Empty
+    /// if no text was read.
+    pub written: Arc<str>,
 }
 
 #[derive(Debug, Clone, Default)]

@@ -53,6 +53,14 @@ pub(crate) static ROOT: declare::Table = declare::Table {
             example: "threads = 2",
         },
         Setting {
+            name: "state_dir",
+            kind: Kind::Text("text"),
+            absent: Absent::Otherwise("nowhere"),
+            meaning: "a directory, with its whole path, for what is set at run time \
+                      [to stay](admin.md#what-stays); made for its owner alone if it is not there",
+            example: "state_dir = \"/var/lib/fairwater\"",
+        },
+        Setting {
             name: "access_log",
             kind: Kind::Table(&ACCESS_LOG),
             absent: Absent::Otherwise("JSON to the standard output"),
@@ -157,10 +165,13 @@ pub(crate) fn add(
     let table = Table::open("the top level".to_owned(), Span::NONE, file, root, &ROOT, report);
     let mut once = |name| table.get(name).filter(|_| is_first(name, &table, seen, report));
     let (threads, log, admin_table) = (once("threads"), once("access_log"), once("admin"));
-    let resolver_table = once("resolver");
+    let (resolver_table, state_dir) = (once("resolver"), once("state_dir"));
     if let Some(read) = threads.and_then(|node| node.integer(report)) {
         let count = usize::try_from(read.value).ok().and_then(NonZeroUsize::new);
         config.threads = count.map(|count| Spanned::new(count, read.span));
+    }
+    if let Some(node) = state_dir {
+        config.state_dir = text::directory_path(node, report);
     }
     if let Some(node) = log {
         config.access_log = access_log(node, report);

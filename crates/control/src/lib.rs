@@ -6,13 +6,18 @@ pub mod admin;
 mod changes;
 mod compile;
 mod dns;
+mod endpoints;
+mod form;
 mod json;
 mod lookups;
 mod metrics;
 mod names;
+mod overview;
+mod problem;
 mod registry;
 mod roster;
 mod route;
+mod state_file;
 mod status;
 mod steward;
 

@@ -1,9 +1,11 @@
-//! The state of the process as JSON, for `GET /status`.
+//! The state of the process for `GET /status`: gathered here, and written as JSON here or as text
+//! for people in `overview`.
 
 use std::collections::HashMap;
 
 use fairwater_net::clock;
-use fairwater_plan::{Listener, Plan, Protocol, Upstream};
+use fairwater_plan::{Plan, Protocol, Upstream};
+use fairwater_telemetry::{EndpointCounters, ListenerCounters};
 
 use crate::dns::{Answer, Question};
 use crate::json::{list, object, text};
@@ -12,114 +14,213 @@ use crate::names::Known;
 use crate::roster::Member;
 use crate::{Sources, Steward};
 
-/// Renders the status.
-pub(crate) fn render(steward: &Steward, sources: &Sources) -> String {
-    let now_ms = clock::coarse_ms();
-    let plan = sources.plan.get();
-    let threads = sources.counters.iter().map(|thread| {
-        let active: u64 = thread.listeners.iter().map(|l| l.active.get()).sum();
-        object(&[("connections", active.to_string())])
-    });
-    let listeners = plan.listeners.iter().enumerate();
-    let status = object(&[
-        ("version", text(env!("CARGO_PKG_VERSION"))),
-        ("process_id", std::process::id().to_string()),
-        ("uptime_seconds", (now_ms.saturating_sub(sources.started_ms) / 1000).to_string()),
-        ("threads", list(threads)),
-        ("listeners", list(listeners.map(|(index, one)| listener(sources, index, one)))),
-        ("upstreams", list(upstreams(steward, sources, &plan))),
-        (
-            "names",
-            list(steward.names.iter().map(|(question, known)| name(question, known, now_ms))),
-        ),
-    ]);
-    format!("{status}\n")
+/// Everything that there is to be seen.
+pub(crate) struct Status<'a> {
+    pub uptime_s: u64,
+    /// Open connections of each thread.
+    pub threads: Vec<u64>,
+    pub listeners: Vec<ListenerStatus<'a>>,
+    pub upstreams: Vec<UpstreamStatus<'a>>,
+    pub names: Vec<NameStatus<'a>>,
 }
 
-fn listener(sources: &Sources, index: usize, listener: &Listener) -> String {
-    let protocol = match listener.protocol {
-        Protocol::Http(_) => "http",
-        Protocol::Tcp { .. } => "tcp",
+pub(crate) struct ListenerStatus<'a> {
+    pub name: String,
+    pub protocol: &'static str,
+    pub addresses: Vec<&'a str>,
+    pub connections: u64,
+    pub connections_total: u64,
+    pub requests_total: u64,
+}
+
+pub(crate) struct UpstreamStatus<'a> {
+    pub name: &'a str,
+    pub connections: u32,
+    pub endpoints: Vec<EndpointStatus<'a>>,
+}
+
+pub(crate) struct EndpointStatus<'a> {
+    pub member: &'a Member,
+    /// How long what was set at run time holds.
+    pub change: Option<&'static str>,
+    pub in_flight: u32,
+    pub attempts_total: u64,
+    pub connect_failures_total: u64,
+    pub connections: u64,
+    pub connections_idle: u64,
+}
+
+pub(crate) struct NameStatus<'a> {
+    pub question: &'a Question,
+    pub state: &'static str,
+    pub found: Vec<String>,
+    pub age_s: Option<u64>,
+    pub next_s: u64,
+    pub problem: Option<String>,
+}
+
+impl<'a> Status<'a> {
+    pub(crate) fn of(steward: &'a Steward, sources: &'a Sources) -> Self {
+        let now_ms = clock::coarse_ms();
+        let plan = sources.plan.get();
+        let active = |thread: &fairwater_telemetry::Counters| {
+            thread.listeners.iter().map(|listener| listener.active.get()).sum()
+        };
+        let upstreams = steward.config.upstreams.iter().zip(&plan.upstreams);
+        let upstreams =
+            upstreams.zip(&steward.roster.0).map(|((configured, one), members)| UpstreamStatus {
+                name: &configured.name.value,
+                connections: one.admission().open(),
+                endpoints: endpoints(steward, one, members.iter()),
+            });
+        Self {
+            uptime_s: now_ms.saturating_sub(sources.started_ms) / 1000,
+            threads: sources.counters.iter().map(|thread| active(thread)).collect(),
+            listeners: listeners(sources, &plan),
+            upstreams: upstreams.collect(),
+            names: steward.names.iter().map(|(q, known)| name(q, known, now_ms)).collect(),
+        }
+    }
+
+    pub(crate) fn json(&self) -> String {
+        let threads = self.threads.iter();
+        let status = object(&[
+            ("version", text(env!("CARGO_PKG_VERSION"))),
+            ("process_id", std::process::id().to_string()),
+            ("uptime_seconds", self.uptime_s.to_string()),
+            ("threads", list(threads.map(|count| object(&[("connections", count.to_string())])))),
+            ("listeners", list(self.listeners.iter().map(ListenerStatus::json))),
+            ("upstreams", list(self.upstreams.iter().map(UpstreamStatus::json))),
+            ("names", list(self.names.iter().map(NameStatus::json))),
+        ]);
+        format!("{status}\n")
+    }
+}
+
+fn listeners<'a>(sources: &'a Sources, plan: &Plan) -> Vec<ListenerStatus<'a>> {
+    let listener = |(index, listener): (usize, &fairwater_plan::Listener)| {
+        let total = |read: fn(&ListenerCounters) -> u64| {
+            sum(sources, |thread| read(&thread.listeners[index]))
+        };
+        let addresses = sources.bound.iter().filter(|(name, _)| *name == listener.name);
+        ListenerStatus {
+            name: listener.name.clone(),
+            protocol: match listener.protocol {
+                Protocol::Http(_) => "http",
+                Protocol::Tcp { .. } => "tcp",
+            },
+            addresses: addresses.map(|(_, address)| address.as_str()).collect(),
+            connections: total(|listener| listener.active.get()),
+            connections_total: total(|listener| listener.connections.get()),
+            requests_total: total(|l| l.requests.iter().map(|count| count.get()).sum()),
+        }
     };
-    let addresses = sources.bound.iter().filter(|(name, _)| *name == listener.name);
-    let of_listener = |read: fn(&fairwater_telemetry::ListenerCounters) -> u64| {
-        sum(sources, |thread| read(&thread.listeners[index])).to_string()
-    };
-    object(&[
-        ("name", text(&listener.name)),
-        ("protocol", text(protocol)),
-        ("addresses", list(addresses.map(|(_, address)| text(address)))),
-        ("connections", of_listener(|listener| listener.active.get())),
-        ("connections_total", of_listener(|listener| listener.connections.get())),
-        ("requests_total", of_listener(|l| l.requests.iter().map(|count| count.get()).sum())),
-    ])
+    plan.listeners.iter().enumerate().map(listener).collect()
 }
 
-fn upstreams(steward: &Steward, sources: &Sources, plan: &Plan) -> Vec<String> {
-    let both = plan.upstreams.iter().zip(&steward.roster.0);
-    both.map(|(one, members)| {
-        object(&[
-            ("name", text(&one.settings.name)),
-            ("connections", one.admission().open().to_string()),
-            ("endpoints", endpoints(sources, one, members.iter())),
-        ])
-    })
-    .collect()
-}
-
-/// Endpoints of an upstream, as a list.
+/// Some endpoints of an upstream.
 pub(crate) fn endpoints<'a>(
-    sources: &Sources,
+    steward: &Steward,
     upstream: &Upstream,
     members: impl Iterator<Item = &'a Member>,
-) -> String {
+) -> Vec<EndpointStatus<'a>> {
+    let Some(sources) = steward.sources() else { return Vec::new() };
     let states: HashMap<&str, _> =
         upstream.known().map(|endpoint| (endpoint.identity.as_str(), &endpoint.state)).collect();
-    let endpoint = |member: &Member| {
+    let endpoint = |member: &'a Member| {
         let state = states.get(member.identity.as_str());
-        let count = |read: fn(&fairwater_telemetry::EndpointCounters) -> u64| {
+        let count = |read: fn(&EndpointCounters) -> u64| {
             let slot = state.map(|state| state.slot());
-            let total = slot.map(|slot| sum(sources, |thread| read(&thread.endpoints[slot])));
-            total.unwrap_or(0).to_string()
+            slot.map_or(0, |slot| sum(sources, |thread| read(&thread.endpoints[slot])))
         };
-        object(&[
-            ("address", text(&member.identity)),
-            ("state", text(member.standing.word())),
-            ("weight", member.weight.to_string()),
-            ("is_added", member.is_added.to_string()),
-            ("in_flight", state.map_or(0, |state| state.in_flight()).to_string()),
-            ("attempts_total", count(|endpoint| endpoint.attempts.get())),
-            ("connect_failures_total", count(|endpoint| endpoint.connect_failures.get())),
-            ("connections", count(|endpoint| endpoint.open.get())),
-            ("connections_idle", count(|endpoint| endpoint.idle.get())),
-        ])
+        EndpointStatus {
+            member,
+            change: steward.change_of(&upstream.settings.name, member),
+            in_flight: state.map_or(0, |state| state.in_flight()),
+            attempts_total: count(|endpoint| endpoint.attempts.get()),
+            connect_failures_total: count(|endpoint| endpoint.connect_failures.get()),
+            connections: count(|endpoint| endpoint.open.get()),
+            connections_idle: count(|endpoint| endpoint.idle.get()),
+        }
     };
-    list(members.map(endpoint))
+    members.map(endpoint).collect()
 }
 
-fn name(question: &Question, known: &Known, now_ms: u64) -> String {
-    let or_null = |value: Option<String>| value.unwrap_or_else(|| "null".to_owned());
-    let state = match (known.answer(), known.problem()) {
-        (Some(_), None) => "good",
-        // The last good answer is in use.
-        (Some(_), Some(_)) => "stale",
-        (None, _) => "unresolved",
-    };
-    let found = match known.answer() {
-        Some(Answer::Host(addresses)) => addresses.iter().map(text).collect(),
-        Some(Answer::Service(targets)) => targets
-            .iter()
-            .map(|target| text(format_args!("{}:{}", target.host, target.port)))
-            .collect(),
-        None => Vec::new(),
-    };
-    let age_s = known.answered_ms().map(|at_ms| now_ms.saturating_sub(at_ms) / 1000);
-    object(&[
-        ("name", text(question)),
-        ("state", text(state)),
-        ("found", list(found)),
-        ("answered_seconds_ago", or_null(age_s.map(|age_s| age_s.to_string()))),
-        ("next_in_seconds", (known.due_ms().saturating_sub(now_ms) / 1000).to_string()),
-        ("problem", or_null(known.problem().map(text))),
-    ])
+fn name<'a>(question: &'a Question, known: &Known, now_ms: u64) -> NameStatus<'a> {
+    NameStatus {
+        question,
+        state: match (known.answer(), known.problem()) {
+            (Some(_), None) => "good",
+            // The last good answer is in use.
+            (Some(_), Some(_)) => "stale",
+            (None, _) => "unresolved",
+        },
+        found: match known.answer() {
+            Some(Answer::Host(addresses)) => addresses.iter().map(|ip| ip.to_string()).collect(),
+            Some(Answer::Service(targets)) => {
+                targets.iter().map(|target| format!("{}:{}", target.host, target.port)).collect()
+            }
+            None => Vec::new(),
+        },
+        age_s: known.answered_ms().map(|at_ms| now_ms.saturating_sub(at_ms) / 1000),
+        next_s: known.due_ms().saturating_sub(now_ms) / 1000,
+        problem: known.problem().map(ToString::to_string),
+    }
+}
+
+impl ListenerStatus<'_> {
+    fn json(&self) -> String {
+        object(&[
+            ("name", text(&self.name)),
+            ("protocol", text(self.protocol)),
+            ("addresses", list(self.addresses.iter().map(text))),
+            ("connections", self.connections.to_string()),
+            ("connections_total", self.connections_total.to_string()),
+            ("requests_total", self.requests_total.to_string()),
+        ])
+    }
+}
+
+impl UpstreamStatus<'_> {
+    fn json(&self) -> String {
+        object(&[
+            ("name", text(self.name)),
+            ("connections", self.connections.to_string()),
+            ("endpoints", list(self.endpoints.iter().map(EndpointStatus::json))),
+        ])
+    }
+}
+
+impl EndpointStatus<'_> {
+    pub(crate) fn json(&self) -> String {
+        object(&[
+            ("address", text(&self.member.identity)),
+            ("state", text(self.member.standing.word())),
+            ("weight", self.member.weight.to_string()),
+            ("is_added", self.member.is_added.to_string()),
+            ("change", or_null(self.change.map(text))),
+            ("in_flight", self.in_flight.to_string()),
+            ("attempts_total", self.attempts_total.to_string()),
+            ("connect_failures_total", self.connect_failures_total.to_string()),
+            ("connections", self.connections.to_string()),
+            ("connections_idle", self.connections_idle.to_string()),
+        ])
+    }
+}
+
+impl NameStatus<'_> {
+    fn json(&self) -> String {
+        object(&[
+            ("name", text(self.question)),
+            ("state", text(self.state)),
+            ("found", list(self.found.iter().map(text))),
+            ("answered_seconds_ago", or_null(self.age_s.map(|age_s| age_s.to_string()))),
+            ("next_in_seconds", self.next_s.to_string()),
+            ("problem", or_null(self.problem.as_ref().map(text))),
+        ])
+    }
+}
+
+fn or_null(value: Option<String>) -> String {
+    value.unwrap_or_else(|| "null".to_owned())
 }

@@ -9,6 +9,7 @@ pub struct Setup {
     upstream: String,
     endpoints: String,
     more: String,
+    top_level: String,
     threads: usize,
     has_route: bool,
     directory: Directory,
@@ -37,6 +38,7 @@ impl Setup {
             upstream: String::new(),
             endpoints: addresses.join(", "),
             more: String::new(),
+            top_level: String::new(),
             threads: 1,
             has_route: true,
             directory: Directory::new(),
@@ -80,6 +82,14 @@ impl Setup {
         self
     }
 
+    /// A further line for the top level.
+    #[must_use]
+    pub fn top_level(mut self, line: &str) -> Self {
+        self.top_level += line;
+        self.top_level.push('\n');
+        self
+    }
+
     /// Leaves out the shorthand route of the listener.
     #[must_use]
     pub fn without_route(mut self) -> Self {
@@ -98,11 +108,11 @@ impl Setup {
     }
 
     fn text(&self) -> String {
-        let Self { listener, bind, upstream, endpoints, more, threads, .. } = self;
+        let Self { listener, bind, upstream, endpoints, more, top_level, threads, .. } = self;
         let route = if self.has_route { "upstream = \"app\"\n" } else { "" };
         let directory = self.directory.path().display();
         format!(
-            "threads = {threads}\n\
+            "threads = {threads}\n{top_level}\
              [access_log]\npath = \"{directory}/access.log\"\n\
              [admin]\nsocket = \"{directory}/admin.sock\"\n\
              [listeners.web]\nbind = \"{bind}\"\n{listener}{route}\

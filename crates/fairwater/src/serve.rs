@@ -2,6 +2,7 @@
 //! stop.
 
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +38,14 @@ pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)]
         return fail(format_args!("cannot read the limit of open descriptors: {error}"));
     }
     let outside = Outside { random: process::random_u64, say: |line| say(line) };
-    let mut steward = match look_up_names(Steward::new(config.clone(), outside)) {
+    let steward = match Steward::new(config.clone(), outside) {
+        Ok(steward) => steward,
+        Err(error) => {
+            let path = config.state_dir.as_ref().map_or(Path::new(""), |path| &path.value);
+            return fail(format_args!("cannot use state_dir {}: {error}", path.display()));
+        }
+    };
+    let mut steward = match look_up_names(steward) {
         Ok(steward) => steward,
         Err(error) => return fail(format_args!("cannot look up names: {error}")),
     };

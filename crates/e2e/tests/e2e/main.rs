@@ -18,6 +18,7 @@ mod peers;
 mod pressure;
 mod replies;
 mod requests;
+mod run_time;
 mod schema;
 mod settings;
 mod tcp;

@@ -42,7 +42,7 @@ const CRATES: &[Crate] = &[
     Crate {
         name: "control",
         ours: &["config", "message", "net", "plan", "proto", "telemetry"],
-        others: &["bytes", "http-body-util", "hyper", "hyper-util", "tokio"],
+        others: &["bytes", "http-body-util", "hyper", "hyper-util", "tokio", "toml"],
         in_tests: &[],
     },
     Crate {
