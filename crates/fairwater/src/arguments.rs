@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Run(ConfigFile),
     /// Check a configuration file and say what is wrong with it
     Check(ConfigFile),
+    /// Show how a running process is doing
+    Status(StatusArguments),
     /// Say more about a diagnostic: `fairwater explain E0104`
     Explain(ExplainArguments),
     /// Print the JSON schema of configuration files, for editors
@@ -43,6 +45,19 @@ pub(crate) struct ConfigFile {
     /// The configuration file
     #[arg(short, long, default_value = "fairwater.toml", value_name = "FILE")]
     pub config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArguments {
+    /// The configuration file that says where the admin socket is
+    #[arg(short, long, default_value = "fairwater.toml", value_name = "FILE")]
+    pub config: PathBuf,
+    /// The admin socket itself
+    #[arg(long, value_name = "PATH", conflicts_with = "config")]
+    pub admin: Option<String>,
+    /// JSON in place of tables
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -72,7 +87,7 @@ pub(crate) struct ProxyArguments {
     /// Access log on standard output
     #[arg(long, value_enum, default_value = "off")]
     pub access_log: AccessLog,
-    /// Serve /status and /metrics on this Unix socket
+    /// Serve /status, /metrics and /endpoints on this Unix socket
     #[arg(long, value_name = "PATH")]
     pub admin: Option<String>,
 }

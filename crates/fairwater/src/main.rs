@@ -7,6 +7,7 @@ mod files;
 mod proxy;
 mod run;
 mod serve;
+mod status;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => run::check(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Schema => explain::schema(),
         Command::Proxy(arguments) => proxy::run(&arguments),

@@ -1,9 +1,10 @@
 //! `fairwater run` and `fairwater check`: a configuration from a file.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
-use fairwater_config::{Config, FILE_BYTES_MAX};
+use fairwater_config::{Config, Diagnostic, FILE_BYTES_MAX};
 
 use crate::arguments::ConfigFile;
 use crate::files::{self, Files};
@@ -28,7 +29,27 @@ pub(crate) fn check(arguments: &ConfigFile) -> ExitCode {
 
 /// Reads the file and prints what is to be said about it.
 fn load(arguments: &ConfigFile) -> Result<Config, ExitCode> {
-    let path = &arguments.config;
+    let (config, diagnostics) = read(&arguments.config)?;
+    print(&diagnostics);
+    config.ok_or(ExitCode::FAILURE)
+}
+
+/// As [`load`], without a word if it can be used.
+pub(crate) fn load_quietly(path: &Path) -> Result<Config, ExitCode> {
+    let (config, diagnostics) = read(path)?;
+    config.ok_or_else(|| {
+        print(&diagnostics);
+        ExitCode::FAILURE
+    })
+}
+
+fn print(diagnostics: &[Diagnostic]) {
+    for diagnostic in diagnostics {
+        drop(writeln!(std::io::stderr(), "{diagnostic}"));
+    }
+}
+
+fn read(path: &Path) -> Result<(Option<Config>, Vec<Diagnostic>), ExitCode> {
     let name = path.display().to_string();
     let text = files::read(path, FILE_BYTES_MAX).map_err(|error| {
         let hint = match error.kind() {
@@ -39,9 +60,5 @@ fn load(arguments: &ConfigFile) -> Result<Config, ExitCode> {
         };
         fail(format_args!("cannot read {name}: {error}{hint}"))
     })?;
-    let (config, diagnostics) = fairwater_config::load(&name, &text, &Files);
-    for diagnostic in &diagnostics {
-        drop(writeln!(std::io::stderr(), "{diagnostic}"));
-    }
-    config.ok_or(ExitCode::FAILURE)
+    Ok(fairwater_config::load(&name, &text, &Files))
 }
