@@ -3,15 +3,16 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use fairwater_message::{
-    BodyLength, Fault, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, Method, RequestHead, Version,
-};
+use fairwater_message::{BodyLength, Fault, HeadLimits, Method, RequestHead, Version};
 use fairwater_proto::h1::{
     Edits, Forwarding, HostPolicy, RequestFraming, RequestReader, asks_upgrade, client_address,
     write_request,
 };
 
 use super::reference::{Naive, pieces};
+
+const HEAD_BYTES: usize = HeadLimits::DEFAULT.bytes as usize;
+const HEAD_FIELDS: usize = HeadLimits::DEFAULT.fields as usize;
 
 /// `None` while more is needed.
 pub(crate) type Outcome = Option<Result<RequestHead, Fault>>;
@@ -33,8 +34,8 @@ pub(crate) fn check(data: &[u8]) {
     let whole = read(data, [data.len()]);
     assert_eq!(read(data, pieces(data.len())), whole, "cut into pieces");
     let Some(Ok(head)) = whole else { return };
-    assert!(head.len <= data.len() && head.len <= HEAD_BYTES_MAX);
-    assert!(head.fields.len() <= HEAD_FIELDS_MAX);
+    assert!(head.len <= data.len() && head.len <= HEAD_BYTES);
+    assert!(head.fields.len() <= HEAD_FIELDS);
     let bytes = &data[..head.len];
     assert_eq!(read(bytes, [bytes.len()]), Some(Ok(head.clone())), "without what is behind");
 
@@ -62,7 +63,7 @@ pub(crate) fn check(data: &[u8]) {
 }
 
 fn agree_with_httparse(bytes: &[u8], head: &RequestHead) {
-    let mut headers = [httparse::EMPTY_HEADER; HEAD_FIELDS_MAX];
+    let mut headers = [httparse::EMPTY_HEADER; HEAD_FIELDS];
     let mut request = httparse::Request::new(&mut headers);
     assert_eq!(request.parse(bytes), Ok(httparse::Status::Complete(bytes.len())));
     assert_eq!(request.method.map(str::as_bytes), Some(head.method_span.of(bytes)));
@@ -109,7 +110,7 @@ fn round_trip(naive: &Naive<'_>, bytes: &[u8], head: &RequestHead, forwarding: &
         HostPolicy::Keep => head.authority.of(bytes),
     };
     let fields_max = naive.fields.len() + 9;
-    if authority.is_empty() || out.len() > HEAD_BYTES_MAX || fields_max > HEAD_FIELDS_MAX {
+    if authority.is_empty() || out.len() > HEAD_BYTES || fields_max > HEAD_FIELDS {
         return; // `worker` sets a host where there is none; limits are the next hop's business
     }
     let Some(Ok(again)) = read(&out, [out.len()]) else {

@@ -1,12 +1,13 @@
 //! Any bytes as a response head: no panic; the same outcome however they are cut; and whatever is
 //! accepted is read alike by others, before and after we have written it anew.
 
-use fairwater_message::{
-    BodyLength, Connection, Fault, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, ResponseHead, Version,
-};
+use fairwater_message::{BodyLength, Connection, Fault, HeadLimits, ResponseHead, Version};
 use fairwater_proto::h1::{Edits, ReplyFraming, ResponseReader, write_response};
 
 use super::reference::{Naive, pieces};
+
+const HEAD_BYTES: usize = HeadLimits::DEFAULT.bytes as usize;
+const HEAD_FIELDS: usize = HeadLimits::DEFAULT.fields as usize;
 
 /// `None` while more is needed.
 pub(crate) type Outcome = Option<Result<ResponseHead, Fault>>;
@@ -17,7 +18,8 @@ pub(crate) fn read(
     is_relaxed: bool,
     ends: impl IntoIterator<Item = usize>,
 ) -> Outcome {
-    let (mut reader, mut head) = (ResponseReader::new(is_relaxed), ResponseHead::default());
+    let (mut reader, mut head) =
+        (ResponseReader::new(is_relaxed, HeadLimits::DEFAULT), ResponseHead::default());
     for end in ends {
         match reader.read(&data[..end], &mut head) {
             Ok(false) => {}
@@ -39,14 +41,14 @@ pub(crate) fn check(data: &[u8]) {
         agree_with_naive(&data[..head.len], head);
     }
     if let Some(Ok(head)) = &relaxed {
-        assert!(head.len <= data.len() && head.len <= HEAD_BYTES_MAX);
-        assert!(head.fields.len() <= HEAD_FIELDS_MAX);
+        assert!(head.len <= data.len() && head.len <= HEAD_BYTES);
+        assert!(head.fields.len() <= HEAD_FIELDS);
         round_trip(&data[..head.len], head);
     }
 }
 
 fn agree_with_httparse(bytes: &[u8], head: &ResponseHead) {
-    let mut headers = [httparse::EMPTY_HEADER; HEAD_FIELDS_MAX];
+    let mut headers = [httparse::EMPTY_HEADER; HEAD_FIELDS];
     let mut response = httparse::Response::new(&mut headers);
     assert_eq!(response.parse(bytes), Ok(httparse::Status::Complete(bytes.len())));
     assert_eq!(response.code, Some(head.status));
@@ -78,7 +80,7 @@ fn round_trip(bytes: &[u8], head: &ResponseHead) {
     let mut out = Vec::new();
     write_response(&mut out, head, bytes, framing, connection, Edits::default());
     assert!(out.len() <= 2 * bytes.len() + 128, "{}", out.len());
-    if out.len() > HEAD_BYTES_MAX || head.fields.len() + 2 > HEAD_FIELDS_MAX {
+    if out.len() > HEAD_BYTES || head.fields.len() + 2 > HEAD_FIELDS {
         return; // limits are the next hop's business
     }
     let Some(Ok(again)) = read(&out, false, [out.len()]) else {

@@ -42,7 +42,8 @@ macro_rules! codes {
 codes! {
     FILE_TOO_LARGE = "E0001",
         "A configuration file has at most 8 MiB, which is room for some 80 000 routes. Nothing of a \
-         larger file is read, since it is most likely not a configuration: check the path.";
+         larger file is read, since it is most likely not a configuration: check the path. Nor does \
+         `fairwater fmt` write a larger one.";
     NOT_UTF8 = "E0002",
         "A TOML file is UTF-8 text. The byte that is pointed at is none: the file was saved in \
          another encoding (UTF-16, Latin-1), or is not a text file. Save it as UTF-8.";
@@ -146,8 +147,8 @@ codes! {
          requests to route by, and always needs `upstream`.";
     BIND_TWICE = "E0302",
         "Two listeners would wait on one address, and the kernel would spread connections over both \
-         at random. `:80` is all addresses, and so collides with `0.0.0.0:80` and `[::]:80`. Merge \
-         the listeners, or change a port.";
+         at random, or give them to whichever is more specific. `:80` is all addresses, and so has \
+         `127.0.0.1:80` and `[::]:80` among them. Merge the listeners, or change a port.";
     OTHER_PROTOCOL = "E0303",
         "This setting belongs to listeners of the other protocol: `on_error` and `idle` to \
          `protocol = \"tcp\"`, where there are no responses to carry an error, and `trusted_proxies` \
@@ -165,6 +166,12 @@ codes! {
     TWO_DESTINATIONS = "E0403",
         "A request goes to an `upstream`, or it is answered by `redirect` or `respond`. A listener and \
          a route have one of the three.";
+    BAD_TEST = "E0601",
+        "A test is `request = \"GET http://example.com/path\"`, with `headers`, `client` and `listener` \
+         where they matter, and `expect` with at least one of `upstream`, `path`, `status` and `location`.";
+    TEST_FAILED = "E0602",
+        "A request of [[tests]] does not become what the test expects. Either the configuration is wrong, \
+         or the test is: `fairwater explain URL` shows which route takes a request and why.";
     ENDPOINT_TWICE = "E0501",
         "An endpoint is known by its address, however it is spelt, and appears once in an upstream. \
          For a larger share of the traffic give it a `weight`.";

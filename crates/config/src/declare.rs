@@ -48,7 +48,10 @@ pub(crate) enum Kind {
         max_ms: u64,
     },
     /// A number of bytes such as `64KiB`.
-    Size,
+    Size {
+        min: u64,
+        max: u64,
+    },
     /// Text of a form that has a name.
     Text(&'static str),
     /// One of some words, each with what it means; the meanings are all empty where the words say

@@ -1,4 +1,5 @@
 //! TOML text to [`Config`]: what was written, typed, with spans; every problem of a file in one go.
+//! And TOML text to the same in the one format that all files share ([`format()`]).
 //! Never does IO, and knows nothing of plans, sockets or workers.
 
 mod check;
@@ -6,6 +7,8 @@ mod code;
 mod declare;
 mod diagnostic;
 mod foreign;
+mod format;
+mod include;
 mod load;
 mod model;
 mod quantity;
@@ -23,17 +26,20 @@ mod written;
 
 pub use code::{CODES, Code, Severity, explain};
 pub use diagnostic::{Diagnostic, render};
-pub use load::{Surroundings, load, parse};
+pub use format::{Unformatted, format, format_files};
+pub use include::Surroundings;
+pub use load::{load, parse};
 pub use model::{
-    AccessLog, Admin, Balance, Condition, Config, Destination, Filters, FixedReply, HeaderEdits,
-    HostMatch, HostRule, HttpListener, IdleRule, Listener, LogFormat, OnError, PathEdit, PathRule,
-    PathSegment, Protocol, Redirect, Resolver, Route, TcpListener, Upstream, UpstreamEndpoint,
-    UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT, WEIGHT_MAX,
+    AccessLog, Admin, Balance, Condition, Config, Destination, Expectation, Filters, FixedReply,
+    HeaderEdits, HostMatch, HostRule, HttpListener, IdleRule, Listener, ListenerLimits,
+    ListenerTimeouts, LogFormat, OnError, PathEdit, PathRule, PathSegment, Probe, Protocol,
+    Redirect, Resolver, Route, RouteTimeouts, RoutingTest, Shutdown, TcpListener, TestRequest,
+    Upstream, UpstreamEndpoint, UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT, WEIGHT_MAX, WhenFull,
 };
 pub use read::THREADS_MAX;
 pub use reference::reference;
 pub use schema::schema;
-pub use source::{Location, Source};
+pub use source::{Location, Source, Sources};
 pub use span::{Span, Spanned};
 pub use syntax::FILE_BYTES_MAX;
 

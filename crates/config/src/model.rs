@@ -2,6 +2,7 @@
 //! compiling a plan resolves them, and may count on each reference to resolve.
 
 mod filter;
+mod test;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,11 +11,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fairwater_message::HeadLimits;
 use fairwater_message::address::{Endpoint, Listen};
 use fairwater_message::network::IpNet;
 
+use crate::code;
+use crate::diagnostic::Diagnostic;
+use crate::source::Sources;
 use crate::span::{Span, Spanned};
-pub use filter::{Destination, Filters, FixedReply, HeaderEdits, PathEdit, Redirect};
+pub use filter::{Destination, Filters, FixedReply, HeaderEdits, PathEdit, Probe, Redirect};
+pub use test::{Expectation, RoutingTest, TestRequest};
 
 /// A whole configuration. The lists are in the order of the file.
 #[derive(Debug, Clone, Default)]
@@ -29,9 +35,37 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     pub routes: Vec<Route>,
     pub upstreams: Vec<Upstream>,
+    /// Connections at a time, of all listeners; absent means what the descriptors allow.
+    pub max_connections: Option<Spanned<NonZeroU32>>,
+    pub shutdown: Shutdown,
+    pub tests: Vec<RoutingTest>,
+    pub sources: Sources,
     /// All of it as JSON, as it was written: variables by their names, defaults filled in. Empty
     /// if no text was read.
     pub written: Arc<str>,
+}
+
+impl Config {
+    /// A test whose request becomes something else.
+    pub fn test_failed(&self, span: Span, message: String, help: String) -> Diagnostic {
+        let location = self.sources.locate(span);
+        Diagnostic { code: &code::TEST_FAILED, message, location, label: String::new(), help }
+    }
+}
+
+/// How the process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shutdown {
+    /// From the order to stop until nothing new is accepted.
+    pub delay: Duration,
+    /// From then on, for what runs.
+    pub drain: Duration,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { delay: Duration::ZERO, drain: Duration::from_secs(25) }
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -77,6 +111,77 @@ pub struct Listener {
     pub destination: Option<Destination>,
     /// For HTTP only.
     pub filters: Filters,
+    pub timeouts: ListenerTimeouts,
+    pub limits: ListenerLimits,
+}
+
+/// How long clients may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListenerTimeouts {
+    /// For a whole request head, from its first byte.
+    pub head: Duration,
+    /// Between two requests; of a raw connection without a byte.
+    pub idle: Duration,
+    /// Without a byte of a body, each way.
+    pub body: Duration,
+    /// Of an upgraded connection without a byte.
+    pub tunnel: Duration,
+    /// For the second direction after the first was closed.
+    pub half_close: Duration,
+}
+
+impl ListenerTimeouts {
+    pub fn of(protocol: &Protocol) -> Self {
+        let idle = match protocol {
+            Protocol::Http(_) => 75,
+            Protocol::Tcp(_) => 600,
+        };
+        Self {
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(idle),
+            body: Duration::from_secs(30),
+            tunnel: Duration::from_secs(3600),
+            half_close: Duration::from_secs(30),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerLimits {
+    /// Connections that the kernel holds until they are accepted.
+    pub backlog: u32,
+    /// Connections at a time; absent means no limit but that of all listeners.
+    pub connections: Option<NonZeroU32>,
+    /// Connections at a time of one client.
+    pub connections_per_client: Option<NonZeroU32>,
+    /// What becomes of those beyond.
+    pub when_full: WhenFull,
+    /// Proxies that a request may have passed before.
+    pub hops: u16,
+    pub head: HeadLimits,
+}
+
+impl Default for ListenerLimits {
+    fn default() -> Self {
+        Self {
+            backlog: 4096,
+            connections: None,
+            connections_per_client: None,
+            when_full: WhenFull::default(),
+            hops: 10,
+            head: HeadLimits::DEFAULT,
+        }
+    }
+}
+
+/// What becomes of a connection beyond `max_connections`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenFull {
+    /// It waits in the backlog.
+    #[default]
+    Wait,
+    /// It gets a 503, or for TCP a reset.
+    Reject,
 }
 
 /// The protocol of a listener, with the settings that it alone has.
@@ -129,6 +234,15 @@ pub struct Route {
     pub conditions: Vec<Condition>,
     pub destination: Destination,
     pub filters: Filters,
+    pub timeouts: RouteTimeouts,
+}
+
+/// Where a route says otherwise than its listener and its upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RouteTimeouts {
+    pub response: Option<Duration>,
+    pub body: Option<Duration>,
+    pub tunnel: Option<Duration>,
 }
 
 /// Lower-case, without port and final dot.
@@ -214,6 +328,7 @@ pub struct Upstream {
     pub max_requests: Option<Spanned<NonZeroU32>>,
     /// Accept LF-only lines and obs-fold in replies.
     pub relaxed_responses: bool,
+    pub head: HeadLimits,
     pub timeouts: UpstreamTimeouts,
     /// Further endpoints that an exchange may try.
     pub retries: u32,
@@ -285,6 +400,8 @@ impl Listener {
         Self {
             name: name.to_owned().into(),
             bind: vec![bind.into()],
+            timeouts: ListenerTimeouts::of(&protocol),
+            limits: ListenerLimits::default(),
             protocol,
             destination: Some(Destination::Upstream(upstream.to_owned().into())),
             filters: Filters::default(),
@@ -305,6 +422,7 @@ impl Upstream {
             keep_alive: true,
             max_requests: None,
             relaxed_responses: false,
+            head: HeadLimits::DEFAULT,
             timeouts: UpstreamTimeouts::default(),
             retries: RETRIES_DEFAULT,
         }

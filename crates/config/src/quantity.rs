@@ -61,6 +61,14 @@ pub(crate) fn shown_ms(ms: u64) -> String {
     format!("{}{unit}", ms / factor)
 }
 
+/// As it would be written, in the largest unit of powers of two that fits.
+pub(crate) fn shown_bytes(bytes: u64) -> String {
+    let units = SIZE_UNITS.iter().filter(|(unit, _)| *unit == "B" || unit.ends_with("iB"));
+    let fits = units.rev().find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor));
+    let (unit, factor) = fits.unwrap_or(&("B", 1));
+    format!("{}{unit}", bytes / factor)
+}
+
 fn quantity(
     text: &str,
     what: &str,

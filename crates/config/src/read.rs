@@ -5,24 +5,28 @@
 
 mod filter;
 mod header;
+mod limit;
 mod listener;
 mod resolver;
 mod route;
+mod test;
 mod text;
 mod upstream;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 use toml::de::DeTable;
 
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting, words};
 use crate::model::{AccessLog, Admin, Config, LogFormat};
+use crate::read::limit::DAY_MS;
 use crate::read::listener::LISTENER;
 use crate::read::resolver::RESOLVER;
 use crate::read::route::ROUTE;
+use crate::read::test::TEST;
 use crate::read::upstream::UPSTREAM;
 use crate::reader::{File, Node, Table};
 use crate::report::Report;
@@ -59,6 +63,31 @@ pub(crate) static ROOT: declare::Table = declare::Table {
             meaning: "a directory, with its whole path, for what is set at run time \
                       [to stay](admin.md#what-stays); made for its owner alone if it is not there",
             example: "state_dir = \"/var/lib/fairwater\"",
+        },
+        Setting {
+            name: "max_connections",
+            kind: Kind::Integer { min: 1, max: u32::MAX },
+            absent: Absent::Otherwise("what the limit of open descriptors allows"),
+            meaning: "connections of all listeners at a time; what is beyond waits or is rejected, as \
+                      `when_full` of its listener says. The limit of descriptors is raised at the \
+                      start as far as it may be, and by default half of it is for clients; a number \
+                      that it does not allow is an error.",
+            example: "max_connections = 100000",
+        },
+        Setting {
+            name: "drain_delay",
+            kind: Kind::Duration { min_ms: 0, max_ms: 3_600_000 },
+            absent: Absent::Default("\"0s\""),
+            meaning: "from TERM until nothing new is accepted. `/ready` says no meanwhile, so that \
+                      whoever sends requests here goes elsewhere first.",
+            example: "drain_delay = \"5s\"",
+        },
+        Setting {
+            name: "drain_timeout",
+            kind: Kind::Duration { min_ms: 0, max_ms: DAY_MS },
+            absent: Absent::Default("\"25s\""),
+            meaning: "from then on, for what still runs. Kubernetes kills 30 s after TERM.",
+            example: "drain_timeout = \"25s\"",
         },
         Setting {
             name: "access_log",
@@ -101,6 +130,13 @@ pub(crate) static ROOT: declare::Table = declare::Table {
             absent: Absent::Otherwise("none"),
             meaning: "where they go",
             example: "[upstreams.app]",
+        },
+        Setting {
+            name: "tests",
+            kind: Kind::List(&Kind::Table(&TEST)),
+            absent: Absent::Otherwise("none"),
+            meaning: "requests, and what must become of them",
+            example: "[[tests]]",
         },
     ],
     shared: &[],
@@ -166,6 +202,18 @@ pub(crate) fn add(
     let mut once = |name| table.get(name).filter(|_| is_first(name, &table, seen, report));
     let (threads, log, admin_table) = (once("threads"), once("access_log"), once("admin"));
     let (resolver_table, state_dir) = (once("resolver"), once("state_dir"));
+    let (connections, delay, drain) =
+        (once("max_connections"), once("drain_delay"), once("drain_timeout"));
+    if let Some(read) = connections.and_then(|node| node.integer(report)) {
+        let count = NonZeroU32::new(read.value);
+        config.max_connections = count.map(|count| Spanned::new(count, read.span));
+    }
+    if let Some(delay) = delay.and_then(|node| node.duration(report)) {
+        config.shutdown.delay = delay;
+    }
+    if let Some(drain) = drain.and_then(|node| node.duration(report)) {
+        config.shutdown.drain = drain;
+    }
     if let Some(read) = threads.and_then(|node| node.integer(report)) {
         let count = usize::try_from(read.value).ok().and_then(NonZeroUsize::new);
         config.threads = count.map(|count| Spanned::new(count, read.span));
@@ -187,6 +235,8 @@ pub(crate) fn add(
     config
         .routes
         .extend(table.get("routes").map_or_else(Vec::new, |node| route::read_all(node, report)));
+    let tests = table.get("tests").map(|node| test::read_all(node, report));
+    config.tests.extend(tests.unwrap_or_default());
 }
 
 /// The elements of `include`.

@@ -109,6 +109,10 @@ impl<'t> Table<'t> {
         Some(Span::new(self.file.number, key.span()))
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     pub(crate) fn title(&self) -> &str {
         &self.title
     }
@@ -199,12 +203,25 @@ impl<'t> Node<'t> {
             )
         } else {
             match quantity::size(&self.string(report)?.value) {
-                Ok(size) => return Some(size),
+                Ok(size) => return self.within(size, report),
                 Err(problem) => problem,
             }
         };
         report.add(&code::BAD_SIZE, self.span, message, "", help);
         None
+    }
+
+    fn within(&self, size: u64, report: &mut Report) -> Option<u64> {
+        match self.kind {
+            Kind::Size { min, max } if size < *min || size > *max => {
+                let shown = quantity::shown_bytes;
+                let message = format!("`{}` cannot be {}", self.setting.name, shown(size));
+                let help = format!("write a size from {} to {}", shown(*min), shown(*max));
+                report.add(&code::OUT_OF_RANGE, self.span, message, "", help);
+                None
+            }
+            _ => Some(size),
+        }
     }
 
     pub(crate) fn choice<T: Copy>(
@@ -267,6 +284,10 @@ impl<'t> Node<'t> {
 
     pub(crate) fn is_boolean(&self) -> bool {
         self.value.is_bool()
+    }
+
+    pub(crate) fn is_text(&self) -> bool {
+        self.value.is_str()
     }
 
     pub(crate) fn is_table(&self) -> bool {

@@ -92,7 +92,10 @@ fn describe(kind: &'static Kind) -> String {
         Kind::Duration { min_ms, max_ms } => {
             format!("duration, {} to {}", quantity::shown_ms(*min_ms), quantity::shown_ms(*max_ms))
         }
-        Kind::Size => "size".to_owned(),
+        Kind::Size { max: u64::MAX, .. } => "size".to_owned(),
+        Kind::Size { min, max } => {
+            format!("size, {} to {}", quantity::shown_bytes(*min), quantity::shown_bytes(*max))
+        }
         Kind::Text(form) => (*form).to_owned(),
         Kind::Choice(words) if words.iter().any(|word| !word.meaning.is_empty()) => {
             "a word, see below".to_owned()
@@ -121,6 +124,10 @@ fn plural(kind: &'static Kind) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
+    use toml::de::{DeTable, DeValue};
+
     use super::*;
     use crate::model::Config;
 
@@ -158,6 +165,49 @@ mod tests {
             tables.extend(table.settings.iter().flat_map(|setting| setting.kind.tables()));
         }
         settings
+    }
+
+    /// Marks what of `table` is written in `entries`.
+    fn mark(
+        table: &'static Table,
+        entries: &DeTable<'_>,
+        seen: &mut HashSet<(&'static str, &'static str)>,
+    ) {
+        for (key, value) in entries {
+            let Some(setting) = table.setting(key.get_ref()) else { continue };
+            seen.insert((table.title, setting.name));
+            let is_named = matches!(setting.kind, Kind::Named(_));
+            for inner in setting.kind.tables() {
+                for entries in tables_in(value.get_ref(), is_named) {
+                    mark(inner, entries, seen);
+                }
+            }
+        }
+    }
+
+    fn tables_in<'t>(value: &'t DeValue<'t>, is_named: bool) -> Vec<&'t DeTable<'t>> {
+        match value {
+            DeValue::Table(named) if is_named => {
+                named.values().filter_map(|value| value.get_ref().as_table()).collect()
+            }
+            DeValue::Table(table) => vec![table],
+            DeValue::Array(list) => {
+                list.iter().filter_map(|value| value.get_ref().as_table()).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// It is a seed of the fuzz target as well, which could not reach the reader of a setting that
+    /// no seed has.
+    #[test]
+    fn the_golden_file_of_every_setting_has_every_setting() {
+        let text = include_str!("../tests/golden/every_setting.toml");
+        let mut seen = HashSet::new();
+        mark(&ROOT, DeTable::parse(text).unwrap().get_ref(), &mut seen);
+        for (title, setting) in every_setting() {
+            assert!(seen.contains(&(title, setting.name)), "{title} {} is not there", setting.name);
+        }
     }
 
     #[test]

@@ -55,7 +55,7 @@ fn kind(of: &Kind, out: &mut String) {
             // A variable may stand for any of it.
             out.push_str("\"type\":\"string\",\"pattern\":\"^[0-9]+(ms|s|m|h|d)$|\\\\$\\\\{\"");
         }
-        Kind::Size => {
+        Kind::Size { .. } => {
             out.push_str("\"type\":\"string\",\"pattern\":\"^[0-9]+([KMG]i?)?B$|\\\\$\\\\{\"");
         }
         Kind::Text(_) => out.push_str("\"type\":\"string\""),

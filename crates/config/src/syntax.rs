@@ -1,5 +1,7 @@
 //! Bytes to a TOML tree, behind limits on what the parser is given.
 
+use std::sync::Arc;
+
 use toml::de::DeTable;
 
 use crate::code;
@@ -16,8 +18,26 @@ const RECOVERY_BYTES_MAX: usize = 256 * 1024;
 /// One slip makes the parser stumble over what follows it, so the first ones say the most.
 const SYNTAX_ERRORS_MAX: usize = 10;
 
+/// A file's text and its number in spans; reports a file that is too large, or no text.
+pub(crate) fn open(name: &str, bytes: &[u8], report: &mut Report) -> Option<(Arc<Source>, u16)> {
+    let is_too_large = bytes.len() > FILE_BYTES_MAX;
+    let source = Arc::new(Source::new(name, if is_too_large { &[] } else { bytes }));
+    let number = report.add_source(&source);
+    if is_too_large {
+        report.add(
+            &code::FILE_TOO_LARGE,
+            Span::start_of(number),
+            format!("the file has more than {FILE_BYTES_MAX} bytes"),
+            "",
+            "check the path: this is probably not a configuration",
+        );
+        return None;
+    }
+    check_bytes(bytes, number, report).then_some((source, number))
+}
+
 /// Whether the bytes are text; reports what is none.
-pub(crate) fn check_bytes(bytes: &[u8], file: u16, report: &mut Report) -> bool {
+fn check_bytes(bytes: &[u8], file: u16, report: &mut Report) -> bool {
     let is_utf16 = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
     let bytes = without_byte_order_mark(bytes);
     let Err(error) = std::str::from_utf8(bytes) else { return true };

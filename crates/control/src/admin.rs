@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -65,6 +66,8 @@ pub(crate) async fn serve(listener: UnixListener, shared: &Shared) {
 /// What is asked for, by its path.
 #[derive(Debug, PartialEq, Eq)]
 enum Page {
+    Live,
+    Ready,
     Metrics,
     Status,
     Config,
@@ -73,12 +76,14 @@ enum Page {
     Endpoint(String, String),
 }
 
-const NO_PAGE: &str = "there are /status, /metrics, /config and /endpoints";
+const NO_PAGE: &str = "there are /status, /metrics, /config, /endpoints, /live and /ready";
 
 impl Page {
     fn of(path: &str) -> Result<Self, Problem> {
         let missing = || Problem::missing(format!("there is no page {path}"), NO_PAGE);
         match path {
+            "/live" => return Ok(Self::Live),
+            "/ready" => return Ok(Self::Ready),
             "/metrics" => return Ok(Self::Metrics),
             "/status" => return Ok(Self::Status),
             "/config" => return Ok(Self::Config),
@@ -95,9 +100,9 @@ impl Page {
 
     fn methods(&self) -> &'static str {
         match self {
-            Self::Metrics | Self::Status | Self::Config | Self::Endpoints => "GET, HEAD",
             Self::Upstream(_) => "GET, HEAD, POST",
             Self::Endpoint(..) => "GET, HEAD, POST, DELETE",
+            _ => "GET, HEAD",
         }
     }
 }
@@ -159,6 +164,12 @@ fn read(
     };
     let sources = steward.sources().ok_or_else(starting)?;
     Ok(match page {
+        Page::Live => (TEXT, "ok\n".to_owned()),
+        Page::Ready if sources.is_ready.load(Ordering::Relaxed) => (TEXT, "ok\n".to_owned()),
+        Page::Ready => {
+            let help = "it ends when what runs is finished";
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", help));
+        }
         Page::Metrics => (PROMETHEUS, metrics::render(sources)),
         Page::Status if wants_text => (TEXT, overview::render(&Status::of(steward, sources))),
         Page::Status => (JSON, Status::of(steward, sources).json()),

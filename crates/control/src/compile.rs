@@ -6,8 +6,9 @@ use std::sync::Arc;
 use fairwater_config as config;
 use fairwater_message::address::Listen;
 use fairwater_plan::{
-    Balance, Conditions, Endpoint, HostHeader, Listener, ListenerId, OnError, Plan, Protocol,
-    RouteRule, RouteTable, TcpIdle, Upstream, UpstreamId, UpstreamSettings, UpstreamTimeouts,
+    Balance, Conditions, ConnectionLimits, Endpoint, HostHeader, Listener, ListenerId, OnError,
+    Plan, Protocol, RouteRule, RouteTable, TcpIdle, Timeouts, Upstream, UpstreamId,
+    UpstreamSettings, UpstreamTimeouts,
 };
 
 use crate::Registry;
@@ -27,14 +28,16 @@ pub struct Compiled {
 pub struct Bind {
     pub listener: ListenerId,
     pub address: Listen,
+    pub backlog: u32,
 }
 
 /// Compiles a configuration that was checked: every name in it resolves. What the registry knows
-/// of an endpoint or an upstream goes on.
+/// of an endpoint or an upstream goes on; at most `connections_max` clients may be connected.
 pub(crate) fn compile(
     config: &config::Config,
     roster: &Roster,
     registry: &mut Registry,
+    connections_max: Option<u32>,
 ) -> Compiled {
     let mut names = HashMap::new();
     let mut upstreams = Vec::new();
@@ -50,15 +53,23 @@ pub(crate) fn compile(
         if let Some(destination) = &listener.destination {
             let path = config::PathRule::Any;
             let filters = [&listener.filters];
-            let route = route::compile(destination, &filters, &path, &names);
+            let timeouts = config::RouteTimeouts::default();
+            let route = route::compile(None, destination, &filters, timeouts, &path, &names);
             let of_listener = rules.entry(&listener.name.value).or_default();
             of_listener.extend(route.map(RouteRule::of_all));
         }
     }
-    for route in &config.routes {
+    for (place, route) in config.routes.iter().enumerate() {
         let Some(of_listener) = by_name.get(route.listener.value.as_str()) else { continue };
         let filters = [of_listener, &route.filters];
-        let compiled = route::compile(&route.destination, &filters, &route.path, &names);
+        let compiled = route::compile(
+            Some(place as u32),
+            &route.destination,
+            &filters,
+            route.timeouts,
+            &route.path,
+            &names,
+        );
         let rule = |compiled| RouteRule {
             host: host_pattern(route.host.as_ref().map(|host| &host.value)),
             path: path_pattern(&route.path),
@@ -72,14 +83,28 @@ pub(crate) fn compile(
     for (index, listener) in config.listeners.iter().enumerate() {
         let id = ListenerId(index as u32);
         let rules = rules.remove(listener.name.value.as_str()).unwrap_or_default();
-        listeners.push(compile_listener(listener, &names, rules));
-        binds.extend(
-            listener.bind.iter().map(|bind| Bind { listener: id, address: bind.value.clone() }),
-        );
+        let connections = registry.connections(listener, connections_max);
+        listeners.push(compile_listener(listener, &names, rules, connections));
+        binds.extend(listener.bind.iter().map(|bind| Bind {
+            listener: id,
+            address: bind.value.clone(),
+            backlog: listener.limits.backlog,
+        }));
     }
     let listeners = listeners.into();
-    let plan = Plan { listeners, upstreams, slots_end: registry.slots_end() };
+    let plan = Plan {
+        listeners,
+        upstreams,
+        slots_end: registry.slots_end(),
+        drain: config.shutdown.drain,
+    };
     Compiled { plan, binds }
+}
+
+/// The plan of a configuration that nobody serves: no name is looked up.
+pub fn sketch(config: &config::Config) -> Plan {
+    let roster = Roster::sketch(config);
+    compile(config, &roster, &mut Registry::default(), None).plan
 }
 
 /// The same plan with other endpoints. Upstreams whose endpoints are those of before stay as they
@@ -97,41 +122,54 @@ pub(crate) fn compile_again(
         }
     });
     let upstreams = upstreams.collect();
-    Plan { listeners: Arc::clone(&before.1.listeners), upstreams, slots_end: registry.slots_end() }
+    Plan {
+        listeners: Arc::clone(&before.1.listeners),
+        upstreams,
+        slots_end: registry.slots_end(),
+        drain: before.1.drain,
+    }
 }
 
 fn compile_listener(
     listener: &config::Listener,
     names: &HashMap<&str, UpstreamId>,
     rules: Vec<RouteRule>,
+    connections: ConnectionLimits,
 ) -> Listener {
-    let name = listener.name.value.clone();
-    match &listener.protocol {
+    let (protocol, trusted_proxies) = match &listener.protocol {
         config::Protocol::Http(http) => {
-            let trusted_proxies = http.trusted_proxies.iter().map(|net| net.value).collect();
-            Listener {
-                name,
-                protocol: Protocol::Http(Box::new(RouteTable::new(rules))),
-                trusted_proxies,
-            }
+            let trusted = http.trusted_proxies.iter().map(|net| net.value).collect();
+            (Protocol::Http(Box::new(RouteTable::new(rules))), trusted)
         }
-        config::Protocol::Tcp(tcp) => {
-            let on_error = OnError {
-                connect: tcp.on_error.connect.clone(),
-                empty: tcp.on_error.empty.clone(),
-            };
-            let idle = match tcp.idle {
-                config::IdleRule::Both => TcpIdle::Both,
-                config::IdleRule::Client => TcpIdle::Client,
-            };
-            // A checked TCP listener names its upstream.
-            let upstream = listener.destination.as_ref().and_then(config::Destination::upstream);
-            let upstream = upstream.and_then(|name| names.get(name.value.as_str()).copied());
-            let upstream = upstream.unwrap_or(UpstreamId(0));
-            let protocol = Protocol::Tcp { upstream, on_error, idle };
-            Listener { name, protocol, trusted_proxies: Vec::new() }
-        }
+        config::Protocol::Tcp(tcp) => (compile_tcp(listener, tcp, names), Vec::new()),
+    };
+    let config::ListenerTimeouts { head, idle, body, tunnel, half_close } = listener.timeouts;
+    Listener {
+        name: listener.name.value.clone(),
+        protocol,
+        trusted_proxies,
+        timeouts: Timeouts { head, idle, body, tunnel, half_close },
+        hops_max: listener.limits.hops,
+        head: listener.limits.head,
+        connections,
     }
+}
+
+fn compile_tcp(
+    listener: &config::Listener,
+    tcp: &config::TcpListener,
+    names: &HashMap<&str, UpstreamId>,
+) -> Protocol {
+    let on_error =
+        OnError { connect: tcp.on_error.connect.clone(), empty: tcp.on_error.empty.clone() };
+    let idle = match tcp.idle {
+        config::IdleRule::Both => TcpIdle::Both,
+        config::IdleRule::Client => TcpIdle::Client,
+    };
+    // A checked TCP listener names its upstream.
+    let upstream = listener.destination.as_ref().and_then(config::Destination::upstream);
+    let upstream = upstream.and_then(|name| names.get(name.value.as_str()).copied());
+    Protocol::Tcp { upstream: upstream.unwrap_or(UpstreamId(0)), on_error, idle }
 }
 
 fn compile_upstream(
@@ -166,6 +204,7 @@ fn compile_upstream(
         keep_alive: upstream.keep_alive,
         max_requests: upstream.max_requests.as_ref().map(|max| max.value.get()),
         relaxed_responses: upstream.relaxed_responses,
+        head: upstream.head,
         timeouts: UpstreamTimeouts {
             connect: upstream.timeouts.connect,
             response: upstream.timeouts.response,

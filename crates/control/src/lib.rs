@@ -20,15 +20,17 @@ mod route;
 mod state_file;
 mod status;
 mod steward;
+mod trace;
 
-pub use compile::{Bind, Compiled};
+pub use compile::{Bind, Compiled, sketch};
 pub use lookups::look_up_names;
 pub use registry::Registry;
 pub use steward::Steward;
+pub use trace::{Outcome, Question, Trace, prove, trace};
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use fairwater_net::Listening;
 use fairwater_plan::CurrentPlan;
@@ -47,6 +49,8 @@ pub struct Sources {
     pub log_lost: Arc<AtomicU64>,
     /// Addresses in force, by listener.
     pub bound: Vec<(String, String)>,
+    /// Whether this process shall get requests.
+    pub is_ready: Arc<AtomicBool>,
     /// Heap allocations of the process so far.
     pub allocations: fn() -> u64,
     /// Milliseconds of the monotonic clock at the start.

@@ -49,8 +49,14 @@ pub(crate) fn render(sources: &Sources) -> String {
 
 fn listeners(text: &mut Text, sources: &Sources, plan: &Plan) {
     type Read = fn(&ListenerCounters) -> &Count;
-    let families: [(&str, &str, &str, Read); 4] = [
+    let families: [(&str, &str, &str, Read); 5] = [
         ("fairwater_connections_total", "counter", "Connections accepted.", |l| &l.connections),
+        (
+            "fairwater_connections_refused_total",
+            "counter",
+            "Connections turned away at max_connections or max_connections_per_client.",
+            |l| &l.refused,
+        ),
         ("fairwater_connections_active", "gauge", "Connections open.", |l| &l.active),
         ("fairwater_received_bytes_total", "counter", "Body bytes from clients.", |l| &l.bytes_in),
         ("fairwater_sent_bytes_total", "counter", "Body bytes to clients.", |l| &l.bytes_out),

@@ -1,9 +1,11 @@
 //! What outlives a plan: the state of endpoints and upstreams, found again by their names.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Weak};
 
-use fairwater_plan::{Admission, EndpointState, Slots};
+use fairwater_config as config;
+use fairwater_plan::{Admission, ClientLimit, ConnectionLimits, EndpointState, Slots};
 
 #[derive(Debug, Default)]
 pub struct Registry {
@@ -12,6 +14,9 @@ pub struct Registry {
     endpoints: HashMap<(String, String), Weak<EndpointState>>,
     /// By upstream, with the limit that holds for it.
     admissions: HashMap<String, (Option<u32>, Arc<Admission>)>,
+    /// Of clients, by listener.
+    connections: HashMap<String, ConnectionLimits>,
+    all_connections: Option<Arc<Admission>>,
     /// Slots that were taken since somebody asked, and may have been others' before.
     taken: Vec<usize>,
 }
@@ -39,6 +44,26 @@ impl Registry {
         let admission = Arc::new(Admission::new(max));
         self.admissions.insert(upstream.to_owned(), (max, Arc::clone(&admission)));
         admission
+    }
+
+    /// The limits of a listener, of which at most `all` connections may be open together with those
+    /// of the others.
+    pub(crate) fn connections(
+        &mut self,
+        listener: &config::Listener,
+        all: Option<u32>,
+    ) -> ConnectionLimits {
+        let all = self.all_connections.get_or_insert_with(|| Arc::new(Admission::new(all)));
+        let limits = &listener.limits;
+        let new = || ConnectionLimits {
+            all: Arc::clone(all),
+            own: Arc::new(Admission::new(limits.connections.map(NonZeroU32::get))),
+            per_client: limits
+                .connections_per_client
+                .map(|max| Arc::new(ClientLimit::new(max.get()))),
+            rejects: limits.when_full == config::WhenFull::Reject,
+        };
+        self.connections.entry(listener.name.value.clone()).or_insert_with(new).clone()
     }
 
     /// All slots so far are below this.

@@ -136,6 +136,16 @@ impl Roster {
     }
 }
 
+impl Roster {
+    /// Of a configuration that nobody serves: names stand for themselves.
+    pub(crate) fn sketch(config: &config::Config) -> Self {
+        let mut roster = Self::new(config, &Names::default(), &Changes::default());
+        let members = roster.0.iter_mut().flatten();
+        members.for_each(|member| member.standing = Standing::Active);
+        roster
+    }
+}
+
 impl Member {
     fn new(written: &str, host: String, dial: Dial, weight: u32) -> Self {
         Self {

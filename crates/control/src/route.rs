@@ -7,14 +7,16 @@ use fairwater_message::HeaderName;
 use fairwater_message::template::{Template, Variable};
 use fairwater_plan::{
     Condition, Destination, Filters, FixedReply, HeaderEdits, HostPattern, PathEdit, PathPattern,
-    PathShape, Redirect, Route, Segment, UpstreamId, ValueRule,
+    PathShape, Probe, Redirect, Route, RouteTimeouts, Segment, UpstreamId, ValueRule,
 };
 
 /// Compiles what becomes of the requests of a route, unless its upstream is not there, which a
 /// checked configuration excludes. Of `filters` the later ones win.
 pub(crate) fn compile(
+    place: Option<u32>,
     destination: &config::Destination,
     filters: &[&config::Filters],
+    timeouts: config::RouteTimeouts,
     path: &config::PathRule,
     upstreams: &HashMap<&str, UpstreamId>,
 ) -> Option<Route> {
@@ -31,13 +33,17 @@ pub(crate) fn compile(
             content_type: reply.content_type.clone(),
             body: reply.body.clone(),
         })),
+        config::Destination::Probe(config::Probe::Live) => Destination::Probe(Probe::Live),
+        config::Destination::Probe(config::Probe::Ready) => Destination::Probe(Probe::Ready),
     };
     let mut compiled = merge(filters);
+    let config::RouteTimeouts { response, body, tunnel } = timeouts;
+    compiled.timeouts = RouteTimeouts { response, body, tunnel };
     if compiled != Filters::default() || matches!(destination, Destination::Redirect(_)) {
         compiled.shape = PathShape::new(&path_pattern(path));
-        return Some(Route { destination, filters: Some(Box::new(compiled)) });
+        return Some(Route { place, destination, filters: Some(Box::new(compiled)) });
     }
-    Some(Route { destination, filters: None })
+    Some(Route { place, destination, filters: None })
 }
 
 fn merge(all: &[&config::Filters]) -> Filters {

@@ -63,10 +63,10 @@ impl Steward {
         Ok(steward)
     }
 
-    /// The first plan.
-    pub fn compile(&mut self) -> Compiled {
+    /// The first plan; at most `connections_max` clients may be connected.
+    pub fn compile(&mut self, connections_max: Option<u32>) -> Compiled {
         self.refresh();
-        let compiled = compile(&self.config, &self.roster, &mut self.registry);
+        let compiled = compile(&self.config, &self.roster, &mut self.registry, connections_max);
         // Counters begin at zero by themselves.
         self.registry.settle();
         compiled

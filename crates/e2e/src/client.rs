@@ -51,6 +51,15 @@ impl Client {
         Self { socket, reader: Reader::new() }
     }
 
+    /// As `new`, from another address of this machine, such as 127.0.0.2.
+    ///
+    /// # Panics
+    /// When nobody listens.
+    pub fn from_address(own: &str, proxy: &Proxy) -> Self {
+        let (own, address) = (own.parse().unwrap(), proxy.address.parse().unwrap());
+        Self { socket: Socket::connect_from(own, address).unwrap(), reader: Reader::new() }
+    }
+
     pub fn port(&self) -> u16 {
         self.socket.port()
     }

@@ -9,7 +9,7 @@ pub struct Setup {
     upstream: String,
     endpoints: String,
     more: String,
-    top_level: String,
+    top: String,
     threads: usize,
     has_route: bool,
     directory: Directory,
@@ -38,7 +38,7 @@ impl Setup {
             upstream: String::new(),
             endpoints: addresses.join(", "),
             more: String::new(),
-            top_level: String::new(),
+            top: String::new(),
             threads: 1,
             has_route: true,
             directory: Directory::new(),
@@ -74,19 +74,19 @@ impl Setup {
         self
     }
 
+    /// A further line for the top level.
+    #[must_use]
+    pub fn top(mut self, line: &str) -> Self {
+        self.top += line;
+        self.top.push('\n');
+        self
+    }
+
     /// Further tables.
     #[must_use]
     pub fn more(mut self, tables: &str) -> Self {
         self.more += tables;
         self.more.push('\n');
-        self
-    }
-
-    /// A further line for the top level.
-    #[must_use]
-    pub fn top_level(mut self, line: &str) -> Self {
-        self.top_level += line;
-        self.top_level.push('\n');
         self
     }
 
@@ -108,11 +108,11 @@ impl Setup {
     }
 
     fn text(&self) -> String {
-        let Self { listener, bind, upstream, endpoints, more, top_level, threads, .. } = self;
+        let Self { listener, bind, upstream, endpoints, more, top, threads, .. } = self;
         let route = if self.has_route { "upstream = \"app\"\n" } else { "" };
         let directory = self.directory.path().display();
         format!(
-            "threads = {threads}\n{top_level}\
+            "threads = {threads}\n{top}\
              [access_log]\npath = \"{directory}/access.log\"\n\
              [admin]\nsocket = \"{directory}/admin.sock\"\n\
              [listeners.web]\nbind = \"{bind}\"\n{listener}{route}\

@@ -1,7 +1,7 @@
 //! A connected socket of either family.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -37,6 +37,20 @@ impl Socket {
         let domain = socket2::Domain::for_address(address);
         let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
         socket.set_tcp_mss(1400)?;
+        socket.connect(&address.into())?;
+        let socket = Self::Tcp(socket.into());
+        socket.prepare()?;
+        Ok(socket)
+    }
+
+    /// As `connect` over TCP, from an address of our own choice.
+    ///
+    /// # Errors
+    /// As `bind(2)` and `connect(2)`.
+    pub fn connect_from(own: IpAddr, address: SocketAddr) -> io::Result<Self> {
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(own, 0).into())?;
         socket.connect(&address.into())?;
         let socket = Self::Tcp(socket.into());
         socket.prepare()?;

@@ -1,5 +1,6 @@
 //! The command line as it is written.
 
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -26,7 +27,9 @@ pub(crate) enum Command {
     Check(ConfigFile),
     /// Show how a running process is doing
     Status(StatusArguments),
-    /// Say more about a diagnostic: `fairwater explain E0104`
+    /// Format configuration files, in place
+    Fmt(FormatArguments),
+    /// Say more about a diagnostic (E0104), or what becomes of a request (http://host/path)
     Explain(ExplainArguments),
     /// Print the JSON schema of configuration files, for editors
     Schema,
@@ -61,10 +64,33 @@ pub(crate) struct StatusArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct FormatArguments {
+    /// A configuration file, formatted with those that it includes; `-` formats standard input to
+    /// standard output (may be repeated)
+    #[arg(short, long, default_value = "fairwater.toml", value_name = "FILE")]
+    pub config: Vec<PathBuf>,
+    /// Write nothing: print the names of files that are not formatted, and fail if there are any
+    #[arg(long)]
+    pub check: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ExplainArguments {
-    /// The code of a diagnostic
-    #[arg(value_name = "CODE")]
-    pub subject: String,
+    /// The code of a diagnostic, or a URL, with a method before it if that is not GET
+    #[arg(value_name = "CODE|[METHOD] URL", required = true)]
+    pub subject: Vec<String>,
+    /// The configuration file, for a request
+    #[arg(short, long, default_value = "fairwater.toml", value_name = "FILE")]
+    pub config: PathBuf,
+    /// A header that the request has, as in `x-beta: 1` (may be repeated)
+    #[arg(long, value_name = "NAME: VALUE")]
+    pub header: Vec<String>,
+    /// The address that it comes from
+    #[arg(long, value_name = "ADDRESS")]
+    pub client: Option<IpAddr>,
+    /// The listener that it comes in at, if its port does not say it
+    #[arg(long, value_name = "NAME")]
+    pub listener: Option<String>,
 }
 
 #[derive(Debug, Args)]

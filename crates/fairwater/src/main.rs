@@ -4,10 +4,14 @@ mod arguments;
 mod demo;
 mod explain;
 mod files;
+mod fmt;
 mod proxy;
+mod replace;
+mod room;
 mod run;
 mod serve;
 mod status;
+mod way;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -27,6 +31,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => run::check(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Fmt(arguments) => fmt::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Schema => explain::schema(),
         Command::Proxy(arguments) => proxy::run(&arguments),

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fairwater_config::{Config, LogFormat};
@@ -16,6 +17,7 @@ use fairwater_sys::{allocator, process, signal};
 use fairwater_telemetry::{Counters, LogWriter};
 use fairwater_worker::{ThreadParts, Threads};
 
+use crate::room;
 use crate::{fail, say};
 
 /// How often the wait for signals looks whether the threads still run.
@@ -34,35 +36,28 @@ pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)]
         // One line; the connection that it happened in is closed, the others go on.
         say(format_args!("bug, please report: {panic}"));
     }));
-    if let Err(error) = process::raise_descriptor_limit() {
-        return fail(format_args!("cannot read the limit of open descriptors: {error}"));
-    }
-    let outside = Outside { random: process::random_u64, say: |line| say(line) };
-    let steward = match Steward::new(config.clone(), outside) {
-        Ok(steward) => steward,
-        Err(error) => {
-            let path = config.state_dir.as_ref().map_or(Path::new(""), |path| &path.value);
-            return fail(format_args!("cannot use state_dir {}: {error}", path.display()));
-        }
-    };
-    let mut steward = match look_up_names(steward) {
-        Ok(steward) => steward,
-        Err(error) => return fail(format_args!("cannot look up names: {error}")),
-    };
-    // From here on there is something to clean up; looking up names before may take its time.
-    if let Err(error) = signal::block() {
-        return fail(format_args!("cannot set up signals: {error}"));
-    }
     let threads = config
         .threads
         .as_ref()
         .map(|threads| threads.value)
         .or_else(|| std::thread::available_parallelism().ok())
         .map_or(1, std::num::NonZeroUsize::get);
-    let Compiled { plan, binds } = steward.compile();
+    let room = match room::make(config, threads) {
+        Ok(room) => room,
+        Err(problem) => return fail(problem),
+    };
+    let mut steward = match steward(config) {
+        Ok(steward) => steward,
+        Err(problem) => return fail(problem),
+    };
+    // From here on there is something to clean up; looking up names before may take its time.
+    if let Err(error) = signal::block() {
+        return fail(format_args!("cannot set up signals: {error}"));
+    }
+    let Compiled { plan, binds } = steward.compile(Some(room.connections));
     let mut sockets = Sockets::default();
     for bound in binds {
-        match bind(&bound.address, threads) {
+        match bind(&bound.address, threads, bound.backlog) {
             Ok(listening) => {
                 if let Protocol::Http(_) = plan.listener(bound.listener).protocol {
                     listening.defer_until_data();
@@ -72,13 +67,24 @@ pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)]
             Err(error) => return fail(error),
         }
     }
+    say(room);
     match start(config, steward, plan, threads, &mut sockets) {
         Ok(running) => {
             ready(&running.bound);
-            running.until_stopped()
+            running.until_stopped(config.shutdown.delay)
         }
         Err(error) => fail(error),
     }
+}
+
+/// A steward that knows what names stand for.
+fn steward(config: &Config) -> Result<Steward, String> {
+    let outside = Outside { random: process::random_u64, say: |line| say(line) };
+    let steward = Steward::new(config.clone(), outside).map_err(|error| {
+        let path = config.state_dir.as_ref().map_or(Path::new(""), |path| &path.value);
+        format!("cannot use state_dir {}: {error}", path.display())
+    })?;
+    look_up_names(steward).map_err(|error| format!("cannot look up names: {error}"))
 }
 
 /// What was bound; files of Unix sockets are removed when this is dropped.
@@ -101,6 +107,7 @@ impl Drop for Sockets {
 
 struct Running {
     threads: Threads,
+    is_ready: Arc<AtomicBool>,
     log: LogWriter,
     bound: Vec<(String, String)>,
 }
@@ -129,6 +136,7 @@ fn start(
     };
     let counters: Vec<_> = (0..threads).map(|_| new_counters()).collect();
     let plan = Arc::new(CurrentPlan::new(plan));
+    let is_ready = Arc::new(AtomicBool::new(true));
     let mut parts = Vec::new();
     for (index, counters) in counters.iter().enumerate() {
         let share = |(id, listening): &(ListenerId, Listening)| {
@@ -137,6 +145,7 @@ fn start(
         parts.push(ThreadParts {
             plan: Arc::clone(&plan),
             counters: Arc::clone(counters),
+            is_ready: Arc::clone(&is_ready),
             log: log.batch(),
             sockets: sockets.listening.iter().map(share).collect::<io::Result<_>>()?,
             seed: process::random_u64(),
@@ -151,6 +160,7 @@ fn start(
             counters,
             log_lost: log.lost(),
             bound: bound.clone(),
+            is_ready: Arc::clone(&is_ready),
             allocations: allocator::allocations,
             started_ms: clock::coarse_ms(),
         };
@@ -161,7 +171,7 @@ fn start(
     for (name, address) in &bound {
         say(format_args!("{name} listens on {address}"));
     }
-    Ok(Running { threads, log, bound })
+    Ok(Running { threads, is_ready, log, bound })
 }
 
 fn log_format(format: LogFormat) -> fairwater_telemetry::LogFormat {
@@ -173,16 +183,21 @@ fn log_format(format: LogFormat) -> fairwater_telemetry::LogFormat {
 }
 
 impl Running {
-    fn until_stopped(self) -> ExitCode {
+    /// Runs until signals end it. After the first TERM `delay` is left for others to notice that
+    /// this process is not ready any more; a second one ends everything at once.
+    fn until_stopped(self, delay: Duration) -> ExitCode {
+        let mut drain_at_ms = None;
         let mut is_stopping = false;
         loop {
             match signal::wait(if is_stopping { LOOK_AT_END } else { LOOK }) {
                 Ok(Some(signal::Signal::Terminate)) if !is_stopping => {
                     is_stopping = true;
-                    self.threads.drain();
+                    self.is_ready.store(false, Ordering::Relaxed);
+                    drain_at_ms = Some(clock::coarse_ms() + delay.as_millis() as u64);
                 }
                 Ok(Some(signal::Signal::Terminate | signal::Signal::Interrupt)) => {
                     is_stopping = true;
+                    drain_at_ms = None;
                     self.threads.stop();
                 }
                 Ok(_) if is_stopping && self.threads.is_finished() => break,
@@ -190,6 +205,9 @@ impl Running {
                 Ok(_) if !is_stopping && self.threads.has_ended() => break,
                 Ok(_) => {}
                 Err(error) => return fail(format_args!("cannot wait for signals: {error}")),
+            }
+            if drain_at_ms.take_if(|at_ms| clock::coarse_ms() >= *at_ms).is_some() {
+                self.threads.drain();
             }
         }
         self.threads.stop();

@@ -37,7 +37,7 @@ fn socket(arguments: &StatusArguments) -> Result<PathBuf, ExitCode> {
     if let Some(text) = &arguments.admin {
         return proxy::admin_socket(text).map_err(fail);
     }
-    let config = run::load_quietly(&arguments.config)?;
+    let config = run::read(&arguments.config)?;
     config.admin.socket.map(|socket| socket.value).ok_or_else(|| {
         let file = arguments.config.display();
         fail(format_args!(

@@ -43,6 +43,17 @@ pub enum Listen {
     Unix(PathBuf),
 }
 
+impl Listen {
+    /// Of TCP.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Any { port } => Some(*port),
+            Self::Ip(address) => Some(address.port()),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
 /// Why a text is no address: what is wrong, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddressError {

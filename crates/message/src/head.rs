@@ -3,15 +3,33 @@
 
 use crate::{HeaderId, Method};
 
-/// The most bytes of a head, start line and final empty line included (design: 32 KiB).
-pub const HEAD_BYTES_MAX: usize = 32 * 1024;
-/// The most header fields of a head.
-pub const HEAD_FIELDS_MAX: usize = 128;
+/// The most bytes of a head that can be allowed, start line and final empty line included.
+pub const HEAD_BYTES_MAX: usize = u16::MAX as usize;
+/// The most header fields of a head that can be allowed.
+pub const HEAD_FIELDS_MAX: usize = 1024;
+
+/// How large a head may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadLimits {
+    pub bytes: u16,
+    pub fields: u16,
+}
+
+impl HeadLimits {
+    /// What no sensible client exceeds.
+    pub const DEFAULT: Self = Self { bytes: 32 * 1024, fields: 128 };
+}
+
+impl Default for HeadLimits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 /// The most bytes of a request target; above it the answer is 414.
 pub const TARGET_BYTES_MAX: usize = 8 * 1024;
 
-/// A range of bytes of the buffer that a head was read into. Heads are at most 32 KiB, so 16 bits
-/// do.
+/// A range of bytes of the buffer that a head was read into. Heads are below 64 KiB, so 16 bits do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
     pub start: u16,

@@ -217,9 +217,25 @@ impl HeaderName {
     /// Whether this is the name of a field.
     #[inline]
     pub fn is_of(&self, field: &Field, bytes: &[u8]) -> bool {
-        self.id == field.id
-            && (self.id != HeaderId::Other
-                || field.name.of(bytes).eq_ignore_ascii_case(self.name.as_bytes()))
+        match field.id {
+            HeaderId::Other => {
+                self.id == HeaderId::Other
+                    && field.name.of(bytes).eq_ignore_ascii_case(self.name.as_bytes())
+            }
+            id => id == self.id,
+        }
+    }
+
+    /// Whether this is the name of a field, or is taken for it by some servers (CGI, WSGI), which
+    /// read `_` and `-` alike.
+    pub fn is_read_as(&self, field: &Field, bytes: &[u8]) -> bool {
+        if field.id != HeaderId::Other {
+            return field.id == self.id;
+        }
+        let dashed = |b: u8| if b == b'_' { b'-' } else { b.to_ascii_lowercase() };
+        let name = field.name.of(bytes);
+        name.len() == self.name.len()
+            && name.iter().zip(self.name.bytes()).all(|(&a, b)| dashed(a) == dashed(b))
     }
 }
 

@@ -15,8 +15,8 @@ pub mod template;
 
 pub use fault::{Fault, FaultKind, Party, Phase};
 pub use head::{
-    BodyLength, Connection, Field, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, RequestHead, ResponseHead,
-    Span, TARGET_BYTES_MAX, Version,
+    BodyLength, Connection, Field, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, HeadLimits, RequestHead,
+    ResponseHead, Span, TARGET_BYTES_MAX, Version,
 };
 pub use header::{HeaderId, HeaderName};
 pub use method::Method;

@@ -17,9 +17,8 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::{Peer, Stream};
 
-/// Connections that the kernel holds for us while we do not accept; it caps this by
-/// `net.core.somaxconn` (4096 by default).
-const BACKLOG: i32 = 4096;
+/// Of a socket for its owner alone: no place for crowds.
+const PRIVATE_BACKLOG: i32 = 128;
 
 /// How long the kernel waits for the first bytes; then the connection comes without.
 const DEFER_S: u32 = 1;
@@ -87,24 +86,26 @@ impl fmt::Display for BindError {
 
 impl std::error::Error for BindError {}
 
-/// Binds an address with one socket for each of `threads`.
+/// Binds an address with one socket for each of `threads`. The kernel holds up to `backlog`
+/// connections on each until they are accepted; it caps this by `net.core.somaxconn`.
 ///
 /// # Errors
 /// See [`BindError`]. Nothing stays bound.
-pub fn bind(listen: &Listen, threads: usize) -> Result<Listening, BindError> {
+pub fn bind(listen: &Listen, threads: usize, backlog: u32) -> Result<Listening, BindError> {
+    let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
     match listen {
-        Listen::Ip(address) => bind_ip(*address, true, threads),
+        Listen::Ip(address) => bind_ip(*address, true, (threads, backlog)),
         Listen::Any { port } => {
             // Dual-stack where the host has IPv6, else IPv4 alone.
-            match bind_ip((Ipv6Addr::UNSPECIFIED, *port).into(), false, threads) {
+            match bind_ip((Ipv6Addr::UNSPECIFIED, *port).into(), false, (threads, backlog)) {
                 Err(BindError::Io(_, error)) if has_no_ipv6(&error) => {
-                    bind_ip((Ipv4Addr::UNSPECIFIED, *port).into(), true, threads)
+                    bind_ip((Ipv4Addr::UNSPECIFIED, *port).into(), true, (threads, backlog))
                 }
                 Err(BindError::Io(_, error)) => Err(BindError::Io(listen.to_string(), error)),
                 result => result,
             }
         }
-        Listen::Unix(path) => bind_unix(path, None),
+        Listen::Unix(path) => bind_unix(path, None, backlog),
     }
 }
 
@@ -118,10 +119,14 @@ fn has_no_ipv6(error: &io::Error) -> bool {
 /// # Errors
 /// As [`bind`].
 pub fn bind_private(path: &Path) -> Result<Listening, BindError> {
-    bind_unix(path, Some(0o600))
+    bind_unix(path, Some(0o600), PRIVATE_BACKLOG)
 }
 
-fn bind_ip(address: SocketAddr, only_v6: bool, threads: usize) -> Result<Listening, BindError> {
+fn bind_ip(
+    address: SocketAddr,
+    only_v6: bool,
+    (threads, backlog): (usize, i32),
+) -> Result<Listening, BindError> {
     let refused = |error: io::Error| match error.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse(address.to_string()),
         _ => BindError::Io(address.to_string(), error),
@@ -134,7 +139,7 @@ fn bind_ip(address: SocketAddr, only_v6: bool, threads: usize) -> Result<Listeni
     let sockets: io::Result<Vec<_>> = (0..threads)
         .map(|_| {
             let socket = tcp_socket(address, only_v6, true)?;
-            socket.listen(BACKLOG)?;
+            socket.listen(backlog)?;
             Ok(socket)
         })
         .collect();
@@ -158,7 +163,7 @@ fn tcp_socket(address: SocketAddr, only_v6: bool, shared: bool) -> io::Result<So
     Ok(socket)
 }
 
-fn bind_unix(path: &Path, mode: Option<u32>) -> Result<Listening, BindError> {
+fn bind_unix(path: &Path, mode: Option<u32>, backlog: i32) -> Result<Listening, BindError> {
     let name = format!("unix:{}", path.display());
     let failed = |error| BindError::Io(name.clone(), error);
     if let Ok(found) = std::fs::symlink_metadata(path) {
@@ -179,7 +184,7 @@ fn bind_unix(path: &Path, mode: Option<u32>) -> Result<Listening, BindError> {
         None => Ok(()),
     });
     restricted
-        .and_then(|()| socket.listen(BACKLOG))
+        .and_then(|()| socket.listen(backlog))
         .and_then(|()| socket.set_nonblocking(true))
         .map_err(failed)?;
     let file = FileId::of(path);
@@ -273,6 +278,14 @@ impl Acceptor {
             UnixStream::from_std(socket.into()).map(Self::Unix)
         } else {
             TcpStream::from_std(socket.into()).map(Self::Tcp)
+        }
+    }
+
+    /// Ready when there may be a connection to accept.
+    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(listener) => listener.poll_read_ready(cx),
+            Self::Unix(listener) => listener.poll_read_ready(cx),
         }
     }
 

@@ -82,7 +82,8 @@ mod tests {
     use super::*;
 
     fn plan(slots_end: usize) -> Plan {
-        Plan { listeners: [].into(), upstreams: Vec::new(), slots_end }
+        let drain = std::time::Duration::ZERO;
+        Plan { listeners: [].into(), upstreams: Vec::new(), drain, slots_end }
     }
 
     #[test]

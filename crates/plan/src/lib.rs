@@ -3,6 +3,7 @@
 
 mod admission;
 mod balance;
+mod connections;
 mod current;
 mod endpoint;
 mod filter;
@@ -14,27 +15,32 @@ mod upstream;
 
 pub use admission::{Admission, Turn, Waiter};
 pub use balance::{Balance, Draw};
+pub use connections::{ClientLimit, ConnectionLimits};
 pub use current::{CurrentPlan, PlanReader};
 pub use endpoint::{Dial, Endpoint, EndpointState, InFlight};
 pub use filter::{
-    Access, Filters, FixedReply, HeaderEdits, PathEdit, PathShape, Place, Redirect, Values,
+    Access, Filters, FixedReply, HeaderEdits, PathEdit, PathShape, Place, Redirect, RouteTimeouts,
+    Values,
 };
-pub use listener::{Listener, OnError, Protocol, TcpIdle};
+pub use listener::{Listener, OnError, Protocol, TcpIdle, Timeouts};
 pub use retry::RetryBudget;
 pub use route::{
-    Condition, Conditions, Destination, Facts, HostPattern, PathPattern, Route, RouteRule,
+    Condition, Conditions, Destination, Facts, HostPattern, PathPattern, Probe, Route, RouteRule,
     RouteTable, Segment, Unroutable, ValueRule,
 };
 pub use slot::{Slot, Slots};
 pub use upstream::{HostHeader, Pick, Tried, Upstream, UpstreamSettings, UpstreamTimeouts};
 
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Everything that a worker thread needs to know to serve.
 #[derive(Debug)]
 pub struct Plan {
     pub listeners: Arc<[Listener]>,
     pub upstreams: Vec<Arc<Upstream>>,
+    /// For running exchanges, after the order to stop.
+    pub drain: Duration,
     /// The slots of all endpoints, for counters and pools, are below this.
     pub slots_end: usize,
 }

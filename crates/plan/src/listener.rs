@@ -1,10 +1,12 @@
 //! A listener: where connections come in, and what they are taken for.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
+use fairwater_message::HeadLimits;
 use fairwater_message::network::IpNet;
 
-use crate::{RouteTable, UpstreamId};
+use crate::{ConnectionLimits, RouteTable, UpstreamId};
 
 #[derive(Debug)]
 pub struct Listener {
@@ -12,6 +14,26 @@ pub struct Listener {
     pub protocol: Protocol,
     /// Peers whose word about the client is extended instead of replaced.
     pub trusted_proxies: Vec<IpNet>,
+    pub timeouts: Timeouts,
+    /// Proxies that a request may have passed before; more is taken for a loop.
+    pub hops_max: u16,
+    pub head: HeadLimits,
+    pub connections: ConnectionLimits,
+}
+
+/// How long clients of a listener may take. Those of a route and of an upstream come before them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a whole request head, from its first byte.
+    pub head: Duration,
+    /// Between two requests; of a raw connection without a byte.
+    pub idle: Duration,
+    /// Without a byte of a body, each way.
+    pub body: Duration,
+    /// Of an upgraded connection without a byte.
+    pub tunnel: Duration,
+    /// For the second direction after the first was closed.
+    pub half_close: Duration,
 }
 
 #[derive(Debug)]

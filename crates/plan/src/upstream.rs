@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fairwater_message::HeadLimits;
+
 use crate::{Admission, Balance, Draw, Endpoint, InFlight};
 
 /// The most endpoints that one exchange tries.
@@ -28,6 +30,7 @@ pub struct UpstreamSettings {
     /// Requests after which a connection to an endpoint is closed.
     pub max_requests: Option<u32>,
     pub relaxed_responses: bool,
+    pub head: HeadLimits,
     pub timeouts: UpstreamTimeouts,
     /// Further endpoints that an exchange may try.
     pub retries: u32,

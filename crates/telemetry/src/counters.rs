@@ -47,6 +47,8 @@ pub struct Counters {
 #[derive(Debug)]
 pub struct ListenerCounters {
     pub connections: Count,
+    /// Turned away for want of room.
+    pub refused: Count,
     pub active: Count,
     /// By class of status, see [`STATUS_CLASSES`]; TCP connections count as class 0.
     pub requests: [Count; 6],
@@ -142,6 +144,7 @@ impl ListenerCounters {
     fn new(fault_kinds: usize) -> Self {
         Self {
             connections: Count::default(),
+            refused: Count::default(),
             active: Count::default(),
             requests: Default::default(),
             faults: (0..fault_kinds).map(|_| Count::default()).collect(),

@@ -2,14 +2,16 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use fairwater_net::{Acceptor, Peer, Stream, Timer};
-use fairwater_plan::{ListenerId, Protocol};
+use fairwater_plan::{Admission, ConnectionLimits, Listener, ListenerId, Protocol, Turn};
 
 use crate::downstream::h1;
+use crate::patience::Patience;
 use crate::shard::Shard;
-use crate::{limits, tcp};
+use crate::{limits, refuse, tcp};
 
 /// Pause after an accept that failed for want of descriptors: trying at once would only burn the
 /// processor, and closing connections free some.
@@ -26,6 +28,7 @@ pub(crate) struct Accepted {
 }
 
 impl Accepted {
+    /// Of a connection that `connections` of the listener has counted.
     fn new(shard: Rc<Shard>, stream: Stream, peer: Peer, listener: ListenerId) -> Self {
         let counters = &shard.counters.listeners[listener.0 as usize];
         counters.connections.add(1);
@@ -33,12 +36,29 @@ impl Accepted {
         let timer = Timer::new(&shard.wheel);
         Self { stream, timer, peer, listener, shard }
     }
+
+    /// For what this connection is sent and sends, apart from any route.
+    pub(crate) fn patience(&self) -> Patience<'_> {
+        Patience { timer: &self.timer, stall: self.of_listener(|listener| listener.timeouts.body) }
+    }
+
+    /// Something that its listener says now.
+    #[inline]
+    pub(crate) fn of_listener<T>(&self, read: impl FnOnce(&Listener) -> T) -> T {
+        read(self.shard.in_force().plan.listener(self.listener))
+    }
 }
 
 impl Drop for Accepted {
     fn drop(&mut self) {
         let shard = &self.shard;
         shard.counters.listeners[self.listener.0 as usize].active.subtract(1);
+        let in_force = shard.in_force();
+        let limits = &in_force.plan.listener(self.listener).connections;
+        limits.leave();
+        if let (Some(clients), Some(client)) = (&limits.per_client, self.peer.ip()) {
+            clients.leave(client);
+        }
         if std::thread::panicking() {
             shard.counters.panics.add(1);
         }
@@ -49,25 +69,87 @@ impl Drop for Accepted {
 pub(crate) async fn run(shard: Rc<Shard>, acceptor: Acceptor, listener: ListenerId) {
     let timer = Timer::new(&shard.wheel);
     while !shard.is_draining() {
-        let accepted = poll_fn(|cx| {
-            // Registers for the wake that a drain sends to everyone on the wheel.
-            if timer.poll_expired(cx).is_ready() || shard.is_draining() {
-                return std::task::Poll::Ready(None);
-            }
-            acceptor.poll_accept(cx).map(Some)
-        });
-        match accepted.await {
-            Some(Ok((stream, peer))) => {
-                let accepted = Accepted::new(Rc::clone(&shard), stream, peer, listener);
-                spawn(accepted);
-            }
-            Some(Err(_)) => {
-                shard.counters.accept_failures.add(1);
-                tokio::time::sleep(PAUSE).await;
-            }
-            None => {}
+        if until_ready(&shard, &acceptor, &timer).await {
+            accept(&shard, &acceptor, listener, &timer).await;
         }
     }
+}
+
+/// Waits for a connection. Returns false when there shall be no more.
+async fn until_ready(shard: &Shard, acceptor: &Acceptor, timer: &Timer) -> bool {
+    poll_fn(|cx| match poll_over(shard, timer, cx) {
+        Poll::Ready(()) => Poll::Ready(false),
+        Poll::Pending => acceptor.poll_ready(cx).map(|_| true),
+    })
+    .await
+}
+
+/// Ready when the shard drains: registers for the wake that this sends to everyone on the wheel.
+fn poll_over(shard: &Shard, timer: &Timer, cx: &mut Context<'_>) -> Poll<()> {
+    match timer.poll_expired(cx).is_ready() || shard.is_draining() {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    }
+}
+
+/// Accepts one connection, once there is room for it. The room comes first: what waits in a backlog
+/// may still be served by another process, or be refused with it.
+async fn accept(shard: &Rc<Shard>, acceptor: &Acceptor, listener: ListenerId, timer: &Timer) {
+    let in_force = shard.in_force();
+    let limits = &in_force.plan.listener(listener).connections;
+    let has_room = limits.enter() || (!limits.rejects && until_room(shard, limits, timer).await);
+    if !has_room && !limits.rejects {
+        return;
+    }
+    // Nobody may be there after all.
+    let accepted = poll_fn(|cx| Poll::Ready(acceptor.poll_accept(cx))).await;
+    let Poll::Ready(Ok((stream, peer))) = accepted else {
+        if has_room {
+            limits.leave();
+        }
+        if accepted.is_ready() {
+            shard.counters.accept_failures.add(1);
+            tokio::time::sleep(PAUSE).await;
+        }
+        return;
+    };
+    let is_one_too_many = match (&limits.per_client, peer.ip()) {
+        (Some(clients), Some(client)) if has_room => !clients.enter(client),
+        _ => false,
+    };
+    if has_room && !is_one_too_many {
+        return spawn(Accepted::new(Rc::clone(shard), stream, peer, listener));
+    }
+    if has_room {
+        limits.leave();
+    }
+    refuse::start(shard, stream, listener);
+}
+
+/// Waits until there is room for a connection, of this listener and of all. Returns false when
+/// there shall be no more.
+async fn until_room(shard: &Shard, limits: &ConnectionLimits, timer: &Timer) -> bool {
+    if !until_entered(shard, &limits.own, timer).await {
+        return false;
+    }
+    let has_entered = until_entered(shard, &limits.all, timer).await;
+    if !has_entered {
+        limits.own.leave();
+    }
+    has_entered
+}
+
+async fn until_entered(shard: &Shard, limit: &Admission, timer: &Timer) -> bool {
+    if limit.enter() {
+        return true;
+    }
+    let mut waiter = limit.waiter();
+    poll_fn(|cx| match waiter.poll(cx.waker()) {
+        Turn::Enter => Poll::Ready(true),
+        // Never refused: only acceptors wait here, one for each socket of each thread.
+        Turn::Wait | Turn::Refused => poll_over(shard, timer, cx).map(|()| false),
+    })
+    .await
 }
 
 fn spawn(accepted: Accepted) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use fairwater_net::{Stream, Timer, clock};
 
 use crate::limits;
+use crate::patience::Patience;
 use crate::pipes::LentPipe;
 use crate::shard::Shard;
 use crate::write::Stall;
@@ -24,6 +25,10 @@ const SPLICE_WORTH_BYTES: usize = 8 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Idle {
     pub after: Duration,
+    /// Instead, once one direction has ended.
+    pub half_close: Duration,
+    /// For a peer that reads slowly.
+    pub stall: Duration,
     /// Only bytes from the client count.
     pub is_client_only: bool,
 }
@@ -290,8 +295,9 @@ pub(crate) async fn relay(
             (_, true) => Some(client),
             _ => None,
         };
+        let patience = Patience { timer, stall: idle.stall };
         match reader {
-            Some(reader) => silence.stall.get_or_insert_default().poll(cx, reader, timer),
+            Some(reader) => silence.stall.get_or_insert_default().poll(cx, reader, patience),
             None => Poll::Ready(()),
         }
         .map(|()| Ending::Idle)
@@ -344,7 +350,7 @@ impl Silence {
             return Poll::Pending;
         }
         let after = match self.is_half_closed {
-            true => limits::HALF_CLOSE.min(self.idle.after),
+            true => self.idle.half_close.min(self.idle.after),
             false => self.idle.after,
         };
         let until_ms = self.moved_ms + after.as_millis() as u64;

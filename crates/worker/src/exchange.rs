@@ -2,11 +2,14 @@
 //! else, in this order.
 
 use std::borrow::Cow;
+use std::sync::atomic::Ordering;
 
 use fairwater_message::{
     BodyLength, Fault, FaultKind, HeaderName, Method, RequestHead, ResponseHead,
 };
-use fairwater_plan::{Destination, Facts, Filters, Listener, Protocol, Route, Unroutable};
+use fairwater_plan::{
+    Destination, Facts, Filters, Listener, Probe, Protocol, Route, RouteTimeouts, Unroutable,
+};
 use fairwater_proto::h1::{client_address, max_forwards};
 
 use crate::accept::Accepted;
@@ -14,11 +17,12 @@ use crate::downstream::{Sink, Source};
 use crate::filter::{self, Changes};
 use crate::in_force::InForce;
 use crate::own_reply::OwnReply;
+use crate::patience::Patience;
 use crate::record::{HeadTimes, Record};
 use crate::shard::Shard;
 use crate::tunnel::Tunnel;
 use crate::work::{Buffer, Work};
-use crate::{attempt, limits, respond};
+use crate::{attempt, respond};
 
 /// A request on its way through the stages, and where its reply goes.
 pub(crate) struct Exchange<'a> {
@@ -34,8 +38,17 @@ pub(crate) struct Exchange<'a> {
     pub out: &'a mut Vec<u8>,
     /// Of its route, if that has any.
     pub filters: Option<&'a Filters>,
+    pub timeouts: RouteTimeouts,
     pub changes: &'a mut Changes,
     pub reply: Reply<'a>,
+}
+
+impl<'a> Exchange<'a> {
+    /// For bodies on both sides.
+    pub(crate) fn patience(&self) -> Patience<'a> {
+        let stall = self.timeouts.body.unwrap_or(self.listener.timeouts.body);
+        Patience { timer: &self.connection.timer, stall }
+    }
 }
 
 /// The reply: what was read from the endpoint, and where it goes.
@@ -62,7 +75,7 @@ pub(crate) enum End {
 /// Serves one exchange. Never fails: a fault becomes a response where one is still possible, and
 /// always a record. On return `work.request` holds what lies behind this request.
 pub(crate) async fn serve(
-    shard: &Shard,
+    in_force: &InForce,
     connection: &Accepted,
     work: &mut Work,
     times: HeadTimes,
@@ -82,7 +95,7 @@ pub(crate) async fn serve(
     request.make_room_behind(head.len);
     let filled = request.end - head.len;
     let (bytes, tail) = request.bytes.split_at_mut(head.len);
-    let in_force = &*shard.in_force();
+    let shard = &*connection.shard;
     let listener = in_force.plan.listener(connection.listener);
     let mut record = Record::open(shard, connection, listener, (head, bytes), times);
     let closes = !head.wants_keep_alive() || shard.is_draining();
@@ -96,6 +109,7 @@ pub(crate) async fn serve(
         source: Source::new(&connection.stream, tail, filled, head.body),
         out,
         filters: None,
+        timeouts: RouteTimeouts::default(),
         changes,
         reply: Reply {
             head: response_head,
@@ -133,7 +147,7 @@ async fn run<'a>(
     record: &mut Record<'a>,
 ) -> Result<Option<Box<Tunnel>>, Fault> {
     let (head, bytes) = (exchange.head, exchange.bytes);
-    if head.hops >= limits::HOPS {
+    if head.hops >= exchange.listener.hops_max {
         return Err(FaultKind::Loop.into());
     }
     if head.method == Method::Options
@@ -186,6 +200,16 @@ async fn answer<'a>(
                 body: Cow::Borrowed(&reply.body),
                 ..OwnReply::new(reply.status)
             };
+            respond::with(exchange, record, &own).await
+        }
+        Destination::Probe(probe) => {
+            let is_good = match probe {
+                Probe::Live => true,
+                Probe::Ready => exchange.shard.is_ready.load(Ordering::Relaxed),
+            };
+            let (status, body) =
+                if is_good { (200, b"ok\n".as_slice()) } else { (503, b"stopping\n".as_slice()) };
+            let own = OwnReply { body: Cow::Borrowed(body), ..OwnReply::new(status) };
             respond::with(exchange, record, &own).await
         }
         Destination::Upstream(_) => Err(FaultKind::Internal.into()),

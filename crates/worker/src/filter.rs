@@ -42,6 +42,7 @@ pub(crate) fn apply<'a>(
 ) -> Result<(), Fault> {
     // Before anything that may refuse: replies of our own have the headers of their route too.
     exchange.filters = Some(filters);
+    exchange.timeouts = filters.timeouts;
     with_values(exchange, filters, record, |values, exchange| {
         let reply = &mut exchange.reply;
         reply.removed = &filters.response.removed;

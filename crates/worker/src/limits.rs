@@ -1,38 +1,18 @@
-//! Every timeout and limit of the data plane, until they are settings. The defaults are safe and
-//! finite; the reasons stand beside them.
+//! The timeouts and limits of the data plane that are no settings; the reasons stand beside them.
 
 use std::time::Duration;
 
-/// For a whole request head, from its first byte: a client that drips bytes gains nothing.
-pub const REQUEST_HEAD: Duration = Duration::from_secs(10);
-/// Between two requests of a client. Cloud balancers use 60 s and must be the first to close.
-pub const DOWNSTREAM_IDLE: Duration = Duration::from_secs(75);
-/// Without a byte of a body, each way.
-pub const BODY_STALL: Duration = Duration::from_secs(30);
-/// The same for a peer of which is only seen when it has taken tens of kilobytes: on Unix sockets
-/// and on loopback. A reader at a kilobyte a second takes 64 s for such a step.
-pub const BODY_STALL_OF_LARGE_STEPS: Duration = Duration::from_secs(120);
 /// Between two looks at what a slow peer has taken.
 pub const STALL_LOOK: Duration = Duration::from_secs(5);
 /// Until the client is listened to while the endpoint works.
 pub const WATCH_AFTER: Duration = Duration::from_millis(100);
-/// A tunnel (after a 101) without a byte.
-pub const TUNNEL_IDLE: Duration = Duration::from_secs(3600);
-/// A TCP connection without a byte.
-pub const TCP_IDLE: Duration = Duration::from_secs(600);
-/// For the second direction after the first was closed.
-pub const HALF_CLOSE: Duration = Duration::from_secs(30);
 /// Between two looks at a client whose upload is stuck, and from whom nothing is read therefore.
 pub const ABORT_LOOK: Duration = Duration::from_millis(500);
 /// For the rest of a request that is answered already: read and dropped, so that the answer is not
 /// lost to a reset.
 pub const LINGER: Duration = Duration::from_secs(1);
 pub const LINGER_BYTES: usize = 64 * 1024;
-/// For running exchanges after the order to stop (Kubernetes kills at 30 s).
-pub const DRAIN: Duration = Duration::from_secs(25);
 
-/// Proxies that a request may have passed before; more is taken for a loop.
-pub const HOPS: u16 = 10;
 /// Interim responses (1xx) before the final one.
 pub const INTERIM_RESPONSES: u32 = 16;
 /// Requests of one connection in one turn of its thread.
@@ -54,6 +34,8 @@ pub const PIPES_KEPT: usize = 32;
 pub const PIPES_OUT_MAX: usize = 128;
 /// Idle connections that a thread keeps for each endpoint.
 pub const POOL_PER_ENDPOINT: usize = 1024;
+/// Clients of a thread that are told that there is no room; further ones are reset.
+pub const REFUSALS_MAX: u32 = 256;
 /// When a TCP peer is silent this long the kernel asks whether it is there.
 pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);

@@ -5,10 +5,11 @@ use std::future::poll_fn;
 use std::io::IoSlice;
 use std::task::{Context, Poll};
 
-use fairwater_net::{Stream, Timer};
+use fairwater_net::Stream;
 use fairwater_proto::h1::ChunkHead;
 
 use crate::limits;
+use crate::patience::Patience;
 use crate::shard::Shard;
 use crate::write::{Stall, WriteError, write_all, write_last, write_one};
 
@@ -39,7 +40,7 @@ const COPIED_BYTES_MAX: usize = 4 * 1024;
 /// always.
 pub(crate) async fn write_piece(
     stream: &Stream,
-    timer: &Timer,
+    patience: Patience<'_>,
     out: &mut Vec<u8>,
     piece: Piece<'_>,
     written: &mut u64,
@@ -64,12 +65,12 @@ pub(crate) async fn write_piece(
             out.extend_from_slice(part);
         }
         if piece.is_end {
-            return write_last(stream, timer, out, written).await;
+            return write_last(stream, patience, out, written).await;
         }
-        return write_one(stream, timer, out, written).await;
+        return write_one(stream, patience, out, written).await;
     }
     let mut parts = [&**out, before, piece.data, after, trailers, end].map(IoSlice::new);
-    write_all(stream, timer, &mut parts, written).await
+    write_all(stream, patience, &mut parts, written).await
 }
 
 /// Counts what a connection moves, and lets others have their turn now and then.
@@ -109,7 +110,7 @@ pub(crate) async fn splice(
     shard: &Shard,
     (from, to): (&Stream, &Stream),
     (left, drained): (&mut u64, &mut u64),
-    timer: &Timer,
+    patience: Patience<'_>,
     mut poll_abort: impl FnMut(&mut Context<'_>) -> Poll<()>,
 ) -> Result<bool, SpliceError> {
     let mut turn = Turn::default();
@@ -123,7 +124,7 @@ pub(crate) async fn splice(
         match filled.await {
             None => {
                 drop(pipe);
-                until_readable(from, timer, &mut poll_abort).await?;
+                until_readable(from, patience, &mut poll_abort).await?;
                 continue;
             }
             Some(Ok(0)) => return Err(SpliceError::Ended),
@@ -136,7 +137,9 @@ pub(crate) async fn splice(
             let mut stall = Stall::default();
             let taken = poll_fn(|cx| match to.poll_drain(cx, &mut pipe, more) {
                 Poll::Ready(result) => Poll::Ready(result.map_err(|_| SpliceError::WriteFailed)),
-                Poll::Pending => stall.poll(cx, to, timer).map(|()| Err(SpliceError::WriteStalled)),
+                Poll::Pending => {
+                    stall.poll(cx, to, patience).map(|()| Err(SpliceError::WriteStalled))
+                }
             });
             let len = taken.await?;
             *drained += len as u64;
@@ -148,14 +151,14 @@ pub(crate) async fn splice(
 
 async fn until_readable(
     from: &Stream,
-    timer: &Timer,
+    patience: Patience<'_>,
     poll_abort: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
 ) -> Result<(), SpliceError> {
-    timer.set(limits::BODY_STALL);
+    patience.renew();
     poll_fn(|cx| match from.poll_readable(cx) {
         Poll::Ready(result) => Poll::Ready(result.map_err(|_| SpliceError::ReadFailed)),
         Poll::Pending if poll_abort(cx).is_ready() => Poll::Ready(Err(SpliceError::Aborted)),
-        Poll::Pending => timer.poll_expired(cx).map(|()| Err(SpliceError::ReadStalled)),
+        Poll::Pending => patience.timer.poll_expired(cx).map(|()| Err(SpliceError::ReadStalled)),
     })
     .await
 }

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::task::Poll;
 
 use fairwater_message::Fault;
+use fairwater_net::Stream;
 use fairwater_proto::h1::Edits;
 
 use crate::accept::Accepted;
@@ -12,6 +13,7 @@ use crate::downstream::Sink;
 use crate::exchange::{End, Exchange};
 use crate::limits;
 use crate::own_reply::OwnReply;
+use crate::patience::Patience;
 use crate::record::{HeadTimes, Record};
 use crate::shard::Shard;
 use crate::work::{Buffer, Work};
@@ -58,11 +60,11 @@ async fn send(
     own: &OwnReply<'_>,
     closes: bool,
 ) -> Result<(), Fault> {
-    let (head, reply) = (exchange.head, &mut exchange.reply);
+    let (head, patience) = (exchange.head, exchange.patience());
+    let reply = &mut exchange.reply;
     let edits = reply.changes.edits(reply.removed);
-    let timer = &exchange.connection.timer;
     let write = |out: &mut Vec<u8>| own.write(out, head, edits, closes);
-    reply.sink.answer(timer, write).await?;
+    reply.sink.answer(patience, write).await?;
     record.status = own.status;
     record.bytes_out += own.sent_len(head.method);
     Ok(())
@@ -93,12 +95,12 @@ pub(crate) async fn to_bad_head(
     // Of a broken head no more is known than its first line, and often not even that: then the
     // method is the default of an empty index.
     let write = |out: &mut Vec<u8>| own.write(out, head, Edits::default(), true);
-    if sink.answer(&connection.timer, write).await.is_ok() {
+    if sink.answer(connection.patience(), write).await.is_ok() {
         record.status = status;
         record.bytes_out = own.sent_len(head.method);
     }
     drop(record);
-    linger(connection, &mut work.request).await;
+    linger(&connection.stream, connection.patience(), &mut work.request).await;
 }
 
 /// `OPTIONS *` asks about the server as a whole, and that is us.
@@ -140,8 +142,8 @@ pub(crate) async fn skip_body(exchange: &mut Exchange<'_>) -> bool {
 
 /// Ends our direction and reads what the client still sends: for a moment, and for as long as it
 /// takes what it was sent, which a reset would cut off.
-pub(crate) async fn linger(connection: &Accepted, buffer: &mut Buffer) {
-    let (stream, timer) = (&connection.stream, &connection.timer);
+pub(crate) async fn linger(stream: &Stream, patience: Patience<'_>, buffer: &mut Buffer) {
+    let timer = patience.timer;
     if stream.shut_down().is_err() {
         return;
     }
@@ -155,7 +157,7 @@ pub(crate) async fn linger(connection: &Accepted, buffer: &mut Buffer) {
             Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(ControlFlow::Break(())),
             Poll::Ready(Ok(len)) => Poll::Ready(ControlFlow::Continue(len)),
             Poll::Pending => match &mut stall {
-                Some(stall) => stall.poll(cx, stream, timer).map(ControlFlow::Break),
+                Some(stall) => stall.poll(cx, stream, patience).map(ControlFlow::Break),
                 None => timer.poll_expired(cx).map(|()| ControlFlow::Continue(0)),
             },
         });

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use fairwater_net::{Wheel, clock};
 use fairwater_plan::{Plan, RetryBudget};
@@ -32,6 +33,10 @@ pub(crate) struct Shard {
     /// The fewest sets that lay idle since the last trim: so many were not needed.
     spare_works: Cell<usize>,
     pub pipes: Rc<Pipes>,
+    /// Clients that are being turned away.
+    pub refusals: Cell<u32>,
+    /// Whether this process shall get requests.
+    pub is_ready: Arc<AtomicBool>,
     random: Cell<u64>,
     request_ids: Cell<u128>,
     is_draining: Cell<bool>,
@@ -43,7 +48,13 @@ pub(crate) struct Shard {
 const SCRATCH_BYTES: usize = 64 * 1024;
 
 impl Shard {
-    pub(crate) fn new(plan: Arc<Plan>, counters: Arc<Counters>, log: LogBatch, seed: u64) -> Self {
+    pub(crate) fn new(
+        plan: Arc<Plan>,
+        counters: Arc<Counters>,
+        is_ready: Arc<AtomicBool>,
+        log: LogBatch,
+        seed: u64,
+    ) -> Self {
         Self {
             pools: Pools::new(plan.slots_end),
             in_force: RefCell::new(Rc::new(InForce::new(plan))),
@@ -56,6 +67,8 @@ impl Shard {
             works: RefCell::default(),
             spare_works: Cell::new(0),
             pipes: Rc::default(),
+            refusals: Cell::new(0),
+            is_ready,
             random: Cell::new(seed | 1),
             request_ids: Cell::new(u128::from(seed) << 64),
             is_draining: Cell::new(false),

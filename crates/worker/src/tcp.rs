@@ -5,16 +5,17 @@ use std::rc::Rc;
 
 use fairwater_message::{Fault, FaultKind};
 use fairwater_net::Peer;
-use fairwater_plan::{Draw, InFlight, OnError, Protocol, TcpIdle, Tried, Upstream};
+use fairwater_plan::{Draw, InFlight, OnError, Protocol, TcpIdle, Timeouts, Tried, Upstream};
 use fairwater_telemetry::{Entry, Timers};
 
 use crate::accept::Accepted;
 use crate::duplex::{self, Ending, Flow, Idle};
-use crate::limits;
 use crate::record::cut_off;
 use crate::shard::Shard;
 use crate::upstream::{self, Detached, Reuse};
+use crate::work::Buffer;
 use crate::write::write_all;
+use crate::{limits, respond};
 
 /// Serves a connection until it ends.
 pub(crate) async fn serve(accepted: Accepted) {
@@ -36,7 +37,8 @@ pub(crate) async fn serve(accepted: Accepted) {
     connection.stream.keep_alive(limits::KEEPALIVE_IDLE, limits::KEEPALIVE_INTERVAL);
     account.down = Flow::answering_empty(on_error.empty.clone().unwrap_or_default());
     let is_client_only = *idle == TcpIdle::Client;
-    let idle = Idle { after: limits::TCP_IDLE, is_client_only };
+    let Timeouts { idle: after, half_close, body, .. } = listener.timeouts;
+    let idle = Idle { after, half_close, stall: body, is_client_only };
     let (client, timer) = (&accepted.stream, &accepted.timer);
     let flows = (&mut account.up, &mut account.down);
     let ending = duplex::relay(&shard, client, &connection.stream, timer, flows, idle).await;
@@ -85,8 +87,9 @@ async fn connect<'a>(
 async fn refuse(accepted: &Accepted, on_error: &OnError, told: &mut u64) {
     let Some(bytes) = &on_error.connect else { return accepted.stream.reset_on_close() };
     let mut parts = [std::io::IoSlice::new(bytes)];
-    if write_all(&accepted.stream, &accepted.timer, &mut parts, told).await.is_ok() {
-        crate::respond::linger(accepted, &mut crate::work::Buffer::default()).await;
+    if write_all(&accepted.stream, accepted.patience(), &mut parts, told).await.is_ok() {
+        let (patience, mut rest) = (accepted.patience(), Buffer::default());
+        respond::linger(&accepted.stream, patience, &mut rest).await;
     }
 }
 

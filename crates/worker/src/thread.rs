@@ -3,7 +3,7 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::thread::JoinHandle;
 
 use fairwater_net::{Acceptor, drive};
@@ -12,8 +12,8 @@ use fairwater_telemetry::{Counters, LogBatch};
 use socket2::Socket;
 use tokio::runtime::{Builder, LocalOptions};
 
+use crate::accept;
 use crate::shard::Shard;
-use crate::{accept, limits};
 
 /// Ticks of the wheel between two looks at the pools: one second.
 const SWEEP_TICKS: u32 = 20;
@@ -23,6 +23,8 @@ const SWEEP_TICKS: u32 = 20;
 pub struct ThreadParts {
     pub plan: Arc<CurrentPlan>,
     pub counters: Arc<Counters>,
+    /// Whether this process shall get requests, for those who ask.
+    pub is_ready: Arc<AtomicBool>,
     pub log: LogBatch,
     /// Listening sockets of this thread.
     pub sockets: Vec<(ListenerId, Socket)>,
@@ -64,7 +66,7 @@ impl Threads {
         Ok(Self { threads, order })
     }
 
-    /// Lets running exchanges finish, for [`limits::DRAIN`] at the most, and takes no new ones.
+    /// Lets running exchanges finish, for as long as the plan lets them, and takes no new ones.
     pub fn drain(&self) {
         self.order.store(DRAIN, Ordering::Relaxed);
     }
@@ -99,11 +101,11 @@ impl Threads {
 }
 
 fn run(parts: ThreadParts, order: &AtomicU8) -> io::Result<()> {
-    let ThreadParts { plan, counters, log, sockets, seed } = parts;
+    let ThreadParts { plan, counters, is_ready, log, sockets, seed } = parts;
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let mut plans = plan.reader();
     let first = plans.newer().unwrap_or_else(|| plan.get());
-    let shard = Rc::new(Shard::new(first, counters, log, seed));
+    let shard = Rc::new(Shard::new(first, counters, is_ready, log, seed));
     let result = runtime.block_on(async {
         for (listener, socket) in sockets {
             let acceptor = Acceptor::new(socket)?;
@@ -145,7 +147,7 @@ async fn until_stopped(
                 let until_ms = *drained_at_ms.get_or_insert_with(|| {
                     shard.drain();
                     shard.wheel.wake_all();
-                    now_ms + limits::DRAIN.as_millis() as u64
+                    now_ms + shard.in_force().plan.drain.as_millis() as u64
                 });
                 now_ms >= until_ms || shard.active() == 0
             }

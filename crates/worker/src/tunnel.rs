@@ -7,7 +7,6 @@ use fairwater_plan::{InFlight, Pick};
 use crate::accept::Accepted;
 use crate::duplex::{self, Ending, Flow, Idle};
 use crate::exchange::Exchange;
-use crate::limits;
 use crate::record::{OwnedRecord, Record, cut_off};
 use crate::upstream::{Detached, Lease};
 
@@ -18,6 +17,7 @@ pub(crate) struct Tunnel {
     up: Flow,
     down: Flow,
     record: OwnedRecord,
+    idle: Idle,
     /// Counts the exchange at its endpoint until the tunnel ends.
     _in_flight: InFlight,
 }
@@ -35,6 +35,12 @@ impl Tunnel {
             up: Flow::starting_with(ahead),
             down: Flow::starting_with(exchange.reply.buffer.data().to_vec()),
             record: record.detach(),
+            idle: Idle {
+                after: exchange.timeouts.tunnel.unwrap_or(exchange.listener.timeouts.tunnel),
+                half_close: exchange.listener.timeouts.half_close,
+                stall: exchange.patience().stall,
+                is_client_only: false,
+            },
             _in_flight: pick.detach(),
         })
     }
@@ -52,7 +58,7 @@ struct Running {
 pub(crate) async fn serve(connection: Accepted, tunnel: Box<Tunnel>) {
     let mut running = Running { connection, tunnel, ending: None };
     let Running { connection, tunnel, ending } = &mut running;
-    let idle = Idle { after: limits::TUNNEL_IDLE, is_client_only: false };
+    let idle = tunnel.idle;
     let (shard, client, timer) = (&*connection.shard, &connection.stream, &connection.timer);
     let Tunnel { endpoint, up, down, .. } = &mut **tunnel;
     *ending = Some(duplex::relay(shard, client, &endpoint.stream, timer, (up, down), idle).await);

@@ -79,7 +79,7 @@ impl Buffer {
     /// size of the longest head. Empty when there is no more room to be had.
     pub(crate) fn room(&mut self) -> &mut [u8] {
         if self.end == self.bytes.len() && self.bytes.len() < HEAD_BYTES_MAX {
-            self.grow(if self.bytes.is_empty() { BUFFER_BYTES } else { HEAD_BYTES_MAX });
+            self.grow((2 * self.bytes.len()).clamp(BUFFER_BYTES, HEAD_BYTES_MAX));
         }
         &mut self.bytes[self.end..]
     }

@@ -6,14 +6,15 @@ use std::io::IoSlice;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use fairwater_net::{Stream, Timer, clock};
+use fairwater_net::{Stream, clock};
 
 use crate::limits;
+use crate::patience::Patience;
 
 /// How a write failed.
 #[derive(Debug)]
 pub(crate) enum WriteError {
-    /// The peer took nothing for [`limits::BODY_STALL`].
+    /// The peer took nothing for as long as it may.
     Stalled,
     /// The connection is closed or reset.
     Failed,
@@ -22,17 +23,17 @@ pub(crate) enum WriteError {
 /// Writes all parts, and counts up in `written` what the socket takes.
 pub(crate) async fn write_all(
     stream: &Stream,
-    timer: &Timer,
+    patience: Patience<'_>,
     parts: &mut [IoSlice<'_>],
     written: &mut u64,
 ) -> Result<(), WriteError> {
-    write(stream, timer, parts, written, false).await
+    write(stream, patience, parts, written, false).await
 }
 
 /// As [`write_all`] with one part, which nearly always goes out at once.
 pub(crate) async fn write_one(
     stream: &Stream,
-    timer: &Timer,
+    patience: Patience<'_>,
     bytes: &[u8],
     written: &mut u64,
 ) -> Result<(), WriteError> {
@@ -48,22 +49,22 @@ pub(crate) async fn write_one(
     if len == bytes.len() {
         return Ok(());
     }
-    write_all(stream, timer, &mut [IoSlice::new(&bytes[len..])], written).await
+    write_all(stream, patience, &mut [IoSlice::new(&bytes[len..])], written).await
 }
 
 /// As [`write_all`], for the last bytes before the connection is closed.
 pub(crate) async fn write_last(
     stream: &Stream,
-    timer: &Timer,
+    patience: Patience<'_>,
     last: &[u8],
     written: &mut u64,
 ) -> Result<(), WriteError> {
-    write(stream, timer, &mut [IoSlice::new(last)], written, true).await
+    write(stream, patience, &mut [IoSlice::new(last)], written, true).await
 }
 
 async fn write(
     stream: &Stream,
-    timer: &Timer,
+    patience: Patience<'_>,
     parts: &mut [IoSlice<'_>],
     written: &mut u64,
     is_last: bool,
@@ -78,7 +79,7 @@ async fn write(
         };
         let result = poll_fn(|cx| match poll(cx) {
             Poll::Ready(result) => Poll::Ready(result.map_err(|_| WriteError::Failed)),
-            Poll::Pending => stall.poll(cx, stream, timer).map(|()| Err(WriteError::Stalled)),
+            Poll::Pending => stall.poll(cx, stream, patience).map(|()| Err(WriteError::Stalled)),
         });
         match result.await? {
             0 => return Err(WriteError::Failed),
@@ -92,14 +93,13 @@ async fn write(
     Ok(())
 }
 
-/// Tells a peer that takes nothing for [`limits::BODY_STALL`] from one that reads slowly: the
-/// kernel calls a socket writable only when a third of its buffer is free, which at a kilobyte a
-/// second takes longer than any timeout. Where even what is taken shows in large steps only,
-/// [`limits::BODY_STALL_OF_LARGE_STEPS`] holds.
+/// Tells a peer that takes nothing from one that reads slowly: the kernel calls a socket writable
+/// only when a third of its buffer is free, which at a kilobyte a second takes longer than any
+/// timeout. Where even what is taken shows in large steps only, there is more time.
 #[derive(Debug, Default)]
 pub(crate) struct Stall {
     untaken: usize,
-    patience: Duration,
+    stall: Duration,
     /// Since when the peer has taken nothing; 0 before the first look.
     since_ms: u64,
 }
@@ -110,27 +110,27 @@ impl Stall {
         &mut self,
         cx: &mut Context<'_>,
         stream: &Stream,
-        timer: &Timer,
+        patience: Patience<'_>,
     ) -> Poll<()> {
         if self.since_ms == 0 {
-            self.patience = match stream.takes_large_steps() {
-                true => limits::BODY_STALL_OF_LARGE_STEPS,
-                false => limits::BODY_STALL,
+            self.stall = match stream.takes_large_steps() {
+                true => patience.for_large_steps(),
+                false => patience.stall,
             };
             (self.untaken, self.since_ms) = (stream.untaken_bytes(), clock::coarse_ms());
-            timer.set(limits::STALL_LOOK);
+            patience.timer.set(limits::STALL_LOOK);
         }
         loop {
-            ready!(timer.poll_expired(cx));
+            ready!(patience.timer.poll_expired(cx));
             let (untaken, now_ms) = (stream.untaken_bytes(), clock::coarse_ms());
             if untaken < self.untaken {
                 (self.untaken, self.since_ms) = (untaken, now_ms);
             }
-            let until_ms = self.since_ms + self.patience.as_millis() as u64;
+            let until_ms = self.since_ms + self.stall.as_millis() as u64;
             if now_ms >= until_ms {
                 return Poll::Ready(());
             }
-            timer.set_at(until_ms.min(now_ms + limits::STALL_LOOK.as_millis() as u64));
+            patience.timer.set_at(until_ms.min(now_ms + limits::STALL_LOOK.as_millis() as u64));
         }
     }
 }

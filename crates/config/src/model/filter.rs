@@ -14,13 +14,21 @@ pub enum Destination {
     Upstream(Spanned<String>),
     Redirect(Redirect),
     Reply(FixedReply),
+    Probe(Probe),
+}
+
+/// A question about the process itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probe {
+    Live,
+    Ready,
 }
 
 impl Destination {
     pub fn upstream(&self) -> Option<&Spanned<String>> {
         match self {
             Self::Upstream(name) => Some(name),
-            Self::Redirect(_) | Self::Reply(_) => None,
+            Self::Redirect(_) | Self::Reply(_) | Self::Probe(_) => None,
         }
     }
 }
@@ -83,7 +91,7 @@ impl fmt::Display for Destination {
         f.write_str(match self {
             Self::Upstream(_) => "upstream",
             Self::Redirect(_) => "redirect",
-            Self::Reply(_) => "respond",
+            Self::Reply(_) | Self::Probe(_) => "respond",
         })
     }
 }

@@ -5,8 +5,8 @@ use fairwater_message::network::IpNet;
 use fairwater_message::template::{Template, TemplateError, variable_names};
 
 use crate::code;
-use crate::declare::{self, Absent, Kind, Setting};
-use crate::model::{Destination, Filters, FixedReply, HeaderEdits, PathEdit, Redirect};
+use crate::declare::{self, Absent, Kind, Setting, words};
+use crate::model::{Destination, Filters, FixedReply, HeaderEdits, PathEdit, Probe, Redirect};
 use crate::read::{header, text};
 use crate::reader::{Node, Table, listed};
 use crate::report::Report;
@@ -25,9 +25,10 @@ pub(super) static FILTERS: declare::Table = declare::Table {
         },
         Setting {
             name: "respond",
-            kind: Kind::Either(&STATUS, &Kind::Table(&RESPOND)),
+            kind: Kind::Either(&STATUS, &Kind::Either(&PROBE, &Kind::Table(&RESPOND))),
             absent: Absent::Otherwise("requests go to `upstream`"),
-            meaning: "the answer instead: a status, or more",
+            meaning: "the answer instead: a status, or more. `live` is a 200; `ready` too, and a 503 once the \
+                      process has been told to stop.",
             example: "respond = 404",
         },
         Setting {
@@ -46,7 +47,7 @@ pub(super) static FILTERS: declare::Table = declare::Table {
         },
         Setting {
             name: "max_body",
-            kind: Kind::Size,
+            kind: Kind::Size { min: 0, max: u64::MAX },
             absent: Absent::Otherwise("no limit: bodies are passed on as they come"),
             meaning: "the most that a request body may have; more is a 413. What has no length is \
                       counted on its way, and cut off there.",
@@ -108,6 +109,10 @@ pub(super) static PATH_EDITS: declare::Table = declare::Table {
     shared: &[],
     notes: "",
 };
+
+static PROBE: Kind = Kind::Choice(words!["live", "ready"]);
+
+const PROBES: [(&str, Probe); 2] = [("live", Probe::Live), ("ready", Probe::Ready)];
 
 static STATUS: Kind = Kind::Integer { min: 200, max: 599 };
 
@@ -220,6 +225,10 @@ pub(super) fn destination(
         found = Some(match name {
             "upstream" => Destination::Upstream(text::reference(node, report)),
             "redirect" => Destination::Redirect(redirect(node, captures, report)),
+            _ if node.is_text() => {
+                let probe = node.of_kind(&PROBE).choice(&PROBES, report);
+                Destination::Probe(probe.unwrap_or(Probe::Live))
+            }
             _ => Destination::Reply(respond(node, report)),
         });
     }

@@ -6,9 +6,11 @@ use fairwater_message::network::IpNet;
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting, words};
 use crate::model::{
-    Destination, Filters, HttpListener, IdleRule, Listener, OnError, Protocol, TcpListener,
+    Destination, Filters, HttpListener, IdleRule, Listener, ListenerLimits, ListenerTimeouts,
+    OnError, Protocol, TcpListener,
 };
 use crate::read::filter::{self, FILTERS};
+use crate::read::limit::{self, LIMITS};
 use crate::read::text;
 use crate::reader::{Node, Table};
 use crate::report::Report;
@@ -57,12 +59,12 @@ pub(super) static LISTENER: declare::Table = declare::Table {
             name: "idle",
             kind: Kind::Choice(words!["both", "client"]),
             absent: Absent::Default("\"both\""),
-            meaning: "`tcp` only: whose bytes keep a connection from ending after 10 min. With \
+            meaning: "`tcp` only: whose bytes keep a connection from ending after `idle_timeout`. With \
                       `client` a client must send something in time, however much it is sent.",
             example: "idle = \"both\"",
         },
     ],
-    shared: &[&FILTERS],
+    shared: &[&LIMITS, &FILTERS],
     notes: "",
 };
 
@@ -113,6 +115,8 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
         protocol: Protocol::Http(HttpListener::default()),
         destination: None,
         filters: Filters::default(),
+        timeouts: ListenerTimeouts::of(&Protocol::Http(HttpListener::default())),
+        limits: ListenerLimits::default(),
     };
     let Some(table) = node.table(format!("[listeners.{}]", name.value), &LISTENER, report) else {
         listener.destination = Some(Destination::Upstream(text::unread(node.span)));
@@ -135,6 +139,9 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
         Some(Wire::Tcp) => Protocol::Tcp(tcp),
         Some(Wire::Http) | None => Protocol::Http(http),
     };
+    listener.timeouts = ListenerTimeouts::of(&listener.protocol);
+    limit::timeouts(&table, &mut listener.timeouts, report);
+    listener.limits = limit::limits(&table, report);
     listener
 }
 
@@ -148,8 +155,9 @@ fn bind(table: &Table<'_>, report: &mut Report) -> Vec<Spanned<Listen>> {
 }
 
 fn refuse_foreign_keys(table: &Table<'_>, kind: Wire, report: &mut Report) {
-    let filters = FILTERS.settings.iter().map(|setting| (setting.name, Wire::Http));
-    for (name, owner) in OWNED.into_iter().chain(filters) {
+    let filters = FILTERS.settings.iter().map(|setting| setting.name);
+    let of_http = filters.chain(limit::OF_HTTP).map(|name| (name, Wire::Http));
+    for (name, owner) in OWNED.into_iter().chain(of_http) {
         let Some(span) = table.key_span(name).filter(|_| owner != kind) else {
             continue;
         };

@@ -5,9 +5,11 @@ use fairwater_message::network::IpNet;
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting};
 use crate::model::{
-    Condition, Destination, Filters, HostMatch, PathRule, PathSegment, Route, ValueMatch,
+    Condition, Destination, Filters, HostMatch, PathRule, PathSegment, Route, RouteTimeouts,
+    ValueMatch,
 };
 use crate::read::filter::{self, FILTERS, PATH_EDITS};
+use crate::read::limit::{self, ROUTE_TIMEOUTS};
 use crate::read::{header, text};
 use crate::reader::{Node, Table};
 use crate::report::Report;
@@ -76,7 +78,7 @@ pub(super) static ROUTE: declare::Table = declare::Table {
             example: "upstream = \"app\"",
         },
     ],
-    shared: &[&PATH_EDITS, &FILTERS],
+    shared: &[&ROUTE_TIMEOUTS, &PATH_EDITS, &FILTERS],
     notes: include_str!("../../reference/routes.md"),
 };
 
@@ -103,6 +105,7 @@ fn unread(node: Node<'_>) -> Route {
         conditions: Vec::new(),
         destination: Destination::Upstream(text::unread(node.span)),
         filters: Filters::default(),
+        timeouts: RouteTimeouts::default(),
     }
 }
 
@@ -130,6 +133,7 @@ fn read(node: Node<'_>, report: &mut Report) -> Route {
         None => drop(table.require("upstream", report)),
     }
     route.filters = filter::filters(&table, &captures, report);
+    route.timeouts = limit::of_route(&table, report);
     route.filters.path = filter::path_edit(&table, &captures, report);
     route
 }

@@ -7,12 +7,11 @@ use fairwater_message::address::Endpoint;
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting, Word, words};
 use crate::model::{Balance, HostRule, Upstream, UpstreamEndpoint, WEIGHT_DEFAULT, WEIGHT_MAX};
+use crate::read::limit::{self, DAY_MS, MAX_HEAD, MAX_HEADERS};
 use crate::read::text;
 use crate::reader::{Node, Table};
 use crate::report::Report;
 use crate::span::{Span, Spanned};
-
-const DAY_MS: u64 = 24 * 3_600_000;
 
 /// An exchange remembers eight endpoints that it tried.
 const RETRIES_MAX: u32 = 7;
@@ -113,6 +112,20 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
                       your own that cannot be mended: see [SECURITY.md](../SECURITY.md).",
             example: "relaxed_responses = false",
         },
+        Setting {
+            name: "max_head",
+            kind: MAX_HEAD,
+            absent: Absent::Default("\"32KiB\""),
+            meaning: "the head of a reply, first line included; more is a 502",
+            example: "max_head = \"32KiB\"",
+        },
+        Setting {
+            name: "max_headers",
+            kind: MAX_HEADERS,
+            absent: Absent::Default("128"),
+            meaning: "header fields of a reply; more is a 502",
+            example: "max_headers = 128",
+        },
     ],
     shared: &[],
     notes: include_str!("../../reference/upstreams.md"),
@@ -180,6 +193,7 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
     let keep_alive = table.get("keep_alive").and_then(|node| node.boolean(report));
     upstream.keep_alive = keep_alive.unwrap_or(true);
     upstream.relaxed_responses = relaxed_responses(&table, report);
+    upstream.head = limit::head(&table, report);
     for (name, timeout) in [
         ("connect_timeout", &mut upstream.timeouts.connect),
         ("response_timeout", &mut upstream.timeouts.response),

@@ -203,7 +203,7 @@ fn what_is_set_to_stay_stays() {
     // The directory is made at the start.
     let path_of_state = state.join("state");
     let line = format!("state_dir = \"{}\"", path_of_state.display());
-    let setup = || Setup::http(&[&first, &second]).top_level(&line);
+    let setup = || Setup::http(&[&first, &second]).top(&line);
     let proxy = setup().start();
     let form = |more: &str| format!("address={}{more}", third.address);
     let kept = order(&proxy, "POST", "/endpoints/app", &form("&weight=4&persist=true"));
@@ -241,7 +241,7 @@ fn a_state_dir_that_cannot_be_is_said() {
     let state = Directory::new();
     std::fs::write(state.join("file"), "").unwrap();
     let line = format!("state_dir = \"{}\"", state.join("file").display());
-    let said = Setup::of("http", &["127.0.0.1:1"]).top_level(&line).try_start().unwrap_err();
+    let said = Setup::of("http", &["127.0.0.1:1"]).top(&line).try_start().unwrap_err();
     assert!(said.contains("cannot use state_dir "), "{said}");
 }
 
@@ -287,7 +287,7 @@ fn wrong_orders_are_told_what_to_do() {
 #[test]
 fn the_configuration_is_shown_without_its_secrets() {
     let endpoint = Endpoint::echo("e");
-    let setup = Setup::http(&[&endpoint]).top_level("include = \"more.toml\"");
+    let setup = Setup::http(&[&endpoint]).top("include = \"more.toml\"");
     let more = "[[routes]]\nlistener = \"web\"\npath = \"/secret\"\nupstream = \"app\"\n\
                 request_headers = { set = { authorization = \"Bearer ${PATH}\" } }\n\
                 [[routes]]\nlistener = \"web\"\npath = \"/out\"\n\

@@ -32,7 +32,10 @@ impl Program {
         let mut program = Self { addresses: Vec::new(), child, said };
         for _ in 0..addresses_of(arguments) {
             let mut line = String::new();
-            program.said.read_line(&mut line).unwrap();
+            while line.is_empty() || line.starts_with("fairwater: room for ") {
+                line.clear();
+                assert!(program.said.read_line(&mut line).unwrap() > 0, "{arguments:?}: it ended");
+            }
             let Some((_, address)) = line.trim_end().split_once(" listens on ") else {
                 panic!("{arguments:?}: {line}");
             };

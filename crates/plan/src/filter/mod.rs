@@ -12,6 +12,8 @@ pub use headers::HeaderEdits;
 pub use path::{PathEdit, PathShape};
 pub use values::{Place, Values};
 
+use std::time::Duration;
+
 use fairwater_message::HeaderName;
 use fairwater_message::template::Template;
 
@@ -23,11 +25,23 @@ pub struct Filters {
     pub request_id: Option<HeaderName>,
     /// The most bytes of a request body.
     pub body_bytes_max: Option<u64>,
+    pub timeouts: RouteTimeouts,
     pub path: PathEdit,
     pub request: HeaderEdits,
     pub response: HeaderEdits,
     /// Where the route's path has its captures.
     pub shape: PathShape,
+}
+
+/// Where a route says otherwise than its listener and its upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RouteTimeouts {
+    /// From the end of a request to the head of its reply.
+    pub response: Option<Duration>,
+    /// Without a byte of a body, each way.
+    pub body: Option<Duration>,
+    /// Of an upgraded connection without a byte.
+    pub tunnel: Option<Duration>,
 }
 
 /// A reply that sends the client elsewhere.

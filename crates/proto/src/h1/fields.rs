@@ -1,9 +1,7 @@
 //! The lines of a head: where they end, and the header fields that they hold (RFC 9112, sections
 //! 2.2 and 5).
 
-use fairwater_message::{
-    Connection, Fault, FaultKind, Field, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, HeaderId, Span,
-};
+use fairwater_message::{Connection, Fault, FaultKind, Field, HeadLimits, HeaderId, Span};
 use memchr::memchr;
 
 /// The most bytes of a trailer section.
@@ -41,9 +39,14 @@ pub(super) struct Lines {
     pub start: usize,
     /// Everything before was searched for a line feed.
     scanned: usize,
+    pub limits: HeadLimits,
 }
 
 impl Lines {
+    pub(super) fn new(limits: HeadLimits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
     /// The next complete line as (start, end), without its line end; `None` when more is needed.
     #[inline]
     pub(super) fn next(
@@ -54,15 +57,15 @@ impl Lines {
     ) -> Result<Option<(usize, usize)>, Fault> {
         let Some(at) = memchr(b'\n', &bytes[self.scanned..]) else {
             self.scanned = bytes.len();
-            return if bytes.len() >= HEAD_BYTES_MAX {
-                Err(blame.too_large("head_over_32_kib"))
+            return if bytes.len() >= usize::from(self.limits.bytes) {
+                Err(blame.too_large("head_too_long"))
             } else {
                 Ok(None)
             };
         };
         let feed = self.scanned + at;
-        if feed >= HEAD_BYTES_MAX {
-            return Err(blame.too_large("head_over_32_kib"));
+        if feed >= usize::from(self.limits.bytes) {
+            return Err(blame.too_large("head_too_long"));
         }
         let start = self.start;
         let end = if feed > start && bytes[feed - 1] == b'\r' {
@@ -141,7 +144,7 @@ pub(super) fn is_token(byte: u8) -> bool {
 pub(super) fn read_field(
     bytes: &[u8],
     (start, end): (usize, usize),
-    fields: &mut Vec<Field>,
+    (fields, fields_max): (&mut Vec<Field>, u16),
     blame: Blame,
 ) -> Result<Field, Fault> {
     let line = &bytes[start..end];
@@ -162,8 +165,8 @@ pub(super) fn read_field(
     if has_control(&bytes[from..to]) {
         return Err(blame.malformed("control_character_in_field"));
     }
-    if fields.len() == HEAD_FIELDS_MAX {
-        return Err(blame.too_large("over_128_fields"));
+    if fields.len() == usize::from(fields_max) {
+        return Err(blame.too_large("too_many_fields"));
     }
     let id = HeaderId::of(&line[..colon]);
     let field = Field { name: Span::new(start, start + colon), value: Span::new(from, to), id };
@@ -256,7 +259,7 @@ pub fn write_trailers(raw: &[u8], of_request: bool, out: &mut Vec<u8>) -> Result
     let mut fields = Vec::new();
     let mut lines = Lines::default();
     while let Some(line) = lines.next(raw, blame, false)? {
-        let field = read_field(raw, line, &mut fields, blame)?;
+        let field = read_field(raw, line, (&mut fields, HeadLimits::DEFAULT.fields), blame)?;
         let name = field.name.of(raw);
         let aliased = HeaderId::aliased(name);
         if field.id.is_forbidden_in_trailers() || aliased != HeaderId::Other {

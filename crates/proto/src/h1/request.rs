@@ -2,8 +2,8 @@
 //! what is wrong with them.
 
 use fairwater_message::{
-    BodyLength, Fault, FaultKind, Field, HeaderId, Method, RequestHead, Span, TARGET_BYTES_MAX,
-    Version, target,
+    BodyLength, Fault, FaultKind, Field, HeadLimits, HeaderId, Method, RequestHead, Span,
+    TARGET_BYTES_MAX, Version, target,
 };
 
 use super::fields::{self, Lines, REQUEST, content_length, has_control, read_connection};
@@ -35,6 +35,10 @@ struct Seen {
 }
 
 impl RequestReader {
+    pub fn new(limits: HeadLimits) -> Self {
+        Self { lines: Lines::new(limits), ..Self::default() }
+    }
+
     /// Goes on where the last call stopped. `bytes` is everything received so far, from the first
     /// byte of the head on, and may hold more than the head. Returns whether the head is complete;
     /// `head.len` then says where the body starts.
@@ -64,7 +68,8 @@ impl RequestReader {
                 self.finish(bytes, head)?;
                 return Ok(true);
             } else {
-                let field = fields::read_field(bytes, (start, end), &mut head.fields, REQUEST)?;
+                let fields = (&mut head.fields, self.lines.limits.fields);
+                let field = fields::read_field(bytes, (start, end), fields, REQUEST)?;
                 self.read_known(bytes, field, head)?;
             }
         }

@@ -1,7 +1,9 @@
 //! Response heads (RFC 9112, sections 4 and 6), as strictly as requests: an endpoint that breaks
 //! the framing rules is not guessed at.
 
-use fairwater_message::{BodyLength, Fault, Field, HeaderId, ResponseHead, Span, Version};
+use fairwater_message::{
+    BodyLength, Fault, Field, HeadLimits, HeaderId, ResponseHead, Span, Version,
+};
 
 use super::fields::{
     self, Lines, RESPONSE, content_length, has_control, is_blank, read_connection,
@@ -20,8 +22,8 @@ pub struct ResponseReader {
 }
 
 impl ResponseReader {
-    pub fn new(is_relaxed: bool) -> Self {
-        Self { is_relaxed, ..Self::default() }
+    pub fn new(is_relaxed: bool, limits: HeadLimits) -> Self {
+        Self { lines: Lines::new(limits), is_relaxed, ..Self::default() }
     }
 
     /// As [`super::RequestReader::read`].
@@ -44,7 +46,8 @@ impl ResponseReader {
             } else if self.is_relaxed && is_blank(bytes[start]) && !head.fields.is_empty() {
                 unfold(bytes, start, end, head)?;
             } else {
-                let field = fields::read_field(bytes, (start, end), &mut head.fields, RESPONSE)?;
+                let fields = (&mut head.fields, self.lines.limits.fields);
+                let field = fields::read_field(bytes, (start, end), fields, RESPONSE)?;
                 self.read_known(bytes, field, head)?;
             }
         }

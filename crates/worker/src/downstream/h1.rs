@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use fairwater_message::{Fault, FaultKind};
+use fairwater_plan::Listener;
 use fairwater_proto::h1::RequestReader;
 
 use crate::accept::Accepted;
@@ -32,7 +33,7 @@ enum Turn {
 pub(crate) fn serve(connection: Accepted) -> impl Future<Output = ()> {
     async move {
         loop {
-            connection.timer.set(limits::DOWNSTREAM_IDLE);
+            connection.timer.set(connection.of_listener(|listener| listener.timeouts.idle));
             if !until_readable(&connection).await {
                 return;
             }
@@ -68,7 +69,9 @@ async fn busy(connection: &Accepted) -> Turn {
     let mut work = Loan::new(shard);
     let mut served = 0;
     loop {
-        let times = match read_head(shard, connection, &mut work).await {
+        let in_force = &*shard.in_force();
+        let listener = in_force.plan.listener(connection.listener);
+        let times = match read_head(shard, connection, listener, &mut work).await {
             Read::Head(times) => times,
             Read::Nothing => return Turn::Idle,
             Read::End => return Turn::Close,
@@ -77,12 +80,13 @@ async fn busy(connection: &Accepted) -> Turn {
                 return Turn::Close;
             }
         };
-        match exchange::serve(shard, connection, &mut work, times).await {
+        match exchange::serve(in_force, connection, &mut work, times).await {
             End::KeepAlive if work.request.is_empty() => return Turn::Idle,
             End::KeepAlive => {}
             End::Close => return Turn::Close,
             End::Linger => {
-                respond::linger(connection, &mut work.request).await;
+                let patience = connection.patience();
+                respond::linger(&connection.stream, patience, &mut work.request).await;
                 return Turn::Close;
             }
             End::Tunnel(tunnel) => return Turn::Tunnel(tunnel),
@@ -106,8 +110,13 @@ enum Read {
     },
 }
 
-async fn read_head(shard: &Shard, connection: &Accepted, work: &mut Work) -> Read {
-    let mut reader = RequestReader::default();
+async fn read_head(
+    shard: &Shard,
+    connection: &Accepted,
+    listener: &Listener,
+    work: &mut Work,
+) -> Read {
+    let mut reader = RequestReader::new(listener.head);
     let (mut is_timed, mut reads) = (false, 0);
     let begun_us = shard.now_us();
     let bad = |fault: Fault| Read::Fault { fault, begun_us };
@@ -127,7 +136,7 @@ async fn read_head(shard: &Shard, connection: &Accepted, work: &mut Work) -> Rea
         let has_begun = reader.has_begun(work.request.data());
         if has_begun && !is_timed {
             is_timed = true;
-            connection.timer.set(limits::REQUEST_HEAD);
+            connection.timer.set(listener.timeouts.head);
         }
         let is_empty = work.request.is_empty();
         let room = work.request.room();

@@ -7,10 +7,11 @@ use std::task::{Context, Poll};
 use fairwater_message::{
     BodyLength, Connection, Fault, FaultKind, RequestHead, ResponseHead, Version,
 };
-use fairwater_net::{Stream, Timer};
+use fairwater_net::Stream;
 use fairwater_proto::h1::{Edits, ReplyFraming, write_response};
 
 use crate::exchange::is_bodiless;
+use crate::patience::Patience;
 use crate::relay::{self, Coding, Piece, SpliceError};
 use crate::shard::Shard;
 use crate::write::{WriteError, write_all};
@@ -60,7 +61,7 @@ impl<'a> Sink<'a> {
     /// Forwards an interim response.
     pub(crate) async fn interim(
         &mut self,
-        timer: &Timer,
+        patience: Patience<'_>,
         request: &RequestHead,
         (head, bytes): (&ResponseHead, &[u8]),
     ) -> Result<(), Fault> {
@@ -71,13 +72,13 @@ impl<'a> Sink<'a> {
         let edits = Edits::default();
         self.out.clear();
         write_response(self.out, head, bytes, ReplyFraming::Bare, Connection::default(), edits);
-        self.flush(timer).await
+        self.flush(patience).await
     }
 
     /// Tells the client that the endpoint switches protocols.
     pub(crate) async fn switch(
         &mut self,
-        timer: &Timer,
+        patience: Patience<'_>,
         (head, bytes): (&ResponseHead, &[u8]),
         edits: Edits<'_>,
     ) -> Result<(), Fault> {
@@ -85,7 +86,7 @@ impl<'a> Sink<'a> {
         let connection = Connection { upgrade: true, ..Connection::default() };
         write_response(self.out, head, bytes, ReplyFraming::Bare, connection, edits);
         self.is_started = true;
-        self.flush(timer).await
+        self.flush(patience).await
     }
 
     /// Writes the final head, which leaves with the first piece of the body.
@@ -126,12 +127,18 @@ impl<'a> Sink<'a> {
     }
 
     /// Sends a piece of the body, behind the head if that is still to go.
-    pub(crate) async fn send(&mut self, timer: &Timer, part: Part<'_>) -> Result<(), Fault> {
+    pub(crate) async fn send(
+        &mut self,
+        patience: Patience<'_>,
+        part: Part<'_>,
+    ) -> Result<(), Fault> {
         let Part { data, is_last, trailers, is_read_out } = part;
         let is_end = is_last && self.closes && is_read_out;
         let piece = Piece { data, coding: self.coding, is_last, trailers, is_end };
         self.is_started = true;
-        relay::write_piece(self.stream, timer, self.out, piece, &mut 0).await.map_err(fault_of)?;
+        relay::write_piece(self.stream, patience, self.out, piece, &mut 0)
+            .await
+            .map_err(fault_of)?;
         self.is_over = is_last;
         self.out.clear();
         Ok(())
@@ -148,22 +155,22 @@ impl<'a> Sink<'a> {
         shard: &Shard,
         endpoint: &Stream,
         counts: (&mut u64, &mut u64),
-        timer: &Timer,
+        patience: Patience<'_>,
         poll_abort: impl FnMut(&mut Context<'_>) -> Poll<()>,
     ) -> Result<bool, SpliceError> {
-        relay::splice(shard, (endpoint, self.stream), counts, timer, poll_abort).await
+        relay::splice(shard, (endpoint, self.stream), counts, patience, poll_abort).await
     }
 
     /// Sends a reply of our own, which `write` makes.
     pub(crate) async fn answer(
         &mut self,
-        timer: &Timer,
+        patience: Patience<'_>,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), Fault> {
         self.out.clear();
         write(self.out);
         self.is_started = true;
-        self.flush(timer).await
+        self.flush(patience).await
     }
 
     /// Gives up a reply that has begun and can't be completed.
@@ -173,8 +180,8 @@ impl<'a> Sink<'a> {
         }
     }
 
-    async fn flush(&mut self, timer: &Timer) -> Result<(), Fault> {
-        let result = write_all(self.stream, timer, &mut [IoSlice::new(self.out)], &mut 0).await;
+    async fn flush(&mut self, patience: Patience<'_>) -> Result<(), Fault> {
+        let result = write_all(self.stream, patience, &mut [IoSlice::new(self.out)], &mut 0).await;
         self.out.clear();
         result.map_err(fault_of)
     }

@@ -10,6 +10,7 @@ use fairwater_proto::h1::write_trailers;
 
 use crate::body::Body;
 use crate::limits;
+use crate::patience::Patience;
 use crate::relay::{self, SpliceError};
 use crate::shard::Shard;
 
@@ -145,13 +146,13 @@ impl<'a> Source<'a> {
         shard: &Shard,
         endpoint: &Stream,
         written: &mut u64,
-        timer: &Timer,
+        patience: Patience<'_>,
     ) -> Result<bool, SpliceError> {
         debug_assert_eq!(self.start, self.end, "what is in memory goes first");
         let Body::Length(left) = &mut self.body else { return Ok(false) };
         self.is_held = false;
         let ends = (self.stream, endpoint);
-        relay::splice(shard, ends, (left, written), timer, |_| Poll::Pending).await
+        relay::splice(shard, ends, (left, written), patience, |_| Poll::Pending).await
     }
 
     /// Body bytes that were taken in, without framing.
@@ -165,9 +166,9 @@ impl<'a> Source<'a> {
     }
 
     /// Reads more of the body; the bytes before must all be taken.
-    pub(crate) async fn fill(&mut self, timer: &Timer) -> Result<(), Fault> {
-        timer.set(limits::BODY_STALL);
-        self.fill_in_time(timer).await
+    pub(crate) async fn fill(&mut self, patience: Patience<'_>) -> Result<(), Fault> {
+        patience.renew();
+        self.fill_in_time(patience.timer).await
     }
 
     /// As `fill`, under a deadline that is set already.

@@ -4,15 +4,18 @@
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use fairwater_message::{BodyLength, Fault, FaultKind, HeaderId, RequestHead};
 use fairwater_net::{Stream, Timer};
+use fairwater_plan::UpstreamSettings;
 use fairwater_proto::h1::{ResponseReader, write_trailers};
 
 use crate::body::Body;
 use crate::downstream::{Part, Sink, Source};
 use crate::exchange::{Reply, reply_length};
 use crate::limits;
+use crate::patience::Patience;
 use crate::record::Record;
 use crate::relay::{SpliceError, Turn};
 use crate::shard::Shard;
@@ -34,10 +37,12 @@ pub(super) struct Download<'d> {
     pub endpoint: &'d Stream,
     /// Set to the deadline of the response head by the caller.
     pub timer: &'d Timer,
+    /// For bodies on both sides, without a byte.
+    pub stall: Duration,
     pub request: &'d RequestHead,
     /// The protocols that the client would switch to, if it asks.
     pub asks_upgrade: Option<&'d [u8]>,
-    pub is_relaxed: bool,
+    pub upstream: &'d UpstreamSettings,
     /// The request body is still on its way.
     pub is_uploading: bool,
 }
@@ -54,6 +59,10 @@ struct Look {
 }
 
 impl Download<'_> {
+    fn patience(&self) -> Patience<'_> {
+        Patience { timer: self.timer, stall: self.stall }
+    }
+
     /// Relays one response. On return `reply.head` is its head.
     pub(super) async fn run(
         &self,
@@ -75,7 +84,8 @@ impl Download<'_> {
                     // Writing may have to wait, and the deadline of the reply goes on meanwhile.
                     let timer = Timer::new(&self.shard.wheel);
                     let head = (&*reply.head, reply.buffer.data());
-                    reply.sink.interim(&timer, self.request, head).await?;
+                    let patience = Patience { timer: &timer, stall: self.stall };
+                    reply.sink.interim(patience, self.request, head).await?;
                     let len = reply.head.len;
                     reply.buffer.consume(len);
                 }
@@ -93,7 +103,7 @@ impl Download<'_> {
         watch: &mut Watch<'_, '_>,
         look: &mut Look,
     ) -> Result<(), Fault> {
-        let mut reader = ResponseReader::new(self.is_relaxed);
+        let mut reader = ResponseReader::new(self.upstream.relaxed_responses, self.upstream.head);
         reply.head.clear();
         reply.buffer.compact();
         loop {
@@ -172,7 +182,7 @@ impl Download<'_> {
         record.answered();
         record.status = 101;
         let edits = reply.changes.edits(reply.removed);
-        reply.sink.switch(self.timer, (reply.head, reply.buffer.data()), edits).await?;
+        reply.sink.switch(self.patience(), (reply.head, reply.buffer.data()), edits).await?;
         let len = reply.head.len;
         reply.buffer.consume(len);
         Ok(Outcome::Upgraded)
@@ -235,7 +245,7 @@ impl Download<'_> {
                     return Ok(true);
                 }
             }
-            self.timer.set(limits::BODY_STALL);
+            self.patience().renew();
             let room = reply.buffer.room();
             match self.read(room, watch, &mut Look::default(), FaultKind::BodyTimeout).await? {
                 Ok(0) if matches!(body, Body::UntilClose) => body = Body::Done,
@@ -269,7 +279,7 @@ impl Download<'_> {
         let len = data.len();
         let is_last = body.is_done();
         let part = Part { data, is_last, trailers: &trailers, is_read_out };
-        reply.sink.send(self.timer, part).await?;
+        reply.sink.send(self.patience(), part).await?;
         record.bytes_out += len as u64;
         reply.buffer.consume(taken.consumed);
         turn.spend(len).await;
@@ -287,9 +297,9 @@ impl Download<'_> {
             Some(source) => source.poll_abort(cx).map(|_| ()),
             None => Poll::Pending,
         };
-        let (shard, endpoint, timer) = (self.shard, self.endpoint, self.timer);
+        let (shard, endpoint, patience) = (self.shard, self.endpoint, self.patience());
         let counts = (left, &mut record.bytes_out);
-        let result = sink.splice_from(shard, endpoint, counts, timer, abort).await;
+        let result = sink.splice_from(shard, endpoint, counts, patience, abort).await;
         result.map_err(|error| {
             let kind = match error {
                 SpliceError::Ended | SpliceError::ReadFailed => FaultKind::BodyTruncated,

@@ -28,7 +28,10 @@ pub(crate) async fn converse<'a>(
     record: &mut Record<'a>,
 ) -> Result<Option<Box<Tunnel>>, Fault> {
     let coding = write_head(exchange, upstream, pick.endpoint, lease.is_last());
-    let timer = &exchange.connection.timer;
+    let patience = exchange.patience();
+    let timer = patience.timer;
+    let response_timeout =
+        exchange.timeouts.response.unwrap_or(upstream.settings.timeouts.response);
     let first = exchange.source.take()?;
     let mut written = 0;
     let mut upload = Upload {
@@ -38,19 +41,20 @@ pub(crate) async fn converse<'a>(
         coding,
         written: &mut written,
     };
-    let mut is_sent = upload.send(timer, exchange.out, first).await?;
+    let mut is_sent = upload.send(patience, exchange.out, first).await?;
     let mut download = Download {
         shard: exchange.shard,
         endpoint: lease.stream(),
         timer,
+        stall: patience.stall,
         request: exchange.head,
         asks_upgrade: asks_upgrade(exchange.head, exchange.bytes),
-        is_relaxed: upstream.settings.relaxed_responses,
+        upstream: &upstream.settings,
         is_uploading: false,
     };
     let reply = &mut exchange.reply;
     let result = if upload.source.is_done() || !is_sent {
-        timer.set(upstream.settings.timeouts.response);
+        timer.set(response_timeout);
         download.run(reply, record, Some(upload.source)).await
     } else {
         let reply_timer = Timer::new(&exchange.shard.wheel);
@@ -59,9 +63,9 @@ pub(crate) async fn converse<'a>(
         is_sent = false;
         let download = download.run(reply, record, None);
         let look_timer = Timer::new(&exchange.shard.wheel);
-        let reply = (&reply_timer, upstream.settings.timeouts.response);
+        let reply = (&reply_timer, response_timeout);
         let abort = poll_fn(|cx| poll_reset(&exchange.connection.stream, &look_timer, cx));
-        both(upload.send_rest(timer, exchange.out), download, abort, reply, &mut is_sent).await
+        both(upload.send_rest(patience, exchange.out), download, abort, reply, &mut is_sent).await
     };
     let outcome = result.map_err(|mut fault| {
         let is_reset = fault.kind == FaultKind::ReplyReset;

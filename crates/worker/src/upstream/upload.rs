@@ -4,12 +4,13 @@
 use std::ops::Range;
 
 use fairwater_message::{BodyLength, Fault, FaultKind};
-use fairwater_net::{Stream, Timer};
+use fairwater_net::Stream;
 use fairwater_plan::{Endpoint, HostHeader, Upstream};
 use fairwater_proto::h1::{Edits, Forwarding, HostPolicy, RequestFraming, write_request};
 
 use crate::downstream::Source;
 use crate::exchange::Exchange;
+use crate::patience::Patience;
 use crate::relay::{self, Coding, Piece, SpliceError};
 use crate::shard::Shard;
 use crate::write::WriteError;
@@ -63,7 +64,7 @@ impl Upload<'_, '_> {
     /// if not, it may have answered all the same, which is read next.
     pub(super) async fn send(
         &mut self,
-        timer: &Timer,
+        patience: Patience<'_>,
         out: &mut Vec<u8>,
         data: Range<usize>,
     ) -> Result<bool, Fault> {
@@ -75,7 +76,7 @@ impl Upload<'_, '_> {
             trailers: &trailers,
             is_end: false,
         };
-        match relay::write_piece(self.endpoint, timer, out, piece, self.written).await {
+        match relay::write_piece(self.endpoint, patience, out, piece, self.written).await {
             Ok(()) => Ok(true),
             Err(WriteError::Stalled) => Err(FaultKind::UploadStalled.into()),
             Err(WriteError::Failed) => Ok(false),
@@ -85,24 +86,24 @@ impl Upload<'_, '_> {
     /// Sends the rest of the body as it comes. Returns as `send`.
     pub(super) async fn send_rest(
         &mut self,
-        timer: &Timer,
+        patience: Patience<'_>,
         out: &mut Vec<u8>,
     ) -> Result<bool, Fault> {
         let mut turn = relay::Turn::default();
         let mut is_spliced = true;
         loop {
             if is_spliced && self.source.is_worth_splicing() {
-                match self.splice(timer).await? {
+                match self.splice(patience).await? {
                     Spliced::Done => return Ok(true),
                     Spliced::Refused => return Ok(false),
                     Spliced::NoPipe => is_spliced = false,
                 }
             }
-            self.source.fill(timer).await?;
+            self.source.fill(patience).await?;
             let data = self.source.take()?;
             turn.spend(data.len()).await;
             out.clear();
-            if !self.send(timer, out, data).await? {
+            if !self.send(patience, out, data).await? {
                 return Ok(false);
             }
             if self.source.is_done() {
@@ -111,8 +112,8 @@ impl Upload<'_, '_> {
         }
     }
 
-    async fn splice(&mut self, timer: &Timer) -> Result<Spliced, Fault> {
-        match self.source.splice_to(self.shard, self.endpoint, self.written, timer).await {
+    async fn splice(&mut self, patience: Patience<'_>) -> Result<Spliced, Fault> {
+        match self.source.splice_to(self.shard, self.endpoint, self.written, patience).await {
             Ok(true) => Ok(Spliced::Done),
             Ok(false) => Ok(Spliced::NoPipe),
             Err(SpliceError::Ended | SpliceError::ReadFailed | SpliceError::Aborted) => {

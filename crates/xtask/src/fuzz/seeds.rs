@@ -2,6 +2,7 @@
 //! known to stumble over, ordinary ones to break, and the golden files of the configuration.
 
 use std::fs;
+use std::path::Path;
 
 use crate::Failure;
 
@@ -180,20 +181,55 @@ fn long_bodies() -> Vec<Seed> {
 /// The golden files of the configuration are as odd as one can wish for, and there are many.
 fn configurations() -> Result<Vec<Seed>, Failure> {
     let mut seeds = Vec::new();
-    for entry in fs::read_dir("crates/config/tests/golden")? {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.ends_with(".toml") {
-            seeds.push((name, fs::read(path)?));
+    for (directory, prefix) in [("golden", ""), ("format", "format_")] {
+        for entry in fs::read_dir(Path::new("crates/config/tests").join(directory))? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if name.ends_with(".toml") {
+                seeds.push((format!("{prefix}{name}"), fs::read(path)?));
+            }
         }
     }
-    for (name, text) in [
-        ("nested.toml", "a = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["),
-        ("dotted.toml", "a.b.c.d.e.f = 1\n[a.b]\nc = 2\n"),
-        ("bom.toml", "\u{feff}[listeners.web]\r\nbind = ':80'\r\n"),
-        ("short.toml", "[listeners.web]\nbind=':80'\nupstream='a'\n[upstreams.a]\nendpoints=[]\n"),
-    ] {
-        seeds.push((name.to_owned(), text.as_bytes().to_vec()));
-    }
+    let named = CONFIGURATIONS.iter();
+    seeds.extend(named.map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())));
     Ok(seeds)
 }
+
+/// `# ---` stands between the files of one configuration, `1.toml` is the second of them.
+const CONFIGURATIONS: &[(&str, &str)] = &[
+    ("nested.toml", "a = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["),
+    ("dotted.toml", "a.b.c.d.e.f = 1\n[a.b]\nc = 2\n"),
+    ("bom.toml", "\u{feff}[listeners.web]\r\nbind = ':80'\r\n"),
+    ("short.toml", "[listeners.web]\nbind=':80'\nupstream='a'\n[upstreams.a]\nendpoints=[]\n"),
+    (
+        "several_files.toml",
+        "include = '*.toml'\nlisteners.web = { bind = ':${PORT}', upstream = 'a' }\n\
+         # ---\n[upstreams.a]\nendpoints=['${HOST:-a}:1']\n\
+         # ---\n[[routes]]\nlistener='web'\npath='/x'\nupstream='a'\n\
+         # ---\nthreads=2\n",
+    ),
+    (
+        "files_in_files.toml",
+        "include = ['1.toml', 'none/*.none', '7.toml']\nlisteners.web.bind = ':1'\n\
+         # ---\ninclude = '2.toml'\nlisteners.web.bind = ':2'\nthreads = 1\n\
+         # ---\ninclude = ['1.toml', '3.toml', '']\nthreads = 2\n\
+         # ---\n[upstreams.a\n",
+    ),
+    (
+        "variables_everywhere.toml",
+        "include = '${MISSING:-1}.toml'\naccess_log.path = '${LONG}'\n\
+         listeners.'${PORT}' = { bind = ['${NESTED}', '$${PORT}'], upstream = '${CONTROL}' }\n\
+         routes = [{ listener = '${EMPTY}', host = '${EMPTY:-*.a}', path = '/${PORT}/{x}/*', \
+         method = '${PORT', headers = { x = '${CONTROL}' }, query = { y = '${LONG}' }, \
+         client = '${}', upstream = '${EMPTY:-}' }]\n\
+         [upstreams.a]\nendpoints = [{ address = 'a:${PORT}', weight = 2 }]\n\
+         connect_timeout = '${PORT}ms'\nhost = '${LONG}'\n# ---\n",
+    ),
+    (
+        "tcp.toml",
+        "[listeners.games]\nbind=['unix:/g.sock']\nprotocol='tcp'\nupstream='games'\nidle='both'\n\
+         on_error={connect='no\\n',empty='${LONG}'}\n[upstreams.games]\n\
+         endpoints=['tcp://a:1','[::1]:2',{address='unix:/a.sock',weight=0}]\nbalance='random'\n\
+         host='endpoint'\nretries=7\nrelaxed_responses=true\nqueue_timeout='1h'\n",
+    ),
+];

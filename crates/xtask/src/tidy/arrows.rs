@@ -25,7 +25,7 @@ const CRATES: &[Crate] = &[
         in_tests: &["httparse", "proptest"],
     },
     Crate { name: "plan", ours: &["message"], others: &["xxhash-rust"], in_tests: &["proptest"] },
-    Crate { name: "config", ours: &["message"], others: &["toml"], in_tests: &[] },
+    Crate { name: "config", ours: &["message"], others: &["toml", "toml_parser"], in_tests: &[] },
     Crate {
         name: "net",
         ours: &["message", "sys"],

@@ -1,12 +1,16 @@
 //! Response heads as data. Every input is read whole, with more behind it, cut at every place and
 //! byte by byte: the outcome is the same each time.
 
-use fairwater_message::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX};
+use fairwater_message::HeadLimits;
 
 use super::*;
 
+const HEAD_BYTES: usize = HeadLimits::DEFAULT.bytes as usize;
+const HEAD_FIELDS: usize = HeadLimits::DEFAULT.fields as usize;
+
 fn read(bytes: &[u8], is_relaxed: bool, ends: impl IntoIterator<Item = usize>) -> String {
-    let (mut reader, mut head) = (ResponseReader::new(is_relaxed), ResponseHead::default());
+    let (mut reader, mut head) =
+        (ResponseReader::new(is_relaxed, HeadLimits::DEFAULT), ResponseHead::default());
     for end in ends {
         match reader.read(&bytes[..end], &mut head) {
             Ok(false) => {}
@@ -205,18 +209,18 @@ fn relaxed_reading_takes_bare_lf_and_folds() {
 #[test]
 fn heads_have_limits() {
     let fields = |count: usize| [b"A:\r\n".repeat(count), b"X: y".to_vec()].concat();
-    check_fields(&fields(HEAD_FIELDS_MAX - 1), "200 \"OK\" until-close");
-    check_fields(&fields(HEAD_FIELDS_MAX), "upstream_head_too_large over_128_fields");
-    check_fields(&fields(3000), "upstream_head_too_large over_128_fields");
+    check_fields(&fields(HEAD_FIELDS - 1), "200 \"OK\" until-close");
+    check_fields(&fields(HEAD_FIELDS), "upstream_head_too_large too_many_fields");
+    check_fields(&fields(3000), "upstream_head_too_large too_many_fields");
 
     let start = b"HTTP/1.1 200 OK\r\nX: ";
     let long = |len: usize| [&start[..], &vec![b'x'; len], b"\r\n\r\n"].concat();
-    let fitting = HEAD_BYTES_MAX - start.len() - 4;
+    let fitting = HEAD_BYTES - start.len() - 4;
     check(&long(fitting), "200 \"OK\" until-close");
-    check(&long(fitting + 1), "upstream_head_too_large head_over_32_kib");
-    check(&long(100 * 1024), "upstream_head_too_large head_over_32_kib");
-    let reason = [&b"HTTP/1.1 200 "[..], &vec![b'x'; HEAD_BYTES_MAX]].concat();
-    check(&reason, "upstream_head_too_large head_over_32_kib");
+    check(&long(fitting + 1), "upstream_head_too_large head_too_long");
+    check(&long(100 * 1024), "upstream_head_too_large head_too_long");
+    let reason = [&b"HTTP/1.1 200 "[..], &vec![b'x'; HEAD_BYTES]].concat();
+    check(&reason, "upstream_head_too_large head_too_long");
     let names = [&b"Connection: "[..], &b"x,".repeat(33)].concat();
     check_fields(&names, "upstream_bad_reply too_many_connection_names");
 }

@@ -314,7 +314,8 @@ const SILENT: Connection = Connection { close: false, ..CLOSE };
 #[track_caller]
 fn check_response(reply: &str, framing: ReplyFraming, connection: Connection, expected: &str) {
     let mut head = ResponseHead::default();
-    let result = ResponseReader::new(true).read(reply.as_bytes(), &mut head);
+    let result = ResponseReader::new(true, fairwater_message::HeadLimits::DEFAULT)
+        .read(reply.as_bytes(), &mut head);
     assert_eq!(result, Ok(true), "{reply:?}");
     let mut out = Vec::new();
     write_response(&mut out, &head, reply.as_bytes(), framing, connection, Edits::default());

@@ -1,0 +1,105 @@
+//! How many connections the process has descriptors for.
+
+use std::fmt;
+
+use fairwater_config::Config;
+use fairwater_sys::process;
+
+/// For what is open beside connections: files, pipes of a quiet process, the admin socket.
+const RESERVE: u64 = 64;
+/// The same of each thread: its runtime, and a few pipes.
+const RESERVE_PER_THREAD: u64 = 16;
+/// A client's, and an endpoint's.
+const PER_CONNECTION: u64 = 2;
+
+/// The connections that clients may have open, and the descriptors that are there for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Room {
+    pub connections: u32,
+    descriptors: u64,
+    /// There is no descriptor for an endpoint's connection beside each client's.
+    is_tight: bool,
+}
+
+impl fmt::Display for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { connections, descriptors, is_tight } = self;
+        write!(f, "room for {connections} connections ({descriptors} descriptors)")?;
+        match is_tight {
+            true => f.write_str("; warning: not if each has a connection to an endpoint"),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Raises the limit of descriptors and sees what it allows.
+///
+/// # Errors
+/// When that is less than the configuration asks for, with what to do.
+pub(crate) fn make(config: &Config, threads: usize) -> Result<Room, String> {
+    let descriptors = process::raise_descriptor_limit()
+        .map_err(|error| format!("cannot read the limit of open descriptors: {error}"))?;
+    let addresses: usize = config.listeners.iter().map(|listener| listener.bind.len()).sum();
+    let asked = config.max_connections.as_ref().map(|max| max.value.get());
+    divide(descriptors, threads, addresses, asked)
+}
+
+fn divide(
+    descriptors: u64,
+    threads: usize,
+    addresses: usize,
+    asked: Option<u32>,
+) -> Result<Room, String> {
+    let threads = threads as u64;
+    let reserve = RESERVE + threads * (RESERVE_PER_THREAD + addresses as u64);
+    let left = descriptors.saturating_sub(reserve);
+    match asked {
+        Some(asked) if u64::from(asked) > left => {
+            let needed = reserve + u64::from(asked);
+            Err(format!(
+                "max_connections = {asked} needs {needed} open descriptors, and the limit is \
+                 {descriptors}: raise it (`ulimit -Hn {needed}`, or LimitNOFILE={needed} in a \
+                 systemd unit), or write at most {left}"
+            ))
+        }
+        None if left < PER_CONNECTION => Err(format!(
+            "the limit of {descriptors} open descriptors leaves none for connections: raise it \
+             (`ulimit -Hn`, or LimitNOFILE in a systemd unit)"
+        )),
+        asked => {
+            let safe = u32::try_from(left / PER_CONNECTION).unwrap_or(u32::MAX);
+            let connections = asked.unwrap_or(safe);
+            Ok(Room { connections, descriptors, is_tight: connections > safe })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_must_be_there() {
+        for (descriptors, asked, expected) in [
+            (1024, None, Ok((461, false))),
+            (1024, Some(461), Ok((461, false))),
+            (1024, Some(100), Ok((100, false))),
+            (1024, Some(462), Ok((462, true))),
+            (1024, Some(922), Ok((922, true))),
+            (1024, Some(923), Err("needs 1025 open descriptors, and the limit is 1024")),
+            (64, None, Err("leaves none for connections")),
+            (u64::MAX, None, Ok((u32::MAX, false))),
+        ] {
+            let found = divide(descriptors, 2, 3, asked);
+            match expected {
+                Ok((connections, is_tight)) => {
+                    assert_eq!(found, Ok(Room { connections, descriptors, is_tight }));
+                }
+                Err(words) => {
+                    let said = found.unwrap_err();
+                    assert!(said.contains(words), "{said}");
+                }
+            }
+        }
+    }
+}

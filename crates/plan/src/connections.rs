@@ -1,0 +1,135 @@
+//! How many connections clients may have open.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::Admission;
+
+/// The limits of one listener.
+#[derive(Clone, Debug)]
+pub struct ConnectionLimits {
+    /// Of all listeners together.
+    pub all: Arc<Admission>,
+    pub own: Arc<Admission>,
+    pub per_client: Option<Arc<ClientLimit>>,
+    /// What is beyond is turned away, instead of waiting in the backlog.
+    pub rejects: bool,
+}
+
+impl ConnectionLimits {
+    /// Counts a connection, if there is room for it.
+    pub fn enter(&self) -> bool {
+        if !self.own.enter() {
+            return false;
+        }
+        let has_entered = self.all.enter();
+        if !has_entered {
+            self.own.leave();
+        }
+        has_entered
+    }
+
+    pub fn leave(&self) {
+        self.all.leave();
+        self.own.leave();
+    }
+}
+
+/// A connection takes one of few locks, so that threads seldom meet.
+const LOCKS: usize = 16;
+
+/// Connections by address of the client.
+#[derive(Debug)]
+pub struct ClientLimit {
+    max: u32,
+    open: [Mutex<HashMap<IpAddr, u32>>; LOCKS],
+}
+
+impl ClientLimit {
+    pub fn new(max: u32) -> Self {
+        Self { max, open: Default::default() }
+    }
+
+    /// Counts a connection of a client, if it has not too many.
+    pub fn enter(&self, client: IpAddr) -> bool {
+        let client = whose(client);
+        let mut open = self.lock(client);
+        let count = open.entry(client).or_insert(0);
+        let has_room = *count < self.max;
+        *count += u32::from(has_room);
+        has_room
+    }
+
+    pub fn leave(&self, client: IpAddr) {
+        let client = whose(client);
+        let mut open = self.lock(client);
+        if let Some(count) = open.get_mut(&client) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&client);
+            }
+        }
+    }
+
+    fn lock(&self, client: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
+        let last = match client {
+            IpAddr::V4(v4) => v4.octets()[3],
+            IpAddr::V6(v6) => v6.octets()[7],
+        };
+        self.open[usize::from(last) % LOCKS].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The part of an address that belongs to one client: of IPv6 whoever has one address has the
+/// whole /64.
+fn whose(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_counted_by_address_and_by_network() {
+        let limit = ClientLimit::new(2);
+        let enter = |client: &str| limit.enter(client.parse().unwrap());
+        let leave = |client: &str| limit.leave(client.parse().unwrap());
+        assert!(enter("192.0.2.1") && enter("::ffff:192.0.2.1") && !enter("192.0.2.1"));
+        assert!(enter("192.0.2.2"));
+        leave("192.0.2.1");
+        assert!(enter("192.0.2.1") && !enter("192.0.2.1"));
+        assert!(enter("2001:db8::1") && enter("2001:db8::2") && !enter("2001:db8::3"));
+        assert!(enter("2001:db8:0:1::1"));
+        leave("192.0.2.9");
+        for client in ["192.0.2.1", "192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::9"] {
+            leave(client);
+        }
+        leave("2001:db8:0:1::2");
+        assert!(limit.open.iter().all(|open| open.lock().unwrap().is_empty()));
+    }
+
+    #[test]
+    fn a_listener_is_full_when_it_or_all_are() {
+        let all = Arc::new(Admission::new(Some(3)));
+        let of = |max| ConnectionLimits {
+            all: Arc::clone(&all),
+            own: Arc::new(Admission::new(Some(max))),
+            per_client: None,
+            rejects: false,
+        };
+        let (first, second) = (of(2), of(2));
+        assert!(first.enter() && first.enter() && !first.enter());
+        assert!(second.enter() && !second.enter());
+        assert_eq!((all.open(), second.own.open()), (3, 1));
+        first.leave();
+        assert!(second.enter());
+    }
+}
