@@ -4,6 +4,7 @@
 mod files;
 mod server;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -212,45 +213,51 @@ impl Resolver {
         let Some((records, mut ttl_s)) = found else {
             return Err(refused.unwrap_or(Failure::NoName));
         };
-        let mut targets = preferred(records);
-        for target in &mut targets {
-            match self.host(around, &target.host).await {
-                Ok((addresses, its_ttl_s)) => {
-                    target.addresses = addresses;
-                    ttl_s = ttl_s.min(its_ttl_s);
+        for mut targets in by_priority(records) {
+            let mut is_empty = true;
+            for target in &mut targets {
+                match self.host(around, &target.host).await {
+                    Ok((addresses, its_ttl_s)) => {
+                        target.addresses = addresses;
+                        ttl_s = ttl_s.min(its_ttl_s);
+                        is_empty = false;
+                    }
+                    Err(Failure::NoName | Failure::NoAddress) => {}
+                    // One host that nobody tells about is no reason to do without the others, nor
+                    // to turn to those of the next priority.
+                    Err(_) => {
+                        ttl_s = ttl_s.min(PARTIAL_TTL_S);
+                        is_empty = false;
+                    }
                 }
-                // One host that is gone is no reason to do without the others.
-                Err(_) => ttl_s = ttl_s.min(PARTIAL_TTL_S),
+            }
+            if !is_empty {
+                return Ok((targets, ttl_s));
             }
         }
-        match targets.is_empty() {
-            true => Err(Failure::NoAddress),
-            false => Ok((targets, ttl_s)),
-        }
+        Err(Failure::NoAddress)
     }
 }
 
-/// The targets of the lowest priority, without addresses, in one order.
-fn preferred(records: Vec<Record>) -> Vec<Target> {
-    let services = records.into_iter().filter_map(|record| match record {
+/// The targets of each priority, the lowest first, without addresses and in one order.
+fn by_priority(records: Vec<Record>) -> Vec<Vec<Target>> {
+    let mut priorities: BTreeMap<u16, Vec<Target>> = BTreeMap::new();
+    for record in records {
+        let Record::Service { priority, weight, port, target } = record else { continue };
         // A root as the target says that the service is not to be had (RFC 2782).
-        Record::Service { priority, weight, port, target } if !target.is_empty() && port > 0 => {
+        if !target.is_empty() && port > 0 {
             let addresses = Addresses::default();
-            Some((priority, Target { host: target, port, weight, addresses }))
+            let target = Target { host: target, port, weight, addresses };
+            priorities.entry(priority).or_default().push(target);
         }
-        _ => None,
-    });
-    let services: Vec<_> = services.collect();
-    let lowest = services.iter().map(|(priority, _)| *priority).min();
-    let mut targets: Vec<_> = services
-        .into_iter()
-        .filter(|(priority, _)| Some(*priority) == lowest)
-        .map(|(_, target)| target)
-        .collect();
-    targets.sort_by(|a, b| (&a.host, a.port).cmp(&(&b.host, b.port)));
-    targets.dedup_by(|a, b| (&a.host, a.port) == (&b.host, b.port));
-    targets.truncate(TARGETS_MAX);
-    targets
+    }
+    let in_order = |mut targets: Vec<Target>| {
+        targets.sort_by(|a, b| (&a.host, a.port).cmp(&(&b.host, b.port)));
+        targets.dedup_by(|a, b| (&a.host, a.port) == (&b.host, b.port));
+        targets.truncate(TARGETS_MAX);
+        targets
+    };
+    priorities.into_values().map(in_order).collect()
 }
 
 /// What holds for the questions of one look-up.
@@ -338,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lowest_priority_is_used_in_one_order() {
+    fn targets_are_grouped_by_priority_in_one_order() {
         let records = vec![
             service(2, 0, 80, "later"),
             service(1, 5, 81, "b"),
@@ -348,10 +355,10 @@ mod tests {
             service(0, 1, 80, ""),
             service(0, 1, 0, "a"),
         ];
-        let targets = preferred(records);
-        let shown: Vec<_> =
-            targets.iter().map(|t| format!("{}:{} {}", t.host, t.port, t.weight)).collect();
-        assert_eq!(shown, ["a:80 9", "b:80 7", "b:81 5"]);
+        let shown = |target: &Target| format!("{}:{} {}", target.host, target.port, target.weight);
+        let groups: Vec<Vec<_>> =
+            by_priority(records).iter().map(|group| group.iter().map(shown).collect()).collect();
+        assert_eq!(groups, [&["a:80 9", "b:80 7", "b:81 5"][..], &["later:80 0"]]);
     }
 
     #[test]

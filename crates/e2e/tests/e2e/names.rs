@@ -275,7 +275,13 @@ fn a_service_has_ports_weights_and_priorities() {
     let host = first.requests()[0].field("host").map(str::to_owned);
     assert_eq!(host, Some(format!("n1.test:{one}")));
     assert_eq!(proxy.until_log(40)[0].get("endpoint"), format!("srv://{service}/n1.test:{one}"));
-    // Only the next priority is left.
+    // Only the next priority is left: the hosts of the first are gone, and then its records.
+    names.set("n3.test", 1, &["127.0.0.1"]);
+    let gone = [(1, 1, one, "gone.test"), (2, 1, three, "n3.test")];
+    names.set_service(service, 1, &gone);
+    until_answering(&proxy, &["3"]);
+    names.set_service(service, 1, &records[..2]);
+    until_answering(&proxy, &["1", "2"]);
     names.set_service(service, 1, &records[2..]);
     until_answering(&proxy, &["3"]);
     names.set_service(service, 1, &[]);
