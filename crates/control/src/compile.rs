@@ -11,8 +11,8 @@ use fairwater_plan::{
     UpstreamSettings, UpstreamTimeouts,
 };
 
-use crate::Registry;
 use crate::changes::Rest;
+use crate::registry::Registry;
 use crate::roster::{Member, Roster, Standing};
 use crate::route::{self, condition, host_pattern, path_pattern};
 

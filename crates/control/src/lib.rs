@@ -24,7 +24,6 @@ mod trace;
 
 pub use compile::{Bind, Compiled, sketch};
 pub use lookups::look_up_names;
-pub use registry::Registry;
 pub use steward::Steward;
 pub use trace::{Outcome, Question, Trace, prove, trace};
 

@@ -8,7 +8,7 @@ use fairwater_config as config;
 use fairwater_plan::{Admission, ClientLimit, ConnectionLimits, EndpointState, Slots};
 
 #[derive(Debug, Default)]
-pub struct Registry {
+pub(crate) struct Registry {
     slots: Arc<Slots>,
     /// By upstream and `Member::key`. What no plan and no connection holds any more is forgotten.
     endpoints: HashMap<(String, String), Weak<EndpointState>>,
@@ -73,7 +73,7 @@ impl Registry {
 
     /// Forgets endpoints that are gone. Returns the slots that have a new owner since the last
     /// call.
-    pub fn settle(&mut self) -> Vec<usize> {
+    pub(crate) fn settle(&mut self) -> Vec<usize> {
         self.endpoints.retain(|_, state| state.strong_count() > 0);
         std::mem::take(&mut self.taken)
     }

@@ -12,9 +12,10 @@ use crate::compile::{compile, compile_again};
 use crate::dns::{Answer, Failure, Question, ResolverSettings};
 use crate::names::Names;
 use crate::problem::Problem;
+use crate::registry::Registry;
 use crate::roster::{self, Member, Roster};
 use crate::state_file::StateFile;
-use crate::{Compiled, Outside, Registry, Sources};
+use crate::{Compiled, Outside, Sources};
 
 #[derive(Debug)]
 pub struct Steward {

@@ -65,6 +65,36 @@ fn endpoints_come_and_go_and_no_request_is_lost() {
     proxy.assert_sound();
 }
 
+/// Numbers of endpoints are given out again; what was counted under one before is not the next
+/// one's, and nothing is counted down twice.
+#[test]
+fn counts_begin_anew_with_each_endpoint() {
+    let endpoints = ["1", "2", "3", "4"].map(Endpoint::echo);
+    let [first, others @ ..] = &endpoints;
+    let mut proxy = Setup::http(&[first]).threads(2).start();
+    let load = Load::on(&proxy, 4);
+    for endpoint in others.iter().cycle().take(30) {
+        let form = format!("address={}", endpoint.address);
+        let added = order(&proxy, "POST", "/endpoints/app", &form);
+        assert!(added.contains("\"in_flight\":0,\"attempts_total\":0,"), "{added}");
+        answering(&proxy, 4);
+        order(&proxy, "DELETE", &path(endpoint), "");
+    }
+    load.end();
+    for endpoint in others {
+        order(&proxy, "POST", "/endpoints/app", &format!("address={}", endpoint.address));
+    }
+    let gauges = ["_in_flight", "_connections", "_connections_idle"];
+    for endpoint in &endpoints {
+        for gauge in gauges {
+            let name = format!("fairwater_endpoint{gauge}");
+            let value = proxy.metric(&name, &[&endpoint.address]);
+            assert!(value < 10, "{name} of {}: {value}", endpoint.address);
+        }
+    }
+    proxy.assert_sound();
+}
+
 #[test]
 fn weights_are_set_and_taken_back() {
     let [first, second] = [Endpoint::echo("1"), Endpoint::echo("2")];
