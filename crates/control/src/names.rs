@@ -12,8 +12,8 @@ const TTL_MS_MIN: u64 = 1000;
 /// And at most for this long: whoever moves a host may have forgotten to lower the time before.
 const TTL_MS_MAX: u64 = 3_600_000;
 /// After a failure, doubled with each further one.
-const RETRY_MS: u64 = 1000;
-const RETRY_MS_MAX: u64 = 30_000;
+const LOOKUP_RETRY_MS: u64 = 1000;
+const LOOKUP_RETRY_MS_MAX: u64 = 30_000;
 
 /// All questions that endpoints ask.
 #[derive(Debug, Default)]
@@ -142,7 +142,8 @@ impl Known {
             )),
         };
         self.problem = Some(failure);
-        let wait_ms = RETRY_MS.saturating_mul(1 << self.failures.min(16)).min(RETRY_MS_MAX);
+        let wait_ms =
+            LOOKUP_RETRY_MS.saturating_mul(1 << self.failures.min(16)).min(LOOKUP_RETRY_MS_MAX);
         self.failures = self.failures.saturating_add(1);
         self.due_ms = now_ms + wait_ms;
         News { is_other: false, line }

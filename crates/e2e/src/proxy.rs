@@ -158,11 +158,19 @@ impl Proxy {
     /// # Panics
     /// When a line is no flat JSON object.
     pub fn log(&self) -> Vec<Line> {
+        self.log_text().lines().map(|line| Line::parse(line).unwrap()).collect()
+    }
+
+    /// The same of whatever format: its complete lines.
+    ///
+    /// # Panics
+    /// When it is not UTF-8.
+    pub fn log_text(&self) -> String {
         let text = std::fs::read(self.directory.join("access.log")).unwrap_or_default();
-        let text = String::from_utf8(text).unwrap();
+        let mut text = String::from_utf8(text).unwrap();
         // The last line may be half written.
-        let complete = text.rfind('\n').map_or("", |at| &text[..=at]);
-        complete.lines().map(|line| Line::parse(line).unwrap()).collect()
+        text.truncate(text.rfind('\n').map_or(0, |at| at + 1));
+        text
     }
 
     /// Waits for so many lines, and that there are no more.

@@ -2,19 +2,20 @@
 //! stop.
 
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use fairwater_config::{Config, LogFormat};
+use fairwater_config::{AccessLog, Config, LogFormat, LogTarget};
 use fairwater_control::{Compiled, Outside, Sources, Steward, admin, look_up_names};
 use fairwater_message::FaultKind;
 use fairwater_net::{Listening, bind, clock};
 use fairwater_plan::{CurrentPlan, ListenerId, Plan, Protocol};
 use fairwater_sys::{allocator, process, signal};
-use fairwater_telemetry::{Counters, LogWriter};
+use fairwater_telemetry::{Counters, LogWriter, Surroundings};
 use fairwater_worker::{ThreadParts, Threads};
 
 use crate::room;
@@ -119,12 +120,7 @@ fn start(
     threads: usize,
     sockets: &mut Sockets,
 ) -> Result<Running, Box<dyn std::error::Error>> {
-    let log_path = config.access_log.path.as_ref().map(|path| path.value.as_path());
-    let log =
-        LogWriter::start(log_format(config.access_log.format), log_path).map_err(|error| {
-            let path = log_path.map_or("standard output".into(), |path| path.display().to_string());
-            io::Error::new(error.kind(), format!("cannot write the access log to {path}: {error}"))
-        })?;
+    let log = start_log(&config.access_log)?;
     let bound: Vec<_> = sockets
         .listening
         .iter()
@@ -174,12 +170,35 @@ fn start(
     Ok(Running { threads, is_ready, log, bound })
 }
 
-fn log_format(format: LogFormat) -> fairwater_telemetry::LogFormat {
-    match format {
-        LogFormat::Json => fairwater_telemetry::LogFormat::Json,
-        LogFormat::Combined => fairwater_telemetry::LogFormat::Combined,
-        LogFormat::Off => fairwater_telemetry::LogFormat::Off,
-    }
+fn start_log(settings: &AccessLog) -> io::Result<LogWriter> {
+    use fairwater_telemetry as to;
+    let format = match settings.format.clone() {
+        LogFormat::Json => to::LogFormat::Json,
+        LogFormat::Combined => to::LogFormat::Combined,
+        LogFormat::Template(template) => to::LogFormat::Template(template),
+        LogFormat::Off => to::LogFormat::Off,
+    };
+    let target = match settings.target.clone() {
+        LogTarget::StandardOutput => to::LogTarget::StandardOutput,
+        LogTarget::File(path) => to::LogTarget::File(path),
+        LogTarget::Socket(path) => to::LogTarget::Socket(path),
+    };
+    let around = Surroundings { now_ms: clock::coarse_ms, say: |text| say(text) };
+    LogWriter::start(format, settings.hide_query.clone(), target, around).map_err(|error| {
+        let path = match &settings.target {
+            LogTarget::StandardOutput => "the standard output".to_owned(),
+            LogTarget::File(path) if is_socket(path) => {
+                let path = path.display();
+                format!("{path}, which is a socket and would be written `unix:{path}`")
+            }
+            LogTarget::File(path) | LogTarget::Socket(path) => path.display().to_string(),
+        };
+        io::Error::new(error.kind(), format!("cannot write the access log to {path}: {error}"))
+    })
+}
+
+fn is_socket(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
 }
 
 impl Running {

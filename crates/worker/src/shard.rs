@@ -25,6 +25,8 @@ pub(crate) struct Shard {
     pub futures: Recycler,
     pub log: RefCell<LogBatch>,
     pub log_is_on: bool,
+    /// Lines have headers of replies in them.
+    pub log_names_replies: bool,
     /// Where raw bytes pass through on their way from one socket to another.
     pub scratch: RefCell<Box<[u8]>>,
     /// Boxed, so that a set changes hands as one pointer.
@@ -62,6 +64,7 @@ impl Shard {
             wheel: Wheel::new(),
             futures: Recycler::new(),
             log_is_on: log.is_on(),
+            log_names_replies: log.names_replies(),
             log: RefCell::new(log),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
             works: RefCell::default(),

@@ -8,6 +8,7 @@
     reason = "tests read the clock: there is nobody to pass it in"
 )]
 
+mod access_log;
 mod attacks;
 mod command_line;
 mod exchanges;

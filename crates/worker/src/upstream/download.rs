@@ -92,8 +92,7 @@ impl Download<'_> {
                 _ => break,
             }
         }
-        record.answered();
-        record.status = reply.head.status;
+        record.answered(reply.head, reply.buffer.data());
         self.relay(reply, record, &mut watch).await
     }
 
@@ -179,8 +178,7 @@ impl Download<'_> {
         if !is_asked || self.is_uploading {
             return Err(bad("unasked_switch_of_protocols"));
         }
-        record.answered();
-        record.status = 101;
+        record.answered(reply.head, reply.buffer.data());
         let edits = reply.changes.edits(reply.removed);
         reply.sink.switch(self.patience(), (reply.head, reply.buffer.data()), edits).await?;
         let len = reply.head.len;

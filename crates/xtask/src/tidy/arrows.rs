@@ -32,7 +32,12 @@ const CRATES: &[Crate] = &[
         others: &["libc", "socket2", "tokio"],
         in_tests: &[],
     },
-    Crate { name: "telemetry", ours: &["sys"], others: &["itoa"], in_tests: &[] },
+    Crate {
+        name: "telemetry",
+        ours: &["message", "sys"],
+        others: &["itoa", "socket2"],
+        in_tests: &["proptest"],
+    },
     Crate {
         name: "worker",
         ours: &["message", "net", "plan", "proto", "sys", "telemetry"],
