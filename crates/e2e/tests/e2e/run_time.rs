@@ -184,8 +184,14 @@ fn a_raw_connection_outlives_its_endpoint() {
 
 #[test]
 fn the_last_endpoint_may_go_and_is_missed() {
+    for balance in ["round_robin", "random", "least_connections", "source_hash"] {
+        check_last(balance);
+    }
+}
+
+fn check_last(balance: &str) {
     let endpoint = Endpoint::echo("e");
-    let mut proxy = Setup::http(&[&endpoint]).start();
+    let mut proxy = Setup::http(&[&endpoint]).upstream(&format!("balance = \"{balance}\"")).start();
     let reply = order(&proxy, "DELETE", &path(&endpoint), "");
     assert!(reply.contains("has no endpoint left that takes traffic"), "{reply}");
     assert!(reply.contains(&format!("\"removed\":[\"{}\"]", endpoint.address)), "{reply}");
