@@ -13,7 +13,9 @@ use fairwater_message::address::{Endpoint, Listen};
 use fairwater_message::network::IpNet;
 
 use crate::span::{Span, Spanned};
-pub use filter::{Destination, Filters, FixedReply, HeaderEdits, PathEdit, Probe, Redirect};
+pub use filter::{
+    BasicAuth, Destination, Filters, FixedReply, HeaderEdits, Overlay, PathEdit, Probe, Redirect,
+};
 
 /// A whole configuration. The lists are in the order of the file.
 #[derive(Debug, Clone, Default)]

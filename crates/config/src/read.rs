@@ -3,6 +3,7 @@
 //! A reference that cannot be read becomes [`UNREAD`], so that the checks of the whole know that
 //! something was meant there. The reports keep such a configuration from being given out.
 
+mod auth;
 mod filter;
 mod header;
 mod limit;

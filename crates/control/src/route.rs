@@ -6,8 +6,8 @@ use fairwater_config as config;
 use fairwater_message::HeaderName;
 use fairwater_message::template::{Template, Variable};
 use fairwater_plan::{
-    Condition, Destination, Filters, FixedReply, HeaderEdits, HostPattern, PathEdit, PathPattern,
-    PathShape, Probe, Redirect, Route, RouteTimeouts, Segment, UpstreamId, ValueRule,
+    BasicAuth, Condition, Destination, Filters, FixedReply, HeaderEdits, HostPattern, PathEdit,
+    PathPattern, PathShape, Probe, Redirect, Route, RouteTimeouts, Segment, UpstreamId, ValueRule,
 };
 
 /// Compiles what becomes of the requests of a route, unless its upstream is not there, which a
@@ -47,6 +47,18 @@ pub(crate) fn compile(
 
 fn merge(all: &[&config::Filters]) -> Filters {
     let mut merged = Filters::default();
+    let mut auth = None;
+    for filters in all {
+        match &filters.basic_auth {
+            config::Overlay::Inherit => {}
+            config::Overlay::Off => auth = None,
+            config::Overlay::On(own) => auth = Some(own),
+        }
+    }
+    // First, so that edits may send the endpoint other credentials.
+    if auth.is_some_and(|auth| !auth.forward) {
+        merged.request.remove("authorization");
+    }
     for filters in all {
         if let Some(allow) = &filters.allow {
             merged.access.allow.clone_from(allow);
@@ -66,6 +78,13 @@ fn merge(all: &[&config::Filters]) -> Filters {
         let (name, id) = (name.as_str().to_owned(), Template::from(Variable::RequestId));
         merged.request.set(&name, id.clone());
         merged.response.set(&name, id);
+    }
+    if let Some(auth) = auth {
+        merged.basic_auth = Some(BasicAuth::new(&auth.realm, auth.users.iter().cloned()));
+        // Last, so that nothing else can be in it.
+        if let Some(name) = &auth.user_header {
+            merged.request.set(name, Template::from(Variable::User));
+        }
     }
     merged
 }

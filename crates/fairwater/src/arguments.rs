@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Fmt(FormatArguments),
     /// Say more about a diagnostic: `fairwater explain E0104`
     Explain(ExplainArguments),
+    /// Make the hash of a password, read from standard input, for `basic_auth`
+    HashPassword,
     /// Print the JSON schema of configuration files, for editors
     Schema,
     /// Balance over endpoints given on the command line, without a file

@@ -38,6 +38,8 @@ pub(crate) struct Exchange<'a> {
     pub out: &'a mut Vec<u8>,
     /// Of its route, if that has any.
     pub filters: Option<&'a Filters>,
+    /// The name of the client, if its route asks for one.
+    pub user: &'a str,
     pub timeouts: RouteTimeouts,
     pub changes: &'a mut Changes,
     pub reply: Reply<'a>,
@@ -109,6 +111,7 @@ pub(crate) async fn serve(
         source: Source::new(&connection.stream, tail, filled, head.body),
         out,
         filters: None,
+        user: "",
         timeouts: RouteTimeouts::default(),
         changes,
         reply: Reply {
@@ -167,7 +170,7 @@ async fn run<'a>(
             Unroutable::NoRoute => FaultKind::NoRoute.into(),
         })?;
     if let Some(filters) = &route.filters {
-        filter::apply(exchange, filters, record)?;
+        filter::pass(exchange, filters, record).await?;
     }
     let Destination::Upstream(upstream) = route.destination else {
         return answer(exchange, record, route).await.map(|()| None);

@@ -2,9 +2,10 @@
 //! routes have none, and pay nothing.
 
 use fairwater_message::{Fault, FaultKind, HeaderName, target};
-use fairwater_plan::{Filters, PathEdit, Values};
+use fairwater_plan::{Access, Filters, PathEdit, Values};
 use fairwater_proto::h1::{Edits, client_address};
 
+use crate::auth;
 use crate::exchange::Exchange;
 use crate::record::Record;
 
@@ -31,18 +32,51 @@ impl Changes {
 /// Longer ids than this are somebody's mistake.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
-/// Applies the filters of a route to the request, and prepares what they do to the reply.
+/// Takes an exchange through the filters of its route, and prepares what they do to the reply.
 ///
 /// # Errors
 /// When the client or its request is refused.
-pub(crate) fn apply<'a>(
+pub(crate) async fn pass<'a>(
     exchange: &mut Exchange<'a>,
     filters: &'a Filters,
     record: &mut Record<'a>,
 ) -> Result<(), Fault> {
-    // Before anything that may refuse: replies of our own have the headers of their route too.
     exchange.filters = Some(filters);
     exchange.timeouts = filters.timeouts;
+    let verdict = judge(exchange, filters).await;
+    // Whatever the verdict: replies of our own have the headers of their route too.
+    apply(exchange, filters, record);
+    if let (Err(Fault { kind: FaultKind::Unauthorized, .. }), Some(auth)) =
+        (verdict, &filters.basic_auth)
+    {
+        exchange.reply.changes.lines.extend_from_slice(auth.challenge().as_bytes());
+    }
+    verdict?;
+    match filters.body_bytes_max {
+        Some(max) => exchange.source.limit(max),
+        None => Ok(()),
+    }
+}
+
+/// Whether the client may come.
+async fn judge<'a>(exchange: &mut Exchange<'a>, filters: &'a Filters) -> Result<(), Fault> {
+    if filters.access != Access::default() {
+        let (head, bytes, listener) = (exchange.head, exchange.bytes, exchange.listener);
+        let peer = exchange.connection.peer.ip();
+        let client = peer.map(|peer| client_address(head, bytes, peer, |ip| listener.trusts(ip)));
+        if !filters.access.lets_in(client) {
+            return Err(FaultKind::AccessDenied.into());
+        }
+    }
+    if let Some(auth) = &filters.basic_auth {
+        exchange.user = auth::user(exchange, auth).await?;
+    }
+    Ok(())
+}
+
+/// Writes what changes in the request and in its reply.
+fn apply<'a>(exchange: &mut Exchange<'a>, filters: &'a Filters, record: &mut Record<'a>) {
+    exchange.source.remove(&filters.request.removed);
     with_values(exchange, filters, record, |values, exchange| {
         let reply = &mut exchange.reply;
         reply.removed = &filters.response.removed;
@@ -51,14 +85,7 @@ pub(crate) fn apply<'a>(
         if filters.path != PathEdit::Keep {
             filters.path.write(values, &filters.shape, &mut exchange.changes.path);
         }
-        if !filters.access.lets_in(values.client) {
-            return Err(FaultKind::AccessDenied.into());
-        }
-        match filters.body_bytes_max {
-            Some(max) => exchange.source.limit(max),
-            None => Ok(()),
-        }
-    })
+    });
 }
 
 /// Calls `use_them` with what the texts of filters take from the request.
@@ -89,6 +116,7 @@ pub(crate) fn with_values<'a, T>(
         client: peer.map(|peer| client_address(head, bytes, peer, |ip| listener.trusts(ip))),
         scheme: "http",
         request_id: told_id.unwrap_or(own_id),
+        user: exchange.user,
     };
     use_them(&values, exchange)
 }

@@ -58,10 +58,32 @@ pub struct Filters {
     pub deny: Option<Vec<IpNet>>,
     pub max_body: Option<u64>,
     pub request_id: Option<String>,
+    pub basic_auth: Overlay<BasicAuth>,
     /// Of a route only.
     pub path: PathEdit,
     pub request: HeaderEdits,
     pub response: HeaderEdits,
+}
+
+/// What a route may take over from its listener, do without, or have of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Overlay<T> {
+    #[default]
+    Inherit,
+    Off,
+    On(T),
+}
+
+/// Clients say who they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BasicAuth {
+    pub realm: String,
+    /// Names with hashes that can be checked, sorted by name; at least one.
+    pub users: Vec<(String, String)>,
+    /// The endpoint gets what the client sent.
+    pub forward: bool,
+    /// The header in which the endpoint is told the name.
+    pub user_header: Option<String>,
 }
 
 /// What becomes of the path on its way to an endpoint.

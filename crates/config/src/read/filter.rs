@@ -6,7 +6,10 @@ use fairwater_message::template::{Template, TemplateError, variable_names};
 
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting, words};
-use crate::model::{Destination, Filters, FixedReply, HeaderEdits, PathEdit, Probe, Redirect};
+use crate::model::{
+    Destination, Filters, FixedReply, HeaderEdits, Overlay, PathEdit, Probe, Redirect,
+};
+use crate::read::auth::{self, BASIC_AUTH};
 use crate::read::{header, text};
 use crate::reader::{Node, Table, listed};
 use crate::report::Report;
@@ -44,6 +47,14 @@ pub(super) static FILTERS: declare::Table = declare::Table {
             absent: Absent::Otherwise("nobody"),
             meaning: "the networks of clients that may not come, even if `allow` has them",
             example: "deny = [\"10.1.0.0/16\"]",
+        },
+        Setting {
+            name: "basic_auth",
+            kind: Kind::Either(&Kind::Boolean, &Kind::Table(&BASIC_AUTH)),
+            absent: Absent::Otherwise("nobody is asked"),
+            meaning: "who may come, by name and password; others get a 401. `false` for a route asks \
+                      nobody, whatever its listener says.",
+            example: "basic_auth = { file = \"htpasswd\" }",
         },
         Setting {
             name: "max_body",
@@ -320,10 +331,21 @@ pub(super) fn filters(table: &Table<'_>, captures: &[&str], report: &mut Report)
             let is_good = changeable_header(Spanned::new(&name.value, name.span), report);
             is_good.then(|| name.value.into_owned())
         }),
+        basic_auth: auth::basic_auth(table, report),
         path: PathEdit::Keep,
         request: headers(table, "request_headers", captures, report),
         response: headers(table, "response_headers", captures, report),
     }
+}
+
+/// What `false` means where a table would stand; `true` means nothing.
+pub(super) fn off<T>(node: Node<'_>, report: &mut Report) -> Overlay<T> {
+    if node.boolean(report) == Some(true) {
+        let message = "`true` does not say what shall hold";
+        let help = "write a table with what shall hold, or `false` for what the listener has";
+        report.add(&code::WRONG_TYPE, node.span, message, "", help);
+    }
+    Overlay::Off
 }
 
 fn headers(table: &Table<'_>, name: &str, captures: &[&str], report: &mut Report) -> HeaderEdits {
@@ -357,7 +379,7 @@ fn headers(table: &Table<'_>, name: &str, captures: &[&str], report: &mut Report
 }
 
 /// Whether this is the name of a header that is not ours alone to write.
-fn changeable_header(name: Spanned<&str>, report: &mut Report) -> bool {
+pub(super) fn changeable_header(name: Spanned<&str>, report: &mut Report) -> bool {
     if !header::is_name(&name, report) {
         return false;
     }

@@ -93,7 +93,8 @@ fn blocks_of_the_documents_pass_the_check() {
             let scratch = Scratch::new();
             let path = scratch.file("fairwater.toml");
             fs::write(&path, &block.text).unwrap();
-            // What the blocks include.
+            // What the blocks name.
+            fs::write(scratch.file("htpasswd"), "").unwrap();
             fs::create_dir(scratch.file("conf.d")).unwrap();
             fs::write(scratch.file("conf.d/site.toml"), "").unwrap();
             let (is_good, said) = check(&path);

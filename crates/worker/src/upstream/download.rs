@@ -273,7 +273,7 @@ impl Download<'_> {
         let taken = body.take(&mut reply.buffer.bytes[start..end]).map_err(malformed)?;
         let mut trailers = Vec::new(); // allocates only for trailers
         if let Some(decoder) = body.take_trailers() {
-            write_trailers(decoder.trailers(), false, &mut trailers).map_err(malformed)?;
+            write_trailers(decoder.trailers(), false, &[], &mut trailers).map_err(malformed)?;
         }
         let data = &reply.buffer.bytes[start + taken.data.start..start + taken.data.end];
         let len = data.len();
