@@ -152,6 +152,11 @@ codes! {
     CANNOT_READ = "E0219",
         "A setting names a file that cannot be read, is too large, or is not UTF-8 text. Its path is \
          relative to the file that has the setting, and is read when the configuration is.";
+    BAD_ORIGIN = "E0220",
+        "Browsers name the origin of a page as SCHEME://HOST, with :PORT if it is not the usual one of \
+         the scheme, in lower case and without a path: what is written otherwise would never be one. \
+         `https://*.example.com` is every host below it, and `*` every origin. `null` is what any page \
+         can make itself, so it is refused, and so is `*` where credentials are sent along.";
     LISTENER_UNUSED = "E0301",
         "The listener would accept connections that go nowhere. Give it an `upstream`, which takes \
          everything, or for HTTP at least one [[routes]] with its name. A TCP listener has no \

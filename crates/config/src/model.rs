@@ -14,7 +14,8 @@ use fairwater_message::network::IpNet;
 
 use crate::span::{Span, Spanned};
 pub use filter::{
-    BasicAuth, Destination, Filters, FixedReply, HeaderEdits, Overlay, PathEdit, Probe, Redirect,
+    BasicAuth, Cors, Destination, Filters, FixedReply, HeaderEdits, Origin, Origins, Overlay,
+    PathEdit, Probe, Redirect,
 };
 
 /// A whole configuration. The lists are in the order of the file.

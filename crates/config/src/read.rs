@@ -4,6 +4,7 @@
 //! something was meant there. The reports keep such a configuration from being given out.
 
 mod auth;
+mod cors;
 mod filter;
 mod header;
 mod limit;

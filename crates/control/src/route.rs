@@ -6,8 +6,9 @@ use fairwater_config as config;
 use fairwater_message::HeaderName;
 use fairwater_message::template::{Template, Variable};
 use fairwater_plan::{
-    BasicAuth, Condition, Destination, Filters, FixedReply, HeaderEdits, HostPattern, PathEdit,
-    PathPattern, PathShape, Probe, Redirect, Route, RouteTimeouts, Segment, UpstreamId, ValueRule,
+    BasicAuth, Condition, Conditions, Cors, CorsRules, Destination, Filters, FixedReply,
+    HeaderEdits, HostPattern, OriginPattern, Origins, PathEdit, PathPattern, PathShape, Probe,
+    Redirect, Route, RouteTimeouts, Segment, UpstreamId, ValueRule,
 };
 
 /// Compiles what becomes of the requests of a route, unless its upstream is not there, which a
@@ -47,13 +48,10 @@ pub(crate) fn compile(
 
 fn merge(all: &[&config::Filters]) -> Filters {
     let mut merged = Filters::default();
-    let mut auth = None;
+    let (mut auth, mut cors) = (None, None);
     for filters in all {
-        match &filters.basic_auth {
-            config::Overlay::Inherit => {}
-            config::Overlay::Off => auth = None,
-            config::Overlay::On(own) => auth = Some(own),
-        }
+        overlay(&filters.basic_auth, &mut auth);
+        overlay(&filters.cors, &mut cors);
     }
     // First, so that edits may send the endpoint other credentials.
     if auth.is_some_and(|auth| !auth.forward) {
@@ -86,7 +84,41 @@ fn merge(all: &[&config::Filters]) -> Filters {
             merged.request.set(name, Template::from(Variable::User));
         }
     }
+    if let Some(cors) = cors {
+        merged.cors = Some(compile_cors(cors));
+        Cors::take_over(&mut merged.response);
+    }
     merged
+}
+
+/// What holds after a further layer.
+fn overlay<'a, T>(layer: &'a config::Overlay<T>, in_force: &mut Option<&'a T>) {
+    match layer {
+        config::Overlay::Inherit => {}
+        config::Overlay::Off => *in_force = None,
+        config::Overlay::On(own) => *in_force = Some(own),
+    }
+}
+
+fn compile_cors(cors: &config::Cors) -> Cors {
+    let pattern = |origin: &config::Origin| match origin {
+        config::Origin::Exact(origin) => OriginPattern::Exact(origin.clone()),
+        config::Origin::Below { start, end } => {
+            OriginPattern::Below { start: start.clone(), end: end.clone() }
+        }
+    };
+    let origins = match &cors.origins {
+        config::Origins::Any => Origins::Any,
+        config::Origins::These(origins) => Origins::These(origins.iter().map(pattern).collect()),
+    };
+    let rules = CorsRules {
+        credentials: cors.credentials,
+        methods: cors.methods.clone(),
+        headers: cors.headers.clone(),
+        expose: cors.expose.clone(),
+        max_age_s: cors.max_age.as_secs(),
+    };
+    Cors::new(origins, &rules)
 }
 
 fn path_edit(edit: &config::PathEdit) -> PathEdit {
@@ -113,7 +145,23 @@ pub(crate) fn host_pattern(host: Option<&config::HostMatch>) -> HostPattern {
     }
 }
 
-pub(crate) fn condition(condition: &config::Condition) -> Condition {
+/// What a route asks for. One that answers preflights is found by them, too.
+pub(crate) fn conditions(all: &[config::Condition], route: &Route) -> Conditions {
+    let has_cors = route.filters.as_ref().is_some_and(|filters| filters.cors.is_some());
+    let condition = |one| match condition(one) {
+        Condition::Method(methods) if has_cors => Condition::MethodOrPreflight(methods),
+        condition => condition,
+    };
+    Conditions(all.iter().map(condition).collect())
+}
+
+/// What a listener does to replies of its own to requests that have no route.
+pub(crate) fn of_listener(filters: &config::Filters) -> Option<Box<Filters>> {
+    let merged = merge(&[filters]);
+    (merged != Filters::default()).then(|| Box::new(merged))
+}
+
+fn condition(condition: &config::Condition) -> Condition {
     let rule = |value: &config::ValueMatch| match value {
         config::ValueMatch::Present => ValueRule::Present,
         config::ValueMatch::Absent => ValueRule::Absent,

@@ -19,8 +19,8 @@ pub use connections::{ClientLimit, ConnectionLimits};
 pub use current::CurrentPlan;
 pub use endpoint::{Dial, Endpoint, EndpointState, InFlight};
 pub use filter::{
-    Access, BasicAuth, Claim, Filters, FixedReply, HeaderEdits, PathEdit, PathShape, Place,
-    Redirect, RouteTimeouts, Values,
+    Access, BasicAuth, Claim, Cors, CorsRules, Filters, FixedReply, HeaderEdits, OriginPattern,
+    Origins, PathEdit, PathShape, Place, Redirect, RouteTimeouts, Values, is_preflight,
 };
 pub use listener::{Listener, OnError, Protocol, TcpIdle, Timeouts};
 pub use retry::RetryBudget;

@@ -151,6 +151,7 @@ async fn run<'a>(
 ) -> Result<Option<Box<Tunnel>>, Fault> {
     let (head, bytes) = (exchange.head, exchange.bytes);
     if head.hops >= exchange.listener.hops_max {
+        filter::pass_by(exchange, record);
         return Err(FaultKind::Loop.into());
     }
     if head.method == Method::Options
@@ -164,13 +165,22 @@ async fn run<'a>(
     };
     let (listener, peer) = (exchange.listener, exchange.connection.peer.ip());
     let client = || Some(client_address(head, bytes, peer?, |ip| listener.trusts(ip)));
-    let route =
-        routes.find(Facts { head, bytes, client: &client }).map_err(|error| match error {
-            Unroutable::AmbiguousPath => Fault::because(FaultKind::BadRequest, "ambiguous_path"),
-            Unroutable::NoRoute => FaultKind::NoRoute.into(),
-        })?;
-    if let Some(filters) = &route.filters {
-        filter::pass(exchange, filters, record).await?;
+    let route = match routes.find(Facts { head, bytes, client: &client }) {
+        Ok(route) => route,
+        Err(error) => {
+            filter::pass_by(exchange, record);
+            return Err(match error {
+                Unroutable::AmbiguousPath => {
+                    Fault::because(FaultKind::BadRequest, "ambiguous_path")
+                }
+                Unroutable::NoRoute => FaultKind::NoRoute.into(),
+            });
+        }
+    };
+    if let Some(filters) = &route.filters
+        && filter::pass(exchange, filters, record).await?
+    {
+        return Ok(None);
     }
     let Destination::Upstream(upstream) = route.destination else {
         return answer(exchange, record, route).await.map(|()| None);

@@ -2,12 +2,13 @@
 //! routes have none, and pay nothing.
 
 use fairwater_message::{Fault, FaultKind, HeaderName, target};
-use fairwater_plan::{Access, Filters, PathEdit, Values};
+use fairwater_plan::{Access, Filters, PathEdit, Values, is_preflight};
 use fairwater_proto::h1::{Edits, client_address};
 
-use crate::auth;
 use crate::exchange::Exchange;
+use crate::own_reply::OwnReply;
 use crate::record::Record;
+use crate::{auth, respond};
 
 /// What changes in a head on its way; its memory is used again by the next exchange.
 #[derive(Debug, Default)]
@@ -33,6 +34,7 @@ impl Changes {
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// Takes an exchange through the filters of its route, and prepares what they do to the reply.
+/// Returns whether it is answered by them.
 ///
 /// # Errors
 /// When the client or its request is refused.
@@ -40,42 +42,79 @@ pub(crate) async fn pass<'a>(
     exchange: &mut Exchange<'a>,
     filters: &'a Filters,
     record: &mut Record<'a>,
-) -> Result<(), Fault> {
+) -> Result<bool, Fault> {
     exchange.filters = Some(filters);
     exchange.timeouts = filters.timeouts;
     let verdict = judge(exchange, filters).await;
     // Whatever the verdict: replies of our own have the headers of their route too.
-    apply(exchange, filters, record);
+    let may_read = apply(exchange, filters, record);
     if let (Err(Fault { kind: FaultKind::Unauthorized, .. }), Some(auth)) =
         (verdict, &filters.basic_auth)
     {
         exchange.reply.changes.lines.extend_from_slice(auth.challenge().as_bytes());
     }
-    verdict?;
+    if verdict? == Verdict::Preflight {
+        return answer_preflight(exchange, filters, record, may_read).await;
+    }
     match filters.body_bytes_max {
-        Some(max) => exchange.source.limit(max),
-        None => Ok(()),
+        Some(max) => exchange.source.limit(max).map(|()| false),
+        None => Ok(false),
     }
 }
 
+/// Prepares the reply to a request that has no route: it is what the listener makes of it.
+pub(crate) fn pass_by<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) {
+    if let Some(filters) = &exchange.listener.filters {
+        exchange.filters = Some(filters);
+        apply(exchange, filters, record);
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Pass,
+    /// A browser asks what it may send. It gets its answer without a password: it sends none.
+    Preflight,
+}
+
+/// Tells a browser what pages of an origin may send. Other requests are refused nothing, whatever
+/// their origin: it is the browser that keeps a page from reading a reply.
+async fn answer_preflight<'a>(
+    exchange: &mut Exchange<'a>,
+    filters: &Filters,
+    record: &mut Record<'a>,
+    may_read: bool,
+) -> Result<bool, Fault> {
+    let Some(cors) = filters.cors.as_ref().filter(|_| may_read) else {
+        return Err(FaultKind::OriginRefused.into());
+    };
+    cors.write_preflight(&mut exchange.reply.changes.lines);
+    respond::with(exchange, record, &OwnReply::new(204)).await?;
+    Ok(true)
+}
+
 /// Whether the client may come.
-async fn judge<'a>(exchange: &mut Exchange<'a>, filters: &'a Filters) -> Result<(), Fault> {
+async fn judge<'a>(exchange: &mut Exchange<'a>, filters: &'a Filters) -> Result<Verdict, Fault> {
+    let (head, bytes, listener) = (exchange.head, exchange.bytes, exchange.listener);
     if filters.access != Access::default() {
-        let (head, bytes, listener) = (exchange.head, exchange.bytes, exchange.listener);
         let peer = exchange.connection.peer.ip();
         let client = peer.map(|peer| client_address(head, bytes, peer, |ip| listener.trusts(ip)));
         if !filters.access.lets_in(client) {
             return Err(FaultKind::AccessDenied.into());
         }
     }
+    if filters.cors.is_some() && is_preflight(head, bytes) {
+        return Ok(Verdict::Preflight);
+    }
     if let Some(auth) = &filters.basic_auth {
         exchange.user = auth::user(exchange, auth).await?;
     }
-    Ok(())
+    Ok(Verdict::Pass)
 }
 
-/// Writes what changes in the request and in its reply.
-fn apply<'a>(exchange: &mut Exchange<'a>, filters: &'a Filters, record: &mut Record<'a>) {
+/// Writes what changes in the request and in its reply. Returns whether a page of the origin that
+/// the request is from may read the reply.
+fn apply<'a>(exchange: &mut Exchange<'a>, filters: &'a Filters, record: &mut Record<'a>) -> bool {
     exchange.source.remove(&filters.request.removed);
     with_values(exchange, filters, record, |values, exchange| {
         let reply = &mut exchange.reply;
@@ -86,6 +125,9 @@ fn apply<'a>(exchange: &mut Exchange<'a>, filters: &'a Filters, record: &mut Rec
             filters.path.write(values, &filters.shape, &mut exchange.changes.path);
         }
     });
+    let lines = &mut exchange.reply.changes.lines;
+    let cors = filters.cors.as_ref();
+    cors.is_some_and(|cors| cors.write(exchange.head, exchange.bytes, lines))
 }
 
 /// Calls `use_them` with what the texts of filters take from the request.

@@ -1,6 +1,7 @@
 //! Where requests go, and what is done to them and to their replies.
 
 use std::fmt;
+use std::time::Duration;
 
 use fairwater_message::network::IpNet;
 use fairwater_message::template::Template;
@@ -59,6 +60,7 @@ pub struct Filters {
     pub max_body: Option<u64>,
     pub request_id: Option<String>,
     pub basic_auth: Overlay<BasicAuth>,
+    pub cors: Overlay<Cors>,
     /// Of a route only.
     pub path: PathEdit,
     pub request: HeaderEdits,
@@ -84,6 +86,34 @@ pub struct BasicAuth {
     pub forward: bool,
     /// The header in which the endpoint is told the name.
     pub user_header: Option<String>,
+}
+
+/// What pages of other origins may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cors {
+    pub origins: Origins,
+    pub credentials: bool,
+    pub methods: Vec<String>,
+    pub headers: Vec<String>,
+    pub expose: Vec<String>,
+    pub max_age: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origins {
+    Any,
+    These(Vec<Origin>),
+}
+
+/// As browsers write it: in lower case, without a default port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    Exact(String),
+    /// Every host below one: `https://` and `.example.com`.
+    Below {
+        start: String,
+        end: String,
+    },
 }
 
 /// What becomes of the path on its way to an endpoint.

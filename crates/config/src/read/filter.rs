@@ -10,6 +10,7 @@ use crate::model::{
     Destination, Filters, FixedReply, HeaderEdits, Overlay, PathEdit, Probe, Redirect,
 };
 use crate::read::auth::{self, BASIC_AUTH};
+use crate::read::cors::{self, CORS};
 use crate::read::{header, text};
 use crate::reader::{Node, Table, listed};
 use crate::report::Report;
@@ -47,6 +48,15 @@ pub(super) static FILTERS: declare::Table = declare::Table {
             absent: Absent::Otherwise("nobody"),
             meaning: "the networks of clients that may not come, even if `allow` has them",
             example: "deny = [\"10.1.0.0/16\"]",
+        },
+        Setting {
+            name: "cors",
+            kind: Kind::Either(&Kind::Boolean, &Kind::Table(&CORS)),
+            absent: Absent::Otherwise("what endpoints say"),
+            meaning: "which pages of other origins may send requests and read the replies. Browsers' \
+                      questions are answered here, and what endpoints say of it is left out. `false` \
+                      for a route leaves it to its endpoints, whatever its listener says.",
+            example: "cors = { origins = [\"https://app.example.com\"] }",
         },
         Setting {
             name: "basic_auth",
@@ -332,6 +342,7 @@ pub(super) fn filters(table: &Table<'_>, captures: &[&str], report: &mut Report)
             is_good.then(|| name.value.into_owned())
         }),
         basic_auth: auth::basic_auth(table, report),
+        cors: cors::cors(table, report),
         path: PathEdit::Keep,
         request: headers(table, "request_headers", captures, report),
         response: headers(table, "response_headers", captures, report),

@@ -1,6 +1,7 @@
 //! What routes do to requests and replies beside sending them on.
 
 mod basic_auth;
+mod cors;
 
 use fairwater_e2e::client::End;
 use fairwater_e2e::{Client, Endpoint, Message, Proxy, Setup};
