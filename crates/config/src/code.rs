@@ -157,6 +157,10 @@ codes! {
          the scheme, in lower case and without a path: what is written otherwise would never be one. \
          `https://*.example.com` is every host below it, and `*` every origin. `null` is what any page \
          can make itself, so it is refused, and so is `*` where credentials are sent along.";
+    BAD_ERROR_PAGE = "E0221",
+        "An error page is a file for a status (404) or for all of a class (4xx, 5xx), whose name ends \
+         with .html, .json or .txt: that tells the type of its content. A status may have one page of \
+         each format; clients that prefer JSON get that one.";
     LISTENER_UNUSED = "E0301",
         "The listener would accept connections that go nowhere. Give it an `upstream`, which takes \
          everything, or for HTTP at least one [[routes]] with its name. A TCP listener has no \

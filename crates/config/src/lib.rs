@@ -29,11 +29,12 @@ pub use format::{Unformatted, format, format_files};
 pub use include::Surroundings;
 pub use load::{load, parse};
 pub use model::{
-    AccessLog, Admin, Balance, BasicAuth, Condition, Config, Cors, Destination, Filters,
-    FixedReply, HeaderEdits, HostMatch, HostRule, HttpListener, IdleRule, Listener, ListenerLimits,
-    ListenerTimeouts, LogFormat, OnError, Origin, Origins, Overlay, PathEdit, PathRule,
-    PathSegment, Probe, Protocol, Redirect, Route, RouteTimeouts, Shutdown, TcpListener, Upstream,
-    UpstreamEndpoint, UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT, WEIGHT_MAX, WhenFull,
+    AccessLog, Admin, Balance, BasicAuth, Condition, Config, Cors, Destination, ErrorEntry,
+    ErrorPage, Filters, FixedReply, HeaderEdits, HostMatch, HostRule, HttpListener, IdleRule,
+    Listener, ListenerLimits, ListenerTimeouts, LogFormat, OnError, Origin, Origins, Overlay,
+    PageFormat, PathEdit, PathRule, PathSegment, Probe, Protocol, Redirect, Route, RouteTimeouts,
+    Shutdown, Statuses, TcpListener, Upstream, UpstreamEndpoint, UpstreamTimeouts, ValueMatch,
+    WEIGHT_DEFAULT, WEIGHT_MAX, WhenFull,
 };
 pub use read::THREADS_MAX;
 pub use reference::reference;

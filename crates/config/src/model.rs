@@ -14,8 +14,8 @@ use fairwater_message::network::IpNet;
 
 use crate::span::{Span, Spanned};
 pub use filter::{
-    BasicAuth, Cors, Destination, Filters, FixedReply, HeaderEdits, Origin, Origins, Overlay,
-    PathEdit, Probe, Redirect,
+    BasicAuth, Cors, Destination, ErrorEntry, ErrorPage, Filters, FixedReply, HeaderEdits, Origin,
+    Origins, Overlay, PageFormat, PathEdit, Probe, Redirect, Statuses,
 };
 
 /// A whole configuration. The lists are in the order of the file.

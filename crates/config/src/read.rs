@@ -5,6 +5,7 @@
 
 mod auth;
 mod cors;
+mod error_page;
 mod filter;
 mod header;
 mod limit;

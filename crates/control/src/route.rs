@@ -1,14 +1,16 @@
 //! Routes of a configuration as the plan has them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use fairwater_config as config;
 use fairwater_message::HeaderName;
 use fairwater_message::template::{Template, Variable};
 use fairwater_plan::{
-    BasicAuth, Condition, Conditions, Cors, CorsRules, Destination, Filters, FixedReply,
-    HeaderEdits, HostPattern, OriginPattern, Origins, PathEdit, PathPattern, PathShape, Probe,
-    Redirect, Route, RouteTimeouts, Segment, UpstreamId, ValueRule,
+    BasicAuth, Condition, Conditions, Cors, CorsRules, Destination, ErrorEntry, ErrorPage,
+    ErrorPages, Filters, FixedReply, HeaderEdits, HostPattern, OriginPattern, Origins, PageFormat,
+    PathEdit, PathPattern, PathShape, Probe, Redirect, Route, RouteTimeouts, Segment, Statuses,
+    UpstreamId, ValueRule,
 };
 
 /// Compiles what becomes of the requests of a route, unless its upstream is not there, which a
@@ -49,9 +51,19 @@ pub(crate) fn compile(
 fn merge(all: &[&config::Filters]) -> Filters {
     let mut merged = Filters::default();
     let (mut auth, mut cors) = (None, None);
+    let mut pages = ErrorPages::default();
     for filters in all {
         overlay(&filters.basic_auth, &mut auth);
         overlay(&filters.cors, &mut cors);
+        match &filters.error_pages {
+            config::Overlay::Inherit => {}
+            config::Overlay::Off => pages.entries.clear(),
+            // The later ones come first, and those before where they have none.
+            config::Overlay::On(own) => {
+                drop(pages.entries.splice(..0, own.iter().map(error_entry)))
+            }
+        }
+        pages.intercepts = filters.intercept_errors.unwrap_or(pages.intercepts);
     }
     // First, so that edits may send the endpoint other credentials.
     if auth.is_some_and(|auth| !auth.forward) {
@@ -88,7 +100,48 @@ fn merge(all: &[&config::Filters]) -> Filters {
         merged.cors = Some(compile_cors(cors));
         Cors::take_over(&mut merged.response);
     }
+    if !pages.entries.is_empty() {
+        if pages.intercepts {
+            merged.replaced = merged.response.removed.clone();
+            merged.replaced.extend(OF_BODY.iter().map(|name| HeaderName::new(name)));
+        }
+        merged.error_pages = Some(pages);
+    }
     merged
+}
+
+/// What a head says of its body, beside its length: it would not hold for another one.
+const OF_BODY: [&str; 14] = [
+    "accept-ranges",
+    "content-digest",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-location",
+    "content-md5",
+    "content-range",
+    "content-type",
+    "digest",
+    "etag",
+    "last-modified",
+    "repr-digest",
+    "trailer",
+];
+
+fn error_entry(entry: &config::ErrorEntry) -> ErrorEntry {
+    let statuses = match entry.statuses {
+        config::Statuses::One(status) => Statuses::One(status),
+        config::Statuses::Class(digit) => Statuses::Class(digit),
+    };
+    let page = |page: &config::ErrorPage| {
+        let format = match page.format {
+            config::PageFormat::Html => PageFormat::Html,
+            config::PageFormat::Json => PageFormat::Json,
+            config::PageFormat::Text => PageFormat::Text,
+        };
+        Arc::new(ErrorPage::new(format, &page.text))
+    };
+    ErrorEntry { statuses, pages: entry.pages.iter().map(page).collect() }
 }
 
 /// What holds after a further layer.

@@ -19,8 +19,9 @@ pub use connections::{ClientLimit, ConnectionLimits};
 pub use current::CurrentPlan;
 pub use endpoint::{Dial, Endpoint, EndpointState, InFlight};
 pub use filter::{
-    Access, BasicAuth, Claim, Cors, CorsRules, Filters, FixedReply, HeaderEdits, OriginPattern,
-    Origins, PathEdit, PathShape, Place, Redirect, RouteTimeouts, Values, is_preflight,
+    Access, BasicAuth, Claim, Cors, CorsRules, ErrorEntry, ErrorPage, ErrorPages, Filters,
+    FixedReply, HeaderEdits, OriginPattern, Origins, PageFormat, PageValues, PathEdit, PathShape,
+    Place, Redirect, RouteTimeouts, Statuses, Values, is_preflight,
 };
 pub use listener::{Listener, OnError, Protocol, TcpIdle, Timeouts};
 pub use retry::RetryBudget;

@@ -207,6 +207,12 @@ async fn answer<'a>(
             let own = OwnReply { location: &location, ..OwnReply::new(redirect.status) };
             respond::with(exchange, record, &own).await
         }
+        // What has a body of its own needs no page.
+        Destination::Reply(reply) if reply.body.is_empty() && reply.status >= 400 => {
+            let own = filter::error_page(exchange, record, reply.status);
+            let own = own.unwrap_or_else(|| OwnReply::new(reply.status));
+            respond::with(exchange, record, &own).await
+        }
         Destination::Reply(reply) => {
             let own = OwnReply {
                 content_type: &reply.content_type,

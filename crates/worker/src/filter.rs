@@ -2,11 +2,11 @@
 //! routes have none, and pay nothing.
 
 use fairwater_message::{Fault, FaultKind, HeaderName, target};
-use fairwater_plan::{Access, Filters, PathEdit, Values, is_preflight};
+use fairwater_plan::{Access, ErrorPages, Filters, Listener, PathEdit, Values, is_preflight};
 use fairwater_proto::h1::{Edits, client_address};
 
 use crate::exchange::Exchange;
-use crate::own_reply::OwnReply;
+use crate::own_reply::{OwnReply, prefers_json};
 use crate::record::Record;
 use crate::{auth, respond};
 
@@ -16,7 +16,7 @@ pub(crate) struct Changes {
     /// Path and query, if they become others.
     path: Vec<u8>,
     /// Field lines that are added.
-    lines: Vec<u8>,
+    pub lines: Vec<u8>,
 }
 
 impl Changes {
@@ -141,12 +141,7 @@ pub(crate) fn with_values<'a, T>(
     let peer = exchange.connection.peer.ip();
     let mut digits = [0; 32];
     let own_id = hex(record.id(), &mut digits);
-    let told_id =
-        filters.request_id.as_ref().filter(|_| peer.is_some_and(|ip| listener.trusts(ip)));
-    let told_id = told_id.and_then(|name| {
-        let field = head.fields.iter().find(|field| name.is_of(field, bytes))?;
-        std::str::from_utf8(field.value.of(bytes)).ok().filter(|id| is_id(id))
-    });
+    let told_id = told_id(exchange, filters);
     let path = target::path_of(head.path.of(bytes));
     let path = if path.is_empty() { b"/" } else { path };
     let mut scratch = Vec::new();
@@ -161,6 +156,72 @@ pub(crate) fn with_values<'a, T>(
         user: exchange.user,
     };
     use_them(&values, exchange)
+}
+
+/// The id that a trusted peer has given the request.
+fn told_id<'a>(exchange: &Exchange<'a>, filters: &Filters) -> Option<&'a str> {
+    let name = filters.request_id.as_ref()?;
+    let (head, bytes) = (exchange.head, exchange.bytes);
+    exchange.connection.peer.ip().filter(|ip| exchange.listener.trusts(*ip))?;
+    let field = head.fields.iter().find(|field| name.is_of(field, bytes))?;
+    std::str::from_utf8(field.value.of(bytes)).ok().filter(|id| is_id(id))
+}
+
+/// The page that the route or the listener has for an error of our own.
+pub(crate) fn error_page<'o>(
+    exchange: &Exchange<'_>,
+    record: &mut Record<'_>,
+    status: u16,
+) -> Option<OwnReply<'o>> {
+    let filters = exchange.filters?;
+    let prefers_json = prefers_json(exchange.head, exchange.bytes);
+    let page = filters.error_pages.as_ref()?.find(status, prefers_json)?;
+    let id = told_id(exchange, filters);
+    Some(OwnReply::of_page(status, page, id.unwrap_or(hex(record.id(), &mut [0; 32]))))
+}
+
+/// The same for a head that could not be read: nobody knows more of it.
+pub(crate) fn bad_head_page<'o>(
+    listener: &Listener,
+    record: &mut Record<'_>,
+    status: u16,
+) -> Option<OwnReply<'o>> {
+    let pages = listener.filters.as_ref()?.error_pages.as_ref()?;
+    let page = pages.find(status, false)?;
+    Some(OwnReply::of_page(status, page, hex(record.id(), &mut [0; 32])))
+}
+
+/// The pages that stand for errors of an endpoint, and what they take from the request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Interception<'a> {
+    filters: &'a Filters,
+    pages: &'a ErrorPages,
+    prefers_json: bool,
+    told_id: Option<&'a str>,
+}
+
+impl<'a> Interception<'a> {
+    /// `None` for nearly all exchanges.
+    #[inline]
+    pub(crate) fn of(exchange: &Exchange<'a>) -> Option<Self> {
+        let filters = exchange.filters?;
+        let pages = filters.error_pages.as_ref().filter(|pages| pages.intercepts)?;
+        let prefers_json = prefers_json(exchange.head, exchange.bytes);
+        Some(Self { filters, pages, prefers_json, told_id: told_id(exchange, filters) })
+    }
+
+    /// The page for a reply, if it is an error that has one.
+    pub(crate) fn page(&self, record: &mut Record<'_>, status: u16) -> Option<OwnReply<'a>> {
+        let page = self.pages.find(status, self.prefers_json)?;
+        let mut digits = [0; 32];
+        let id = self.told_id.unwrap_or_else(|| hex(record.id(), &mut digits));
+        Some(OwnReply::of_page(status, page, id))
+    }
+
+    /// Fields of the endpoint's head that go.
+    pub(crate) fn removed(&self) -> &'a [HeaderName] {
+        &self.filters.replaced
+    }
 }
 
 fn is_id(text: &str) -> bool {

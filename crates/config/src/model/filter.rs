@@ -61,6 +61,9 @@ pub struct Filters {
     pub request_id: Option<String>,
     pub basic_auth: Overlay<BasicAuth>,
     pub cors: Overlay<Cors>,
+    pub error_pages: Overlay<Vec<ErrorEntry>>,
+    /// The pages stand for the errors of endpoints as well.
+    pub intercept_errors: Option<bool>,
     /// Of a route only.
     pub path: PathEdit,
     pub request: HeaderEdits,
@@ -114,6 +117,34 @@ pub enum Origin {
         start: String,
         end: String,
     },
+}
+
+/// The pages for some statuses, one of each format at the most.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorEntry {
+    pub statuses: Statuses,
+    pub pages: Vec<ErrorPage>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Statuses {
+    /// 400 to 599.
+    One(u16),
+    /// 4 or 5.
+    Class(u16),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorPage {
+    pub format: PageFormat,
+    pub text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageFormat {
+    Html,
+    Json,
+    Text,
 }
 
 /// What becomes of the path on its way to an endpoint.

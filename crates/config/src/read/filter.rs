@@ -11,6 +11,7 @@ use crate::model::{
 };
 use crate::read::auth::{self, BASIC_AUTH};
 use crate::read::cors::{self, CORS};
+use crate::read::error_page::{self, ERROR_PAGES};
 use crate::read::{header, text};
 use crate::reader::{Node, Table, listed};
 use crate::report::Report;
@@ -95,6 +96,21 @@ pub(super) static FILTERS: declare::Table = declare::Table {
             absent: Absent::Otherwise("they pass"),
             meaning: "changes of what the client gets, also of replies that Fairwater makes itself",
             example: "response_headers = { set = { x-frame-options = \"DENY\" }, remove = [\"server\"] }",
+        },
+        Setting {
+            name: "error_pages",
+            kind: Kind::Either(&Kind::Boolean, &ERROR_PAGES),
+            absent: Absent::Otherwise("a line of text, or JSON for who prefers that"),
+            meaning: "files that are shown for errors which Fairwater answers itself, by status (`404`) \
+                      or class (`5xx`). `false` for a route shows none, whatever its listener says.",
+            example: "error_pages = { 404 = \"errors/404.html\", 5xx = \"errors/5xx.html\" }",
+        },
+        Setting {
+            name: "intercept_errors",
+            kind: Kind::Boolean,
+            absent: Absent::Default("false"),
+            meaning: "whether they are shown for errors of endpoints as well, instead of what those say",
+            example: "intercept_errors = true",
         },
     ],
     shared: &[],
@@ -343,6 +359,8 @@ pub(super) fn filters(table: &Table<'_>, captures: &[&str], report: &mut Report)
         }),
         basic_auth: auth::basic_auth(table, report),
         cors: cors::cors(table, report),
+        error_pages: error_page::error_pages(table, report),
+        intercept_errors: table.get("intercept_errors").and_then(|node| node.boolean(report)),
         path: PathEdit::Keep,
         request: headers(table, "request_headers", captures, report),
         response: headers(table, "response_headers", captures, report),

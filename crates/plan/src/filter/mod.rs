@@ -6,6 +6,7 @@
 mod access;
 mod basic_auth;
 mod cors;
+mod error_page;
 mod headers;
 mod path;
 mod values;
@@ -14,6 +15,7 @@ pub use access::Access;
 pub use basic_auth::{BasicAuth, Claim};
 pub(crate) use cors::preflight;
 pub use cors::{Cors, CorsRules, OriginPattern, Origins, is_preflight};
+pub use error_page::{ErrorEntry, ErrorPage, ErrorPages, PageFormat, PageValues, Statuses};
 pub use headers::HeaderEdits;
 pub use path::{PathEdit, PathShape};
 pub use values::{Place, Values};
@@ -37,6 +39,9 @@ pub struct Filters {
     pub path: PathEdit,
     pub request: HeaderEdits,
     pub response: HeaderEdits,
+    pub error_pages: Option<ErrorPages>,
+    /// What goes out of a head whose body is replaced by a page.
+    pub replaced: Vec<HeaderName>,
     /// Where the route's path has its captures.
     pub shape: PathShape,
 }

@@ -2,6 +2,7 @@
 
 mod basic_auth;
 mod cors;
+mod error_pages;
 
 use fairwater_e2e::client::End;
 use fairwater_e2e::{Client, Endpoint, Message, Proxy, Setup};
