@@ -136,12 +136,33 @@ codes! {
          endpoint. The help line says where the same is set.";
     BAD_TEMPLATE = "E0215",
         "In this text `{name}` stands for something of the request: `{client}`, `{scheme}`, `{host}`, \
-         `{method}`, `{path}`, `{query}`, `{target}` (path and query), `{request_id}`, `{header.NAME}`, \
-         the captures of the route's path, and `{rest}` for its `*`. For a brace write `{{` or `}}`. \
+         `{method}`, `{path}`, `{query}`, `{target}` (path and query), `{request_id}`, `{user}`, \
+         `{header.NAME}`, the captures of the route's path, and `{rest}` for its `*`. For a brace write `{{` or `}}`. \
          Paths and targets are written as URLs have them.";
     BAD_SIZE = "E0216",
         "A size is a whole number and its unit: B, KB, MB, GB (powers of 1000) or KiB, MiB, GiB (powers \
          of 1024), as in \"64KiB\". A bare number is refused, since nobody could tell what was meant.";
+    BAD_PASSWORD = "E0217",
+        "Passwords are kept as hashes that are slow to guess: bcrypt ($2y$, $2a$, $2b$) up to a cost of \
+         15, or SHA-crypt ($5$, $6$) up to 1000000 rounds. `fairwater hash-password` makes one of what \
+         it reads, `htpasswd -nB NAME` and `openssl passwd -6` ask for it. Plain passwords, MD5, SHA-1 \
+         and DES are refused: who gets hold of the file would have the passwords within hours.";
+    BAD_USER = "E0218",
+        "A user of `basic_auth` has a name, once, without a colon (which ends it in a request) and \
+         without control characters. In a file each line is NAME:HASH; lines that begin with # and \
+         empty ones count for nothing.";
+    CANNOT_READ = "E0219",
+        "A setting names a file that cannot be read, is too large, or is not UTF-8 text. Its path is \
+         relative to the file that has the setting, and is read when the configuration is.";
+    BAD_ORIGIN = "E0220",
+        "Browsers name the origin of a page as SCHEME://HOST, with :PORT if it is not the usual one of \
+         the scheme, in lower case and without a path: what is written otherwise would never be one. \
+         `https://*.example.com` is every host below it, and `*` every origin. `null` is what any page \
+         can make itself, so it is refused, and so is `*` where credentials are sent along.";
+    BAD_ERROR_PAGE = "E0221",
+        "An error page is a file for a status (404) or for all of a class (4xx, 5xx), whose name ends \
+         with .html, .json or .txt: that tells the type of its content. A status may have one page of \
+         each format; clients that prefer JSON get that one.";
     LISTENER_UNUSED = "E0301",
         "The listener would accept connections that go nowhere. Give it an `upstream`, which takes \
          everything, or for HTTP at least one [[routes]] with its name. A TCP listener has no \

@@ -21,7 +21,10 @@ use crate::code;
 use crate::diagnostic::Diagnostic;
 use crate::source::Sources;
 use crate::span::{Span, Spanned};
-pub use filter::{Destination, Filters, FixedReply, HeaderEdits, PathEdit, Probe, Redirect};
+pub use filter::{
+    BasicAuth, Cors, Destination, ErrorEntry, ErrorPage, Filters, FixedReply, HeaderEdits, Origin,
+    Origins, Overlay, PageFormat, PathEdit, Probe, Redirect, Statuses,
+};
 pub use test::{Expectation, RoutingTest, TestRequest};
 
 /// A whole configuration. The lists are in the order of the file.

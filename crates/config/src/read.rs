@@ -4,6 +4,9 @@
 //! something was meant there. The reports keep such a configuration from being given out.
 
 mod access_log;
+mod auth;
+mod cors;
+mod error_page;
 mod filter;
 mod header;
 mod limit;

@@ -96,7 +96,7 @@ fn describe(kind: &'static Kind) -> String {
         Kind::Size { min, max } => {
             format!("size, {} to {}", quantity::shown_bytes(*min), quantity::shown_bytes(*max))
         }
-        Kind::Text(form) => (*form).to_owned(),
+        Kind::Text(form) | Kind::Secret(form) => (*form).to_owned(),
         Kind::Choice(words) if words.iter().any(|word| !word.meaning.is_empty()) => {
             "a word, see below".to_owned()
         }

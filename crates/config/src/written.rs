@@ -126,6 +126,7 @@ fn applies(setting: &Setting, beside: &[(String, Value)]) -> bool {
 
 fn written(kind: &Kind, value: &Value, out: &mut String) {
     match (kind, value) {
+        (Kind::Secret(_), _) => out.push_str("\"***\""),
         (_, Value::Scalar(json)) => out.push_str(json),
         (Kind::OneOrMore(kind) | Kind::List(kind), Value::List(values)) => {
             list(values.iter().map(|value| (*kind, value)), out);
@@ -227,6 +228,8 @@ mod tests {
         };
         check(&[&listener("tcp")], &[r#""protocol":"tcp","upstream":"x","idle":"both""#]);
         check(&[&listener("http")], &[r#""upstream":"x","#, r#""max_hops":10"#]);
+        let auth = "listeners.a = { basic_auth = { users = { ada = '$2y$10$x' }, realm = 'r' } }";
+        check(&[auth], &[r#""basic_auth":{"users":{"ada":"***"},"realm":"r""#]);
         let endpoints = "upstreams.a.endpoints = ['b:1', { address = 'c:1' }]";
         let shown = r#""endpoints":["b:1",{"address":"c:1","weight":1}]"#;
         check(&[endpoints], &[shown, r#""connect_timeout":"2s""#]);

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use fairwater_config as config;
 use fairwater_message::address::Listen;
 use fairwater_plan::{
-    Balance, Conditions, ConnectionLimits, Endpoint, HostHeader, Listener, ListenerId, OnError,
-    Plan, Protocol, RouteRule, RouteTable, TcpIdle, Timeouts, Upstream, UpstreamId,
-    UpstreamSettings, UpstreamTimeouts,
+    Balance, ConnectionLimits, Endpoint, HostHeader, Listener, ListenerId, OnError, Plan, Protocol,
+    Route, RouteRule, RouteTable, TcpIdle, Timeouts, Upstream, UpstreamId, UpstreamSettings,
+    UpstreamTimeouts,
 };
 
 use crate::changes::Rest;
 use crate::registry::Registry;
 use crate::roster::{Member, Roster, Standing};
-use crate::route::{self, condition, host_pattern, path_pattern};
+use crate::route::{self, conditions, host_pattern, path_pattern};
 
 /// A plan, and what must be bound for it.
 #[derive(Debug)]
@@ -70,10 +70,10 @@ pub(crate) fn compile(
             &route.path,
             &names,
         );
-        let rule = |compiled| RouteRule {
+        let rule = |compiled: Route| RouteRule {
             host: host_pattern(route.host.as_ref().map(|host| &host.value)),
             path: path_pattern(&route.path),
-            conditions: Conditions(route.conditions.iter().map(condition).collect()),
+            conditions: conditions(&route.conditions, &compiled),
             route: compiled,
         };
         rules.entry(&route.listener.value).or_default().extend(compiled.map(rule));
@@ -152,6 +152,7 @@ fn compile_listener(
         hops_max: listener.limits.hops,
         head: listener.limits.head,
         connections,
+        filters: route::of_listener(&listener.filters),
     }
 }
 

@@ -87,6 +87,7 @@ pub fn trace<'p>(
         client: client(),
         scheme: if question.request.is_https { "https" } else { "http" },
         request_id: "REQUEST-ID",
+        user: "USER",
     };
     Ok(Trace { listener: id, route: Some(route), outcome: outcome(route, &values) })
 }

@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Fmt(FormatArguments),
     /// Say more about a diagnostic (E0104), or what becomes of a request (http://host/path)
     Explain(ExplainArguments),
+    /// Make the hash of a password, read from standard input, for `basic_auth`
+    HashPassword,
     /// Print the JSON schema of configuration files, for editors
     Schema,
     /// Balance over endpoints given on the command line, without a file

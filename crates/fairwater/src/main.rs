@@ -5,6 +5,7 @@ mod demo;
 mod explain;
 mod files;
 mod fmt;
+mod hash_password;
 mod proxy;
 mod replace;
 mod room;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Status(arguments) => status::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::HashPassword => hash_password::run(),
         Command::Schema => explain::schema(),
         Command::Proxy(arguments) => proxy::run(&arguments),
         Command::Demo => demo::run(),

@@ -16,7 +16,7 @@ use fairwater_net::{Listening, bind, clock};
 use fairwater_plan::{CurrentPlan, ListenerId, Plan, Protocol};
 use fairwater_sys::{allocator, process, signal};
 use fairwater_telemetry::{Counters, LogWriter, Surroundings};
-use fairwater_worker::{ThreadParts, Threads};
+use fairwater_worker::{PasswordChecks, ThreadParts, Threads};
 
 use crate::room;
 use crate::{fail, say};
@@ -133,6 +133,7 @@ fn start(
     let counters: Vec<_> = (0..threads).map(|_| new_counters()).collect();
     let plan = Arc::new(CurrentPlan::new(plan));
     let is_ready = Arc::new(AtomicBool::new(true));
+    let passwords = PasswordChecks::new(threads);
     let mut parts = Vec::new();
     for (index, counters) in counters.iter().enumerate() {
         let share = |(id, listening): &(ListenerId, Listening)| {
@@ -142,6 +143,7 @@ fn start(
             plan: Arc::clone(&plan),
             counters: Arc::clone(counters),
             is_ready: Arc::clone(&is_ready),
+            passwords: passwords.clone(),
             log: log.batch(),
             sockets: sockets.listening.iter().map(share).collect::<io::Result<_>>()?,
             seed: process::random_u64(),

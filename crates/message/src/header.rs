@@ -214,6 +214,18 @@ impl HeaderName {
         &self.name
     }
 
+    /// Whether a field has this name, or one that some servers read as this one: `_` for `-`.
+    #[inline]
+    pub fn covers(&self, field: &Field, bytes: &[u8]) -> bool {
+        self.is_of(field, bytes) || (field.id == HeaderId::Other && self.is_alias(field, bytes))
+    }
+
+    fn is_alias(&self, field: &Field, bytes: &[u8]) -> bool {
+        let (name, own) = (field.name.of(bytes), self.name.as_bytes());
+        let dashed = |b: u8| if b == b'_' { b'-' } else { b.to_ascii_lowercase() };
+        name.len() == own.len() && name.iter().zip(own).all(|(a, b)| dashed(*a) == dashed(*b))
+    }
+
     /// Whether this is the name of a field.
     #[inline]
     pub fn is_of(&self, field: &Field, bytes: &[u8]) -> bool {
@@ -224,18 +236,6 @@ impl HeaderName {
             }
             id => id == self.id,
         }
-    }
-
-    /// Whether this is the name of a field, or is taken for it by some servers (CGI, WSGI), which
-    /// read `_` and `-` alike.
-    pub fn is_read_as(&self, field: &Field, bytes: &[u8]) -> bool {
-        if field.id != HeaderId::Other {
-            return field.id == self.id;
-        }
-        let dashed = |b: u8| if b == b'_' { b'-' } else { b.to_ascii_lowercase() };
-        let name = field.name.of(bytes);
-        name.len() == self.name.len()
-            && name.iter().zip(self.name.bytes()).all(|(&a, b)| dashed(a) == dashed(b))
     }
 }
 

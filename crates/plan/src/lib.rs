@@ -19,8 +19,9 @@ pub use connections::{ClientLimit, ConnectionLimits};
 pub use current::{CurrentPlan, PlanReader};
 pub use endpoint::{Dial, Endpoint, EndpointState, InFlight};
 pub use filter::{
-    Access, Filters, FixedReply, HeaderEdits, PathEdit, PathShape, Place, Redirect, RouteTimeouts,
-    Values,
+    Access, BasicAuth, Claim, Cors, CorsRules, ErrorEntry, ErrorPage, ErrorPages, Filters,
+    FixedReply, HeaderEdits, OriginPattern, Origins, PageFormat, PageValues, PathEdit, PathShape,
+    Place, Redirect, RouteTimeouts, Statuses, Values, is_preflight,
 };
 pub use listener::{Listener, OnError, Protocol, TcpIdle, Timeouts};
 pub use retry::RetryBudget;

@@ -36,6 +36,15 @@ pub const PIPES_OUT_MAX: usize = 128;
 pub const POOL_PER_ENDPOINT: usize = 1024;
 /// Clients of a thread that are told that there is no room; further ones are reset.
 pub const REFUSALS_MAX: u32 = 256;
+/// Threads that check passwords, at the most; with few worker threads there are half as many.
+pub const PASSWORD_THREADS_MAX: usize = 8;
+/// Passwords that wait to be checked. At 60 ms each on one thread, the last waits four seconds.
+pub const PASSWORDS_WAITING_MAX: usize = 64;
+/// For the check of a password, waiting included.
+pub const PASSWORD_PATIENCE: Duration = Duration::from_secs(10);
+/// Credentials that a thread remembers as right, and for how long.
+pub const REMEMBERED_MAX: usize = 1024;
+pub const REMEMBERED_FOR: Duration = Duration::from_secs(300);
 /// When a TCP peer is silent this long the kernel asks whether it is there.
 pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);

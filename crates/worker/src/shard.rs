@@ -10,7 +10,9 @@ use fairwater_plan::{Plan, RetryBudget};
 use fairwater_sys::recycle::Recycler;
 use fairwater_telemetry::{Counters, LogBatch};
 
+use crate::auth::Remembered;
 use crate::in_force::InForce;
+use crate::password::PasswordChecks;
 use crate::pipes::Pipes;
 use crate::upstream::Pools;
 use crate::work::Work;
@@ -39,6 +41,8 @@ pub(crate) struct Shard {
     pub refusals: Cell<u32>,
     /// Whether this process shall get requests.
     pub is_ready: Arc<AtomicBool>,
+    pub passwords: PasswordChecks,
+    pub remembered: RefCell<Remembered>,
     random: Cell<u64>,
     request_ids: Cell<u128>,
     is_draining: Cell<bool>,
@@ -54,6 +58,7 @@ impl Shard {
         plan: Arc<Plan>,
         counters: Arc<Counters>,
         is_ready: Arc<AtomicBool>,
+        passwords: PasswordChecks,
         log: LogBatch,
         seed: u64,
     ) -> Self {
@@ -72,6 +77,8 @@ impl Shard {
             pipes: Rc::default(),
             refusals: Cell::new(0),
             is_ready,
+            passwords,
+            remembered: RefCell::default(),
             random: Cell::new(seed | 1),
             request_ids: Cell::new(u128::from(seed) << 64),
             is_draining: Cell::new(false),

@@ -13,6 +13,7 @@ use socket2::Socket;
 use tokio::runtime::{Builder, LocalOptions};
 
 use crate::accept;
+use crate::password::PasswordChecks;
 use crate::shard::Shard;
 
 /// Ticks of the wheel between two looks at the pools: one second.
@@ -25,6 +26,8 @@ pub struct ThreadParts {
     pub counters: Arc<Counters>,
     /// Whether this process shall get requests, for those who ask.
     pub is_ready: Arc<AtomicBool>,
+    /// Shared by all threads.
+    pub passwords: PasswordChecks,
     pub log: LogBatch,
     /// Listening sockets of this thread.
     pub sockets: Vec<(ListenerId, Socket)>,
@@ -101,11 +104,11 @@ impl Threads {
 }
 
 fn run(parts: ThreadParts, order: &AtomicU8) -> io::Result<()> {
-    let ThreadParts { plan, counters, is_ready, log, sockets, seed } = parts;
+    let ThreadParts { plan, counters, is_ready, passwords, log, sockets, seed } = parts;
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let mut plans = plan.reader();
     let first = plans.newer().unwrap_or_else(|| plan.get());
-    let shard = Rc::new(Shard::new(first, counters, is_ready, log, seed));
+    let shard = Rc::new(Shard::new(first, counters, is_ready, passwords, log, seed));
     let result = runtime.block_on(async {
         for (listener, socket) in sockets {
             let acceptor = Acceptor::new(socket)?;

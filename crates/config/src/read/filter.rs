@@ -6,7 +6,12 @@ use fairwater_message::template::{Template, TemplateError, variable_names};
 
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting, words};
-use crate::model::{Destination, Filters, FixedReply, HeaderEdits, PathEdit, Probe, Redirect};
+use crate::model::{
+    Destination, Filters, FixedReply, HeaderEdits, Overlay, PathEdit, Probe, Redirect,
+};
+use crate::read::auth::{self, BASIC_AUTH};
+use crate::read::cors::{self, CORS};
+use crate::read::error_page::{self, ERROR_PAGES};
 use crate::read::{header, text};
 use crate::reader::{Node, Table, listed};
 use crate::report::Report;
@@ -46,6 +51,23 @@ pub(super) static FILTERS: declare::Table = declare::Table {
             example: "deny = [\"10.1.0.0/16\"]",
         },
         Setting {
+            name: "cors",
+            kind: Kind::Either(&Kind::Boolean, &Kind::Table(&CORS)),
+            absent: Absent::Otherwise("what endpoints say"),
+            meaning: "which pages of other origins may send requests and read the replies. Browsers' \
+                      questions are answered here, and what endpoints say of it is left out. `false` \
+                      for a route leaves it to its endpoints, whatever its listener says.",
+            example: "cors = { origins = [\"https://app.example.com\"] }",
+        },
+        Setting {
+            name: "basic_auth",
+            kind: Kind::Either(&Kind::Boolean, &Kind::Table(&BASIC_AUTH)),
+            absent: Absent::Otherwise("nobody is asked"),
+            meaning: "who may come, by name and password; others get a 401. `false` for a route asks \
+                      nobody, whatever its listener says.",
+            example: "basic_auth = { file = \"htpasswd\" }",
+        },
+        Setting {
             name: "max_body",
             kind: Kind::Size { min: 0, max: u64::MAX },
             absent: Absent::Otherwise("no limit: bodies are passed on as they come"),
@@ -74,6 +96,21 @@ pub(super) static FILTERS: declare::Table = declare::Table {
             absent: Absent::Otherwise("they pass"),
             meaning: "changes of what the client gets, also of replies that Fairwater makes itself",
             example: "response_headers = { set = { x-frame-options = \"DENY\" }, remove = [\"server\"] }",
+        },
+        Setting {
+            name: "error_pages",
+            kind: Kind::Either(&Kind::Boolean, &ERROR_PAGES),
+            absent: Absent::Otherwise("a line of text, or JSON for who prefers that"),
+            meaning: "files that are shown for errors which Fairwater answers itself, by status (`404`) \
+                      or class (`5xx`). `false` for a route shows none, whatever its listener says.",
+            example: "error_pages = { 404 = \"errors/404.html\", 5xx = \"errors/5xx.html\" }",
+        },
+        Setting {
+            name: "intercept_errors",
+            kind: Kind::Boolean,
+            absent: Absent::Otherwise("no"),
+            meaning: "whether they are shown for errors of endpoints as well, instead of what those say",
+            example: "intercept_errors = true",
         },
     ],
     shared: &[],
@@ -320,10 +357,24 @@ pub(super) fn filters(table: &Table<'_>, captures: &[&str], report: &mut Report)
             let is_good = changeable_header(Spanned::new(&name.value, name.span), report);
             is_good.then(|| name.value.into_owned())
         }),
+        basic_auth: auth::basic_auth(table, report),
+        cors: cors::cors(table, report),
+        error_pages: error_page::error_pages(table, report),
+        intercept_errors: table.get("intercept_errors").and_then(|node| node.boolean(report)),
         path: PathEdit::Keep,
         request: headers(table, "request_headers", captures, report),
         response: headers(table, "response_headers", captures, report),
     }
+}
+
+/// What `false` means where a table would stand; `true` means nothing.
+pub(super) fn off<T>(node: Node<'_>, report: &mut Report) -> Overlay<T> {
+    if node.boolean(report) == Some(true) {
+        let message = "`true` does not say what shall hold";
+        let help = "write a table with what shall hold, or `false` for what the listener has";
+        report.add(&code::WRONG_TYPE, node.span, message, "", help);
+    }
+    Overlay::Off
 }
 
 fn headers(table: &Table<'_>, name: &str, captures: &[&str], report: &mut Report) -> HeaderEdits {
@@ -357,7 +408,7 @@ fn headers(table: &Table<'_>, name: &str, captures: &[&str], report: &mut Report
 }
 
 /// Whether this is the name of a header that is not ours alone to write.
-fn changeable_header(name: Spanned<&str>, report: &mut Report) -> bool {
+pub(super) fn changeable_header(name: Spanned<&str>, report: &mut Report) -> bool {
     if !header::is_name(&name, report) {
         return false;
     }

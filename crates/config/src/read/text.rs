@@ -7,6 +7,7 @@ use fairwater_message::address::{AddressError, Endpoint, parse_host};
 
 use crate::code::{self, Code};
 use crate::model::HostMatch;
+use crate::quantity;
 use crate::read::UNREAD;
 use crate::reader::Node;
 use crate::report::Report;
@@ -129,6 +130,30 @@ fn refuse_urls(text: &str) -> Result<(), AddressError> {
         Err(_) => "write a host name".to_owned(),
     };
     Err(AddressError::new(format!("`{text}` has more than a host name"), remedy))
+}
+
+/// What is in the file that a setting names.
+pub(super) fn file(
+    node: Node<'_>,
+    bytes_max: usize,
+    report: &mut Report,
+) -> Option<Spanned<String>> {
+    let path = file_path(node, report)?;
+    let shown = path.value.display().to_string();
+    let problem = match node.read(&shown, bytes_max) {
+        Ok(bytes) if bytes.len() > bytes_max => {
+            format!("it has more than {}", quantity::shown_bytes(bytes_max as u64))
+        }
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => return Some(Spanned::new(text, path.span)),
+            Err(_) => "it is not UTF-8 text".to_owned(),
+        },
+        Err(problem) => problem,
+    };
+    let message = format!("`{shown}` cannot be read: {problem}");
+    let help = "correct the path; it is relative to this file";
+    report.add(&code::CANNOT_READ, path.span, message, "", help);
+    None
 }
 
 pub(super) fn file_path(node: Node<'_>, report: &mut Report) -> Option<Spanned<PathBuf>> {

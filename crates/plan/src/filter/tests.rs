@@ -26,6 +26,7 @@ fn with_values(target: &str, normal: &str, check: impl FnOnce(&Values<'_>)) {
         client: Some("192.0.2.1".parse().unwrap()),
         scheme: "http",
         request_id: "id-1",
+        user: "Zoë",
     });
 }
 
@@ -57,6 +58,7 @@ fn variables_are_filled_in() {
             ("{path}?{query}", "/users/m%20e/x/y?q=1", ""),
             ("{method} {request_id}", "GET id-1", ""),
             ("{id}", "m e", "m%20e"),
+            ("{user}", "Zoë", "Zo%C3%AB"),
             ("{rest}", "y", "y"),
             ("{header.x-a}", "v w", "v%20w"),
             ("{header.x-b}", "", ""),

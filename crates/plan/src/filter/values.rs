@@ -18,6 +18,8 @@ pub struct Values<'a> {
     pub client: Option<IpAddr>,
     pub scheme: &'a str,
     pub request_id: &'a str,
+    /// Empty where nobody is asked for a password.
+    pub user: &'a str,
 }
 
 /// Where a text goes.
@@ -67,6 +69,7 @@ impl Values<'_> {
                 // Writing to a Vec cannot fail.
                 return self.client.map_or((), |client| write!(out, "{client}").unwrap_or(()));
             }
+            Variable::User => self.user.as_bytes(),
             Variable::RequestId => self.request_id.as_bytes(),
             Variable::Method => self.head.method_span.of(self.bytes),
             Variable::Header(name) => self.header(name),

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use fairwater_message::network::IpNet;
-use fairwater_message::{HeaderId, Method, RequestHead, target};
+use fairwater_message::{HeaderId, RequestHead, target};
+
+use crate::filter::preflight;
 
 /// All must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,6 +15,8 @@ pub struct Conditions(pub Vec<Condition>);
 pub enum Condition {
     /// One of these methods, as they are written.
     Method(Vec<String>),
+    /// The same, or a browser asks whether it may send one of these.
+    MethodOrPreflight(Vec<String>),
     Header {
         name: String,
         value: ValueRule,
@@ -53,13 +57,10 @@ impl Condition {
     fn holds(&self, facts: Facts<'_>) -> bool {
         let Facts { head, bytes, client } = facts;
         match self {
-            Self::Method(methods) => {
-                // A route for GET answers HEAD as well (RFC 9110, section 9.3.2).
-                let method: &[u8] = match head.method {
-                    Method::Head if !methods.iter().any(|known| known == "HEAD") => b"GET",
-                    _ => head.method_span.of(bytes),
-                };
-                methods.iter().any(|known| known.as_bytes() == method)
+            Self::Method(methods) => has_method(methods, head.method_span.of(bytes)),
+            Self::MethodOrPreflight(methods) => {
+                let asked = preflight(head, bytes).unwrap_or(head.method_span.of(bytes));
+                has_method(methods, asked)
             }
             Self::Header { name, value } => value.holds(values_of(name, head, bytes)),
             Self::Query { name, value } => {
@@ -71,6 +72,12 @@ impl Condition {
             }
         }
     }
+}
+
+/// A route for GET answers HEAD as well (RFC 9110, section 9.3.2).
+fn has_method(methods: &[String], method: &[u8]) -> bool {
+    let has = |method: &[u8]| methods.iter().any(|known| known.as_bytes() == method);
+    has(method) || (method == b"HEAD" && has(b"GET"))
 }
 
 impl ValueRule {

@@ -24,8 +24,15 @@ const CRATES: &[Crate] = &[
         others: &["memchr", "itoa"],
         in_tests: &["httparse", "proptest"],
     },
+    // Its own crate, so that cryptography is in one place and `plan` and `config` hold none.
+    Crate { name: "password", ours: &[], others: &["bcrypt", "sha-crypt"], in_tests: &[] },
     Crate { name: "plan", ours: &["message"], others: &["xxhash-rust"], in_tests: &["proptest"] },
-    Crate { name: "config", ours: &["message"], others: &["toml", "toml_parser"], in_tests: &[] },
+    Crate {
+        name: "config",
+        ours: &["message", "password"],
+        others: &["toml", "toml_parser"],
+        in_tests: &[],
+    },
     Crate {
         name: "net",
         ours: &["message", "sys"],
@@ -40,7 +47,7 @@ const CRATES: &[Crate] = &[
     },
     Crate {
         name: "worker",
-        ours: &["message", "net", "plan", "proto", "sys", "telemetry"],
+        ours: &["message", "net", "password", "plan", "proto", "sys", "telemetry"],
         others: &["itoa", "socket2", "tokio"],
         in_tests: &[],
     },
@@ -52,7 +59,17 @@ const CRATES: &[Crate] = &[
     },
     Crate {
         name: "fairwater",
-        ours: &["config", "control", "message", "net", "plan", "sys", "telemetry", "worker"],
+        ours: &[
+            "config",
+            "control",
+            "message",
+            "net",
+            "password",
+            "plan",
+            "sys",
+            "telemetry",
+            "worker",
+        ],
         others: &["bytes", "clap", "http-body-util", "hyper", "hyper-util", "mimalloc", "tokio"],
         in_tests: &[],
     },
