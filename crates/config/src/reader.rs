@@ -114,6 +114,10 @@ impl<'t> Table<'t> {
         Some(Span::new(self.file.number, key.span()))
     }
 
+    pub(crate) fn span(&self) -> Span {
+        self.span
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

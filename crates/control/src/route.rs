@@ -224,7 +224,7 @@ fn condition(condition: &config::Condition) -> Condition {
     match condition {
         config::Condition::Method(methods) => Condition::Method(methods.clone()),
         config::Condition::Header { name, value } => {
-            Condition::Header { name: name.clone(), value: rule(value) }
+            Condition::Header { name: HeaderName::new(name), value: rule(value) }
         }
         config::Condition::Query { name, value } => {
             Condition::Query { name: name.clone(), value: rule(value) }

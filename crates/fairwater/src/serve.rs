@@ -18,7 +18,7 @@ use fairwater_sys::{allocator, process, signal};
 use fairwater_telemetry::{Counters, LogWriter, Surroundings};
 use fairwater_worker::{PasswordChecks, ThreadParts, Threads};
 
-use crate::room;
+use crate::room::{self, Room};
 use crate::{fail, say};
 
 /// How often the wait for signals looks whether the threads still run.
@@ -69,7 +69,7 @@ pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)]
         }
     }
     say(room);
-    match start(config, steward, plan, threads, &mut sockets) {
+    match start(config, steward, plan, (threads, room), &mut sockets) {
         Ok(running) => {
             ready(&running.bound);
             running.until_stopped(config.shutdown.delay)
@@ -117,7 +117,7 @@ fn start(
     config: &Config,
     steward: Steward,
     plan: Plan,
-    threads: usize,
+    (threads, room): (usize, Room),
     sockets: &mut Sockets,
 ) -> Result<Running, Box<dyn std::error::Error>> {
     let log = start_log(&config.access_log)?;
@@ -144,6 +144,7 @@ fn start(
             counters: Arc::clone(counters),
             is_ready: Arc::clone(&is_ready),
             passwords: passwords.clone(),
+            refusals_max: room.refusals,
             log: log.batch(),
             sockets: sockets.listening.iter().map(share).collect::<io::Result<_>>()?,
             seed: process::random_u64(),

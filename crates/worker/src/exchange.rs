@@ -151,12 +151,13 @@ async fn run<'a>(
 ) -> Result<Option<Box<Tunnel>>, Fault> {
     let (head, bytes) = (exchange.head, exchange.bytes);
     if head.hops >= exchange.listener.hops_max {
-        filter::pass_by(exchange, record);
+        filter::pass_by(exchange, record)?;
         return Err(FaultKind::Loop.into());
     }
     if head.method == Method::Options
         && (head.path.of(bytes) == b"*" || max_forwards(head, bytes) == Some(0))
     {
+        filter::pass_by(exchange, record)?;
         respond::to_options(exchange, record).await?;
         return Ok(None);
     }
@@ -168,7 +169,7 @@ async fn run<'a>(
     let route = match routes.find(Facts { head, bytes, client: &client }) {
         Ok(route) => route,
         Err(error) => {
-            filter::pass_by(exchange, record);
+            filter::pass_by(exchange, record)?;
             return Err(match error {
                 Unroutable::AmbiguousPath => {
                     Fault::because(FaultKind::BadRequest, "ambiguous_path")
@@ -197,6 +198,12 @@ async fn answer<'a>(
     route: &'a Route,
 ) -> Result<(), Fault> {
     match &route.destination {
+        // `https:///x` would be read as the host x.
+        Destination::Redirect(redirect)
+            if redirect.needs_host() && exchange.head.authority.is_empty() =>
+        {
+            Err(Fault::because(FaultKind::BadRequest, "missing_host"))
+        }
         Destination::Redirect(redirect) => {
             let mut location = Vec::new();
             let none = Filters::default();

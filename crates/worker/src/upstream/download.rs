@@ -89,7 +89,7 @@ impl Download<'_> {
                     let timer = Timer::new(&self.shard.wheel);
                     let head = (&*reply.head, reply.buffer.data());
                     let patience = Patience { timer: &timer, stall: self.stall };
-                    reply.sink.interim(patience, self.request, head).await?;
+                    reply.sink.interim(patience, self.request, head, reply.removed).await?;
                     let len = reply.head.len;
                     reply.buffer.consume(len);
                 }
@@ -314,7 +314,8 @@ impl Download<'_> {
         let taken = body.take(&mut reply.buffer.bytes[start..end]).map_err(malformed)?;
         let mut trailers = Vec::new(); // allocates only for trailers
         if let Some(decoder) = body.take_trailers() {
-            write_trailers(decoder.trailers(), false, &[], &mut trailers).map_err(malformed)?;
+            write_trailers(decoder.trailers(), false, reply.removed, &mut trailers)
+                .map_err(malformed)?;
         }
         let data = &reply.buffer.bytes[start + taken.data.start..start + taken.data.end];
         let len = data.len();
