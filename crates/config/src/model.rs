@@ -34,6 +34,8 @@ pub struct Config {
     pub threads: Option<Spanned<NonZeroUsize>>,
     /// Where what was set at run time is kept; absolute. Absent means nowhere.
     pub state_dir: Option<Spanned<PathBuf>>,
+    /// For sockets.
+    pub run_dir: Option<Spanned<PathBuf>>,
     pub access_log: AccessLog,
     pub admin: Admin,
     pub resolver: Resolver,

@@ -22,6 +22,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 
+use std::path::PathBuf;
+
 use toml::de::DeTable;
 
 use crate::code;
@@ -69,6 +71,15 @@ pub(crate) static ROOT: declare::Table = declare::Table {
             meaning: "a directory, with its whole path, for what is set at run time \
                       [to stay](admin.md#what-stays); made for its owner alone if it is not there",
             example: "state_dir = \"/var/lib/fairwater\"",
+        },
+        Setting {
+            name: "run_dir",
+            kind: Kind::Text("text"),
+            absent: Absent::Otherwise("none"),
+            meaning: "a directory, with its whole path, for the admin socket (`admin.sock`), unless \
+                      [admin] names another; made if it is not there, so that others may look into \
+                      it and not write",
+            example: "run_dir = \"/run/fairwater\"",
         },
         Setting {
             name: "max_connections",
@@ -154,7 +165,7 @@ static ADMIN: declare::Table = declare::Table {
     settings: &[Setting {
         name: "socket",
         kind: Kind::Text("text"),
-        absent: Absent::Otherwise("no admin socket"),
+        absent: Absent::Otherwise("`admin.sock` in `run_dir`, or none"),
         meaning: "the Unix socket for `/metrics` and `/status`, with its whole path; its directory \
                   must exist. Only its owner can open it.",
         example: "socket = \"/run/fairwater/admin.sock\"",
@@ -183,6 +194,7 @@ pub(crate) fn add(
     let mut once = |name| table.get(name).filter(|_| is_first(name, &table, seen, report));
     let (threads, log, admin_table) = (once("threads"), once("access_log"), once("admin"));
     let (resolver_table, state_dir) = (once("resolver"), once("state_dir"));
+    let run_dir = once("run_dir");
     let (connections, delay, drain) =
         (once("max_connections"), once("drain_delay"), once("drain_timeout"));
     if let Some(read) = connections.and_then(|node| node.integer(report)) {
@@ -201,6 +213,9 @@ pub(crate) fn add(
     }
     if let Some(node) = state_dir {
         config.state_dir = text::directory_path(node, report);
+    }
+    if let Some(node) = run_dir {
+        config.run_dir = text::directory_path(node, report);
     }
     if let Some(node) = log {
         config.access_log = access_log::read(node, report);
@@ -267,6 +282,13 @@ fn named<T>(
         }
     }
     read_all
+}
+
+/// Fills in what follows from other settings, once all files are read.
+pub(crate) fn complete(config: &mut Config) {
+    let in_dir = |path: &PathBuf| path.join("admin.sock");
+    let socket = config.run_dir.as_ref().map(|dir| Spanned::new(in_dir(&dir.value), dir.span));
+    config.admin.socket = config.admin.socket.take().or(socket);
 }
 
 /// Reports files that have no listener between them.

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod demo;
+mod directory;
 mod explain;
 mod files;
 mod fmt;

@@ -19,7 +19,7 @@ use fairwater_telemetry::{Counters, LogWriter, Surroundings};
 use fairwater_worker::{PasswordChecks, ThreadParts, Threads};
 
 use crate::room::{self, Room};
-use crate::{fail, say};
+use crate::{directory, fail, say};
 
 /// How often the wait for signals looks whether the threads still run.
 const LOOK: Duration = Duration::from_millis(200);
@@ -47,6 +47,15 @@ pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)]
         Ok(room) => room,
         Err(problem) => return fail(problem),
     };
+    for (setting, path, mode) in
+        [("state_dir", &config.state_dir, 0o700), ("run_dir", &config.run_dir, 0o755)]
+    {
+        if let Some(path) = path
+            && let Err(problem) = directory::prepare(setting, &path.value, mode, process::user_id())
+        {
+            return fail(problem);
+        }
+    }
     let mut steward = match steward(config) {
         Ok(steward) => steward,
         Err(problem) => return fail(problem),

@@ -48,6 +48,12 @@ pub fn give_way() -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// The user whose rights the process has.
+pub fn user_id() -> u32 {
+    // SAFETY: the call takes nothing and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
 /// The process id of the parent.
 pub fn parent_id() -> u32 {
     // SAFETY: the call takes nothing and cannot fail.

@@ -1,6 +1,7 @@
 //! Endpoints that are added, removed, weighted and rested over the admin socket, while requests
 //! run.
 
+use std::fs;
 use std::sync::{Mutex, mpsc};
 
 use fairwater_e2e::endpoint::echo;
@@ -259,7 +260,7 @@ fn what_is_set_to_stay_stays() {
     use std::os::unix::fs::PermissionsExt;
     let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&path_of_state), mode(&file)), (0o700, 0o600));
-    std::fs::write(&file, "version = 1\n[[endpoints]]\nupstream = ").unwrap();
+    fs::write(&file, "version = 1\n[[endpoints]]\nupstream = ").unwrap();
     let mut proxy = setup().start();
     assert!(proxy.said().contains("endpoints.toml cannot be used: "), "{}", proxy.said());
     assert!(path_of_state.join("endpoints.toml.broken").exists());
@@ -275,7 +276,7 @@ fn what_is_set_to_stay_stays() {
 #[test]
 fn a_state_dir_that_cannot_be_is_said() {
     let state = Directory::new();
-    std::fs::write(state.join("file"), "").unwrap();
+    fs::write(state.join("file"), "").unwrap();
     let line = format!("state_dir = \"{}\"", state.join("file").display());
     let said = Setup::of("http", &["127.0.0.1:1"]).top(&line).try_start().unwrap_err();
     assert!(said.contains("cannot use state_dir "), "{said}");
@@ -328,7 +329,7 @@ fn the_configuration_is_shown_without_its_secrets() {
                 request_headers = { set = { authorization = \"Bearer ${PATH}\" } }\n\
                 [[routes]]\nlistener = \"web\"\npath = \"/out\"\n\
                 redirect = { to = \"https://me:secret@out.example/\" }\n";
-    std::fs::write(setup.directory().join("more.toml"), more).unwrap();
+    fs::write(setup.directory().join("more.toml"), more).unwrap();
     let mut proxy = setup.start();
     let answer = proxy.ask("/config");
     assert_eq!(answer.field("content-type"), Some("application/json"));
@@ -343,4 +344,53 @@ fn the_configuration_is_shown_without_its_secrets() {
     }
     assert!(!shown.contains("include") && !shown.contains(&std::env::var("PATH").unwrap()));
     proxy.assert_sound();
+}
+
+/// Directories of ours: made with their modes, and refused where others could put their files.
+#[test]
+fn directories_are_nobody_elses() {
+    use std::os::unix::fs::PermissionsExt;
+    let endpoint = Endpoint::echo("e");
+    let setup = || Setup::http(&[&endpoint]);
+    let directory = Directory::new();
+    let (run, state) = (directory.join("run"), directory.join("state"));
+    let lines = |run: &std::path::Path, state: &std::path::Path| {
+        format!("run_dir = {run:?}\nstate_dir = {state:?}")
+    };
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    drop(setup().top(&lines(&run, &state)).start());
+    assert_eq!((mode(&run), mode(&state)), (0o755, 0o700));
+    // Once more, over what is there.
+    drop(setup().top(&lines(&run, &state)).start());
+    fs::set_permissions(&run, fs::Permissions::from_mode(0o777)).unwrap();
+    let said = setup().top(&lines(&run, &state)).try_start().err().unwrap();
+    assert!(said.contains("run_dir: others may write to"), "{said}");
+    let file = directory.join("file");
+    fs::write(&file, "").unwrap();
+    let said = setup().top(&lines(&file, &state)).try_start().err().unwrap();
+    assert!(said.contains("is no directory"), "{said}");
+    let deep = directory.join("a/b");
+    let said = setup().top(&lines(&deep, &state)).try_start().err().unwrap();
+    assert!(said.contains("the directory above it is not there"), "{said}");
+}
+
+/// Without `[admin]` the socket is in `run_dir`.
+#[test]
+fn the_admin_socket_is_in_run_dir() {
+    let endpoint = Endpoint::echo("e");
+    let directory = Directory::new();
+    let run = directory.join("run");
+    let text = format!(
+        "run_dir = {run:?}\naccess_log.format = \"off\"\n[listeners.web]\nbind = \"127.0.0.1:0\"\n\
+         upstream = \"app\"\n[upstreams.app]\nendpoints = [{:?}]\n",
+        endpoint.address
+    );
+    fs::write(directory.join("fairwater.toml"), text).unwrap();
+    let file = directory.join("fairwater.toml");
+    let _proxy = Proxy::start(directory).unwrap();
+    let mut command = std::process::Command::new(fairwater_e2e::proxy::binary());
+    let output = command.args(["status", "-c"]).arg(&file).output().unwrap();
+    assert!(output.status.success());
+    assert!(String::from_utf8(output.stdout).unwrap().contains("web"));
+    assert!(run.join("admin.sock").exists());
 }
