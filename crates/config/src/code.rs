@@ -95,7 +95,7 @@ codes! {
         "The setting takes one of a few words, and this is none of them. The help line lists them.";
     BAD_ADDRESS = "E0204",
         "This is not an address. Endpoints are HOST:PORT, 1.2.3.4:PORT, [::1]:PORT, tcp://HOST:PORT, \
-         http://HOST or unix:/PATH. Listeners take the same, and :PORT for all addresses of the \
+         http://HOST, srv://NAME or unix:/PATH. Listeners take the same, and :PORT for all addresses of the \
          machine, but no host names. The port is never guessed, and an address has no path.";
     BAD_NETWORK = "E0205",
         "This is not a network in CIDR notation. Write an address and the number of leading bits \
@@ -111,7 +111,8 @@ codes! {
          normal form, without query, decoded and without dot segments, so a path that is written \
          otherwise would never match.";
     BAD_FILE_PATH = "E0208",
-        "This cannot be the path of a file or of a Unix socket. Socket paths are absolute and have \
+        "This cannot be the path of a file, a directory or a Unix socket. A `state_dir` is absolute, since \
+         nobody knows where a process is started. Socket paths are absolute and have \
          at most 107 bytes, which is what the kernel takes.";
     EMPTY_LIST = "E0209",
         "The list needs at least one element: a listener without addresses can receive nothing, and \
@@ -135,12 +136,33 @@ codes! {
          endpoint. The help line says where the same is set.";
     BAD_TEMPLATE = "E0215",
         "In this text `{name}` stands for something of the request: `{client}`, `{scheme}`, `{host}`, \
-         `{method}`, `{path}`, `{query}`, `{target}` (path and query), `{request_id}`, `{header.NAME}`, \
-         the captures of the route's path, and `{rest}` for its `*`. For a brace write `{{` or `}}`. \
+         `{method}`, `{path}`, `{query}`, `{target}` (path and query), `{request_id}`, `{user}`, \
+         `{header.NAME}`, the captures of the route's path, and `{rest}` for its `*`. For a brace write `{{` or `}}`. \
          Paths and targets are written as URLs have them.";
     BAD_SIZE = "E0216",
         "A size is a whole number and its unit: B, KB, MB, GB (powers of 1000) or KiB, MiB, GiB (powers \
          of 1024), as in \"64KiB\". A bare number is refused, since nobody could tell what was meant.";
+    BAD_PASSWORD = "E0217",
+        "Passwords are kept as hashes that are slow to guess: bcrypt ($2y$, $2a$, $2b$) up to a cost of \
+         15, or SHA-crypt ($5$, $6$) up to 1000000 rounds. `fairwater hash-password` makes one of what \
+         it reads, `htpasswd -nB NAME` and `openssl passwd -6` ask for it. Plain passwords, MD5, SHA-1 \
+         and DES are refused: who gets hold of the file would have the passwords within hours.";
+    BAD_USER = "E0218",
+        "A user of `basic_auth` has a name, once, without a colon (which ends it in a request) and \
+         without control characters. In a file each line is NAME:HASH; lines that begin with # and \
+         empty ones count for nothing.";
+    CANNOT_READ = "E0219",
+        "A setting names a file that cannot be read, is too large, or is not UTF-8 text. Its path is \
+         relative to the file that has the setting, and is read when the configuration is.";
+    BAD_ORIGIN = "E0220",
+        "Browsers name the origin of a page as SCHEME://HOST, with :PORT if it is not the usual one of \
+         the scheme, in lower case and without a path: what is written otherwise would never be one. \
+         `https://*.example.com` is every host below it, and `*` every origin. `null` is what any page \
+         can make itself, so it is refused, and so is `*` where credentials are sent along.";
+    BAD_ERROR_PAGE = "E0221",
+        "An error page is a file for a status (404) or for all of a class (4xx, 5xx), whose name ends \
+         with .html, .json or .txt: that tells the type of its content. A status may have one page of \
+         each format; clients that prefer JSON get that one.";
     LISTENER_UNUSED = "E0301",
         "The listener would accept connections that go nowhere. Give it an `upstream`, which takes \
          everything, or for HTTP at least one [[routes]] with its name. A TCP listener has no \

@@ -22,7 +22,8 @@ pub trait Surroundings {
     /// Why there can be none, in words that go behind a colon.
     fn expand(&self, pattern: &str, from: &str) -> Result<Vec<String>, String>;
 
-    /// The bytes of a file that `expand` named, at most `bytes_max` and one more.
+    /// The bytes of a file that `expand` named, for `include` or another setting: at most
+    /// `bytes_max` and one more.
     ///
     /// # Errors
     /// Why it cannot be read, in words that go behind a colon.
@@ -82,7 +83,8 @@ impl Walk<'_> {
         };
         let around = self.around;
         let variables = |name: &str| around.variable(name);
-        let file = File { number, variables: &variables };
+        let read = |path: &str, bytes_max| read_beside(around, name, path, bytes_max);
+        let file = File { number, variables: &variables, read: &read };
         (self.visit)(&Opened { name, bytes, source: &source, root: &root, file }, self.report);
         let includes = read::includes(&root, file, self.report);
         for pattern in includes {
@@ -131,4 +133,19 @@ impl Walk<'_> {
         let help = "correct the path, or remove it from `include`";
         self.report.add(&code::CANNOT_INCLUDE, pattern.span, message, "", help);
     }
+}
+
+/// A file that a setting names, relative to the one that has the setting.
+fn read_beside(
+    around: &dyn Surroundings,
+    from: &str,
+    path: &str,
+    bytes_max: usize,
+) -> Result<Vec<u8>, String> {
+    if path.contains('*') {
+        return Err("`*` stands for no file here".to_owned());
+    }
+    let names = around.expand(path, from)?;
+    let name = names.first().ok_or("there is no such file")?;
+    around.read(name, bytes_max)
 }

@@ -22,6 +22,7 @@ mod span;
 mod suggest;
 mod syntax;
 mod variable;
+mod written;
 
 pub use code::{CODES, Code, Severity, explain};
 pub use diagnostic::{Diagnostic, render};
@@ -29,10 +30,11 @@ pub use format::{Unformatted, format, format_files};
 pub use include::Surroundings;
 pub use load::{load, parse};
 pub use model::{
-    AccessLog, Admin, Balance, Condition, Config, Destination, Expectation, Filters, FixedReply,
-    HeaderEdits, HostMatch, HostRule, HttpListener, IdleRule, Listener, ListenerLimits,
-    ListenerTimeouts, LogFormat, LogTarget, OnError, PathEdit, PathRule, PathSegment, Probe,
-    Protocol, Redirect, Route, RouteTimeouts, RoutingTest, Shutdown, TcpListener, TestRequest,
+    AccessLog, Admin, Balance, BasicAuth, Condition, Config, Cors, Destination, ErrorEntry,
+    ErrorPage, Expectation, Filters, FixedReply, HeaderEdits, HostMatch, HostRule, HttpListener,
+    IdleRule, Listener, ListenerLimits, ListenerTimeouts, LogFormat, LogTarget, OnError, Origin,
+    Origins, Overlay, PageFormat, PathEdit, PathRule, PathSegment, Probe, Protocol, Redirect,
+    Resolver, Route, RouteTimeouts, RoutingTest, Shutdown, Statuses, TcpListener, TestRequest,
     Upstream, UpstreamEndpoint, UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT, WEIGHT_MAX, WhenFull,
 };
 pub use read::THREADS_MAX;

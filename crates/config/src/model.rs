@@ -5,8 +5,10 @@ mod filter;
 mod test;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fairwater_message::HeadLimits;
@@ -19,7 +21,10 @@ use crate::code;
 use crate::diagnostic::Diagnostic;
 use crate::source::Sources;
 use crate::span::{Span, Spanned};
-pub use filter::{Destination, Filters, FixedReply, HeaderEdits, PathEdit, Probe, Redirect};
+pub use filter::{
+    BasicAuth, Cors, Destination, ErrorEntry, ErrorPage, Filters, FixedReply, HeaderEdits, Origin,
+    Origins, Overlay, PageFormat, PathEdit, Probe, Redirect, Statuses,
+};
 pub use test::{Expectation, RoutingTest, TestRequest};
 
 /// A whole configuration. The lists are in the order of the file.
@@ -27,8 +32,13 @@ pub use test::{Expectation, RoutingTest, TestRequest};
 pub struct Config {
     /// Data threads; absent means what the cgroup quota and the affinity allow.
     pub threads: Option<Spanned<NonZeroUsize>>,
+    /// Where what was set at run time is kept; absolute. Absent means nowhere.
+    pub state_dir: Option<Spanned<PathBuf>>,
+    /// For sockets.
+    pub run_dir: Option<Spanned<PathBuf>>,
     pub access_log: AccessLog,
     pub admin: Admin,
+    pub resolver: Resolver,
     pub listeners: Vec<Listener>,
     pub routes: Vec<Route>,
     pub upstreams: Vec<Upstream>,
@@ -37,6 +47,9 @@ pub struct Config {
     pub shutdown: Shutdown,
     pub tests: Vec<RoutingTest>,
     pub sources: Sources,
+    /// All of it as JSON, as it was written: variables by their names, defaults filled in. Empty
+    /// if no text was read.
+    pub written: Arc<str>,
 }
 
 impl Config {
@@ -93,6 +106,15 @@ pub enum LogTarget {
 pub struct Admin {
     /// The Unix socket of the admin API; absent means none.
     pub socket: Option<Spanned<PathBuf>>,
+}
+
+/// Who is asked for the addresses of names.
+#[derive(Debug, Clone, Default)]
+pub struct Resolver {
+    /// In place of those in /etc/resolv.conf; empty means those.
+    pub servers: Vec<SocketAddr>,
+    /// For one question at one server; absent means what /etc/resolv.conf says.
+    pub timeout: Option<Duration>,
 }
 
 #[derive(Debug, Clone)]

@@ -4,10 +4,14 @@
 //! something was meant there. The reports keep such a configuration from being given out.
 
 mod access_log;
+mod auth;
+mod cors;
+mod error_page;
 mod filter;
 mod header;
 mod limit;
 mod listener;
+mod resolver;
 mod route;
 mod template;
 mod test;
@@ -18,6 +22,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 
+use std::path::PathBuf;
+
 use toml::de::DeTable;
 
 use crate::code;
@@ -26,6 +32,7 @@ use crate::model::{Admin, Config};
 use crate::read::access_log::ACCESS_LOG;
 use crate::read::limit::DAY_MS;
 use crate::read::listener::LISTENER;
+use crate::read::resolver::RESOLVER;
 use crate::read::route::ROUTE;
 use crate::read::test::TEST;
 use crate::read::upstream::UPSTREAM;
@@ -56,6 +63,23 @@ pub(crate) static ROOT: declare::Table = declare::Table {
             absent: Absent::Otherwise("what the machine grants: affinity and container quota"),
             meaning: "worker threads",
             example: "threads = 2",
+        },
+        Setting {
+            name: "state_dir",
+            kind: Kind::Text("text"),
+            absent: Absent::Otherwise("nowhere"),
+            meaning: "a directory, with its whole path, for what is set at run time \
+                      [to stay](admin.md#what-stays); made for its owner alone if it is not there",
+            example: "state_dir = \"/var/lib/fairwater\"",
+        },
+        Setting {
+            name: "run_dir",
+            kind: Kind::Text("text"),
+            absent: Absent::Otherwise("none"),
+            meaning: "a directory, with its whole path, for the admin socket (`admin.sock`), unless \
+                      [admin] names another; made if it is not there, so that others may look into \
+                      it and not write",
+            example: "run_dir = \"/run/fairwater\"",
         },
         Setting {
             name: "max_connections",
@@ -97,6 +121,13 @@ pub(crate) static ROOT: declare::Table = declare::Table {
             example: "[admin]",
         },
         Setting {
+            name: "resolver",
+            kind: Kind::Table(&RESOLVER),
+            absent: Absent::Otherwise("as /etc/resolv.conf says"),
+            meaning: "who is asked for the addresses of host names",
+            example: "[resolver]",
+        },
+        Setting {
             name: "listeners",
             kind: Kind::Named(&LISTENER),
             absent: Absent::Otherwise("at least one is required"),
@@ -134,7 +165,7 @@ static ADMIN: declare::Table = declare::Table {
     settings: &[Setting {
         name: "socket",
         kind: Kind::Text("text"),
-        absent: Absent::Otherwise("no admin socket"),
+        absent: Absent::Otherwise("`admin.sock` in `run_dir`, or none"),
         meaning: "the Unix socket for `/metrics` and `/status`, with its whole path; its directory \
                   must exist. Only its owner can open it.",
         example: "socket = \"/run/fairwater/admin.sock\"",
@@ -162,6 +193,8 @@ pub(crate) fn add(
     let table = Table::open("the top level".to_owned(), Span::NONE, file, root, &ROOT, report);
     let mut once = |name| table.get(name).filter(|_| is_first(name, &table, seen, report));
     let (threads, log, admin_table) = (once("threads"), once("access_log"), once("admin"));
+    let (resolver_table, state_dir) = (once("resolver"), once("state_dir"));
+    let run_dir = once("run_dir");
     let (connections, delay, drain) =
         (once("max_connections"), once("drain_delay"), once("drain_timeout"));
     if let Some(read) = connections.and_then(|node| node.integer(report)) {
@@ -178,11 +211,20 @@ pub(crate) fn add(
         let count = usize::try_from(read.value).ok().and_then(NonZeroUsize::new);
         config.threads = count.map(|count| Spanned::new(count, read.span));
     }
+    if let Some(node) = state_dir {
+        config.state_dir = text::directory_path(node, report);
+    }
+    if let Some(node) = run_dir {
+        config.run_dir = text::directory_path(node, report);
+    }
     if let Some(node) = log {
         config.access_log = access_log::read(node, report);
     }
     if let Some(node) = admin_table {
         config.admin = admin(node, report);
+    }
+    if let Some(node) = resolver_table {
+        config.resolver = resolver::read(node, report);
     }
     config.listeners.extend(named(&table, "listeners", seen, report, listener::read));
     config.upstreams.extend(named(&table, "upstreams", seen, report, upstream::read));
@@ -240,6 +282,13 @@ fn named<T>(
         }
     }
     read_all
+}
+
+/// Fills in what follows from other settings, once all files are read.
+pub(crate) fn complete(config: &mut Config) {
+    let in_dir = |path: &PathBuf| path.join("admin.sock");
+    let socket = config.run_dir.as_ref().map(|dir| Spanned::new(in_dir(&dir.value), dir.span));
+    config.admin.socket = config.admin.socket.take().or(socket);
 }
 
 /// Reports files that have no listener between them.

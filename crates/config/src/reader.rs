@@ -15,12 +15,17 @@ use crate::span::{Span, Spanned};
 use crate::suggest::nearest;
 use crate::variable;
 
+/// A path and a number of bytes to what is there.
+pub(crate) type ReadFile<'t> = dyn Fn(&str, usize) -> Result<Vec<u8>, String> + 't;
+
 /// What holds for all of a file.
 #[derive(Clone, Copy)]
 pub(crate) struct File<'t> {
     /// For spans.
     pub(crate) number: u16,
     pub(crate) variables: &'t dyn Fn(&str) -> Option<String>,
+    /// Reads a file of this path, relative to this one, with at most so many bytes and one more.
+    pub(crate) read: &'t ReadFile<'t>,
 }
 
 /// A value that belongs to a setting: the whole of it, or one element of its list.
@@ -109,6 +114,10 @@ impl<'t> Table<'t> {
         Some(Span::new(self.file.number, key.span()))
     }
 
+    pub(crate) fn span(&self) -> Span {
+        self.span
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -131,6 +140,11 @@ impl<'t> Node<'t> {
                 None
             }
         }
+    }
+
+    /// The bytes of the file that a path of this configuration names.
+    pub(crate) fn read(&self, path: &str, bytes_max: usize) -> Result<Vec<u8>, String> {
+        (self.file.read)(path, bytes_max)
     }
 
     pub(crate) fn boolean(&self, report: &mut Report) -> Option<bool> {

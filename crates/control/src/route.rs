@@ -1,13 +1,16 @@
 //! Routes of a configuration as the plan has them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use fairwater_config as config;
 use fairwater_message::HeaderName;
 use fairwater_message::template::{Template, Variable};
 use fairwater_plan::{
-    Condition, Destination, Filters, FixedReply, HeaderEdits, HostPattern, PathEdit, PathPattern,
-    PathShape, Probe, Redirect, Route, RouteTimeouts, Segment, UpstreamId, ValueRule,
+    BasicAuth, Condition, Conditions, Cors, CorsRules, Destination, ErrorEntry, ErrorPage,
+    ErrorPages, Filters, FixedReply, HeaderEdits, HostPattern, OriginPattern, Origins, PageFormat,
+    PathEdit, PathPattern, PathShape, Probe, Redirect, Route, RouteTimeouts, Segment, Statuses,
+    UpstreamId, ValueRule,
 };
 
 /// Compiles what becomes of the requests of a route, unless its upstream is not there, which a
@@ -48,6 +51,25 @@ pub(crate) fn compile(
 
 fn merge(all: &[&config::Filters]) -> Filters {
     let mut merged = Filters::default();
+    let (mut auth, mut cors) = (None, None);
+    let mut pages = ErrorPages::default();
+    for filters in all {
+        overlay(&filters.basic_auth, &mut auth);
+        overlay(&filters.cors, &mut cors);
+        match &filters.error_pages {
+            config::Overlay::Inherit => {}
+            config::Overlay::Off => pages.entries.clear(),
+            // The later ones come first, and those before where they have none.
+            config::Overlay::On(own) => {
+                drop(pages.entries.splice(..0, own.iter().map(error_entry)))
+            }
+        }
+        pages.intercepts = filters.intercept_errors.unwrap_or(pages.intercepts);
+    }
+    // First, so that edits may send the endpoint other credentials.
+    if auth.is_some_and(|auth| !auth.forward) {
+        merged.request.remove("authorization");
+    }
     for filters in all {
         if let Some(allow) = &filters.allow {
             merged.access.allow.clone_from(allow);
@@ -68,7 +90,89 @@ fn merge(all: &[&config::Filters]) -> Filters {
         merged.request.set(&name, id.clone());
         merged.response.set(&name, id);
     }
+    if let Some(auth) = auth {
+        merged.basic_auth = Some(BasicAuth::new(&auth.realm, auth.users.iter().cloned()));
+        // Last, so that nothing else can be in it.
+        if let Some(name) = &auth.user_header {
+            merged.request.set(name, Template::from(Variable::User));
+        }
+    }
+    if let Some(cors) = cors {
+        merged.cors = Some(compile_cors(cors));
+        Cors::take_over(&mut merged.response);
+    }
+    if !pages.entries.is_empty() {
+        if pages.intercepts {
+            merged.replaced = merged.response.removed.clone();
+            merged.replaced.extend(OF_BODY.iter().map(|name| HeaderName::new(name)));
+        }
+        merged.error_pages = Some(pages);
+    }
     merged
+}
+
+/// What a head says of its body, beside its length: it would not hold for another one.
+const OF_BODY: [&str; 14] = [
+    "accept-ranges",
+    "content-digest",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-location",
+    "content-md5",
+    "content-range",
+    "content-type",
+    "digest",
+    "etag",
+    "last-modified",
+    "repr-digest",
+    "trailer",
+];
+
+fn error_entry(entry: &config::ErrorEntry) -> ErrorEntry {
+    let statuses = match entry.statuses {
+        config::Statuses::One(status) => Statuses::One(status),
+        config::Statuses::Class(digit) => Statuses::Class(digit),
+    };
+    let page = |page: &config::ErrorPage| {
+        let format = match page.format {
+            config::PageFormat::Html => PageFormat::Html,
+            config::PageFormat::Json => PageFormat::Json,
+            config::PageFormat::Text => PageFormat::Text,
+        };
+        Arc::new(ErrorPage::new(format, &page.text))
+    };
+    ErrorEntry { statuses, pages: entry.pages.iter().map(page).collect() }
+}
+
+/// What holds after a further layer.
+fn overlay<'a, T>(layer: &'a config::Overlay<T>, in_force: &mut Option<&'a T>) {
+    match layer {
+        config::Overlay::Inherit => {}
+        config::Overlay::Off => *in_force = None,
+        config::Overlay::On(own) => *in_force = Some(own),
+    }
+}
+
+fn compile_cors(cors: &config::Cors) -> Cors {
+    let pattern = |origin: &config::Origin| match origin {
+        config::Origin::Exact(origin) => OriginPattern::Exact(origin.clone()),
+        config::Origin::Below { start, end } => {
+            OriginPattern::Below { start: start.clone(), end: end.clone() }
+        }
+    };
+    let origins = match &cors.origins {
+        config::Origins::Any => Origins::Any,
+        config::Origins::These(origins) => Origins::These(origins.iter().map(pattern).collect()),
+    };
+    let rules = CorsRules {
+        credentials: cors.credentials,
+        methods: cors.methods.clone(),
+        headers: cors.headers.clone(),
+        expose: cors.expose.clone(),
+        max_age_s: cors.max_age.as_secs(),
+    };
+    Cors::new(origins, &rules)
 }
 
 fn path_edit(edit: &config::PathEdit) -> PathEdit {
@@ -95,7 +199,23 @@ pub(crate) fn host_pattern(host: Option<&config::HostMatch>) -> HostPattern {
     }
 }
 
-pub(crate) fn condition(condition: &config::Condition) -> Condition {
+/// What a route asks for. One that answers preflights is found by them, too.
+pub(crate) fn conditions(all: &[config::Condition], route: &Route) -> Conditions {
+    let has_cors = route.filters.as_ref().is_some_and(|filters| filters.cors.is_some());
+    let condition = |one| match condition(one) {
+        Condition::Method(methods) if has_cors => Condition::MethodOrPreflight(methods),
+        condition => condition,
+    };
+    Conditions(all.iter().map(condition).collect())
+}
+
+/// What a listener does to replies of its own to requests that have no route.
+pub(crate) fn of_listener(filters: &config::Filters) -> Option<Box<Filters>> {
+    let merged = merge(&[filters]);
+    (merged != Filters::default()).then(|| Box::new(merged))
+}
+
+fn condition(condition: &config::Condition) -> Condition {
     let rule = |value: &config::ValueMatch| match value {
         config::ValueMatch::Present => ValueRule::Present,
         config::ValueMatch::Absent => ValueRule::Absent,
@@ -104,7 +224,7 @@ pub(crate) fn condition(condition: &config::Condition) -> Condition {
     match condition {
         config::Condition::Method(methods) => Condition::Method(methods.clone()),
         config::Condition::Header { name, value } => {
-            Condition::Header { name: name.clone(), value: rule(value) }
+            Condition::Header { name: HeaderName::new(name), value: rule(value) }
         }
         config::Condition::Query { name, value } => {
             Condition::Query { name: name.clone(), value: rule(value) }

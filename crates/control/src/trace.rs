@@ -4,12 +4,12 @@
 use std::net::IpAddr;
 
 use fairwater_config as config;
-use fairwater_message::{FaultKind, RequestHead, target};
+use fairwater_message::{BodyLength, FaultKind, Method, RequestHead, target};
 use fairwater_plan::{
     Destination, Facts, Filters, ListenerId, PathEdit, Plan, Probe, Protocol, Route, Unroutable,
     UpstreamId, Values,
 };
-use fairwater_proto::h1::{RequestReader, client_address};
+use fairwater_proto::h1::{RequestReader, client_address, max_forwards};
 
 /// A request, and who asks.
 #[derive(Clone, Copy, Debug)]
@@ -73,10 +73,27 @@ pub fn trace<'p>(
     }
     let trusts = |ip| listener.trusts(ip);
     let client = || Some(client_address(&head, &bytes, question.client?, trusts));
+    let is_let_in =
+        |filters: Option<&Filters>| filters.is_none_or(|filters| filters.access.lets_in(client()));
+    let of_listener = |outcome| {
+        let outcome = match is_let_in(listener.filters.as_deref()) {
+            true => outcome,
+            false => refusal(FaultKind::AccessDenied, ""),
+        };
+        Ok(Trace { listener: id, route: None, outcome })
+    };
+    if head.hops >= listener.hops_max {
+        return of_listener(refusal(FaultKind::Loop, ""));
+    }
+    if head.method == Method::Options && max_forwards(&head, &bytes) == Some(0) {
+        return of_listener(Outcome::Reply { status: 204, location: None });
+    }
     let route = match routes.find(Facts { head: &head, bytes: &bytes, client: &client }) {
         Ok(route) => route,
-        Err(Unroutable::NoRoute) => return refused(FaultKind::NoRoute, ""),
-        Err(Unroutable::AmbiguousPath) => return refused(FaultKind::BadRequest, "ambiguous_path"),
+        Err(Unroutable::NoRoute) => return of_listener(refusal(FaultKind::NoRoute, "")),
+        Err(Unroutable::AmbiguousPath) => {
+            return of_listener(refusal(FaultKind::BadRequest, "ambiguous_path"));
+        }
     };
     let path = target::path_of(head.path.of(&bytes));
     let mut scratch = Vec::new();
@@ -85,26 +102,45 @@ pub fn trace<'p>(
         bytes: &bytes,
         path: target::normal_path(path, &mut scratch).unwrap_or(path),
         client: client(),
-        scheme: if question.request.is_https { "https" } else { "http" },
+        // No listener has TLS yet.
+        scheme: "http",
         request_id: "REQUEST-ID",
+        user: "USER",
     };
-    Ok(Trace { listener: id, route: Some(route), outcome: outcome(route, &values) })
+    let outcome = match is_let_in(route.filters.as_deref()) {
+        true => outcome(route, &values),
+        false => refusal(FaultKind::AccessDenied, ""),
+    };
+    Ok(Trace { listener: id, route: Some(route), outcome })
 }
 
+fn refusal(kind: FaultKind, detail: &'static str) -> Outcome {
+    Outcome::Refused { kind, detail }
+}
+
+/// What becomes of a request whose client may come; who needs a password is taken to have it.
 fn outcome(route: &Route, values: &Values<'_>) -> Outcome {
     let none = Filters::default();
     let filters = route.filters.as_deref().unwrap_or(&none);
-    if !filters.access.lets_in(values.client) {
-        return Outcome::Refused { kind: FaultKind::AccessDenied, detail: "" };
-    }
     let reply = |status| Outcome::Reply { status, location: None };
+    if let BodyLength::Known(length) = values.head.body
+        && filters.body_bytes_max.is_some_and(|max| length > max)
+    {
+        return refusal(FaultKind::RequestBodyTooLarge, "");
+    }
+    let mut path = Vec::new();
+    let result = match &filters.path {
+        PathEdit::Keep => {
+            path.extend_from_slice(values.head.path.of(values.bytes));
+            Ok(())
+        }
+        edit => edit.write(values, &filters.shape, &mut path),
+    };
+    if result.is_err() {
+        return refusal(FaultKind::BadRequest, "ambiguous_path");
+    }
     match &route.destination {
         Destination::Upstream(id) => {
-            let mut path = Vec::new();
-            match &filters.path {
-                PathEdit::Keep => path.extend_from_slice(values.head.path.of(values.bytes)),
-                edit => edit.write(values, &filters.shape, &mut path),
-            }
             Outcome::Upstream { id: *id, path: String::from_utf8_lossy(&path).into_owned() }
         }
         Destination::Redirect(redirect) => {

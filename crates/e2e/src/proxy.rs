@@ -114,6 +114,22 @@ impl Proxy {
         client.get(target)
     }
 
+    /// A request to the admin socket, with parameters as curl sends them.
+    ///
+    /// # Panics
+    /// When it is not answered.
+    pub fn order(&self, method: &str, target: &str, form: &str) -> Message {
+        let path = self.directory.join("admin.sock");
+        let mut client = Client::connect(&format!("unix:{}", path.display()));
+        client.send(format!(
+            "{method} {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\n\r\n{form}",
+            form.len()
+        ));
+        let answer = client.response_to(method);
+        answer.unwrap_or_else(|broken| panic!("{method} {target}: {broken:?}"))
+    }
+
     pub fn metrics(&self) -> String {
         self.ask("/metrics").text()
     }

@@ -25,10 +25,14 @@ pub(crate) enum Command {
     Run(ConfigFile),
     /// Check a configuration file and say what is wrong with it
     Check(ConfigFile),
+    /// Show how a running process is doing
+    Status(StatusArguments),
     /// Format configuration files, in place
     Fmt(FormatArguments),
     /// Say more about a diagnostic (E0104), or what becomes of a request (http://host/path)
     Explain(ExplainArguments),
+    /// Make the hash of a password, read from standard input, for `basic_auth`
+    HashPassword,
     /// Print the JSON schema of configuration files, for editors
     Schema,
     /// Balance over endpoints given on the command line, without a file
@@ -46,6 +50,19 @@ pub(crate) struct ConfigFile {
     /// The configuration file
     #[arg(short, long, default_value = "fairwater.toml", value_name = "FILE")]
     pub config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArguments {
+    /// The configuration file that says where the admin socket is
+    #[arg(short, long, default_value = "fairwater.toml", value_name = "FILE")]
+    pub config: PathBuf,
+    /// The admin socket itself
+    #[arg(long, value_name = "PATH", conflicts_with = "config")]
+    pub admin: Option<String>,
+    /// JSON in place of tables
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -98,7 +115,7 @@ pub(crate) struct ProxyArguments {
     /// Access log on standard output
     #[arg(long, value_enum, default_value = "off")]
     pub access_log: AccessLog,
-    /// Serve /status and /metrics on this Unix socket
+    /// Serve /status, /metrics and /endpoints on this Unix socket
     #[arg(long, value_name = "PATH")]
     pub admin: Option<String>,
 }

@@ -2,15 +2,18 @@
 
 mod arguments;
 mod demo;
+mod directory;
 mod explain;
 mod file_set;
 mod files;
 mod fmt;
+mod hash_password;
 mod proxy;
 mod replace;
 mod room;
 mod run;
 mod serve;
+mod status;
 mod way;
 
 use std::fmt::Display;
@@ -30,8 +33,10 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => run::check(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::HashPassword => hash_password::run(),
         Command::Schema => explain::schema(),
         Command::Proxy(arguments) => proxy::run(&arguments),
         Command::Demo => demo::run(),

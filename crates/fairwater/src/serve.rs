@@ -10,17 +10,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fairwater_config::{AccessLog, Config, LogFormat, LogTarget};
-use fairwater_control::{Compiled, Registry, Sources, admin, compile};
+use fairwater_control::{Compiled, Outside, Sources, Steward, admin, look_up_names};
 use fairwater_message::FaultKind;
 use fairwater_net::clock;
 use fairwater_plan::{CurrentPlan, ListenerId, Plan, Protocol};
 use fairwater_supervisor::{Listening, bind};
 use fairwater_sys::{allocator, process, signal};
 use fairwater_telemetry::{Counters, LogWriter, Surroundings};
-use fairwater_worker::{ThreadParts, Threads};
+use fairwater_worker::{PasswordChecks, ThreadParts, Threads};
 
-use crate::room;
-use crate::{fail, say};
+use crate::room::{self, Room};
+use crate::{directory, fail, say};
 
 /// How often the wait for signals looks whether the threads still run.
 const LOOK: Duration = Duration::from_millis(200);
@@ -48,15 +48,24 @@ pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)]
         Ok(room) => room,
         Err(problem) => return fail(problem),
     };
-    let mut registry = Registry::default();
-    let Compiled { plan, binds, warnings } = compile(config, &mut registry, Some(room.connections));
-    for warning in warnings {
-        say(format_args!("warning: {warning}"));
+    for (setting, path, mode) in
+        [("state_dir", &config.state_dir, 0o700), ("run_dir", &config.run_dir, 0o755)]
+    {
+        if let Some(path) = path
+            && let Err(problem) = directory::prepare(setting, &path.value, mode, process::user_id())
+        {
+            return fail(problem);
+        }
     }
+    let mut steward = match steward(config) {
+        Ok(steward) => steward,
+        Err(problem) => return fail(problem),
+    };
     // From here on there is something to clean up; looking up names before may take its time.
     if let Err(error) = signal::block() {
         return fail(format_args!("cannot set up signals: {error}"));
     }
+    let Compiled { plan, binds } = steward.compile(Some(room.connections));
     let mut sockets = Sockets::default();
     for bound in binds {
         match bind(&bound.address, threads, bound.backlog) {
@@ -70,13 +79,23 @@ pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)]
         }
     }
     say(room);
-    match start(config, plan, threads, &mut sockets) {
+    match start(config, steward, plan, (threads, room), &mut sockets) {
         Ok(running) => {
             ready(&running.bound);
             running.until_stopped(config.shutdown.delay)
         }
         Err(error) => fail(error),
     }
+}
+
+/// A steward that knows what names stand for.
+fn steward(config: &Config) -> Result<Steward, String> {
+    let outside = Outside { random: process::random_u64, say: |line| say(line) };
+    let steward = Steward::new(config.clone(), outside).map_err(|error| {
+        let path = config.state_dir.as_ref().map_or(Path::new(""), |path| &path.value);
+        format!("cannot use state_dir {}: {error}", path.display())
+    })?;
+    look_up_names(steward).map_err(|error| format!("cannot look up names: {error}"))
 }
 
 /// What was bound; files of Unix sockets are removed when this is dropped.
@@ -106,8 +125,9 @@ struct Running {
 
 fn start(
     config: &Config,
+    steward: Steward,
     plan: Plan,
-    threads: usize,
+    (threads, room): (usize, Room),
     sockets: &mut Sockets,
 ) -> Result<Running, Box<dyn std::error::Error>> {
     let log = start_log(&config.access_log)?;
@@ -123,6 +143,7 @@ fn start(
     let counters: Vec<_> = (0..threads).map(|_| new_counters()).collect();
     let plan = Arc::new(CurrentPlan::new(plan));
     let is_ready = Arc::new(AtomicBool::new(true));
+    let passwords = PasswordChecks::new(threads);
     let mut parts = Vec::new();
     for (index, counters) in counters.iter().enumerate() {
         let share = |(id, listening): &(ListenerId, Listening)| {
@@ -132,12 +153,17 @@ fn start(
             plan: Arc::clone(&plan),
             counters: Arc::clone(counters),
             is_ready: Arc::clone(&is_ready),
+            passwords: passwords.clone(),
+            refusals_max: room.refusals,
             log: log.batch(),
             sockets: sockets.listening.iter().map(share).collect::<io::Result<_>>()?,
             seed: process::random_u64(),
         });
     }
     if let Some(path) = &config.admin.socket {
+        sockets.admin = Some(admin::listen(&path.value)?);
+    }
+    if sockets.admin.is_some() || steward.has_names() {
         let sources = Sources {
             plan: Arc::clone(&plan),
             counters,
@@ -147,8 +173,7 @@ fn start(
             allocations: allocator::allocations,
             started_ms: clock::coarse_ms(),
         };
-        let listening = sockets.admin.insert(admin::listen(&path.value)?);
-        admin::start(listening, sources)?;
+        fairwater_control::start(steward, sources, sockets.admin.as_ref())?;
     }
     let threads = Threads::start(parts)?;
     sockets.listening.iter_mut().for_each(|(_, listening)| listening.release());

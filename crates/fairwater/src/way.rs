@@ -129,7 +129,7 @@ fn shown(route: &Route) -> String {
 /// Each filter as it is set.
 fn described(filters: &Filters) -> Vec<String> {
     let mut all = Vec::new();
-    let networks = |name: &str, networks: &Option<Vec<_>>| {
+    let networks = |name: &str, networks: &Option<std::sync::Arc<[_]>>| {
         let list = networks.as_ref()?;
         let list: Vec<_> = list.iter().map(ToString::to_string).collect();
         Some(format!("{name} {}", list.join(", ")))

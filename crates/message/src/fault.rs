@@ -73,6 +73,12 @@ fault_kinds! {
     NoRoute = ("no_route", Proxy, Route, 404),
     /// The client's address is not let in.
     AccessDenied = ("access_denied", Downstream, Route, 403),
+    /// A page of an origin that is not let in asks what it may do.
+    OriginRefused = ("origin_refused", Downstream, Route, 403),
+    /// No credentials, or wrong ones.
+    Unauthorized = ("unauthorized", Downstream, Route, 401),
+    /// More passwords wait to be checked than may.
+    PasswordsBusy = ("passwords_busy", Proxy, Route, 503),
     Loop = ("loop_detected", Downstream, Route, 508),
     /// Nothing of the upstream could be picked: it has no endpoint that takes traffic.
     NoEndpoint = ("no_endpoint", Upstream, Connect, 503),

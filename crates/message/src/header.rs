@@ -5,7 +5,7 @@ use crate::Field;
 macro_rules! header_ids {
     ($($variant:ident = $name:literal),+ $(,)?) => {
         /// A header name that some stage of the proxy cares about, or `Other`.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum HeaderId { $($variant,)+ Other }
 
@@ -194,16 +194,19 @@ impl HeaderId {
 }
 
 /// A name from the configuration, to be found among the fields of a head.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HeaderName {
     id: HeaderId,
+    /// What it is read as by servers that take `_` for `-`.
+    alias: HeaderId,
     /// In lower case.
     name: String,
 }
 
 impl HeaderName {
     pub fn new(name: &str) -> Self {
-        Self { id: HeaderId::of(name.as_bytes()), name: name.to_ascii_lowercase() }
+        let (id, alias) = (HeaderId::of(name.as_bytes()), HeaderId::aliased(name.as_bytes()));
+        Self { id, alias, name: name.to_ascii_lowercase() }
     }
 
     pub fn id(&self) -> HeaderId {
@@ -212,6 +215,21 @@ impl HeaderName {
 
     pub fn as_str(&self) -> &str {
         &self.name
+    }
+
+    /// Whether a field has this name, or one that some servers read as this one: `_` for `-`.
+    #[inline]
+    pub fn covers(&self, field: &Field, bytes: &[u8]) -> bool {
+        match field.id {
+            HeaderId::Other => self.is_alias(field, bytes),
+            id => id == self.id || (self.id == HeaderId::Other && id == self.alias),
+        }
+    }
+
+    fn is_alias(&self, field: &Field, bytes: &[u8]) -> bool {
+        let (name, own) = (field.name.of(bytes), self.name.as_bytes());
+        let dashed = |b: u8| if b == b'_' { b'-' } else { b.to_ascii_lowercase() };
+        name.len() == own.len() && name.iter().zip(own).all(|(a, b)| dashed(*a) == dashed(*b))
     }
 
     /// Whether this is the name of a field.
@@ -224,18 +242,6 @@ impl HeaderName {
             }
             id => id == self.id,
         }
-    }
-
-    /// Whether this is the name of a field, or is taken for it by some servers (CGI, WSGI), which
-    /// read `_` and `-` alike.
-    pub fn is_read_as(&self, field: &Field, bytes: &[u8]) -> bool {
-        if field.id != HeaderId::Other {
-            return field.id == self.id;
-        }
-        let dashed = |b: u8| if b == b'_' { b'-' } else { b.to_ascii_lowercase() };
-        let name = field.name.of(bytes);
-        name.len() == self.name.len()
-            && name.iter().zip(self.name.bytes()).all(|(&a, b)| dashed(a) == dashed(b))
     }
 }
 

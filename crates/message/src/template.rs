@@ -33,13 +33,15 @@ pub enum Variable {
     RequestId,
     /// What stands for the `*` at the end of a route's path, without the slash before it.
     Rest,
+    /// Who the client is, by its name and password.
+    User,
     /// The first value of a header of the request.
     Header(String),
     /// A capture of the route's path.
     Capture(String),
 }
 
-const NAMED: [(&str, Variable); 9] = [
+const NAMED: [(&str, Variable); 10] = [
     ("client", Variable::Client),
     ("scheme", Variable::Scheme),
     ("host", Variable::Host),
@@ -49,6 +51,7 @@ const NAMED: [(&str, Variable); 9] = [
     ("target", Variable::Target),
     ("request_id", Variable::RequestId),
     ("rest", Variable::Rest),
+    ("user", Variable::User),
 ];
 
 /// Before the name of a header.

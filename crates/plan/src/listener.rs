@@ -6,7 +6,7 @@ use std::time::Duration;
 use fairwater_message::HeadLimits;
 use fairwater_message::network::IpNet;
 
-use crate::{ConnectionLimits, RouteTable, UpstreamId};
+use crate::{ConnectionLimits, Filters, RouteTable, UpstreamId};
 
 #[derive(Debug)]
 pub struct Listener {
@@ -19,6 +19,8 @@ pub struct Listener {
     pub hops_max: u16,
     pub head: HeadLimits,
     pub connections: ConnectionLimits,
+    /// What holds for replies to requests that have no route.
+    pub filters: Option<Box<Filters>>,
 }
 
 /// How long clients of a listener may take. Those of a route and of an upstream come before them.

@@ -92,19 +92,19 @@ fn poll_over(shard: &Shard, timer: &Timer, cx: &mut Context<'_>) -> Poll<()> {
     }
 }
 
-/// Accepts one connection, once there is room for it. The room comes first: what waits in a backlog
-/// may still be served by another process, or be refused with it.
+/// Accepts one connection. Who shall wait in the backlog is accepted once there is room: another
+/// process may still serve it. Who would be turned away is accepted first, lest the room for one
+/// who is not there after all be missing to another.
 async fn accept(shard: &Rc<Shard>, acceptor: &Acceptor, listener: ListenerId, timer: &Timer) {
     let in_force = shard.in_force();
     let limits = &in_force.plan.listener(listener).connections;
-    let has_room = limits.enter() || (!limits.rejects && until_room(shard, limits, timer).await);
-    if !has_room && !limits.rejects {
+    let waits = !limits.rejects;
+    if waits && !limits.enter() && !until_room(shard, limits, timer).await {
         return;
     }
-    // Nobody may be there after all.
     let accepted = poll_fn(|cx| Poll::Ready(acceptor.poll_accept(cx))).await;
     let Poll::Ready(Ok((stream, peer))) = accepted else {
-        if has_room {
+        if waits {
             limits.leave();
         }
         if accepted.is_ready() {
@@ -113,6 +113,7 @@ async fn accept(shard: &Rc<Shard>, acceptor: &Acceptor, listener: ListenerId, ti
         }
         return;
     };
+    let has_room = waits || limits.enter();
     let is_one_too_many = match (&limits.per_client, peer.ip()) {
         (Some(clients), Some(client)) if has_room => !clients.enter(client),
         _ => false,
@@ -144,12 +145,17 @@ async fn until_entered(shard: &Shard, limit: &Admission, timer: &Timer) -> bool 
         return true;
     }
     let mut waiter = limit.waiter();
-    poll_fn(|cx| match waiter.poll(cx.waker()) {
+    let entered = poll_fn(|cx| match waiter.poll(cx.waker()) {
         Turn::Enter => Poll::Ready(true),
-        // Never refused: only acceptors wait here, one for each socket of each thread.
-        Turn::Wait | Turn::Refused => poll_over(shard, timer, cx).map(|()| false),
-    })
-    .await
+        Turn::Wait => poll_over(shard, timer, cx).map(|()| false),
+        // Thousands of sockets wait: nobody wakes this one.
+        Turn::Refused => Poll::Ready(false),
+    });
+    let has_entered = entered.await;
+    if !has_entered && !shard.is_draining() {
+        tokio::time::sleep(PAUSE).await;
+    }
+    has_entered
 }
 
 fn spawn(accepted: Accepted) {

@@ -38,6 +38,8 @@ pub(crate) struct Exchange<'a> {
     pub out: &'a mut Vec<u8>,
     /// Of its route, if that has any.
     pub filters: Option<&'a Filters>,
+    /// The name of the client, if its route asks for one.
+    pub user: &'a str,
     pub timeouts: RouteTimeouts,
     pub changes: &'a mut Changes,
     pub reply: Reply<'a>,
@@ -109,6 +111,7 @@ pub(crate) async fn serve(
         source: Source::new(&connection.stream, tail, filled, head.body),
         out,
         filters: None,
+        user: "",
         timeouts: RouteTimeouts::default(),
         changes,
         reply: Reply {
@@ -148,11 +151,13 @@ async fn run<'a>(
 ) -> Result<Option<Box<Tunnel>>, Fault> {
     let (head, bytes) = (exchange.head, exchange.bytes);
     if head.hops >= exchange.listener.hops_max {
+        filter::pass_by(exchange, record)?;
         return Err(FaultKind::Loop.into());
     }
     if head.method == Method::Options
         && (head.path.of(bytes) == b"*" || max_forwards(head, bytes) == Some(0))
     {
+        filter::pass_by(exchange, record)?;
         respond::to_options(exchange, record).await?;
         return Ok(None);
     }
@@ -161,13 +166,22 @@ async fn run<'a>(
     };
     let (listener, peer) = (exchange.listener, exchange.connection.peer.ip());
     let client = || Some(client_address(head, bytes, peer?, |ip| listener.trusts(ip)));
-    let route =
-        routes.find(Facts { head, bytes, client: &client }).map_err(|error| match error {
-            Unroutable::AmbiguousPath => Fault::because(FaultKind::BadRequest, "ambiguous_path"),
-            Unroutable::NoRoute => FaultKind::NoRoute.into(),
-        })?;
-    if let Some(filters) = &route.filters {
-        filter::apply(exchange, filters, record)?;
+    let route = match routes.find(Facts { head, bytes, client: &client }) {
+        Ok(route) => route,
+        Err(error) => {
+            filter::pass_by(exchange, record)?;
+            return Err(match error {
+                Unroutable::AmbiguousPath => {
+                    Fault::because(FaultKind::BadRequest, "ambiguous_path")
+                }
+                Unroutable::NoRoute => FaultKind::NoRoute.into(),
+            });
+        }
+    };
+    if let Some(filters) = &route.filters
+        && filter::pass(exchange, filters, record).await?
+    {
+        return Ok(None);
     }
     let Destination::Upstream(upstream) = route.destination else {
         return answer(exchange, record, route).await.map(|()| None);
@@ -184,6 +198,12 @@ async fn answer<'a>(
     route: &'a Route,
 ) -> Result<(), Fault> {
     match &route.destination {
+        // `https:///x` would be read as the host x.
+        Destination::Redirect(redirect)
+            if redirect.needs_host() && exchange.head.authority.is_empty() =>
+        {
+            Err(Fault::because(FaultKind::BadRequest, "missing_host"))
+        }
         Destination::Redirect(redirect) => {
             let mut location = Vec::new();
             let none = Filters::default();
@@ -192,6 +212,12 @@ async fn answer<'a>(
                 redirect.write(values, &filters.shape, &mut location);
             });
             let own = OwnReply { location: &location, ..OwnReply::new(redirect.status) };
+            respond::with(exchange, record, &own).await
+        }
+        // What has a body of its own needs no page.
+        Destination::Reply(reply) if reply.body.is_empty() && reply.status >= 400 => {
+            let own = filter::error_page(exchange, record, reply.status);
+            let own = own.unwrap_or_else(|| OwnReply::new(reply.status));
             respond::with(exchange, record, &own).await
         }
         Destination::Reply(reply) => {

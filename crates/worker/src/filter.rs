@@ -2,11 +2,13 @@
 //! routes have none, and pay nothing.
 
 use fairwater_message::{Fault, FaultKind, HeaderName, target};
-use fairwater_plan::{Filters, PathEdit, Values};
+use fairwater_plan::{ErrorPages, Filters, Listener, PathEdit, Values, is_preflight};
 use fairwater_proto::h1::{Edits, client_address};
 
 use crate::exchange::Exchange;
+use crate::own_reply::{OwnReply, prefers_json};
 use crate::record::Record;
+use crate::{auth, respond};
 
 /// What changes in a head on its way; its memory is used again by the next exchange.
 #[derive(Debug, Default)]
@@ -14,7 +16,7 @@ pub(crate) struct Changes {
     /// Path and query, if they become others.
     path: Vec<u8>,
     /// Field lines that are added.
-    lines: Vec<u8>,
+    pub lines: Vec<u8>,
 }
 
 impl Changes {
@@ -31,34 +33,121 @@ impl Changes {
 /// Longer ids than this are somebody's mistake.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
-/// Applies the filters of a route to the request, and prepares what they do to the reply.
+/// Takes an exchange through the filters of its route, and prepares what they do to the reply.
+/// Returns whether it is answered by them.
 ///
 /// # Errors
 /// When the client or its request is refused.
-pub(crate) fn apply<'a>(
+pub(crate) async fn pass<'a>(
     exchange: &mut Exchange<'a>,
     filters: &'a Filters,
     record: &mut Record<'a>,
-) -> Result<(), Fault> {
-    // Before anything that may refuse: replies of our own have the headers of their route too.
+) -> Result<bool, Fault> {
     exchange.filters = Some(filters);
     exchange.timeouts = filters.timeouts;
-    with_values(exchange, filters, record, |values, exchange| {
+    let verdict = judge(exchange, filters).await;
+    // Whatever the verdict: replies of our own have the headers of their route too.
+    let (may_read, path) = apply(exchange, filters, record);
+    if let (Err(Fault { kind: FaultKind::Unauthorized, .. }), Some(auth)) =
+        (verdict, &filters.basic_auth)
+    {
+        exchange.reply.changes.lines.extend_from_slice(auth.challenge().as_bytes());
+    }
+    if verdict? == Verdict::Preflight {
+        return answer_preflight(exchange, filters, record, may_read).await;
+    }
+    path?;
+    match filters.body_bytes_max {
+        Some(max) => exchange.source.limit(max).map(|()| false),
+        None => Ok(false),
+    }
+}
+
+/// Prepares the reply to a request that has no route: it is what the listener makes of it.
+///
+/// # Errors
+/// When the client may not come at all: it shall not learn which routes there are.
+pub(crate) fn pass_by<'a>(
+    exchange: &mut Exchange<'a>,
+    record: &mut Record<'a>,
+) -> Result<(), Fault> {
+    let Some(filters) = &exchange.listener.filters else { return Ok(()) };
+    exchange.filters = Some(filters);
+    // Its path is not sent to anybody.
+    let (_, _) = apply(exchange, filters, record);
+    check_access(exchange, filters)
+}
+
+fn check_access(exchange: &Exchange<'_>, filters: &Filters) -> Result<(), Fault> {
+    if filters.access.is_open() {
+        return Ok(());
+    }
+    let (head, bytes, listener) = (exchange.head, exchange.bytes, exchange.listener);
+    let peer = exchange.connection.peer.ip();
+    let client = peer.map(|peer| client_address(head, bytes, peer, |ip| listener.trusts(ip)));
+    match filters.access.lets_in(client) {
+        true => Ok(()),
+        false => Err(FaultKind::AccessDenied.into()),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Pass,
+    /// A browser asks what it may send. It gets its answer without a password: it sends none.
+    Preflight,
+}
+
+/// Tells a browser what pages of an origin may send. Other requests are refused nothing, whatever
+/// their origin: it is the browser that keeps a page from reading a reply.
+async fn answer_preflight<'a>(
+    exchange: &mut Exchange<'a>,
+    filters: &Filters,
+    record: &mut Record<'a>,
+    may_read: bool,
+) -> Result<bool, Fault> {
+    let Some(cors) = filters.cors.as_ref().filter(|_| may_read) else {
+        return Err(FaultKind::OriginRefused.into());
+    };
+    cors.write_preflight(&mut exchange.reply.changes.lines);
+    respond::with(exchange, record, &OwnReply::new(204)).await?;
+    Ok(true)
+}
+
+/// Whether the client may come.
+async fn judge<'a>(exchange: &mut Exchange<'a>, filters: &'a Filters) -> Result<Verdict, Fault> {
+    check_access(exchange, filters)?;
+    if filters.cors.is_some() && is_preflight(exchange.head, exchange.bytes) {
+        return Ok(Verdict::Preflight);
+    }
+    if let Some(auth) = &filters.basic_auth {
+        exchange.user = auth::user(exchange, auth).await?;
+    }
+    Ok(Verdict::Pass)
+}
+
+/// Writes what changes in the request and in its reply. Returns whether a page of the origin that
+/// the request is from may read the reply, and whether its path may be sent on.
+fn apply<'a>(
+    exchange: &mut Exchange<'a>,
+    filters: &'a Filters,
+    record: &mut Record<'a>,
+) -> (bool, Result<(), Fault>) {
+    exchange.source.remove(&filters.request.removed);
+    let path = with_values(exchange, filters, record, |values, exchange| {
         let reply = &mut exchange.reply;
         reply.removed = &filters.response.removed;
         filters.response.write(values, &filters.shape, &mut reply.changes.lines);
         filters.request.write(values, &filters.shape, &mut exchange.changes.lines);
-        if filters.path != PathEdit::Keep {
-            filters.path.write(values, &filters.shape, &mut exchange.changes.path);
+        match &filters.path {
+            PathEdit::Keep => Ok(()),
+            edit => edit.write(values, &filters.shape, &mut exchange.changes.path),
         }
-        if !filters.access.lets_in(values.client) {
-            return Err(FaultKind::AccessDenied.into());
-        }
-        match filters.body_bytes_max {
-            Some(max) => exchange.source.limit(max),
-            None => Ok(()),
-        }
-    })
+    });
+    let path = path.map_err(|_| Fault::because(FaultKind::BadRequest, "ambiguous_path"));
+    let lines = &mut exchange.reply.changes.lines;
+    let cors = filters.cors.as_ref();
+    (cors.is_some_and(|cors| cors.write(exchange.head, exchange.bytes, lines)), path)
 }
 
 /// Calls `use_them` with what the texts of filters take from the request.
@@ -72,12 +161,7 @@ pub(crate) fn with_values<'a, T>(
     let peer = exchange.connection.peer.ip();
     let mut digits = [0; 32];
     let own_id = hex(record.id(), &mut digits);
-    let told_id =
-        filters.request_id.as_ref().filter(|_| peer.is_some_and(|ip| listener.trusts(ip)));
-    let told_id = told_id.and_then(|name| {
-        let field = head.fields.iter().find(|field| name.is_of(field, bytes))?;
-        std::str::from_utf8(field.value.of(bytes)).ok().filter(|id| is_id(id))
-    });
+    let told_id = told_id(exchange, filters);
     let path = target::path_of(head.path.of(bytes));
     let path = if path.is_empty() { b"/" } else { path };
     let mut scratch = Vec::new();
@@ -89,8 +173,75 @@ pub(crate) fn with_values<'a, T>(
         client: peer.map(|peer| client_address(head, bytes, peer, |ip| listener.trusts(ip))),
         scheme: "http",
         request_id: told_id.unwrap_or(own_id),
+        user: exchange.user,
     };
     use_them(&values, exchange)
+}
+
+/// The id that a trusted peer has given the request.
+fn told_id<'a>(exchange: &Exchange<'a>, filters: &Filters) -> Option<&'a str> {
+    let name = filters.request_id.as_ref()?;
+    let (head, bytes) = (exchange.head, exchange.bytes);
+    exchange.connection.peer.ip().filter(|ip| exchange.listener.trusts(*ip))?;
+    let field = head.fields.iter().find(|field| name.is_of(field, bytes))?;
+    std::str::from_utf8(field.value.of(bytes)).ok().filter(|id| is_id(id))
+}
+
+/// The page that the route or the listener has for an error of our own.
+pub(crate) fn error_page<'o>(
+    exchange: &Exchange<'_>,
+    record: &mut Record<'_>,
+    status: u16,
+) -> Option<OwnReply<'o>> {
+    let filters = exchange.filters?;
+    let prefers_json = prefers_json(exchange.head, exchange.bytes);
+    let page = filters.error_pages.as_ref()?.find(status, prefers_json)?;
+    let id = told_id(exchange, filters);
+    Some(OwnReply::of_page(status, page, id.unwrap_or(hex(record.id(), &mut [0; 32]))))
+}
+
+/// The same for a head that could not be read: nobody knows more of it.
+pub(crate) fn bad_head_page<'o>(
+    listener: &Listener,
+    record: &mut Record<'_>,
+    status: u16,
+) -> Option<OwnReply<'o>> {
+    let pages = listener.filters.as_ref()?.error_pages.as_ref()?;
+    let page = pages.find(status, false)?;
+    Some(OwnReply::of_page(status, page, hex(record.id(), &mut [0; 32])))
+}
+
+/// The pages that stand for errors of an endpoint, and what they take from the request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Interception<'a> {
+    filters: &'a Filters,
+    pages: &'a ErrorPages,
+    prefers_json: bool,
+    told_id: Option<&'a str>,
+}
+
+impl<'a> Interception<'a> {
+    /// `None` for nearly all exchanges.
+    #[inline]
+    pub(crate) fn of(exchange: &Exchange<'a>) -> Option<Self> {
+        let filters = exchange.filters?;
+        let pages = filters.error_pages.as_ref().filter(|pages| pages.intercepts)?;
+        let prefers_json = prefers_json(exchange.head, exchange.bytes);
+        Some(Self { filters, pages, prefers_json, told_id: told_id(exchange, filters) })
+    }
+
+    /// The page for a reply, if it is an error that has one.
+    pub(crate) fn page(&self, record: &mut Record<'_>, status: u16) -> Option<OwnReply<'a>> {
+        let page = self.pages.find(status, self.prefers_json)?;
+        let mut digits = [0; 32];
+        let id = self.told_id.unwrap_or_else(|| hex(record.id(), &mut digits));
+        Some(OwnReply::of_page(status, page, id))
+    }
+
+    /// Fields of the endpoint's head that go.
+    pub(crate) fn removed(&self) -> &'a [HeaderName] {
+        &self.filters.replaced
+    }
 }
 
 fn is_id(text: &str) -> bool {

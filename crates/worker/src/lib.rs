@@ -6,6 +6,7 @@
 
 mod accept;
 mod attempt;
+mod auth;
 mod body;
 mod downstream;
 mod duplex;
@@ -14,6 +15,7 @@ mod filter;
 mod in_force;
 pub mod limits;
 mod own_reply;
+mod password;
 mod patience;
 mod pipes;
 mod record;
@@ -28,4 +30,5 @@ mod upstream;
 mod work;
 mod write;
 
+pub use password::PasswordChecks;
 pub use thread::{Thread, ThreadParts, Threads};

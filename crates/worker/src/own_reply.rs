@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use fairwater_message::{HeaderId, Method, RequestHead};
 use fairwater_net::clock::{self, Civil};
+use fairwater_plan::{ErrorPage, PageValues};
 use fairwater_proto::h1::{Edits, reason_phrase};
 
 use crate::exchange::is_bodiless;
@@ -35,6 +36,13 @@ impl<'o> OwnReply<'o> {
             false => (TEXT, format!("{status} {phrase}\n")),
         };
         Self { content_type, body: Cow::Owned(body.into_bytes()), ..Self::new(status) }
+    }
+
+    /// A page that stands for an error.
+    pub(crate) fn of_page(status: u16, page: &ErrorPage, request_id: &str) -> Self {
+        let values = PageValues { status, status_text: reason_phrase(status), request_id };
+        let body = Cow::Owned(page.filled_in(values));
+        Self { content_type: page.content_type(), body, ..Self::new(status) }
     }
 
     /// Bytes of the body that a client of this method gets.
@@ -94,7 +102,8 @@ impl<'o> OwnReply<'o> {
     }
 }
 
-fn prefers_json(head: &RequestHead, bytes: &[u8]) -> bool {
+/// Whether the client would rather have JSON than text.
+pub(crate) fn prefers_json(head: &RequestHead, bytes: &[u8]) -> bool {
     let accept = head.find(HeaderId::Accept).map_or(&b""[..], |field| field.value.of(bytes));
     let at = |needle: &[u8]| accept.windows(needle.len()).position(|w| w == needle);
     match (at(b"application/json"), at(b"text/")) {

@@ -11,6 +11,7 @@ use fairwater_proto::h1::Edits;
 use crate::accept::Accepted;
 use crate::downstream::Sink;
 use crate::exchange::{End, Exchange};
+use crate::filter;
 use crate::limits;
 use crate::own_reply::OwnReply;
 use crate::patience::Patience;
@@ -35,7 +36,8 @@ pub(crate) async fn to_fault(
     let is_broken = matches!(status, 400 | 408 | 413 | 431);
     let skipped = exchange.source.is_done() || (!is_broken && skip_body(exchange).await);
     let closes = exchange.reply.sink.closes || is_broken || !skipped;
-    let own = OwnReply::of_fault(status, exchange.head, exchange.bytes);
+    let page = filter::error_page(exchange, record, status);
+    let own = page.unwrap_or_else(|| OwnReply::of_fault(status, exchange.head, exchange.bytes));
     if send(exchange, record, &own, closes).await.is_err() {
         return End::Close;
     }
@@ -90,11 +92,18 @@ pub(crate) async fn to_bad_head(
     if status == 0 {
         return;
     }
-    let own = OwnReply::of_fault(status, head, &[]);
+    let page = filter::bad_head_page(listener, &mut record, status);
+    let own = page.unwrap_or_else(|| OwnReply::of_fault(status, head, &[]));
     let mut sink = Sink::new(&connection.stream, &mut work.reply_out, true);
     // Of a broken head no more is known than its first line, and often not even that: then the
     // method is the default of an empty index.
-    let write = |out: &mut Vec<u8>| own.write(out, head, Edits::default(), true);
+    let mut lines = Vec::new();
+    let mut edits = Edits::default();
+    if let Some(filters) = &listener.filters {
+        filters.response.write_fixed(&mut lines);
+        edits = Edits { path: None, removed: &filters.response.removed, lines: &lines };
+    }
+    let write = |out: &mut Vec<u8>| own.write(out, head, edits, true);
     if sink.answer(connection.patience(), write).await.is_ok() {
         record.status = status;
         record.bytes_out = own.sent_len(head.method);

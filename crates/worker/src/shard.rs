@@ -10,8 +10,11 @@ use fairwater_plan::{Plan, RetryBudget};
 use fairwater_sys::recycle::Recycler;
 use fairwater_telemetry::{Counters, LogBatch};
 
+use crate::auth::Remembered;
 use crate::in_force::InForce;
+use crate::password::PasswordChecks;
 use crate::pipes::Pipes;
+use crate::thread::ThreadParts;
 use crate::upstream::Pools;
 use crate::work::Work;
 
@@ -37,8 +40,11 @@ pub(crate) struct Shard {
     pub pipes: Rc<Pipes>,
     /// Clients that are being turned away.
     pub refusals: Cell<u32>,
+    pub refusals_max: u32,
     /// Whether this process shall get requests.
     pub is_ready: Arc<AtomicBool>,
+    pub passwords: PasswordChecks,
+    pub remembered: RefCell<Remembered>,
     random: Cell<u64>,
     request_ids: Cell<u128>,
     is_draining: Cell<bool>,
@@ -50,13 +56,8 @@ pub(crate) struct Shard {
 const SCRATCH_BYTES: usize = 64 * 1024;
 
 impl Shard {
-    pub(crate) fn new(
-        plan: Arc<Plan>,
-        counters: Arc<Counters>,
-        is_ready: Arc<AtomicBool>,
-        log: LogBatch,
-        seed: u64,
-    ) -> Self {
+    pub(crate) fn new(plan: Arc<Plan>, parts: ThreadParts) -> Self {
+        let ThreadParts { counters, is_ready, passwords, log, seed, refusals_max, .. } = parts;
         Self {
             pools: Pools::new(plan.slots_end),
             in_force: RefCell::new(Rc::new(InForce::new(plan))),
@@ -71,7 +72,10 @@ impl Shard {
             spare_works: Cell::new(0),
             pipes: Rc::default(),
             refusals: Cell::new(0),
+            refusals_max,
             is_ready,
+            passwords,
+            remembered: RefCell::default(),
             random: Cell::new(seed | 1),
             request_ids: Cell::new(u128::from(seed) << 64),
             is_draining: Cell::new(false),

@@ -7,6 +7,7 @@ use fairwater_message::address::{AddressError, Endpoint, parse_host};
 
 use crate::code::{self, Code};
 use crate::model::HostMatch;
+use crate::quantity;
 use crate::read::UNREAD;
 use crate::reader::Node;
 use crate::report::Report;
@@ -131,6 +132,30 @@ fn refuse_urls(text: &str) -> Result<(), AddressError> {
     Err(AddressError::new(format!("`{text}` has more than a host name"), remedy))
 }
 
+/// What is in the file that a setting names.
+pub(super) fn file(
+    node: Node<'_>,
+    bytes_max: usize,
+    report: &mut Report,
+) -> Option<Spanned<String>> {
+    let path = file_path(node, report)?;
+    let shown = path.value.display().to_string();
+    let problem = match node.read(&shown, bytes_max) {
+        Ok(bytes) if bytes.len() > bytes_max => {
+            format!("it has more than {}", quantity::shown_bytes(bytes_max as u64))
+        }
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => return Some(Spanned::new(text, path.span)),
+            Err(_) => "it is not UTF-8 text".to_owned(),
+        },
+        Err(problem) => problem,
+    };
+    let message = format!("`{shown}` cannot be read: {problem}");
+    let help = "correct the path; it is relative to this file";
+    report.add(&code::CANNOT_READ, path.span, message, "", help);
+    None
+}
+
 pub(super) fn file_path(node: Node<'_>, report: &mut Report) -> Option<Spanned<PathBuf>> {
     let text = bounded(node, FILE_PATH_BYTES_MAX, report)?;
     let message = if text.value.is_empty() {
@@ -143,6 +168,18 @@ pub(super) fn file_path(node: Node<'_>, report: &mut Report) -> Option<Spanned<P
         return Some(text.map(|text| PathBuf::from(text.into_owned())));
     };
     report.add(&code::BAD_FILE_PATH, text.span, message, "", "write the path of a file");
+    None
+}
+
+/// The path of a directory, from the root: where a process is started says nothing about it.
+pub(super) fn directory_path(node: Node<'_>, report: &mut Report) -> Option<Spanned<PathBuf>> {
+    let text = bounded(node, FILE_PATH_BYTES_MAX, report)?;
+    if text.value.starts_with('/') && !text.value.chars().any(char::is_control) {
+        return Some(text.map(|text| PathBuf::from(text.into_owned())));
+    }
+    let message = format!("`{}` is not the whole path of a directory", text.value);
+    let help = "write it from the root, as in `/var/lib/fairwater`";
+    report.add(&code::BAD_FILE_PATH, text.span, message, "", help);
     None
 }
 

@@ -303,7 +303,7 @@ fn too_many_connections_for_the_descriptors_are_an_error() {
     let endpoint = Endpoint::echo("e");
     let said = Setup::http(&[&endpoint]).top("max_connections = 4000000000").try_start();
     let said = said.err().unwrap();
-    assert!(said.contains("max_connections = 4000000000 needs 40000000"), "{said}");
+    assert!(said.contains("max_connections = 4000000000 needs 4000000"), "{said}");
     assert!(said.contains("or write at most"), "{said}");
     let proxy = Setup::http(&[&endpoint]).top("max_connections = 100").start();
     until("it to be said", || proxy.said().contains("room for 100 connections ("));

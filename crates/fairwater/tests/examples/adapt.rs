@@ -41,7 +41,7 @@ fn adapted_value(key: &str, value: &str, scratch: &Scratch) -> String {
     match last {
         "bind" => listening(value, scratch),
         "endpoints" | "address" => answering(value, scratch),
-        "socket" => own_file(value, scratch),
+        "socket" | "state_dir" => own_file(value, scratch),
         "path" if value.starts_with("/var/") => own_file(value, scratch),
         "path" if value.starts_with("unix:") => receiving(value, scratch),
         _ => value.to_owned(),

@@ -10,8 +10,18 @@ use crate::markdown::{blocks, names, rows, section};
 use crate::{read, root};
 
 /// The crates that serve traffic; what limits the tools is their own affair.
-const CRATES: &[&str] =
-    &["config", "control", "message", "net", "plan", "proto", "sys", "telemetry", "worker"];
+const CRATES: &[&str] = &[
+    "config",
+    "control",
+    "message",
+    "net",
+    "password",
+    "plan",
+    "proto",
+    "sys",
+    "telemetry",
+    "worker",
+];
 
 /// A constant of a source file, with the text of its value.
 struct Constant {

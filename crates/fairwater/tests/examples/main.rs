@@ -32,14 +32,27 @@ fn read(name: &str) -> String {
 fn examples() -> Vec<PathBuf> {
     let entries = fs::read_dir(root().join("examples")).unwrap();
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|end| end == "toml"));
     paths.sort();
     assert!(!paths.is_empty());
     paths
 }
 
+/// The files that examples and documents name.
+fn write_what_is_named(scratch: &Scratch) {
+    for directory in ["conf.d", "errors"] {
+        fs::create_dir(scratch.file(directory)).unwrap();
+    }
+    for file in ["conf.d/site.toml", "errors/404.html", "errors/404.json", "errors/5xx.html"] {
+        fs::write(scratch.file(file), "").unwrap();
+    }
+    fs::write(scratch.file("htpasswd"), "").unwrap();
+}
+
 /// Starts a file with addresses of its own and asks each of its listeners.
 fn start_and_ask(name: &str, text: &str) -> (Scratch, Program) {
     let scratch = Scratch::new();
+    write_what_is_named(&scratch);
     let adapted = adapted_file(text, &scratch);
     let path = scratch.file("fairwater.toml");
     fs::write(&path, &adapted).unwrap();
@@ -105,9 +118,7 @@ fn blocks_of_the_documents_pass_the_check() {
             let scratch = Scratch::new();
             let path = scratch.file("fairwater.toml");
             fs::write(&path, &block.text).unwrap();
-            // What the blocks include.
-            fs::create_dir(scratch.file("conf.d")).unwrap();
-            fs::write(scratch.file("conf.d/site.toml"), "").unwrap();
+            write_what_is_named(&scratch);
             let (is_good, said) = check(&path);
             assert!(is_good && !said.contains("warning"), "{document}:\n{}{said}", block.text);
         }

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
+use fairwater_config::Surroundings;
 use fairwater_sys::process::terminate;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_fairwater");
@@ -62,13 +63,31 @@ impl Drop for Program {
     }
 }
 
+/// The files beside one.
+struct Beside;
+
+impl Surroundings for Beside {
+    fn expand(&self, name: &str, from: &str) -> Result<Vec<String>, String> {
+        Ok(vec![Path::new(from).with_file_name(name).display().to_string()])
+    }
+
+    fn read(&self, name: &str, _: usize) -> Result<Vec<u8>, String> {
+        std::fs::read(name).map_err(|error| error.to_string())
+    }
+
+    fn variable(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
 /// How many addresses a command or the file that it names will listen on.
 fn addresses_of(arguments: &[&str]) -> usize {
     if arguments[0] == "proxy" {
         return arguments.iter().filter(|word| **word == "--listen").count();
     }
     let file = arguments.last().unwrap();
-    let (config, diagnostics) = fairwater_config::parse(file, &std::fs::read(file).unwrap());
+    let text = std::fs::read(file).unwrap();
+    let (config, diagnostics) = fairwater_config::load(file, &text, &Beside);
     let config = config.unwrap_or_else(|| panic!("{}", fairwater_config::render(&diagnostics)));
     config.listeners.iter().map(|listener| listener.bind.len()).sum()
 }

@@ -1,13 +1,21 @@
 //! What a route does to its requests and replies, beside sending them somewhere. The steps are
-//! always taken in one order, whatever the order in the file: who may come (`access`), how much a
-//! body may be, what the path becomes, which headers change. Most routes have no [`Filters`].
+//! always taken in one order, whatever the order in the file: who may come (`access`, then `cors`,
+//! then `basic_auth`), how much a body may be, what the path becomes, which headers change. Most
+//! routes have no [`Filters`].
 
 mod access;
+mod basic_auth;
+mod cors;
+mod error_page;
 mod headers;
 mod path;
 mod values;
 
 pub use access::Access;
+pub use basic_auth::{BasicAuth, Claim};
+pub(crate) use cors::preflight;
+pub use cors::{Cors, CorsRules, OriginPattern, Origins, is_preflight};
+pub use error_page::{ErrorEntry, ErrorPage, ErrorPages, PageFormat, PageValues, Statuses};
 pub use headers::HeaderEdits;
 pub use path::{PathEdit, PathShape};
 pub use values::{Place, Values};
@@ -15,12 +23,14 @@ pub use values::{Place, Values};
 use std::time::Duration;
 
 use fairwater_message::HeaderName;
-use fairwater_message::template::Template;
+use fairwater_message::template::{Template, Variable};
 
 /// The filters of one route.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filters {
     pub access: Access,
+    pub cors: Option<Cors>,
+    pub basic_auth: Option<BasicAuth>,
     /// The header in which the id of a request is told; trusted peers may have given it one.
     pub request_id: Option<HeaderName>,
     /// The most bytes of a request body.
@@ -29,6 +39,9 @@ pub struct Filters {
     pub path: PathEdit,
     pub request: HeaderEdits,
     pub response: HeaderEdits,
+    pub error_pages: Option<ErrorPages>,
+    /// What goes out of a head whose body is replaced by a page.
+    pub replaced: Vec<HeaderName>,
     /// Where the route's path has its captures.
     pub shape: PathShape,
 }
@@ -52,10 +65,15 @@ pub struct Redirect {
 }
 
 impl Redirect {
+    /// Whether it leads to the host of the request, which HTTP/1.0 need not name.
+    pub fn needs_host(&self) -> bool {
+        self.location.variables().any(|one| *one == Variable::Host)
+    }
+
     /// Writes where to go.
     pub fn write(&self, values: &Values<'_>, shape: &PathShape, out: &mut Vec<u8>) {
         let start = out.len();
-        values.fill_in(&self.location, shape, Place::Url, out);
+        values.fill_in(&self.location, shape, Place::Location, out);
         // A path that begins with two slashes would be read as the name of another host.
         if !self.location.start().starts_with("//") {
             let slashes = out[start..].iter().take_while(|&&b| b == b'/').count();

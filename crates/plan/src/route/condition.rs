@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use fairwater_message::network::IpNet;
-use fairwater_message::{HeaderId, Method, RequestHead, target};
+use fairwater_message::{HeaderName, RequestHead, target};
+
+use crate::filter::preflight;
 
 /// All must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,8 +15,10 @@ pub struct Conditions(pub Vec<Condition>);
 pub enum Condition {
     /// One of these methods, as they are written.
     Method(Vec<String>),
+    /// The same, or a browser asks whether it may send one of these.
+    MethodOrPreflight(Vec<String>),
     Header {
-        name: String,
+        name: HeaderName,
         value: ValueRule,
     },
     /// A parameter of the query.
@@ -53,13 +57,10 @@ impl Condition {
     fn holds(&self, facts: Facts<'_>) -> bool {
         let Facts { head, bytes, client } = facts;
         match self {
-            Self::Method(methods) => {
-                // A route for GET answers HEAD as well (RFC 9110, section 9.3.2).
-                let method: &[u8] = match head.method {
-                    Method::Head if !methods.iter().any(|known| known == "HEAD") => b"GET",
-                    _ => head.method_span.of(bytes),
-                };
-                methods.iter().any(|known| known.as_bytes() == method)
+            Self::Method(methods) => has_method(methods, head.method_span.of(bytes)),
+            Self::MethodOrPreflight(methods) => {
+                let asked = preflight(head, bytes).unwrap_or(head.method_span.of(bytes));
+                has_method(methods, asked)
             }
             Self::Header { name, value } => value.holds(values_of(name, head, bytes)),
             Self::Query { name, value } => {
@@ -73,6 +74,12 @@ impl Condition {
     }
 }
 
+/// A route for GET answers HEAD as well (RFC 9110, section 9.3.2).
+fn has_method(methods: &[String], method: &[u8]) -> bool {
+    let has = |method: &[u8]| methods.iter().any(|known| known.as_bytes() == method);
+    has(method) || (method == b"HEAD" && has(b"GET"))
+}
+
 impl ValueRule {
     fn holds<V: AsRef<[u8]>>(&self, mut values: impl Iterator<Item = V>) -> bool {
         match self {
@@ -83,20 +90,15 @@ impl ValueRule {
     }
 }
 
+/// Also of fields that some servers read as this one: nobody shall take another route than the one
+/// that is for what the endpoint reads.
 fn values_of<'a>(
-    name: &str,
+    name: &'a HeaderName,
     head: &'a RequestHead,
     bytes: &'a [u8],
 ) -> impl Iterator<Item = &'a [u8]> {
-    let id = HeaderId::of(name.as_bytes());
-    head.fields
-        .iter()
-        .filter(move |field| {
-            field.id == id
-                && (id != HeaderId::Other
-                    || field.name.of(bytes).eq_ignore_ascii_case(name.as_bytes()))
-        })
-        .map(|field| field.value.of(bytes))
+    let fields = head.fields.iter().filter(move |field| name.covers(field, bytes));
+    fields.map(|field| field.value.of(bytes))
 }
 
 /// The values of one parameter, decoded.

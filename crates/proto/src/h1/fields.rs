@@ -1,7 +1,9 @@
 //! The lines of a head: where they end, and the header fields that they hold (RFC 9112, sections
 //! 2.2 and 5).
 
-use fairwater_message::{Connection, Fault, FaultKind, Field, HeadLimits, HeaderId, Span};
+use fairwater_message::{
+    Connection, Fault, FaultKind, Field, HeadLimits, HeaderId, HeaderName, Span,
+};
 use memchr::memchr;
 
 /// The most bytes of a trailer section.
@@ -246,11 +248,16 @@ pub(super) fn is_named_by_connection(bytes: &[u8], fields: &[Field], name: &[u8]
 }
 
 /// Appends the fields of a raw trailer section (each line ended by CRLF, without the final empty
-/// one) to `out`, without those that a trailer may not carry.
+/// one) to `out`, without those that a trailer may not carry and those of `removed`.
 ///
 /// # Errors
 /// A malformed line, or more than 128 fields.
-pub fn write_trailers(raw: &[u8], of_request: bool, out: &mut Vec<u8>) -> Result<(), Fault> {
+pub fn write_trailers(
+    raw: &[u8],
+    of_request: bool,
+    removed: &[HeaderName],
+    out: &mut Vec<u8>,
+) -> Result<(), Fault> {
     let blame = if of_request {
         Blame { malformed: FaultKind::RequestBodyMalformed, ..REQUEST }
     } else {
@@ -262,7 +269,8 @@ pub fn write_trailers(raw: &[u8], of_request: bool, out: &mut Vec<u8>) -> Result
         let field = read_field(raw, line, (&mut fields, HeadLimits::DEFAULT.fields), blame)?;
         let name = field.name.of(raw);
         let aliased = HeaderId::aliased(name);
-        if field.id.is_forbidden_in_trailers() || aliased != HeaderId::Other {
+        let is_removed = removed.iter().any(|name| name.covers(&field, raw));
+        if field.id.is_forbidden_in_trailers() || aliased != HeaderId::Other || is_removed {
             continue;
         }
         out.extend_from_slice(name);

@@ -38,7 +38,7 @@ pub struct Forwarding<'a> {
 pub struct Edits<'a> {
     /// Path and query of a request, instead of its own.
     pub path: Option<&'a [u8]>,
-    /// Fields of these names are left out.
+    /// Fields of these names are left out, and those whose names some servers read as them.
     pub removed: &'a [HeaderName],
     /// Whole lines that are added.
     pub lines: &'a [u8],
@@ -49,7 +49,7 @@ impl Edits<'_> {
     /// put its own in the place of ours.
     #[inline]
     pub(super) fn keeps(&self, field: &Field, bytes: &[u8]) -> bool {
-        !self.removed.iter().any(|name| name.is_read_as(field, bytes))
+        !self.removed.iter().any(|name| name.covers(field, bytes))
     }
 }
 

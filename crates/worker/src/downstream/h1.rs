@@ -16,7 +16,7 @@ use crate::record::HeadTimes;
 use crate::respond;
 use crate::shard::Shard;
 use crate::tunnel::{self, Tunnel};
-use crate::work::{Loan, Work};
+use crate::work::{Buffer, Loan, Work};
 
 /// What a connection does next.
 enum Turn {
@@ -117,13 +117,18 @@ async fn read_head(
     work: &mut Work,
 ) -> Read {
     let mut reader = RequestReader::new(listener.head);
-    let (mut is_timed, mut reads) = (false, 0);
+    let (mut is_timed, mut is_fresh, mut reads) = (false, true, 0);
     let begun_us = shard.now_us();
     let bad = |fault: Fault| Read::Fault { fault, begun_us };
     work.request_head.clear();
     work.request.compact();
     loop {
-        if !work.request.is_empty() {
+        if is_fresh {
+            drop_empty_lines(&mut work.request);
+        }
+        // Half an empty line is nothing yet.
+        if !matches!(work.request.data(), b"" | b"\r") {
+            is_fresh = false;
             match reader.read(work.request.data(), &mut work.request_head) {
                 Ok(true) => {
                     let done_us = if reads > 1 { shard.now_us() } else { begun_us };
@@ -134,7 +139,7 @@ async fn read_head(
             }
         }
         let has_begun = reader.has_begun(work.request.data());
-        if has_begun && !is_timed {
+        if !work.request.is_empty() && !is_timed {
             is_timed = true;
             connection.timer.set(listener.timeouts.head);
         }
@@ -163,4 +168,16 @@ async fn read_head(
             Some(Err(_)) => return Read::End,
         }
     }
+}
+
+/// Empty lines between two requests belong to none (RFC 9112, section 2.2): who sends only those is
+/// idle. The reader bears with a few and refuses more.
+fn drop_empty_lines(buffer: &mut Buffer) {
+    for _ in 0..limits::EMPTY_LINES_MAX {
+        if !buffer.data().starts_with(b"\r\n") {
+            break;
+        }
+        buffer.consume(2);
+    }
+    buffer.compact();
 }

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::ops::Range;
 use std::task::{Context, Poll};
 
-use fairwater_message::{BodyLength, Fault, FaultKind};
+use fairwater_message::{BodyLength, Fault, FaultKind, HeaderName};
 use fairwater_net::{Stream, Timer};
 use fairwater_proto::h1::write_trailers;
 
@@ -33,6 +33,8 @@ pub(crate) struct Source<'a> {
     /// Bytes of a body of unknown length.
     bytes: u64,
     bytes_max: u64,
+    /// Trailers of these names are dropped, as fields of the head are.
+    removed: &'a [HeaderName],
 }
 
 impl<'a> Source<'a> {
@@ -53,6 +55,7 @@ impl<'a> Source<'a> {
             is_half_closed: false,
             bytes: 0,
             bytes_max: u64::MAX,
+            removed: &[],
         }
     }
 
@@ -65,6 +68,11 @@ impl<'a> Source<'a> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Sets which trailers are dropped.
+    pub(crate) fn remove(&mut self, names: &'a [HeaderName]) {
+        self.removed = names;
     }
 
     /// Whether all of the body has been taken out.
@@ -128,7 +136,7 @@ impl<'a> Source<'a> {
     pub(crate) fn take_trailers(&mut self) -> Result<Vec<u8>, Fault> {
         let mut lines = Vec::new();
         if let Some(decoder) = self.body.take_trailers() {
-            write_trailers(decoder.trailers(), true, &mut lines)?;
+            write_trailers(decoder.trailers(), true, self.removed, &mut lines)?;
         }
         Ok(lines)
     }

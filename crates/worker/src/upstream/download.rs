@@ -6,7 +6,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use fairwater_message::{BodyLength, Fault, FaultKind, HeaderId, RequestHead};
+use fairwater_message::{BodyLength, Fault, FaultKind, HeaderId, HeaderName, RequestHead};
 use fairwater_net::{Stream, Timer};
 use fairwater_plan::UpstreamSettings;
 use fairwater_proto::h1::{ResponseReader, write_trailers};
@@ -14,7 +14,9 @@ use fairwater_proto::h1::{ResponseReader, write_trailers};
 use crate::body::Body;
 use crate::downstream::{Part, Sink, Source};
 use crate::exchange::{Reply, reply_length};
+use crate::filter::Interception;
 use crate::limits;
+use crate::own_reply::OwnReply;
 use crate::patience::Patience;
 use crate::record::Record;
 use crate::relay::{SpliceError, Turn};
@@ -43,6 +45,8 @@ pub(super) struct Download<'d> {
     /// The protocols that the client would switch to, if it asks.
     pub asks_upgrade: Option<&'d [u8]>,
     pub upstream: &'d UpstreamSettings,
+    /// Pages in place of its errors.
+    pub interception: Option<Interception<'d>>,
     /// The request body is still on its way.
     pub is_uploading: bool,
 }
@@ -85,7 +89,7 @@ impl Download<'_> {
                     let timer = Timer::new(&self.shard.wheel);
                     let head = (&*reply.head, reply.buffer.data());
                     let patience = Patience { timer: &timer, stall: self.stall };
-                    reply.sink.interim(patience, self.request, head).await?;
+                    reply.sink.interim(patience, self.request, head, reply.removed).await?;
                     let len = reply.head.len;
                     reply.buffer.consume(len);
                 }
@@ -192,10 +196,16 @@ impl Download<'_> {
         record: &mut Record<'_>,
         watch: &mut Watch<'_, '_>,
     ) -> Result<Outcome, Fault> {
-        let length = reply_length(self.request.method, reply.head);
         // The drain may have begun after the request had come.
         reply.sink.closes |= self.shard.is_draining();
         reply.sink.closes |= self.is_uploading && self.request.expects_continue;
+        if let Some(interception) = &self.interception
+            && let Some(page) = interception.page(record, reply.head.status)
+        {
+            let is_read_out = watch.as_ref().is_some_and(|source| source.is_read_out());
+            return self.replace(reply, record, &page, interception.removed(), is_read_out).await;
+        }
+        let length = reply_length(self.request.method, reply.head);
         let edits = reply.changes.edits(reply.removed);
         reply.sink.start(self.request, (reply.head, reply.buffer.data()), edits);
         let len = reply.head.len;
@@ -214,6 +224,39 @@ impl Download<'_> {
         }
         let is_reusable =
             reply.head.allows_reuse() && length != BodyLength::UntilClose && !is_excessive;
+        Ok(if is_reusable { Outcome::Reusable } else { Outcome::Spent })
+    }
+
+    /// Sends a page instead of the body. Nobody waits for what the endpoint still sends of that:
+    /// its connection is used again only if all of it has come with the head.
+    async fn replace(
+        &self,
+        reply: &mut Reply<'_>,
+        record: &mut Record<'_>,
+        page: &OwnReply<'_>,
+        removed: &[HeaderName],
+        is_read_out: bool,
+    ) -> Result<Outcome, Fault> {
+        let behind = reply.buffer.data().len() - reply.head.len;
+        let is_whole = match reply_length(self.request.method, reply.head) {
+            BodyLength::None => behind == 0,
+            BodyLength::Known(length) => length == behind as u64,
+            BodyLength::Chunked | BodyLength::UntilClose => false,
+        };
+        let is_reusable = is_whole && reply.head.allows_reuse();
+        reply.head.body = BodyLength::Known(page.body.len() as u64);
+        let lines = &mut reply.changes.lines;
+        lines.extend_from_slice(b"content-type: ");
+        lines.extend_from_slice(page.content_type.as_bytes());
+        lines.extend_from_slice(b"\r\n");
+        let edits = reply.changes.edits(removed);
+        reply.sink.start(self.request, (reply.head, reply.buffer.data()), edits);
+        reply.buffer.clear();
+        let len = page.sent_len(self.request.method);
+        let data = if len == 0 { &[][..] } else { &*page.body };
+        let part = Part { data, is_last: true, trailers: &[], is_read_out };
+        reply.sink.send(self.patience(), part).await?;
+        record.bytes_out += len;
         Ok(if is_reusable { Outcome::Reusable } else { Outcome::Spent })
     }
 
@@ -271,7 +314,8 @@ impl Download<'_> {
         let taken = body.take(&mut reply.buffer.bytes[start..end]).map_err(malformed)?;
         let mut trailers = Vec::new(); // allocates only for trailers
         if let Some(decoder) = body.take_trailers() {
-            write_trailers(decoder.trailers(), false, &mut trailers).map_err(malformed)?;
+            write_trailers(decoder.trailers(), false, reply.removed, &mut trailers)
+                .map_err(malformed)?;
         }
         let data = &reply.buffer.bytes[start + taken.data.start..start + taken.data.end];
         let len = data.len();

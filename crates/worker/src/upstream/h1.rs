@@ -14,6 +14,7 @@ use fairwater_proto::h1::asks_upgrade;
 use super::download::{Download, Outcome};
 use super::upload::{Upload, write_head};
 use crate::exchange::Exchange;
+use crate::filter::Interception;
 use crate::limits;
 use crate::record::Record;
 use crate::tunnel::Tunnel;
@@ -28,6 +29,7 @@ pub(crate) async fn converse<'a>(
     record: &mut Record<'a>,
 ) -> Result<Option<Box<Tunnel>>, Fault> {
     let coding = write_head(exchange, upstream, pick.endpoint, lease.is_last());
+    let interception = Interception::of(exchange);
     let patience = exchange.patience();
     let timer = patience.timer;
     let response_timeout =
@@ -50,6 +52,7 @@ pub(crate) async fn converse<'a>(
         request: exchange.head,
         asks_upgrade: asks_upgrade(exchange.head, exchange.bytes),
         upstream: &upstream.settings,
+        interception,
         is_uploading: false,
     };
     let reply = &mut exchange.reply;

@@ -7,7 +7,7 @@ const HEAD_FIELDS: usize = HeadLimits::DEFAULT.fields as usize;
 #[track_caller]
 fn check(raw: &[u8], of_request: bool, expected: Result<&str, (FaultKind, &str)>) {
     let mut out = b"before|".to_vec();
-    let result = write_trailers(raw, of_request, &mut out);
+    let result = write_trailers(raw, of_request, &[], &mut out);
     let written = result.map(|()| String::from_utf8_lossy(&out[7..]).into_owned());
     let expected = expected.map(str::to_owned);
     assert_eq!(written.map_err(|fault| (fault.kind, fault.detail)), expected);

@@ -1,5 +1,9 @@
 //! What routes do to requests and replies beside sending them on.
 
+mod basic_auth;
+mod cors;
+mod error_pages;
+
 use fairwater_e2e::client::End;
 use fairwater_e2e::{Client, Endpoint, Message, Proxy, Setup};
 

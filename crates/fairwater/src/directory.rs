@@ -1,0 +1,45 @@
+//! Directories that the program keeps things in.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::Path;
+
+/// Makes a directory with a mode, if it is not there. One that is there must be nobody else's: who
+/// may change it may put other files in the place of ours.
+///
+/// # Errors
+/// Why it cannot be used, and what to do.
+pub(crate) fn prepare(setting: &str, path: &Path, mode: u32, own_id: u32) -> Result<(), String> {
+    let shown = path.display();
+    match DirBuilder::new().mode(mode).create(path) {
+        // The umask has had its say; the mode is ours to decide.
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(mode))
+            .map_err(|error| format!("{setting}: cannot set the mode of {shown}: {error}")),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let found = fs::metadata(path)
+                .map_err(|error| format!("{setting}: cannot look at {shown}: {error}"))?;
+            if !found.is_dir() {
+                return Err(format!("{setting}: {shown} is no directory"));
+            }
+            if found.uid() != own_id && found.uid() != 0 {
+                let owner = found.uid();
+                return Err(format!(
+                    "{setting}: {shown} belongs to user {owner}, who could replace what is in it: \
+                     change its owner, or name another directory"
+                ));
+            }
+            match found.mode() & 0o022 {
+                0 => Ok(()),
+                _ => Err(format!(
+                    "{setting}: others may write to {shown}: `chmod go-w {shown}`, or name another \
+                     directory"
+                )),
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(format!(
+            "{setting}: {shown} cannot be made, since the directory above it is not there"
+        )),
+        Err(error) => Err(format!("{setting}: cannot make {shown}: {error}")),
+    }
+}
