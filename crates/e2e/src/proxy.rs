@@ -80,8 +80,21 @@ impl Proxy {
         &self.directory
     }
 
+    /// Of the process that was started: the master.
     pub fn process_id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Of the process that serves: the master's only child.
+    ///
+    /// # Panics
+    /// When there is none for a while.
+    pub fn worker_id(&self) -> u32 {
+        let master = self.child.id();
+        let path = format!("/proc/{master}/task/{master}/children");
+        until_some("the worker", || {
+            std::fs::read_to_string(&path).unwrap().split_whitespace().next()?.parse().ok()
+        })
     }
 
     /// Everything that it has said on its standard error.
@@ -202,11 +215,11 @@ impl Proxy {
     /// # Panics
     /// When the process is gone.
     pub fn descriptors(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+        std::fs::read_dir(format!("/proc/{}/fd", self.worker_id())).unwrap().count()
     }
 
     fn proc_file(&self, name: &str) -> String {
-        std::fs::read_to_string(format!("/proc/{}/{name}", self.child.id())).unwrap()
+        std::fs::read_to_string(format!("/proc/{}/{name}", self.worker_id())).unwrap()
     }
 
     /// What holds after anything that peers may do: no panic, no line lost, no end.

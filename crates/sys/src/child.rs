@@ -1,7 +1,7 @@
 //! Child processes that are given open descriptors.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
@@ -43,6 +43,24 @@ pub fn spawn(command: &mut Command, fds: &[BorrowedFd<'_>]) -> io::Result<Child>
     // takes no lock.
     unsafe { command.pre_exec(arrange) };
     command.spawn()
+}
+
+/// Takes the first descriptor that this process was given by [`spawn`]; closed on exec from now on.
+/// To be called once, before anything else opens descriptors.
+///
+/// # Errors
+/// When there is none.
+pub fn given() -> io::Result<OwnedFd> {
+    // SAFETY: both calls touch no memory. What is closed is the number that the child was given,
+    // which nobody in this process owns yet.
+    let fd = unsafe { libc::fcntl(FIRST, libc::F_DUPFD_CLOEXEC, FIRST + 1) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: as above.
+    unsafe { libc::close(FIRST) };
+    // SAFETY: the descriptor is new and owned by nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 #[cfg(test)]
