@@ -7,13 +7,13 @@ use std::sync::Arc;
 use fairwater_config as config;
 use fairwater_message::address::{self, Listen};
 use fairwater_plan::{
-    Balance, ConnectionLimits, Dial, Endpoint, HostHeader, Listener, ListenerId, OnError, Plan,
-    Protocol, Route, RouteRule, RouteTable, TcpIdle, Timeouts, Upstream, UpstreamId,
+    Balance, ConnectionLimits, Dial, Endpoint, Filters, HostHeader, Listener, ListenerId, OnError,
+    Plan, Protocol, Route, RouteRule, RouteTable, TcpIdle, Timeouts, Upstream, UpstreamId,
     UpstreamSettings, UpstreamTimeouts,
 };
 
 use crate::Registry;
-use crate::route::{self, conditions, host_pattern, path_pattern};
+use crate::route::{Routes, conditions, host_pattern, path_pattern};
 
 /// A plan, and what must be bound for it.
 #[derive(Debug)]
@@ -47,6 +47,7 @@ pub fn compile(
         names.insert(upstream.name.value.as_str(), UpstreamId(index as u32));
         upstreams.push(Arc::new(compile_upstream(upstream, index, registry, &mut warnings)));
     }
+    let mut routes = Routes::of(config, &names);
     let mut rules: HashMap<&str, Vec<RouteRule>> = HashMap::new();
     let mut by_name = HashMap::new();
     for listener in &config.listeners {
@@ -56,16 +57,17 @@ pub fn compile(
             let path = config::PathRule::Any;
             let filters = [&listener.filters];
             let timeouts = config::RouteTimeouts::default();
-            let route = route::compile(destination, &filters, timeouts, &path, &names);
-            let of_listener = rules.entry(&listener.name.value).or_default();
+            let name = &*listener.name.value;
+            let route = routes.compile(name, destination, &filters, timeouts, &path);
+            let of_listener = rules.entry(name).or_default();
             of_listener.extend(route.map(RouteRule::of_all));
         }
     }
     for route in &config.routes {
         let Some(of_listener) = by_name.get(route.listener.value.as_str()) else { continue };
         let filters = [of_listener, &route.filters];
-        let compiled =
-            route::compile(&route.destination, &filters, route.timeouts, &route.path, &names);
+        let (name, destination) = (&*route.listener.value, &route.destination);
+        let compiled = routes.compile(name, destination, &filters, route.timeouts, &route.path);
         let rule = |compiled: Route| RouteRule {
             host: host_pattern(route.host.as_ref().map(|host| &host.value)),
             path: path_pattern(&route.path),
@@ -80,7 +82,8 @@ pub fn compile(
         let id = ListenerId(index as u32);
         let rules = rules.remove(listener.name.value.as_str()).unwrap_or_default();
         let connections = registry.connections(listener, connections_max);
-        listeners.push(compile_listener(listener, &names, rules, connections));
+        let filters = routes.of_listener(listener);
+        listeners.push(compile_listener(listener, &names, rules, connections, filters));
         binds.extend(listener.bind.iter().map(|bind| Bind {
             listener: id,
             address: bind.value.clone(),
@@ -101,6 +104,7 @@ fn compile_listener(
     names: &HashMap<&str, UpstreamId>,
     rules: Vec<RouteRule>,
     connections: ConnectionLimits,
+    filters: Option<Box<Filters>>,
 ) -> Listener {
     let (protocol, trusted_proxies) = match &listener.protocol {
         config::Protocol::Http(http) => {
@@ -118,7 +122,7 @@ fn compile_listener(
         hops_max: listener.limits.hops,
         head: listener.limits.head,
         connections,
-        filters: route::of_listener(&listener.filters),
+        filters,
     }
 }
 
