@@ -1,7 +1,8 @@
-//! What holds for every input of the HTTP/1 codecs. Fuzz targets, the replay of the corpora and the
+//! What holds for every input of the codecs. Fuzz targets, the replay of the corpora and the
 //! property tests all call these.
 
 pub(crate) mod chunked_body;
+pub(crate) mod dns_reply;
 pub(crate) mod reference;
 pub(crate) mod request_head;
 pub(crate) mod response_head;

@@ -2,7 +2,6 @@
 //! nothing. Each check is linear, so that files of tens of thousands of routes load at once.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use fairwater_message::address::Listen;
 
@@ -39,55 +38,95 @@ pub(crate) fn check(config: &Config, report: &mut Report) {
     }
 }
 
+/// Who binds an address: as it is shown, and where.
+type Binder = (String, Span);
+
+/// The addresses that are bound so far.
+#[derive(Default)]
+struct Bound {
+    exactly: HashMap<Listen, Binder>,
+    /// The first one with a port, of IPv4 or IPv6, and the one for all addresses of it.
+    any: HashMap<(bool, u16), (Listen, Binder)>,
+    wildcards: HashMap<(bool, u16), (Listen, Binder)>,
+}
+
+impl Bound {
+    /// What has taken an address already, or a part of it.
+    fn find(&self, address: &Listen) -> Option<(String, &Binder)> {
+        if let Some(binder) = self.exactly.get(address) {
+            return Some((format!("`{address}` is bound twice"), binder));
+        }
+        claims(address).into_iter().find_map(|(key, is_wildcard)| {
+            let others = if is_wildcard { &self.any } else { &self.wildcards };
+            let (other, binder) = others.get(&key)?;
+            let (part, whole) = if is_wildcard { (other, address) } else { (address, other) };
+            let message = match self.wildcards.contains_key(&key) && is_wildcard {
+                true => format!("`{address}` is bound twice"),
+                false => format!("`{part}` is a part of `{whole}`"),
+            };
+            Some((message, binder))
+        })
+    }
+
+    fn add(&mut self, address: &Listen, binder: Binder) {
+        for (key, is_wildcard) in claims(address) {
+            let entry = (address.clone(), binder.clone());
+            if is_wildcard {
+                self.wildcards.insert(key, entry.clone());
+            }
+            self.any.entry(key).or_insert(entry);
+        }
+        if address.port() != Some(0) {
+            self.exactly.insert(address.clone(), binder);
+        }
+    }
+}
+
+/// The ports that an address takes, of IPv6 or not, and whether it takes them on all addresses.
+/// None, if the kernel chooses the port.
+fn claims(address: &Listen) -> Vec<((bool, u16), bool)> {
+    match address {
+        Listen::Any { port: 0 } | Listen::Unix(_) => Vec::new(),
+        Listen::Any { port } => vec![((false, *port), true), ((true, *port), true)],
+        Listen::Ip(ip) if ip.port() == 0 => Vec::new(),
+        Listen::Ip(ip) => vec![((ip.is_ipv6(), ip.port()), ip.ip().is_unspecified())],
+    }
+}
+
 fn check_binds(config: &Config, report: &mut Report) {
-    let admin = config.admin.socket.as_ref();
-    let mut taken: HashMap<Listen, (String, Span)> = admin
-        .map(|socket| (Listen::Unix(socket.value.clone()), ("[admin]".to_owned(), socket.span)))
-        .into_iter()
-        .collect();
+    let mut bound = Bound::default();
+    if let Some(socket) = &config.admin.socket {
+        bound.add(&Listen::Unix(socket.value.clone()), ("[admin]".to_owned(), socket.span));
+    }
     for listener in &config.listeners {
         let title = format!("[listeners.{}]", listener.name.value);
         for bind in &listener.bind {
-            let claims = claims(&bind.value);
-            let Some((other, span)) = claims.iter().find_map(|claim| taken.get(claim)) else {
-                let claim = |claim| (claim, (title.clone(), bind.span));
-                taken.extend(claims.into_iter().map(claim));
+            let Some((message, (other, span))) = bound.find(&bind.value) else {
+                bound.add(&bind.value, (title.clone(), bind.span));
                 continue;
             };
-            let message = format!("`{}` is bound twice", bind.value);
             let place = report.place(*span, bind.span);
-            let label = format!("{other} binds it{place}");
+            let label = format!("{other} binds the other{place}");
             let help = "change a port, or remove one of the two";
             report.add(&code::BIND_TWICE, bind.span, message, label, help);
         }
     }
 }
 
-/// What an address takes for itself alone. Nothing, if the kernel chooses the port.
-fn claims(address: &Listen) -> Vec<Listen> {
-    let wildcard = |ip: IpAddr, port| Listen::Ip(SocketAddr::new(ip, port));
-    match address {
-        Listen::Any { port: 0 } => Vec::new(),
-        Listen::Any { port } => vec![
-            wildcard(Ipv4Addr::UNSPECIFIED.into(), *port),
-            wildcard(Ipv6Addr::UNSPECIFIED.into(), *port),
-        ],
-        Listen::Ip(ip) if ip.port() == 0 => Vec::new(),
-        Listen::Ip(_) | Listen::Unix(_) => vec![address.clone()],
-    }
-}
-
 /// Whether each route's listener is known.
 fn check_listener_references(config: &Config, report: &mut Report) -> bool {
     let names = config.listeners.iter().map(|listener| listener.name.value.as_str());
-    let references = config.routes.iter().map(|route| &route.listener);
+    let of_tests = config.tests.iter().filter_map(|test| test.listener.as_ref());
+    let references = config.routes.iter().map(|route| &route.listener).chain(of_tests);
     check_references("listener", &code::UNKNOWN_LISTENER, names, references, report)
 }
 
 /// Whether the upstream of each listener and route is known.
 fn check_upstream_references(config: &Config, report: &mut Report) -> bool {
     let names = config.upstreams.iter().map(|upstream| upstream.name.value.as_str());
-    check_references("upstream", &code::UNKNOWN_UPSTREAM, names, upstreams_named(config), report)
+    let of_tests = config.tests.iter().filter_map(|test| test.expect.upstream.as_ref());
+    let references = upstreams_named(config).chain(of_tests);
+    check_references("upstream", &code::UNKNOWN_UPSTREAM, names, references, report)
 }
 
 /// Every mention of an upstream.

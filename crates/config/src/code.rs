@@ -39,6 +39,7 @@ macro_rules! codes {
 }
 
 // 00: the file as such. 01: names. 02: single values. 03: listeners. 04: routes. 05: upstreams.
+// 06: tests. 07: the access log.
 codes! {
     FILE_TOO_LARGE = "E0001",
         "A configuration file has at most 8 MiB, which is room for some 80 000 routes. Nothing of a \
@@ -94,7 +95,7 @@ codes! {
         "The setting takes one of a few words, and this is none of them. The help line lists them.";
     BAD_ADDRESS = "E0204",
         "This is not an address. Endpoints are HOST:PORT, 1.2.3.4:PORT, [::1]:PORT, tcp://HOST:PORT, \
-         http://HOST or unix:/PATH. Listeners take the same, and :PORT for all addresses of the \
+         http://HOST, srv://NAME or unix:/PATH. Listeners take the same, and :PORT for all addresses of the \
          machine, but no host names. The port is never guessed, and an address has no path.";
     BAD_NETWORK = "E0205",
         "This is not a network in CIDR notation. Write an address and the number of leading bits \
@@ -110,7 +111,8 @@ codes! {
          normal form, without query, decoded and without dot segments, so a path that is written \
          otherwise would never match.";
     BAD_FILE_PATH = "E0208",
-        "This cannot be the path of a file or of a Unix socket. Socket paths are absolute and have \
+        "This cannot be the path of a file, a directory or a Unix socket. A `state_dir` is absolute, since \
+         nobody knows where a process is started. Socket paths are absolute and have \
          at most 107 bytes, which is what the kernel takes.";
     EMPTY_LIST = "E0209",
         "The list needs at least one element: a listener without addresses can receive nothing, and \
@@ -167,8 +169,8 @@ codes! {
          requests to route by, and always needs `upstream`.";
     BIND_TWICE = "E0302",
         "Two listeners would wait on one address, and the kernel would spread connections over both \
-         at random. `:80` is all addresses, and so collides with `0.0.0.0:80` and `[::]:80`. Merge \
-         the listeners, or change a port.";
+         at random, or give them to whichever is more specific. `:80` is all addresses, and so has \
+         `127.0.0.1:80` and `[::]:80` among them. Merge the listeners, or change a port.";
     OTHER_PROTOCOL = "E0303",
         "This setting belongs to listeners of the other protocol: `on_error` and `idle` to \
          `protocol = \"tcp\"`, where there are no responses to carry an error, and `trusted_proxies` \
@@ -186,12 +188,38 @@ codes! {
     TWO_DESTINATIONS = "E0403",
         "A request goes to an `upstream`, or it is answered by `redirect` or `respond`. A listener and \
          a route have one of the three.";
+    BAD_TEST = "E0601",
+        "A test is `request = \"GET http://example.com/path\"`, with `headers`, `client` and `listener` \
+         where they matter, and `expect` with at least one of `upstream`, `path`, `status` and `location`.";
+    TEST_FAILED = "E0602",
+        "A request of [[tests]] does not become what the test expects. Either the configuration is wrong, \
+         or the test is: `fairwater explain URL` shows which route takes a request and why.";
     ENDPOINT_TWICE = "E0501",
         "An endpoint is known by its address, however it is spelt, and appears once in an upstream. \
          For a larger share of the traffic give it a `weight`.";
     NO_WEIGHT = "E0502",
         "An endpoint of weight 0 takes no traffic. When all have weight 0, the upstream could answer \
          nothing: give at least one of them a weight above 0.";
+    BAD_LOG_TEMPLATE = "E0701",
+        "The template of the access log is text with fields in braces, as in `{client} {status}`. \
+         `{request.NAME}` and `{response.NAME}` are headers; `{{` and `}}` stand for the braces \
+         themselves. It is one line, and has at least one field.";
+    SECRET_FIELD = "E0702",
+        "Logs are copied, kept and read by more people than may know what is in this header: \
+         credentials, session cookies, keys. Whoever has them can act for the user. Log something \
+         that only tells users apart, such as a header with the name or the number of the user.";
+    FORMAT_AND_TEMPLATE = "E0703",
+        "`template` is a format of its own, and `format` names another one. Only `format = \"off\"` \
+         may stand beside a template, to switch the log off for a while.";
+    BAD_PARAMETER = "E0704",
+        "`hide_query` lists names of parameters as they are when decoded, without their values. \
+         Case, `-` and `_` make no difference. Of a name with brackets or dots, such as \
+         `user[password]`, each word counts by itself: list the word. `*` may stand at the \
+         beginning, for any beginning.";
+    SHOWS_SECRETS = "W0701",
+        "`hide_query` takes the place of what is hidden without it, and this list hides neither \
+         tokens nor passwords in queries. Add \"default\" to keep hiding those, with your own names \
+         beside it.";
     UPSTREAM_UNUSED = "W0101",
         "No listener and no route sends to this upstream. That is harmless, and often the trace of a \
          forgotten route or of a misspelt name. Use it or remove it.";

@@ -54,6 +54,8 @@ pub(crate) enum Kind {
     },
     /// Text of a form that has a name.
     Text(&'static str),
+    /// The same, for those alone who may read the file.
+    Secret(&'static str),
     /// One of some words, each with what it means; the meanings are all empty where the words say
     /// it.
     Choice(&'static [Word]),

@@ -66,7 +66,7 @@ pub fn render(diagnostics: &[Diagnostic]) -> String {
 struct Visible<'a>(&'a str);
 
 /// Room for the longest message of ours with a name or an address in it.
-const TEXT_CHARS_MAX: usize = 400;
+const TEXT_CHARS_MAX: usize = 500;
 
 impl fmt::Display for Visible<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

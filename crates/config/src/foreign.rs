@@ -50,7 +50,8 @@ const SETTINGS: &[Foreign] = foreign! {
     "keepalive_requests" of "nginx" is "`max_requests` in [upstreams.NAME]";
     "log_file" of "Swoole" is "`path` in [access_log]";
     "logfile" of "Workerman" is "`path` in [access_log]";
-    "log_format" of "nginx" is "`format` in [access_log]";
+    "log_format" of "nginx" is "`format` or `template` in [access_log]";
+    "log-format" of "HAProxy" is "`format` or `template` in [access_log]";
     "stats" of "HAProxy" is "`socket` in [admin]";
 };
 
@@ -68,6 +69,70 @@ const WORDS: &[(&str, &str)] = &[
     ("consistent_hash", "source_hash"),
     ("maglev", "source_hash"),
 ];
+
+/// Fields of the logs of other programs, and what they are called here.
+const FIELDS: &[(&str, &str)] = &[
+    ("remote_addr", "client"),
+    ("remote_host", "client"),
+    ("remote_ip", "client"),
+    ("client_ip", "client"),
+    ("remote_port", "client_port"),
+    ("uri", "target"),
+    ("request_uri", "target"),
+    ("path", "target"),
+    ("request_method", "method"),
+    ("server_protocol", "protocol"),
+    ("proto", "protocol"),
+    ("status_code", "status"),
+    ("body_bytes_sent", "bytes_out"),
+    ("bytes_sent", "bytes_out"),
+    ("bytes_read", "bytes_out"),
+    ("request_length", "bytes_in"),
+    ("request_time", "total_s"),
+    ("duration", "total_s"),
+    ("duration_ms", "total_ms"),
+    ("upstream_addr", "endpoint"),
+    ("upstream_host", "endpoint"),
+    ("upstream_connect_time", "connect_s"),
+    ("upstream_header_time", "response_s"),
+    ("backend_name", "upstream"),
+    ("server_name", "endpoint"),
+    ("frontend_name", "listener"),
+    ("time_local", "time_common"),
+    ("time_iso8601", "time"),
+    ("ts", "time"),
+    ("msec", "time_ms"),
+    ("request_id", "id"),
+];
+
+/// How other programs begin the names of fields for headers, and how ours begin.
+const HEADERS: &[(&str, &str)] = &[
+    ("header.", "request."),
+    ("headers.", "request."),
+    ("request.header.", "request."),
+    ("http.request.header.", "request."),
+    ("req.header.", "request."),
+    ("http_", "request."),
+    ("response.header.", "response."),
+    ("http.response.header.", "response."),
+    ("resp.header.", "response."),
+    ("sent_http_", "response."),
+    ("upstream_http_", "response."),
+];
+
+/// The field of ours that one of another program, without its `$` or `%`, stands for.
+pub(crate) fn field(name: &str) -> Option<String> {
+    let name = name.trim_start_matches(['$', '%']).to_ascii_lowercase();
+    if let Some((_, ours)) = FIELDS.iter().find(|(foreign, _)| *foreign == name) {
+        return Some((*ours).to_owned());
+    }
+    if matches!(&*name, "http_referer" | "http_user_agent") {
+        return name.strip_prefix("http_").map(str::to_owned);
+    }
+    let (foreign, ours) = HEADERS.iter().find(|(foreign, _)| name.starts_with(foreign))?;
+    let header = name[foreign.len()..].replace('_', "-");
+    (!header.is_empty()).then(|| format!("{ours}{header}"))
+}
 
 /// "`worker_num` of Swoole is `threads = N` at the top level".
 pub(crate) fn setting(name: &str) -> Option<String> {

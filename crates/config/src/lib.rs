@@ -22,6 +22,7 @@ mod span;
 mod suggest;
 mod syntax;
 mod variable;
+mod written;
 
 pub use code::{CODES, Code, Severity, explain};
 pub use diagnostic::{Diagnostic, render};
@@ -30,16 +31,16 @@ pub use include::Surroundings;
 pub use load::{load, parse};
 pub use model::{
     AccessLog, Admin, Balance, BasicAuth, Condition, Config, Cors, Destination, ErrorEntry,
-    ErrorPage, Filters, FixedReply, HeaderEdits, HostMatch, HostRule, HttpListener, IdleRule,
-    Listener, ListenerLimits, ListenerTimeouts, LogFormat, OnError, Origin, Origins, Overlay,
-    PageFormat, PathEdit, PathRule, PathSegment, Probe, Protocol, Redirect, Route, RouteTimeouts,
-    Shutdown, Statuses, TcpListener, Upstream, UpstreamEndpoint, UpstreamTimeouts, ValueMatch,
-    WEIGHT_DEFAULT, WEIGHT_MAX, WhenFull,
+    ErrorPage, Expectation, Filters, FixedReply, HeaderEdits, HostMatch, HostRule, HttpListener,
+    IdleRule, Listener, ListenerLimits, ListenerTimeouts, LogFormat, LogTarget, OnError, Origin,
+    Origins, Overlay, PageFormat, PathEdit, PathRule, PathSegment, Probe, Protocol, Redirect,
+    Resolver, Route, RouteTimeouts, RoutingTest, Shutdown, Statuses, TcpListener, TestRequest,
+    Upstream, UpstreamEndpoint, UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT, WEIGHT_MAX, WhenFull,
 };
 pub use read::THREADS_MAX;
 pub use reference::reference;
 pub use schema::schema;
-pub use source::{Location, Source};
+pub use source::{Location, Source, Sources};
 pub use span::{Span, Spanned};
 pub use syntax::FILE_BYTES_MAX;
 

@@ -6,6 +6,7 @@ use crate::include::{self, Opened, Surroundings};
 use crate::model::Config;
 use crate::read::{self, Seen};
 use crate::report::Report;
+use crate::written::Written;
 
 /// A file without any: it can include nothing, and no variable is set.
 struct Alone;
@@ -38,9 +39,11 @@ pub fn load(
 ) -> (Option<Config>, Vec<Diagnostic>) {
     let mut config = Config::default();
     let mut seen = Seen::default();
+    let mut written = Written::default();
     let mut report = Report::default();
     let mut add = |opened: &Opened<'_>, report: &mut Report| {
         read::add(&mut config, &mut seen, opened.root, opened.file, report);
+        written.add(opened.root);
     };
     let is_whole = include::walk(file_name, text, around, &mut report, &mut add);
     // What a file that cannot be read would have held, nobody knows: no reference is judged.
@@ -48,5 +51,9 @@ pub fn load(
         read::check_listeners(&config, &seen, &mut report);
         check::check(&config, &mut report);
     }
+    if !report.has_errors() {
+        config.written = written.json().into();
+    }
+    config.sources = report.sources();
     (Some(config).filter(|_| !report.has_errors()), report.finish())
 }

@@ -2,35 +2,60 @@
 //! compiling a plan resolves them, and may count on each reference to resolve.
 
 mod filter;
+mod test;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fairwater_message::HeadLimits;
 use fairwater_message::address::{Endpoint, Listen};
+use fairwater_message::log::Template;
 use fairwater_message::network::IpNet;
+use fairwater_message::secret::SecretNames;
 
+use crate::code;
+use crate::diagnostic::Diagnostic;
+use crate::source::Sources;
 use crate::span::{Span, Spanned};
 pub use filter::{
     BasicAuth, Cors, Destination, ErrorEntry, ErrorPage, Filters, FixedReply, HeaderEdits, Origin,
     Origins, Overlay, PageFormat, PathEdit, Probe, Redirect, Statuses,
 };
+pub use test::{Expectation, RoutingTest, TestRequest};
 
 /// A whole configuration. The lists are in the order of the file.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
     /// Data threads; absent means what the cgroup quota and the affinity allow.
     pub threads: Option<Spanned<NonZeroUsize>>,
+    /// Where what was set at run time is kept; absolute. Absent means nowhere.
+    pub state_dir: Option<Spanned<PathBuf>>,
     pub access_log: AccessLog,
     pub admin: Admin,
+    pub resolver: Resolver,
     pub listeners: Vec<Listener>,
     pub routes: Vec<Route>,
     pub upstreams: Vec<Upstream>,
     /// Connections at a time, of all listeners; absent means what the descriptors allow.
     pub max_connections: Option<Spanned<NonZeroU32>>,
     pub shutdown: Shutdown,
+    pub tests: Vec<RoutingTest>,
+    pub sources: Sources,
+    /// All of it as JSON, as it was written: variables by their names, defaults filled in. Empty
+    /// if no text was read.
+    pub written: Arc<str>,
+}
+
+impl Config {
+    /// A test whose request becomes something else.
+    pub fn test_failed(&self, span: Span, message: String, help: String) -> Diagnostic {
+        let location = self.sources.locate(span);
+        Diagnostic { code: &code::TEST_FAILED, message, location, label: String::new(), help }
+    }
 }
 
 /// How the process ends.
@@ -51,23 +76,43 @@ impl Default for Shutdown {
 #[derive(Debug, Clone, Default)]
 pub struct AccessLog {
     pub format: LogFormat,
-    /// Absent means the standard output.
-    pub path: Option<Spanned<PathBuf>>,
+    pub target: LogTarget,
+    /// Parameters whose values no line tells.
+    pub hide_query: SecretNames,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum LogFormat {
     #[default]
     Json,
     /// The "combined" lines of Apache httpd and nginx.
     Combined,
+    Template(Template),
     Off,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum LogTarget {
+    #[default]
+    StandardOutput,
+    File(PathBuf),
+    /// A Unix socket that the receiver has bound.
+    Socket(PathBuf),
 }
 
 #[derive(Debug, Clone, Default)]
 pub struct Admin {
     /// The Unix socket of the admin API; absent means none.
     pub socket: Option<Spanned<PathBuf>>,
+}
+
+/// Who is asked for the addresses of names.
+#[derive(Debug, Clone, Default)]
+pub struct Resolver {
+    /// In place of those in /etc/resolv.conf; empty means those.
+    pub servers: Vec<SocketAddr>,
+    /// For one question at one server; absent means what /etc/resolv.conf says.
+    pub timeout: Option<Duration>,
 }
 
 #[derive(Debug, Clone)]

@@ -3,6 +3,7 @@
 //! A reference that cannot be read becomes [`UNREAD`], so that the checks of the whole know that
 //! something was meant there. The reports keep such a configuration from being given out.
 
+mod access_log;
 mod auth;
 mod cors;
 mod error_page;
@@ -10,7 +11,10 @@ mod filter;
 mod header;
 mod limit;
 mod listener;
+mod resolver;
 mod route;
+mod template;
+mod test;
 mod text;
 mod upstream;
 
@@ -21,11 +25,14 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use toml::de::DeTable;
 
 use crate::code;
-use crate::declare::{self, Absent, Kind, Setting, words};
-use crate::model::{AccessLog, Admin, Config, LogFormat};
+use crate::declare::{self, Absent, Kind, Setting};
+use crate::model::{Admin, Config};
+use crate::read::access_log::ACCESS_LOG;
 use crate::read::limit::DAY_MS;
 use crate::read::listener::LISTENER;
+use crate::read::resolver::RESOLVER;
 use crate::read::route::ROUTE;
+use crate::read::test::TEST;
 use crate::read::upstream::UPSTREAM;
 use crate::reader::{File, Node, Table};
 use crate::report::Report;
@@ -54,6 +61,14 @@ pub(crate) static ROOT: declare::Table = declare::Table {
             absent: Absent::Otherwise("what the machine grants: affinity and container quota"),
             meaning: "worker threads",
             example: "threads = 2",
+        },
+        Setting {
+            name: "state_dir",
+            kind: Kind::Text("text"),
+            absent: Absent::Otherwise("nowhere"),
+            meaning: "a directory, with its whole path, for what is set at run time \
+                      [to stay](admin.md#what-stays); made for its owner alone if it is not there",
+            example: "state_dir = \"/var/lib/fairwater\"",
         },
         Setting {
             name: "max_connections",
@@ -95,6 +110,13 @@ pub(crate) static ROOT: declare::Table = declare::Table {
             example: "[admin]",
         },
         Setting {
+            name: "resolver",
+            kind: Kind::Table(&RESOLVER),
+            absent: Absent::Otherwise("as /etc/resolv.conf says"),
+            meaning: "who is asked for the addresses of host names",
+            example: "[resolver]",
+        },
+        Setting {
             name: "listeners",
             kind: Kind::Named(&LISTENER),
             absent: Absent::Otherwise("at least one is required"),
@@ -115,35 +137,17 @@ pub(crate) static ROOT: declare::Table = declare::Table {
             meaning: "where they go",
             example: "[upstreams.app]",
         },
+        Setting {
+            name: "tests",
+            kind: Kind::List(&Kind::Table(&TEST)),
+            absent: Absent::Otherwise("none"),
+            meaning: "requests, and what must become of them",
+            example: "[[tests]]",
+        },
     ],
     shared: &[],
     notes: include_str!("../reference/top_level.md"),
 };
-
-static ACCESS_LOG: declare::Table = declare::Table {
-    title: "[access_log]",
-    settings: &[
-        Setting {
-            name: "format",
-            kind: Kind::Choice(words!["json", "combined", "off"]),
-            absent: Absent::Default("\"json\""),
-            meaning: "[how a line looks](access-log.md)",
-            example: "format = \"json\"",
-        },
-        Setting {
-            name: "path",
-            kind: Kind::Text("text"),
-            absent: Absent::Otherwise("the standard output"),
-            meaning: "a file to append to; created if missing, its directory is not",
-            example: "path = \"/var/log/fairwater.log\"",
-        },
-    ],
-    shared: &[],
-    notes: "",
-};
-
-const LOG_FORMATS: [(&str, LogFormat); 3] =
-    [("json", LogFormat::Json), ("combined", LogFormat::Combined), ("off", LogFormat::Off)];
 
 static ADMIN: declare::Table = declare::Table {
     title: "[admin]",
@@ -178,6 +182,7 @@ pub(crate) fn add(
     let table = Table::open("the top level".to_owned(), Span::NONE, file, root, &ROOT, report);
     let mut once = |name| table.get(name).filter(|_| is_first(name, &table, seen, report));
     let (threads, log, admin_table) = (once("threads"), once("access_log"), once("admin"));
+    let (resolver_table, state_dir) = (once("resolver"), once("state_dir"));
     let (connections, delay, drain) =
         (once("max_connections"), once("drain_delay"), once("drain_timeout"));
     if let Some(read) = connections.and_then(|node| node.integer(report)) {
@@ -194,17 +199,25 @@ pub(crate) fn add(
         let count = usize::try_from(read.value).ok().and_then(NonZeroUsize::new);
         config.threads = count.map(|count| Spanned::new(count, read.span));
     }
+    if let Some(node) = state_dir {
+        config.state_dir = text::directory_path(node, report);
+    }
     if let Some(node) = log {
-        config.access_log = access_log(node, report);
+        config.access_log = access_log::read(node, report);
     }
     if let Some(node) = admin_table {
         config.admin = admin(node, report);
+    }
+    if let Some(node) = resolver_table {
+        config.resolver = resolver::read(node, report);
     }
     config.listeners.extend(named(&table, "listeners", seen, report, listener::read));
     config.upstreams.extend(named(&table, "upstreams", seen, report, upstream::read));
     config
         .routes
         .extend(table.get("routes").map_or_else(Vec::new, |node| route::read_all(node, report)));
+    let tests = table.get("tests").map(|node| test::read_all(node, report));
+    config.tests.extend(tests.unwrap_or_default());
 }
 
 /// The elements of `include`.
@@ -262,17 +275,6 @@ pub(crate) fn check_listeners(config: &Config, seen: &Seen, report: &mut Report)
     if config.listeners.is_empty() && (!is_tried || !report.has_errors()) {
         let help = "add [listeners.web] with `bind` and `upstream`, and [upstreams.NAME]";
         report.add(&code::NO_LISTENER, Span::start_of(0), "there is no listener", "", help);
-    }
-}
-
-fn access_log(node: Node<'_>, report: &mut Report) -> AccessLog {
-    let Some(table) = node.table("[access_log]".to_owned(), &ACCESS_LOG, report) else {
-        return AccessLog::default();
-    };
-    let format = table.get("format").and_then(|node| node.choice(&LOG_FORMATS, report));
-    AccessLog {
-        format: format.unwrap_or_default(),
-        path: table.get("path").and_then(|node| text::file_path(node, report)),
     }
 }
 

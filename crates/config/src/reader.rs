@@ -114,6 +114,14 @@ impl<'t> Table<'t> {
         Some(Span::new(self.file.number, key.span()))
     }
 
+    pub(crate) fn span(&self) -> Span {
+        self.span
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     pub(crate) fn title(&self) -> &str {
         &self.title
     }
@@ -230,7 +238,7 @@ impl<'t> Node<'t> {
         }
     }
 
-    pub(crate) fn choice<T: Copy>(
+    pub(crate) fn choice<T: Clone>(
         &self,
         choices: &[(&'static str, T)],
         report: &mut Report,
@@ -238,7 +246,7 @@ impl<'t> Node<'t> {
         let text = self.string(report)?.value;
         let text = &*text;
         if let Some((_, value)) = choices.iter().find(|(name, _)| *name == text) {
-            return Some(*value);
+            return Some(value.clone());
         }
         debug_assert!(
             self.kind.words().iter().map(|word| word.word).eq(choices.iter().map(|one| one.0)),

@@ -96,7 +96,7 @@ fn describe(kind: &'static Kind) -> String {
         Kind::Size { min, max } => {
             format!("size, {} to {}", quantity::shown_bytes(*min), quantity::shown_bytes(*max))
         }
-        Kind::Text(form) => (*form).to_owned(),
+        Kind::Text(form) | Kind::Secret(form) => (*form).to_owned(),
         Kind::Choice(words) if words.iter().any(|word| !word.meaning.is_empty()) => {
             "a word, see below".to_owned()
         }
@@ -143,13 +143,14 @@ mod tests {
         let is_tcp = setting.meaning.starts_with("`tcp` only");
         let protocol = if is_tcp { "protocol = \"tcp\"" } else { "" };
         format!(
-            "{}\n[access_log]\n{}\n[admin]\n{}\n[listeners.x]\nbind = \":1\"\nupstream = \"app\"\n\
+            "{}\n[access_log]\n{}\n[admin]\n{}\n[resolver]\n{}\n[listeners.x]\nbind = \":1\"\nupstream = \"app\"\n\
              {protocol}\n{}\n[[routes]]\nlistener = \"web\"\nupstream = \"app\"\n{}\n\
              [listeners.web]\nbind = \":2\"\n\
              [upstreams.app]\nendpoints = [{{ address = \"a:1\", {} }}]\n{}\n",
             at("the top level"),
             at("[access_log]"),
             at("[admin]"),
+            at("[resolver]"),
             at("[listeners.NAME]"),
             at("[[routes]]"),
             at("an endpoint"),

@@ -1,10 +1,10 @@
 //! Where the stages put the problems that they find.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::code::{self, Code, Severity};
 use crate::diagnostic::Diagnostic;
-use crate::source::Source;
+use crate::source::{Source, Sources};
 use crate::span::Span;
 
 /// Nobody reads more at a time, and a broken file of megabytes would have millions.
@@ -13,7 +13,7 @@ const DIAGNOSTICS_MAX: usize = 100;
 /// Collects the diagnostics of all files, up to a limit per severity.
 #[derive(Default)]
 pub(crate) struct Report {
-    sources: Vec<Rc<Source>>,
+    sources: Vec<Arc<Source>>,
     kept: Vec<(Span, Diagnostic)>,
     error_count: usize,
     warning_count: usize,
@@ -21,8 +21,8 @@ pub(crate) struct Report {
 
 impl Report {
     /// Takes in the text of the next file, and gives its number for spans.
-    pub(crate) fn add_source(&mut self, source: &Rc<Source>) -> u16 {
-        self.sources.push(Rc::clone(source));
+    pub(crate) fn add_source(&mut self, source: &Arc<Source>) -> u16 {
+        self.sources.push(Arc::clone(source));
         (self.sources.len() - 1) as u16
     }
 
@@ -66,6 +66,11 @@ impl Report {
             Some(source) if span.file == from.file => format!(" on line {}", source.line(span)),
             Some(source) => format!(" on line {} of {}", source.line(span), source.file()),
         }
+    }
+
+    /// The texts of all files, for what is found later.
+    pub(crate) fn sources(&self) -> Sources {
+        Sources(self.sources.clone())
     }
 
     /// The diagnostics in the order of the files.

@@ -58,7 +58,7 @@ fn kind(of: &Kind, out: &mut String) {
         Kind::Size { .. } => {
             out.push_str("\"type\":\"string\",\"pattern\":\"^[0-9]+([KMG]i?)?B$|\\\\$\\\\{\"");
         }
-        Kind::Text(_) => out.push_str("\"type\":\"string\""),
+        Kind::Text(_) | Kind::Secret(_) => out.push_str("\"type\":\"string\""),
         Kind::Choice(words) => {
             out.push_str(&format!("\"type\":\"string\",\"enum\":[{}]", listed(words)));
         }

@@ -1,5 +1,8 @@
 //! The text of a file, and where in it something stands: line, column and excerpt.
 
+use std::fmt;
+use std::sync::Arc;
+
 use crate::span::Span;
 
 /// A file's text with an index of its lines.
@@ -33,6 +36,24 @@ const EXCERPT_CELLS_MAX: usize = 110;
 const EXCERPT_CELLS_BEFORE: usize = 40;
 
 const TAB: &str = "    ";
+
+/// The texts of all files of a configuration.
+#[derive(Clone, Default)]
+pub struct Sources(pub(crate) Vec<Arc<Source>>);
+
+impl Sources {
+    /// Where something stands; nothing for what no file holds.
+    pub fn locate(&self, span: Span) -> Option<Location> {
+        self.0.get(usize::from(span.file))?.locate(span)
+    }
+}
+
+/// Short: the texts are long.
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|source| source.file())).finish()
+    }
+}
 
 impl Source {
     /// Takes any bytes: a byte order mark is left out, and what is not UTF-8 replaced.

@@ -1,6 +1,6 @@
 //! Bytes to a TOML tree, behind limits on what the parser is given.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use toml::de::DeTable;
 
@@ -19,9 +19,9 @@ const RECOVERY_BYTES_MAX: usize = 256 * 1024;
 const SYNTAX_ERRORS_MAX: usize = 10;
 
 /// A file's text and its number in spans; reports a file that is too large, or no text.
-pub(crate) fn open(name: &str, bytes: &[u8], report: &mut Report) -> Option<(Rc<Source>, u16)> {
+pub(crate) fn open(name: &str, bytes: &[u8], report: &mut Report) -> Option<(Arc<Source>, u16)> {
     let is_too_large = bytes.len() > FILE_BYTES_MAX;
-    let source = Rc::new(Source::new(name, if is_too_large { &[] } else { bytes }));
+    let source = Arc::new(Source::new(name, if is_too_large { &[] } else { bytes }));
     let number = report.add_source(&source);
     if is_too_large {
         report.add(

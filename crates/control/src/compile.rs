@@ -1,18 +1,19 @@
-//! `Config` to `Plan`: names become places, addresses become something to dial.
+//! `Config` to `Plan`: names become places, endpoints get their states.
 
 use std::collections::HashMap;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
 use fairwater_config as config;
-use fairwater_message::address::{self, Listen};
+use fairwater_message::address::Listen;
 use fairwater_plan::{
-    Balance, ConnectionLimits, Dial, Endpoint, Filters, HostHeader, Listener, ListenerId, OnError,
-    Plan, Protocol, Route, RouteRule, RouteTable, TcpIdle, Timeouts, Upstream, UpstreamId,
+    Balance, ConnectionLimits, Endpoint, Filters, HostHeader, Listener, ListenerId, OnError, Plan,
+    Protocol, Route, RouteRule, RouteTable, TcpIdle, Timeouts, Upstream, UpstreamId,
     UpstreamSettings, UpstreamTimeouts,
 };
 
-use crate::Registry;
+use crate::changes::Rest;
+use crate::registry::Registry;
+use crate::roster::{Member, Roster, Standing};
 use crate::route::{Routes, conditions, host_pattern, path_pattern};
 
 /// A plan, and what must be bound for it.
@@ -20,8 +21,6 @@ use crate::route::{Routes, conditions, host_pattern, path_pattern};
 pub struct Compiled {
     pub plan: Plan,
     pub binds: Vec<Bind>,
-    /// What is odd but no reason not to start, in words for people.
-    pub warnings: Vec<String>,
 }
 
 /// An address to listen on.
@@ -33,19 +32,18 @@ pub struct Bind {
 }
 
 /// Compiles a configuration that was checked: every name in it resolves. What the registry knows
-/// of an endpoint or an upstream goes on; at most `connections_max` clients may be connected. Looks
-/// up host names of endpoints, which may take a while.
-pub fn compile(
+/// of an endpoint or an upstream goes on; at most `connections_max` clients may be connected.
+pub(crate) fn compile(
     config: &config::Config,
+    roster: &Roster,
     registry: &mut Registry,
     connections_max: Option<u32>,
 ) -> Compiled {
-    let mut warnings = Vec::new();
     let mut names = HashMap::new();
     let mut upstreams = Vec::new();
-    for (index, upstream) in config.upstreams.iter().enumerate() {
+    for (index, (upstream, members)) in config.upstreams.iter().zip(&roster.0).enumerate() {
         names.insert(upstream.name.value.as_str(), UpstreamId(index as u32));
-        upstreams.push(Arc::new(compile_upstream(upstream, index, registry, &mut warnings)));
+        upstreams.push(Arc::new(compile_upstream(upstream, index, members, registry)));
     }
     let mut routes = Routes::of(config, &names);
     let mut rules: HashMap<&str, Vec<RouteRule>> = HashMap::new();
@@ -58,16 +56,23 @@ pub fn compile(
             let filters = [&listener.filters];
             let timeouts = config::RouteTimeouts::default();
             let name = &*listener.name.value;
-            let route = routes.compile(name, destination, &filters, timeouts, &path);
+            let route = routes.compile(None, name, destination, &filters, timeouts, &path);
             let of_listener = rules.entry(name).or_default();
             of_listener.extend(route.map(RouteRule::of_all));
         }
     }
-    for route in &config.routes {
+    for (place, route) in config.routes.iter().enumerate() {
         let Some(of_listener) = by_name.get(route.listener.value.as_str()) else { continue };
         let filters = [of_listener, &route.filters];
         let (name, destination) = (&*route.listener.value, &route.destination);
-        let compiled = routes.compile(name, destination, &filters, route.timeouts, &route.path);
+        let compiled = routes.compile(
+            Some(place as u32),
+            name,
+            destination,
+            &filters,
+            route.timeouts,
+            &route.path,
+        );
         let rule = |compiled: Route| RouteRule {
             host: host_pattern(route.host.as_ref().map(|host| &host.value)),
             path: path_pattern(&route.path),
@@ -90,13 +95,43 @@ pub fn compile(
             backlog: listener.limits.backlog,
         }));
     }
+    let listeners = listeners.into();
     let plan = Plan {
         listeners,
         upstreams,
         slots_end: registry.slots_end(),
         drain: config.shutdown.drain,
     };
-    Compiled { plan, binds, warnings }
+    Compiled { plan, binds }
+}
+
+/// The plan of a configuration that nobody serves: no name is looked up.
+pub fn sketch(config: &config::Config) -> Plan {
+    let roster = Roster::sketch(config);
+    compile(config, &roster, &mut Registry::default(), None).plan
+}
+
+/// The same plan with other endpoints. Upstreams whose endpoints are those of before stay as they
+/// are, and so do routes and listeners.
+pub(crate) fn compile_again(
+    config: &config::Config,
+    roster: &Roster,
+    registry: &mut Registry,
+    before: (&Roster, &Plan),
+) -> Plan {
+    let upstreams = config.upstreams.iter().enumerate().map(|(index, upstream)| {
+        match before.0.0.get(index) == roster.0.get(index) {
+            true => Arc::clone(&before.1.upstreams[index]),
+            false => Arc::new(compile_upstream(upstream, index, &roster.0[index], registry)),
+        }
+    });
+    let upstreams = upstreams.collect();
+    Plan {
+        listeners: Arc::clone(&before.1.listeners),
+        upstreams,
+        slots_end: registry.slots_end(),
+        drain: before.1.drain,
+    }
 }
 
 fn compile_listener(
@@ -146,15 +181,18 @@ fn compile_tcp(
 fn compile_upstream(
     upstream: &config::Upstream,
     index: usize,
+    members: &[Member],
     registry: &mut Registry,
-    warnings: &mut Vec<String>,
 ) -> Upstream {
     let name = &upstream.name.value;
-    let endpoints: Vec<_> = upstream
-        .endpoints
-        .iter()
-        .map(|endpoint| compile_endpoint(endpoint, name, registry, warnings))
-        .collect();
+    let (mut endpoints, mut resting) = (Vec::new(), Vec::new());
+    for member in members {
+        let endpoint = compile_endpoint(member, name, registry);
+        match member.standing {
+            Standing::Active | Standing::Resting(Rest::Drain) => endpoints.push(endpoint),
+            Standing::Resting(Rest::Maintenance) | Standing::Unresolved => resting.push(endpoint),
+        }
+    }
     let balance = match upstream.balance {
         config::Balance::RoundRobin => Balance::round_robin(&endpoints),
         config::Balance::Random => Balance::random(&endpoints),
@@ -182,40 +220,18 @@ fn compile_upstream(
         retries: upstream.retries,
     };
     let max = upstream.max_connections.as_ref().map(|max| max.value.get());
-    Upstream::new(settings, endpoints, balance, registry.admission(name, max))
+    let admission = registry.admission(name, max);
+    Upstream::new(settings, endpoints, balance, admission).with_resting(resting)
 }
 
-fn compile_endpoint(
-    endpoint: &config::UpstreamEndpoint,
-    upstream: &str,
-    registry: &mut Registry,
-    warnings: &mut Vec<String>,
-) -> Endpoint {
-    let address = &endpoint.address.value;
-    let identity = address.to_string();
-    let (dial, host) = match address {
-        address::Endpoint::Ip(address) => (Dial::Ip(vec![*address]), identity.clone()),
-        address::Endpoint::Name { host, port } => {
-            let addresses = look_up(host, *port, warnings);
-            (Dial::Ip(addresses), identity.clone())
-        }
-        // A path is no host; this is what HTTP over a local socket says by custom.
-        address::Endpoint::Unix(path) => (Dial::Unix(path.clone()), "localhost".to_owned()),
-    };
-    let state = registry.endpoint(upstream, &identity);
-    let weight = u32::from(endpoint.weight);
-    Endpoint { identity, host, dial, weight, slot: state.slot(), state }
-}
-
-/// The addresses of a name as of now. A name that does not resolve is an endpoint that is down, no
-/// reason not to start.
-fn look_up(host: &str, port: u16, warnings: &mut Vec<String>) -> Vec<SocketAddr> {
-    match (host, port).to_socket_addrs() {
-        Ok(addresses) => addresses.collect(),
-        Err(error) => {
-            warnings
-                .push(format!("endpoint {host}:{port} is down: its name has no address: {error}"));
-            Vec::new()
-        }
+fn compile_endpoint(member: &Member, upstream: &str, registry: &mut Registry) -> Endpoint {
+    let state = registry.endpoint(upstream, &member.key());
+    Endpoint {
+        identity: member.identity.clone(),
+        host: member.host.clone(),
+        dial: member.dial.clone(),
+        weight: if member.standing == Standing::Active { member.weight } else { 0 },
+        slot: state.slot(),
+        state,
     }
 }

@@ -1,21 +1,42 @@
-//! Everything beside the data path: the configuration is compiled into a plan, and the admin socket
-//! tells how the process is doing. Knows no worker; it holds only what workers count.
+//! Everything beside the data path: the configuration is compiled into a plan, names are looked up
+//! again and again, and the admin socket tells how the process is doing. Knows no worker; it holds
+//! only what workers count.
 
 pub mod admin;
+mod changes;
 mod compile;
+mod dns;
+mod endpoints;
+mod form;
+mod json;
+mod lookups;
 mod metrics;
+mod names;
+mod overview;
+mod problem;
 mod registry;
+mod roster;
 mod route;
+mod state_file;
 mod status;
+mod steward;
+mod trace;
 
-pub use compile::{Bind, Compiled, compile};
-pub use registry::Registry;
+pub use compile::{Bind, Compiled, sketch};
+pub use lookups::look_up_names;
+pub use steward::Steward;
+pub use trace::{Outcome, Question, Trace, prove, trace};
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
+use fairwater_net::Listening;
 use fairwater_plan::CurrentPlan;
 use fairwater_telemetry::Counters;
+use tokio::net::UnixListener;
+
+use lookups::Shared;
 
 /// What the admin socket reads from.
 #[derive(Debug)]
@@ -33,4 +54,38 @@ pub struct Sources {
     pub allocations: fn() -> u64,
     /// Milliseconds of the monotonic clock at the start.
     pub started_ms: u64,
+}
+
+/// What comes from outside of this crate.
+#[derive(Clone, Copy, Debug)]
+pub struct Outside {
+    /// A number that nobody can guess.
+    pub random: fn() -> u64,
+    /// Says a line to whoever runs the process.
+    pub say: fn(&str),
+}
+
+/// Starts the thread that keeps names up to date and serves the admin socket, if there is one,
+/// until the process ends.
+///
+/// # Errors
+/// When the thread or its runtime cannot be started.
+pub fn start(steward: Steward, sources: Sources, admin: Option<&Listening>) -> io::Result<()> {
+    let socket = admin.map(|listening| listening.share(0)).transpose()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let builder = std::thread::Builder::new().name("control".to_owned());
+    builder.spawn(move || {
+        let mut steward = steward;
+        steward.publish_to(sources);
+        let shared = Shared::new(steward);
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, async {
+            drop(tokio::task::spawn_local(lookups::keep(shared.clone())));
+            match socket.map(|socket| UnixListener::from_std(socket.into())) {
+                Some(Ok(listener)) => admin::serve(listener, &shared).await,
+                _ => std::future::pending().await,
+            }
+        });
+    })?;
+    Ok(())
 }

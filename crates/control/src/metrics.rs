@@ -126,7 +126,7 @@ fn endpoints(text: &mut Text, sources: &Sources, plan: &Plan) {
     let name = "fairwater_endpoint_in_flight";
     text.family(name, "gauge", "Exchanges in flight.");
     for upstream in &plan.upstreams {
-        for endpoint in &upstream.endpoints {
+        for endpoint in upstream.known() {
             let labels = [
                 ("upstream", upstream.settings.name.as_str()),
                 ("endpoint", endpoint.identity.as_str()),
@@ -147,7 +147,7 @@ fn endpoints(text: &mut Text, sources: &Sources, plan: &Plan) {
 
 fn each_endpoint(plan: &Plan, mut visit: impl FnMut(usize, &[(&str, &str); 2])) {
     for upstream in &plan.upstreams {
-        for endpoint in &upstream.endpoints {
+        for endpoint in upstream.known() {
             let labels = [
                 ("upstream", upstream.settings.name.as_str()),
                 ("endpoint", endpoint.identity.as_str()),

@@ -8,9 +8,9 @@ use fairwater_config as config;
 use fairwater_plan::{Admission, ClientLimit, ConnectionLimits, EndpointState, Slots};
 
 #[derive(Debug, Default)]
-pub struct Registry {
+pub(crate) struct Registry {
     slots: Arc<Slots>,
-    /// By upstream and identity. What no plan and no connection holds any more is forgotten.
+    /// By upstream and `Member::key`. What no plan and no connection holds any more is forgotten.
     endpoints: HashMap<(String, String), Weak<EndpointState>>,
     /// By upstream, with the limit that holds for it.
     admissions: HashMap<String, (Option<u32>, Arc<Admission>)>,
@@ -23,8 +23,8 @@ pub struct Registry {
 
 impl Registry {
     /// The state of an endpoint, new if nobody holds one.
-    pub(crate) fn endpoint(&mut self, upstream: &str, identity: &str) -> Arc<EndpointState> {
-        let key = (upstream.to_owned(), identity.to_owned());
+    pub(crate) fn endpoint(&mut self, upstream: &str, key: &str) -> Arc<EndpointState> {
+        let key = (upstream.to_owned(), key.to_owned());
         if let Some(state) = self.endpoints.get(&key).and_then(Weak::upgrade) {
             return state;
         }
@@ -73,7 +73,7 @@ impl Registry {
 
     /// Forgets endpoints that are gone. Returns the slots that have a new owner since the last
     /// call.
-    pub fn settle(&mut self) -> Vec<usize> {
+    pub(crate) fn settle(&mut self) -> Vec<usize> {
         self.endpoints.retain(|_, state| state.strong_count() > 0);
         std::mem::take(&mut self.taken)
     }

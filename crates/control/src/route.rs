@@ -47,6 +47,7 @@ impl<'a> Routes<'a> {
     /// checked configuration excludes. Of `filters` the later ones win.
     pub(crate) fn compile(
         &mut self,
+        place: Option<u32>,
         listener: &str,
         destination: &config::Destination,
         filters: &[&config::Filters],
@@ -59,9 +60,9 @@ impl<'a> Routes<'a> {
         compiled.timeouts = RouteTimeouts { response, body, tunnel };
         if compiled != Filters::default() || matches!(destination, Destination::Redirect(_)) {
             compiled.shape = PathShape::new(&path_pattern(path));
-            return Some(Route { destination, filters: Some(Box::new(compiled)) });
+            return Some(Route { place, destination, filters: Some(Box::new(compiled)) });
         }
-        Some(Route { destination, filters: None })
+        Some(Route { place, destination, filters: None })
     }
 
     /// What a listener does to replies of its own to requests that have no route.
@@ -267,7 +268,7 @@ fn condition(condition: &config::Condition) -> Condition {
     match condition {
         config::Condition::Method(methods) => Condition::Method(methods.clone()),
         config::Condition::Header { name, value } => {
-            Condition::Header { name: name.clone(), value: rule(value) }
+            Condition::Header { name: HeaderName::new(name), value: rule(value) }
         }
         config::Condition::Query { name, value } => {
             Condition::Query { name: name.clone(), value: rule(value) }
@@ -312,7 +313,7 @@ mod tests {
             let layers = [&listener.filters, &route.filters];
             let timeouts = config::RouteTimeouts::default();
             let compiled =
-                routes.compile("web", &route.destination, &layers, timeouts, &route.path);
+                routes.compile(None, "web", &route.destination, &layers, timeouts, &route.path);
             compiled.unwrap().filters.unwrap()
         };
         let (first, second) = (filters(&config.routes[0]), filters(&config.routes[1]));

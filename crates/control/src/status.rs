@@ -1,108 +1,226 @@
-//! The state of the process as JSON, for `GET /status`.
+//! The state of the process for `GET /status`: gathered here, and written as JSON here or as text
+//! for people in `overview`.
+
+use std::collections::HashMap;
 
 use fairwater_net::clock;
-use fairwater_plan::{Listener, Protocol, Upstream};
+use fairwater_plan::{Plan, Protocol, Upstream};
+use fairwater_telemetry::{EndpointCounters, ListenerCounters};
 
-use crate::Sources;
+use crate::dns::{Answer, Question};
+use crate::json::{list, object, text};
 use crate::metrics::sum;
+use crate::names::Known;
+use crate::roster::Member;
+use crate::{Sources, Steward};
 
-/// Renders the status.
-pub(crate) fn render(sources: &Sources) -> String {
-    let uptime_ms = clock::coarse_ms().saturating_sub(sources.started_ms);
-    let plan = sources.plan.get();
-    let listeners: Vec<_> =
-        plan.listeners.iter().enumerate().map(|(i, one)| listener(sources, i, one)).collect();
-    let upstreams: Vec<_> = plan.upstreams.iter().map(|one| upstream(sources, one)).collect();
-    let threads: Vec<_> = sources
-        .counters
-        .iter()
-        .map(|thread| {
-            let active: u64 = thread.listeners.iter().map(|l| l.active.get()).sum();
-            format!("{{\"connections\":{active}}}")
-        })
-        .collect();
-    format!(
-        "{{\"version\":{},\"process_id\":{},\"uptime_seconds\":{},\"threads\":[{}],\
-         \"listeners\":[{}],\"upstreams\":[{}]}}\n",
-        text(env!("CARGO_PKG_VERSION")),
-        std::process::id(),
-        uptime_ms / 1000,
-        threads.join(","),
-        listeners.join(","),
-        upstreams.join(","),
-    )
+/// Everything that there is to be seen.
+pub(crate) struct Status<'a> {
+    pub uptime_s: u64,
+    /// Open connections of each thread.
+    pub threads: Vec<u64>,
+    pub listeners: Vec<ListenerStatus<'a>>,
+    pub upstreams: Vec<UpstreamStatus<'a>>,
+    pub names: Vec<NameStatus<'a>>,
 }
 
-fn listener(sources: &Sources, index: usize, listener: &Listener) -> String {
-    let protocol = match listener.protocol {
-        Protocol::Http(_) => "http",
-        Protocol::Tcp { .. } => "tcp",
-    };
-    let addresses: Vec<_> = sources
-        .bound
-        .iter()
-        .filter(|(name, _)| *name == listener.name)
-        .map(|(_, address)| text(address))
-        .collect();
-    let requests = sum(sources, |thread| {
-        thread.listeners[index].requests.iter().map(|count| count.get()).sum()
-    });
-    format!(
-        "{{\"name\":{},\"protocol\":\"{protocol}\",\"addresses\":[{}],\"connections\":{},\
-         \"connections_total\":{},\"requests_total\":{requests}}}",
-        text(&listener.name),
-        addresses.join(","),
-        sum(sources, |thread| thread.listeners[index].active.get()),
-        sum(sources, |thread| thread.listeners[index].connections.get()),
-    )
+pub(crate) struct ListenerStatus<'a> {
+    pub name: String,
+    pub protocol: &'static str,
+    pub addresses: Vec<&'a str>,
+    pub connections: u64,
+    pub connections_total: u64,
+    pub requests_total: u64,
 }
 
-fn upstream(sources: &Sources, upstream: &Upstream) -> String {
-    let endpoints: Vec<_> = upstream
-        .endpoints
-        .iter()
-        .map(|endpoint| {
-            let slot = endpoint.slot;
-            format!(
-                "{{\"address\":{},\"weight\":{},\"in_flight\":{},\"attempts_total\":{},\
-                 \"connect_failures_total\":{},\"connections\":{},\"connections_idle\":{}}}",
-                text(&endpoint.identity),
-                endpoint.weight,
-                endpoint.state.in_flight(),
-                sum(sources, |thread| thread.endpoints[slot].attempts.get()),
-                sum(sources, |thread| thread.endpoints[slot].connect_failures.get()),
-                sum(sources, |thread| thread.endpoints[slot].open.get()),
-                sum(sources, |thread| thread.endpoints[slot].idle.get()),
-            )
-        })
-        .collect();
-    format!(
-        "{{\"name\":{},\"connections\":{},\"endpoints\":[{}]}}",
-        text(&upstream.settings.name),
-        upstream.admission().open(),
-        endpoints.join(","),
-    )
+pub(crate) struct UpstreamStatus<'a> {
+    pub name: &'a str,
+    pub connections: u32,
+    pub endpoints: Vec<EndpointStatus<'a>>,
 }
 
-/// A JSON string.
-fn text(value: &str) -> String {
-    let mut out = String::with_capacity(value.len() + 2);
-    out.push('"');
-    for c in value.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            '\0'..='\x1f' | '\x7f' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => out.push(c),
+pub(crate) struct EndpointStatus<'a> {
+    pub member: &'a Member,
+    /// How long what was set at run time holds.
+    pub change: Option<&'static str>,
+    pub in_flight: u32,
+    pub attempts_total: u64,
+    pub connect_failures_total: u64,
+    pub connections: u64,
+    pub connections_idle: u64,
+}
+
+pub(crate) struct NameStatus<'a> {
+    pub question: &'a Question,
+    pub state: &'static str,
+    pub found: Vec<String>,
+    pub age_s: Option<u64>,
+    pub next_s: u64,
+    pub problem: Option<String>,
+}
+
+impl<'a> Status<'a> {
+    pub(crate) fn of(steward: &'a Steward, sources: &'a Sources) -> Self {
+        let now_ms = clock::coarse_ms();
+        let plan = sources.plan.get();
+        let active = |thread: &fairwater_telemetry::Counters| {
+            thread.listeners.iter().map(|listener| listener.active.get()).sum()
+        };
+        let upstreams = steward.config.upstreams.iter().zip(&plan.upstreams);
+        let upstreams =
+            upstreams.zip(&steward.roster.0).map(|((configured, one), members)| UpstreamStatus {
+                name: &configured.name.value,
+                connections: one.admission().open(),
+                endpoints: endpoints(steward, one, members.iter()),
+            });
+        Self {
+            uptime_s: now_ms.saturating_sub(sources.started_ms) / 1000,
+            threads: sources.counters.iter().map(|thread| active(thread)).collect(),
+            listeners: listeners(sources, &plan),
+            upstreams: upstreams.collect(),
+            names: steward.names.iter().map(|(q, known)| name(q, known, now_ms)).collect(),
         }
     }
-    out.push('"');
-    out
+
+    pub(crate) fn json(&self) -> String {
+        let threads = self.threads.iter();
+        let status = object(&[
+            ("version", text(env!("CARGO_PKG_VERSION"))),
+            ("process_id", std::process::id().to_string()),
+            ("uptime_seconds", self.uptime_s.to_string()),
+            ("threads", list(threads.map(|count| object(&[("connections", count.to_string())])))),
+            ("listeners", list(self.listeners.iter().map(ListenerStatus::json))),
+            ("upstreams", list(self.upstreams.iter().map(UpstreamStatus::json))),
+            ("names", list(self.names.iter().map(NameStatus::json))),
+        ]);
+        format!("{status}\n")
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn strings_are_escaped() {
-        assert_eq!(super::text("a\"b\\c\n"), r#""a\"b\\c\u000a""#);
+fn listeners<'a>(sources: &'a Sources, plan: &Plan) -> Vec<ListenerStatus<'a>> {
+    let listener = |(index, listener): (usize, &fairwater_plan::Listener)| {
+        let total = |read: fn(&ListenerCounters) -> u64| {
+            sum(sources, |thread| read(&thread.listeners[index]))
+        };
+        let addresses = sources.bound.iter().filter(|(name, _)| *name == listener.name);
+        ListenerStatus {
+            name: listener.name.clone(),
+            protocol: match listener.protocol {
+                Protocol::Http(_) => "http",
+                Protocol::Tcp { .. } => "tcp",
+            },
+            addresses: addresses.map(|(_, address)| address.as_str()).collect(),
+            connections: total(|listener| listener.active.get()),
+            connections_total: total(|listener| listener.connections.get()),
+            requests_total: total(|l| l.requests.iter().map(|count| count.get()).sum()),
+        }
+    };
+    plan.listeners.iter().enumerate().map(listener).collect()
+}
+
+/// Some endpoints of an upstream.
+pub(crate) fn endpoints<'a>(
+    steward: &Steward,
+    upstream: &Upstream,
+    members: impl Iterator<Item = &'a Member>,
+) -> Vec<EndpointStatus<'a>> {
+    let Some(sources) = steward.sources() else { return Vec::new() };
+    let states: HashMap<&str, _> =
+        upstream.known().map(|endpoint| (endpoint.identity.as_str(), &endpoint.state)).collect();
+    let endpoint = |member: &'a Member| {
+        let state = states.get(member.identity.as_str());
+        let count = |read: fn(&EndpointCounters) -> u64| {
+            let slot = state.map(|state| state.slot());
+            slot.map_or(0, |slot| sum(sources, |thread| read(&thread.endpoints[slot])))
+        };
+        EndpointStatus {
+            member,
+            change: steward.change_of(&upstream.settings.name, member),
+            in_flight: state.map_or(0, |state| state.in_flight()),
+            attempts_total: count(|endpoint| endpoint.attempts.get()),
+            connect_failures_total: count(|endpoint| endpoint.connect_failures.get()),
+            connections: count(|endpoint| endpoint.open.get()),
+            connections_idle: count(|endpoint| endpoint.idle.get()),
+        }
+    };
+    members.map(endpoint).collect()
+}
+
+fn name<'a>(question: &'a Question, known: &Known, now_ms: u64) -> NameStatus<'a> {
+    NameStatus {
+        question,
+        state: match (known.answer(), known.problem()) {
+            (Some(_), None) => "good",
+            // The last good answer is in use.
+            (Some(_), Some(_)) => "stale",
+            (None, _) => "unresolved",
+        },
+        found: match known.answer() {
+            Some(Answer::Host(addresses)) => addresses.iter().map(|ip| ip.to_string()).collect(),
+            Some(Answer::Service(targets)) => {
+                targets.iter().map(|target| format!("{}:{}", target.host, target.port)).collect()
+            }
+            None => Vec::new(),
+        },
+        age_s: known.answered_ms().map(|at_ms| now_ms.saturating_sub(at_ms) / 1000),
+        next_s: known.due_ms().saturating_sub(now_ms) / 1000,
+        problem: known.problem().map(ToString::to_string),
     }
+}
+
+impl ListenerStatus<'_> {
+    fn json(&self) -> String {
+        object(&[
+            ("name", text(&self.name)),
+            ("protocol", text(self.protocol)),
+            ("addresses", list(self.addresses.iter().map(text))),
+            ("connections", self.connections.to_string()),
+            ("connections_total", self.connections_total.to_string()),
+            ("requests_total", self.requests_total.to_string()),
+        ])
+    }
+}
+
+impl UpstreamStatus<'_> {
+    fn json(&self) -> String {
+        object(&[
+            ("name", text(self.name)),
+            ("connections", self.connections.to_string()),
+            ("endpoints", list(self.endpoints.iter().map(EndpointStatus::json))),
+        ])
+    }
+}
+
+impl EndpointStatus<'_> {
+    pub(crate) fn json(&self) -> String {
+        object(&[
+            ("address", text(&self.member.identity)),
+            ("state", text(self.member.standing.word())),
+            ("weight", self.member.weight.to_string()),
+            ("is_added", self.member.is_added.to_string()),
+            ("change", or_null(self.change.map(text))),
+            ("in_flight", self.in_flight.to_string()),
+            ("attempts_total", self.attempts_total.to_string()),
+            ("connect_failures_total", self.connect_failures_total.to_string()),
+            ("connections", self.connections.to_string()),
+            ("connections_idle", self.connections_idle.to_string()),
+        ])
+    }
+}
+
+impl NameStatus<'_> {
+    fn json(&self) -> String {
+        object(&[
+            ("name", text(self.question)),
+            ("state", text(self.state)),
+            ("found", list(self.found.iter().map(text))),
+            ("answered_seconds_ago", or_null(self.age_s.map(|age_s| age_s.to_string()))),
+            ("next_in_seconds", self.next_s.to_string()),
+            ("problem", or_null(self.problem.as_ref().map(text))),
+        ])
+    }
+}
+
+fn or_null(value: Option<String>) -> String {
+    value.unwrap_or_else(|| "null".to_owned())
 }

@@ -114,6 +114,22 @@ impl Proxy {
         client.get(target)
     }
 
+    /// A request to the admin socket, with parameters as curl sends them.
+    ///
+    /// # Panics
+    /// When it is not answered.
+    pub fn order(&self, method: &str, target: &str, form: &str) -> Message {
+        let path = self.directory.join("admin.sock");
+        let mut client = Client::connect(&format!("unix:{}", path.display()));
+        client.send(format!(
+            "{method} {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\n\r\n{form}",
+            form.len()
+        ));
+        let answer = client.response_to(method);
+        answer.unwrap_or_else(|broken| panic!("{method} {target}: {broken:?}"))
+    }
+
     pub fn metrics(&self) -> String {
         self.ask("/metrics").text()
     }
@@ -142,11 +158,19 @@ impl Proxy {
     /// # Panics
     /// When a line is no flat JSON object.
     pub fn log(&self) -> Vec<Line> {
+        self.log_text().lines().map(|line| Line::parse(line).unwrap()).collect()
+    }
+
+    /// The same of whatever format: its complete lines.
+    ///
+    /// # Panics
+    /// When it is not UTF-8.
+    pub fn log_text(&self) -> String {
         let text = std::fs::read(self.directory.join("access.log")).unwrap_or_default();
-        let text = String::from_utf8(text).unwrap();
+        let mut text = String::from_utf8(text).unwrap();
         // The last line may be half written.
-        let complete = text.rfind('\n').map_or("", |at| &text[..=at]);
-        complete.lines().map(|line| Line::parse(line).unwrap()).collect()
+        text.truncate(text.rfind('\n').map_or(0, |at| at + 1));
+        text
     }
 
     /// Waits for so many lines, and that there are no more.

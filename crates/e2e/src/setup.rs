@@ -8,6 +8,7 @@ pub struct Setup {
     bind: String,
     upstream: String,
     endpoints: String,
+    log: Option<String>,
     more: String,
     top: String,
     threads: usize,
@@ -37,6 +38,7 @@ impl Setup {
             bind: "127.0.0.1:0".to_owned(),
             upstream: String::new(),
             endpoints: addresses.join(", "),
+            log: None,
             more: String::new(),
             top: String::new(),
             threads: 1,
@@ -72,6 +74,20 @@ impl Setup {
     pub fn endpoints(mut self, list: &str) -> Self {
         list.clone_into(&mut self.endpoints);
         self
+    }
+
+    /// The lines of `[access_log]`, in place of a file for [`Proxy::log`].
+    #[must_use]
+    pub fn log(mut self, lines: &str) -> Self {
+        self.log = Some(lines.to_owned());
+        self
+    }
+
+    /// The lines of `[access_log]` but for the path, which is that of the usual file.
+    #[must_use]
+    pub fn log_as(self, lines: &str) -> Self {
+        let path = self.directory.join("access.log");
+        self.log(&format!("path = {path:?}\n{lines}"))
     }
 
     /// A further line for the top level.
@@ -111,9 +127,11 @@ impl Setup {
         let Self { listener, bind, upstream, endpoints, more, top, threads, .. } = self;
         let route = if self.has_route { "upstream = \"app\"\n" } else { "" };
         let directory = self.directory.path().display();
+        let usual = format!("path = \"{directory}/access.log\"");
+        let log = self.log.as_ref().unwrap_or(&usual);
         format!(
             "threads = {threads}\n{top}\
-             [access_log]\npath = \"{directory}/access.log\"\n\
+             [access_log]\n{log}\n\
              [admin]\nsocket = \"{directory}/admin.sock\"\n\
              [listeners.web]\nbind = \"{bind}\"\n{listener}{route}\
              [upstreams.app]\nendpoints = [{endpoints}]\n{upstream}{more}"

@@ -1,5 +1,6 @@
 //! The command line as it is written.
 
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -24,9 +25,11 @@ pub(crate) enum Command {
     Run(ConfigFile),
     /// Check a configuration file and say what is wrong with it
     Check(ConfigFile),
+    /// Show how a running process is doing
+    Status(StatusArguments),
     /// Format configuration files, in place
     Fmt(FormatArguments),
-    /// Say more about a diagnostic: `fairwater explain E0104`
+    /// Say more about a diagnostic (E0104), or what becomes of a request (http://host/path)
     Explain(ExplainArguments),
     /// Make the hash of a password, read from standard input, for `basic_auth`
     HashPassword,
@@ -50,6 +53,19 @@ pub(crate) struct ConfigFile {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct StatusArguments {
+    /// The configuration file that says where the admin socket is
+    #[arg(short, long, default_value = "fairwater.toml", value_name = "FILE")]
+    pub config: PathBuf,
+    /// The admin socket itself
+    #[arg(long, value_name = "PATH", conflicts_with = "config")]
+    pub admin: Option<String>,
+    /// JSON in place of tables
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct FormatArguments {
     /// A configuration file, formatted with those that it includes; `-` formats standard input to
     /// standard output (may be repeated)
@@ -62,9 +78,21 @@ pub(crate) struct FormatArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArguments {
-    /// The code of a diagnostic
-    #[arg(value_name = "CODE")]
-    pub subject: String,
+    /// The code of a diagnostic, or a URL, with a method before it if that is not GET
+    #[arg(value_name = "CODE|[METHOD] URL", required = true)]
+    pub subject: Vec<String>,
+    /// The configuration file, for a request
+    #[arg(short, long, default_value = "fairwater.toml", value_name = "FILE")]
+    pub config: PathBuf,
+    /// A header that the request has, as in `x-beta: 1` (may be repeated)
+    #[arg(long, value_name = "NAME: VALUE")]
+    pub header: Vec<String>,
+    /// The address that it comes from
+    #[arg(long, value_name = "ADDRESS")]
+    pub client: Option<IpAddr>,
+    /// The listener that it comes in at, if its port does not say it
+    #[arg(long, value_name = "NAME")]
+    pub listener: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -87,7 +115,7 @@ pub(crate) struct ProxyArguments {
     /// Access log on standard output
     #[arg(long, value_enum, default_value = "off")]
     pub access_log: AccessLog,
-    /// Serve /status and /metrics on this Unix socket
+    /// Serve /status, /metrics and /endpoints on this Unix socket
     #[arg(long, value_name = "PATH")]
     pub admin: Option<String>,
 }

@@ -4,14 +4,21 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::arguments::ExplainArguments;
-use crate::fail;
+use crate::{fail, way};
 
 pub(crate) fn run(arguments: &ExplainArguments) -> ExitCode {
-    match fairwater_config::explain(&arguments.subject) {
+    let subject = arguments.subject.join(" ");
+    if subject.contains("://") {
+        return match way::of(&subject, arguments) {
+            Ok(text) => print(&text),
+            Err(code) => code,
+        };
+    }
+    match fairwater_config::explain(&subject) {
         Some(code) => print(&format!("{}: {}\n", code.id, code.explanation)),
         None => fail(format_args!(
-            "there is no diagnostic `{}`; codes look like E0104 or W0101",
-            arguments.subject
+            "`{subject}` is neither the code of a diagnostic, such as E0104 or W0101, nor a URL, such \
+             as http://example.com/path"
         )),
     }
 }

@@ -11,6 +11,8 @@ mod replace;
 mod room;
 mod run;
 mod serve;
+mod status;
+mod way;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => run::check(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::HashPassword => hash_password::run(),

@@ -1,5 +1,6 @@
 //! `fairwater proxy`: a configuration from arguments.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -16,11 +17,8 @@ pub(crate) fn run(arguments: &ProxyArguments) -> ExitCode {
     }
 }
 
+/// The configuration that says the same as the arguments.
 fn configuration(arguments: &ProxyArguments) -> Result<config::Config, String> {
-    let protocol = match arguments.tcp {
-        true => config::Protocol::Tcp(config::TcpListener::default()),
-        false => config::Protocol::Http(config::HttpListener::default()),
-    };
     let said = |error: AddressError| error.to_string();
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for text in &arguments.to {
@@ -38,34 +36,46 @@ fn configuration(arguments: &ProxyArguments) -> Result<config::Config, String> {
         }
         binds.push(listen);
     }
-    let mut upstream = config::Upstream::new("proxy", endpoints);
-    upstream.balance = match arguments.balance {
-        Balance::RoundRobin => config::Balance::RoundRobin,
-        Balance::Random => config::Balance::Random,
-        Balance::LeastConnections => config::Balance::LeastConnections,
-        Balance::SourceHash => config::Balance::SourceHash,
+    let balance = match arguments.balance {
+        Balance::RoundRobin => "round_robin",
+        Balance::Random => "random",
+        Balance::LeastConnections => "least_connections",
+        Balance::SourceHash => "source_hash",
     };
-    // The command line asks for at least one.
-    let first = binds.first().cloned().ok_or("give --listen at least once")?;
-    let mut listener = config::Listener::new("proxy", first, protocol, "proxy");
-    listener.bind = binds.into_iter().map(Into::into).collect();
-    let socket = arguments.admin.as_deref().map(admin_socket).transpose()?;
     let format = match arguments.access_log {
-        AccessLog::Json => config::LogFormat::Json,
-        AccessLog::Combined => config::LogFormat::Combined,
-        AccessLog::Off => config::LogFormat::Off,
+        AccessLog::Json => "json",
+        AccessLog::Combined => "combined",
+        AccessLog::Off => "off",
     };
-    Ok(config::Config {
-        threads: arguments.threads.map(Into::into),
-        access_log: config::AccessLog { format, path: None },
-        admin: config::Admin { socket: socket.map(Into::into) },
-        listeners: vec![listener],
-        upstreams: vec![upstream],
-        ..config::Config::default()
-    })
+    let threads = arguments.threads.map(|count| format!("threads = {count}\n"));
+    let socket = arguments.admin.as_deref().map(admin_socket).transpose()?;
+    let admin = socket.map(|path| format!("admin.socket = {}\n", quoted(path.display())));
+    let text = format!(
+        "{}{}access_log.format = \"{format}\"\n\
+         [listeners.proxy]\nbind = {}\nprotocol = \"{}\"\nupstream = \"proxy\"\n\
+         [upstreams.proxy]\nendpoints = {}\nbalance = \"{balance}\"\n",
+        threads.unwrap_or_default(),
+        admin.unwrap_or_default(),
+        list(&binds),
+        if arguments.tcp { "tcp" } else { "http" },
+        list(&endpoints),
+    );
+    let (config, diagnostics) = config::parse("the arguments", text.as_bytes());
+    config.ok_or_else(|| config::render(&diagnostics))
 }
 
-fn admin_socket(text: &str) -> Result<PathBuf, String> {
+fn list(values: &[impl Display]) -> String {
+    let values: Vec<_> = values.iter().map(quoted).collect();
+    format!("[{}]", values.join(", "))
+}
+
+/// A string of TOML in which no variable is meant. Addresses have no control characters.
+pub(crate) fn quoted(value: impl Display) -> String {
+    let text = value.to_string().replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{}\"", text.replace("${", "$${"))
+}
+
+pub(crate) fn admin_socket(text: &str) -> Result<PathBuf, String> {
     match Endpoint::parse(text) {
         Ok(Endpoint::Unix(path)) => Ok(path),
         _ => Err(format!("`{text}` is not the path of a Unix socket: write it from the root")),
@@ -95,5 +105,25 @@ mod tests {
         check("--listen :1 --listen *:1 --to b:1", Err(twice));
         let twice = "`tcp://b:1`: b:1 is given twice: leave one out";
         check("--listen :1 --to b:1 --to tcp://b:1", Err(twice));
+    }
+
+    #[test]
+    fn paths_are_taken_as_they_are() {
+        let words = [
+            "fairwater",
+            "proxy",
+            "--listen",
+            "unix:/a \"\\${X}",
+            "--to",
+            "b:1",
+            "--admin",
+            "/c$$",
+        ];
+        let Command::Proxy(arguments) = Arguments::try_parse_from(words).unwrap().command else {
+            panic!("another command")
+        };
+        let config = configuration(&arguments).unwrap();
+        assert_eq!(config.listeners[0].bind[0].value, Listen::Unix("/a \"\\${X}".into()));
+        assert_eq!(config.admin.socket.unwrap().value, PathBuf::from("/c$$"));
     }
 }

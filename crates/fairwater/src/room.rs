@@ -9,6 +9,9 @@ use fairwater_sys::process;
 const RESERVE: u64 = 64;
 /// The same of each thread: its runtime, and a few pipes.
 const RESERVE_PER_THREAD: u64 = 16;
+/// Clients that a thread turns away at a time; fewer where descriptors are few.
+const REFUSALS_MAX: u64 = 256;
+const SHARE_OF_REFUSALS: u64 = 16;
 /// A client's, and an endpoint's.
 const PER_CONNECTION: u64 = 2;
 
@@ -17,13 +20,15 @@ const PER_CONNECTION: u64 = 2;
 pub(crate) struct Room {
     pub connections: u32,
     descriptors: u64,
+    /// Clients that a thread may turn away at a time.
+    pub refusals: u32,
     /// There is no descriptor for an endpoint's connection beside each client's.
     is_tight: bool,
 }
 
 impl fmt::Display for Room {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { connections, descriptors, is_tight } = self;
+        let Self { connections, descriptors, is_tight, .. } = self;
         write!(f, "room for {connections} connections ({descriptors} descriptors)")?;
         match is_tight {
             true => f.write_str("; warning: not if each has a connection to an endpoint"),
@@ -50,8 +55,9 @@ fn divide(
     addresses: usize,
     asked: Option<u32>,
 ) -> Result<Room, String> {
-    let threads = threads as u64;
-    let reserve = RESERVE + threads * (RESERVE_PER_THREAD + addresses as u64);
+    let threads = threads.max(1) as u64;
+    let refusals = (descriptors / SHARE_OF_REFUSALS / threads).clamp(1, REFUSALS_MAX);
+    let reserve = RESERVE + threads * (RESERVE_PER_THREAD + refusals + addresses as u64);
     let left = descriptors.saturating_sub(reserve);
     match asked {
         Some(asked) if u64::from(asked) > left => {
@@ -69,7 +75,8 @@ fn divide(
         asked => {
             let safe = u32::try_from(left / PER_CONNECTION).unwrap_or(u32::MAX);
             let connections = asked.unwrap_or(safe);
-            Ok(Room { connections, descriptors, is_tight: connections > safe })
+            let refusals = refusals as u32;
+            Ok(Room { connections, descriptors, refusals, is_tight: connections > safe })
         }
     }
 }
@@ -81,19 +88,20 @@ mod tests {
     #[test]
     fn what_is_asked_for_must_be_there() {
         for (descriptors, asked, expected) in [
-            (1024, None, Ok((461, false))),
-            (1024, Some(461), Ok((461, false))),
+            (1024, None, Ok((429, false))),
+            (1024, Some(429), Ok((429, false))),
             (1024, Some(100), Ok((100, false))),
-            (1024, Some(462), Ok((462, true))),
-            (1024, Some(922), Ok((922, true))),
-            (1024, Some(923), Err("needs 1025 open descriptors, and the limit is 1024")),
+            (1024, Some(430), Ok((430, true))),
+            (1024, Some(858), Ok((858, true))),
+            (1024, Some(859), Err("needs 1025 open descriptors, and the limit is 1024")),
             (64, None, Err("leaves none for connections")),
             (u64::MAX, None, Ok((u32::MAX, false))),
         ] {
             let found = divide(descriptors, 2, 3, asked);
             match expected {
                 Ok((connections, is_tight)) => {
-                    assert_eq!(found, Ok(Room { connections, descriptors, is_tight }));
+                    let found = found.unwrap();
+                    assert_eq!((found.connections, found.is_tight), (connections, is_tight));
                 }
                 Err(words) => {
                     let said = found.unwrap_err();

@@ -2,21 +2,23 @@
 //! stop.
 
 use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use fairwater_config::{Config, LogFormat};
-use fairwater_control::{Compiled, Registry, Sources, admin, compile};
+use fairwater_config::{AccessLog, Config, LogFormat, LogTarget};
+use fairwater_control::{Compiled, Outside, Sources, Steward, admin, look_up_names};
 use fairwater_message::FaultKind;
 use fairwater_net::{Listening, bind, clock};
 use fairwater_plan::{CurrentPlan, ListenerId, Plan, Protocol};
 use fairwater_sys::{allocator, process, signal};
-use fairwater_telemetry::{Counters, LogWriter};
+use fairwater_telemetry::{Counters, LogWriter, Surroundings};
 use fairwater_worker::{PasswordChecks, ThreadParts, Threads};
 
-use crate::room;
+use crate::room::{self, Room};
 use crate::{fail, say};
 
 /// How often the wait for signals looks whether the threads still run.
@@ -45,15 +47,15 @@ pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)]
         Ok(room) => room,
         Err(problem) => return fail(problem),
     };
-    let mut registry = Registry::default();
-    let Compiled { plan, binds, warnings } = compile(config, &mut registry, Some(room.connections));
-    for warning in warnings {
-        say(format_args!("warning: {warning}"));
-    }
+    let mut steward = match steward(config) {
+        Ok(steward) => steward,
+        Err(problem) => return fail(problem),
+    };
     // From here on there is something to clean up; looking up names before may take its time.
     if let Err(error) = signal::block() {
         return fail(format_args!("cannot set up signals: {error}"));
     }
+    let Compiled { plan, binds } = steward.compile(Some(room.connections));
     let mut sockets = Sockets::default();
     for bound in binds {
         match bind(&bound.address, threads, bound.backlog) {
@@ -67,13 +69,23 @@ pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)]
         }
     }
     say(room);
-    match start(config, plan, threads, &mut sockets) {
+    match start(config, steward, plan, (threads, room), &mut sockets) {
         Ok(running) => {
             ready(&running.bound);
             running.until_stopped(config.shutdown.delay)
         }
         Err(error) => fail(error),
     }
+}
+
+/// A steward that knows what names stand for.
+fn steward(config: &Config) -> Result<Steward, String> {
+    let outside = Outside { random: process::random_u64, say: |line| say(line) };
+    let steward = Steward::new(config.clone(), outside).map_err(|error| {
+        let path = config.state_dir.as_ref().map_or(Path::new(""), |path| &path.value);
+        format!("cannot use state_dir {}: {error}", path.display())
+    })?;
+    look_up_names(steward).map_err(|error| format!("cannot look up names: {error}"))
 }
 
 /// What was bound; files of Unix sockets are removed when this is dropped.
@@ -103,16 +115,12 @@ struct Running {
 
 fn start(
     config: &Config,
+    steward: Steward,
     plan: Plan,
-    threads: usize,
+    (threads, room): (usize, Room),
     sockets: &mut Sockets,
 ) -> Result<Running, Box<dyn std::error::Error>> {
-    let log_path = config.access_log.path.as_ref().map(|path| path.value.as_path());
-    let log =
-        LogWriter::start(log_format(config.access_log.format), log_path).map_err(|error| {
-            let path = log_path.map_or("standard output".into(), |path| path.display().to_string());
-            io::Error::new(error.kind(), format!("cannot write the access log to {path}: {error}"))
-        })?;
+    let log = start_log(&config.access_log)?;
     let bound: Vec<_> = sockets
         .listening
         .iter()
@@ -136,12 +144,16 @@ fn start(
             counters: Arc::clone(counters),
             is_ready: Arc::clone(&is_ready),
             passwords: passwords.clone(),
+            refusals_max: room.refusals,
             log: log.batch(),
             sockets: sockets.listening.iter().map(share).collect::<io::Result<_>>()?,
             seed: process::random_u64(),
         });
     }
     if let Some(path) = &config.admin.socket {
+        sockets.admin = Some(admin::listen(&path.value)?);
+    }
+    if sockets.admin.is_some() || steward.has_names() {
         let sources = Sources {
             plan: Arc::clone(&plan),
             counters,
@@ -151,8 +163,7 @@ fn start(
             allocations: allocator::allocations,
             started_ms: clock::coarse_ms(),
         };
-        let listening = sockets.admin.insert(admin::listen(&path.value)?);
-        admin::start(listening, sources)?;
+        fairwater_control::start(steward, sources, sockets.admin.as_ref())?;
     }
     let threads = Threads::start(parts)?;
     sockets.listening.iter_mut().for_each(|(_, listening)| listening.release());
@@ -162,12 +173,35 @@ fn start(
     Ok(Running { threads, is_ready, log, bound })
 }
 
-fn log_format(format: LogFormat) -> fairwater_telemetry::LogFormat {
-    match format {
-        LogFormat::Json => fairwater_telemetry::LogFormat::Json,
-        LogFormat::Combined => fairwater_telemetry::LogFormat::Combined,
-        LogFormat::Off => fairwater_telemetry::LogFormat::Off,
-    }
+fn start_log(settings: &AccessLog) -> io::Result<LogWriter> {
+    use fairwater_telemetry as to;
+    let format = match settings.format.clone() {
+        LogFormat::Json => to::LogFormat::Json,
+        LogFormat::Combined => to::LogFormat::Combined,
+        LogFormat::Template(template) => to::LogFormat::Template(template),
+        LogFormat::Off => to::LogFormat::Off,
+    };
+    let target = match settings.target.clone() {
+        LogTarget::StandardOutput => to::LogTarget::StandardOutput,
+        LogTarget::File(path) => to::LogTarget::File(path),
+        LogTarget::Socket(path) => to::LogTarget::Socket(path),
+    };
+    let around = Surroundings { now_ms: clock::coarse_ms, say: |text| say(text) };
+    LogWriter::start(format, settings.hide_query.clone(), target, around).map_err(|error| {
+        let path = match &settings.target {
+            LogTarget::StandardOutput => "the standard output".to_owned(),
+            LogTarget::File(path) if is_socket(path) => {
+                let path = path.display();
+                format!("{path}, which is a socket and would be written `unix:{path}`")
+            }
+            LogTarget::File(path) | LogTarget::Socket(path) => path.display().to_string(),
+        };
+        io::Error::new(error.kind(), format!("cannot write the access log to {path}: {error}"))
+    })
+}
+
+fn is_socket(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
 }
 
 impl Running {

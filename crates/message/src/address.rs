@@ -19,13 +19,15 @@ pub const HOST_NAME_BYTES_MAX: usize = 253;
 pub const HOST_LABEL_BYTES_MAX: usize = 63;
 
 /// Where an endpoint is reached. `Display` gives its one identity: `1.2.3.4:80`, `[::1]:80`,
-/// `app.example:80` or `unix:/run/app.sock`.
+/// `app.example:80`, `srv://_http._tcp.app.example` or `unix:/run/app.sock`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Endpoint {
     /// The port is never 0. IPv4-mapped IPv6 addresses stay as they were written.
     Ip(SocketAddr),
     /// `host` is lower-case, without a final dot, and no IP address.
     Name { host: String, port: u16 },
+    /// The owner of SRV records (RFC 2782), which name hosts and ports; in the form of a host name.
+    Service(String),
     /// Absolute, without doubled slashes and `.` components; `..` stays, as links may precede it.
     Unix(PathBuf),
 }
@@ -41,6 +43,17 @@ pub enum Listen {
     Unix(PathBuf),
 }
 
+impl Listen {
+    /// Of TCP.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Any { port } => Some(*port),
+            Self::Ip(address) => Some(address.port()),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
 /// Why a text is no address: what is wrong, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddressError {
@@ -50,10 +63,11 @@ pub struct AddressError {
 
 impl Endpoint {
     /// Reads `host:port`, `1.2.3.4:port`, `[::1]:port`, `tcp://host:port`, `http://host[:port][/]`,
-    /// `unix:/path`, `unix:///path` or plain `/path`.
+    /// `srv://name`, `unix:/path`, `unix:///path` or plain `/path`.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         let (host, port) = match Written::parse(text, Role::Endpoint)? {
             Written::Unix(path) => return Ok(Self::Unix(path)),
+            Written::Service(name) => return Ok(Self::Service(name)),
             Written::Port { host, port } => (host, port),
         };
         if port == 0 {
@@ -84,6 +98,12 @@ impl Listen {
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         let (host, port) = match Written::parse(text, Role::Listen)? {
             Written::Unix(path) => return Ok(Self::Unix(path)),
+            Written::Service(_) => {
+                return Err(AddressError::new(
+                    format!("`{text}` is a name to look up, and listening needs an IP address"),
+                    "write `:PORT`, `ADDRESS:PORT` or `unix:/PATH`",
+                ));
+            }
             Written::Port { host, port } => (host, port),
         };
         match host {
@@ -131,6 +151,7 @@ impl fmt::Display for Endpoint {
         match self {
             Self::Ip(address) => write!(f, "{address}"),
             Self::Name { host, port } => write!(f, "{host}:{port}"),
+            Self::Service(name) => write!(f, "srv://{name}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -172,6 +193,7 @@ enum Role {
 /// An address before the rules of its role are applied.
 enum Written {
     Unix(PathBuf),
+    Service(String),
     Port { host: Host, port: u16 },
 }
 
@@ -190,6 +212,9 @@ impl Written {
         }
         if text.starts_with('/') {
             return unix_path(text, text).map(Self::Unix);
+        }
+        if let Some(rest) = strip_prefix_any_case(text, "srv://") {
+            return service_name(text, rest).map(Self::Service);
         }
         let (rest, port_default) = strip_scheme(text)?;
         let (host, port) = split_port(rest, role)?;
@@ -261,6 +286,25 @@ fn unix_path(text: &str, rest: &str) -> Result<PathBuf, AddressError> {
     Ok(path)
 }
 
+/// `rest` is what followed `srv://`.
+fn service_name(text: &str, rest: &str) -> Result<String, AddressError> {
+    let name = rest.strip_suffix('/').unwrap_or(rest);
+    if let Some((name, _)) = name.split_once(':') {
+        return Err(AddressError::new(
+            format!("`{text}` has a port, and SRV records say theirs"),
+            format!("write `srv://{name}`, or `{name}:PORT` for the addresses of the name itself"),
+        ));
+    }
+    if let Some((_, path)) = name.split_once('/') {
+        return Err(path_refused(text, path));
+    }
+    if name.is_empty() {
+        let problem = format!("`{text}` has no name");
+        return Err(AddressError::new(problem, "write `srv://_http._tcp.app.example`"));
+    }
+    parse_host_name(name)
+}
+
 /// Gives the `host[:port]` part and the port that the scheme implies.
 fn strip_scheme(text: &str) -> Result<(&str, Option<u16>), AddressError> {
     let Some((scheme, rest)) = text.split_once("://") else {
@@ -281,7 +325,7 @@ fn strip_scheme(text: &str) -> Result<(&str, Option<u16>), AddressError> {
         _ => {
             return Err(AddressError::new(
                 format!("`{scheme}://` is not a known scheme"),
-                "write `HOST:PORT`, `tcp://HOST:PORT`, `http://HOST:PORT` or `unix:/PATH`",
+                "write `HOST:PORT`, `tcp://HOST:PORT`, `http://HOST:PORT`, `srv://NAME` or `unix:/PATH`",
             ));
         }
     };

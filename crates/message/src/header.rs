@@ -5,7 +5,7 @@ use crate::Field;
 macro_rules! header_ids {
     ($($variant:ident = $name:literal),+ $(,)?) => {
         /// A header name that some stage of the proxy cares about, or `Other`.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum HeaderId { $($variant,)+ Other }
 
@@ -194,16 +194,19 @@ impl HeaderId {
 }
 
 /// A name from the configuration, to be found among the fields of a head.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HeaderName {
     id: HeaderId,
+    /// What it is read as by servers that take `_` for `-`.
+    alias: HeaderId,
     /// In lower case.
     name: String,
 }
 
 impl HeaderName {
     pub fn new(name: &str) -> Self {
-        Self { id: HeaderId::of(name.as_bytes()), name: name.to_ascii_lowercase() }
+        let (id, alias) = (HeaderId::of(name.as_bytes()), HeaderId::aliased(name.as_bytes()));
+        Self { id, alias, name: name.to_ascii_lowercase() }
     }
 
     pub fn id(&self) -> HeaderId {
@@ -217,7 +220,10 @@ impl HeaderName {
     /// Whether a field has this name, or one that some servers read as this one: `_` for `-`.
     #[inline]
     pub fn covers(&self, field: &Field, bytes: &[u8]) -> bool {
-        self.is_of(field, bytes) || (field.id == HeaderId::Other && self.is_alias(field, bytes))
+        match field.id {
+            HeaderId::Other => self.is_alias(field, bytes),
+            id => id == self.id || (self.id == HeaderId::Other && id == self.alias),
+        }
     }
 
     fn is_alias(&self, field: &Field, bytes: &[u8]) -> bool {
@@ -229,9 +235,13 @@ impl HeaderName {
     /// Whether this is the name of a field.
     #[inline]
     pub fn is_of(&self, field: &Field, bytes: &[u8]) -> bool {
-        self.id == field.id
-            && (self.id != HeaderId::Other
-                || field.name.of(bytes).eq_ignore_ascii_case(self.name.as_bytes()))
+        match field.id {
+            HeaderId::Other => {
+                self.id == HeaderId::Other
+                    && field.name.of(bytes).eq_ignore_ascii_case(self.name.as_bytes())
+            }
+            id => id == self.id,
+        }
     }
 }
 

@@ -8,8 +8,10 @@ pub mod address;
 mod fault;
 mod head;
 mod header;
+pub mod log;
 mod method;
 pub mod network;
+pub mod secret;
 pub mod target;
 pub mod template;
 

@@ -16,7 +16,7 @@ mod upstream;
 pub use admission::{Admission, Turn, Waiter};
 pub use balance::{Balance, Draw};
 pub use connections::{ClientLimit, ConnectionLimits};
-pub use current::CurrentPlan;
+pub use current::{CurrentPlan, PlanReader};
 pub use endpoint::{Dial, Endpoint, EndpointState, InFlight};
 pub use filter::{
     Access, BasicAuth, Claim, Cors, CorsRules, ErrorEntry, ErrorPage, ErrorPages, Filters,
@@ -38,7 +38,7 @@ use std::time::Duration;
 /// Everything that a worker thread needs to know to serve.
 #[derive(Debug)]
 pub struct Plan {
-    pub listeners: Vec<Listener>,
+    pub listeners: Arc<[Listener]>,
     pub upstreams: Vec<Arc<Upstream>>,
     /// For running exchanges, after the order to stop.
     pub drain: Duration,

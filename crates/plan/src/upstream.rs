@@ -48,6 +48,8 @@ pub struct UpstreamTimeouts {
 pub struct Upstream {
     pub settings: UpstreamSettings,
     pub endpoints: Vec<Endpoint>,
+    /// Known, and out of the traffic: nothing is sent to them, and no connection is kept.
+    pub resting: Vec<Endpoint>,
     balance: Balance,
     admission: Arc<Admission>,
 }
@@ -59,7 +61,17 @@ impl Upstream {
         balance: Balance,
         admission: Arc<Admission>,
     ) -> Self {
-        Self { settings, endpoints, balance, admission }
+        Self { settings, endpoints, resting: Vec::new(), balance, admission }
+    }
+
+    #[must_use]
+    pub fn with_resting(self, resting: Vec<Endpoint>) -> Self {
+        Self { resting, ..self }
+    }
+
+    /// All endpoints that there are, whether or not they get traffic.
+    pub fn known(&self) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints.iter().chain(&self.resting)
     }
 
     /// Picks an endpoint that was not tried yet, or `None` when none is left. The exchange counts

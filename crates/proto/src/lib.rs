@@ -1,4 +1,5 @@
 //! Sans-IO codecs: bytes in, heads, bodies and bytes out. No socket, no clock, no configuration.
 //! The codecs are siblings and never import each other.
 
+pub mod dns;
 pub mod h1;

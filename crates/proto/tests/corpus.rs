@@ -1,4 +1,4 @@
-//! The fuzz targets of the HTTP/1 codecs, run with a stable compiler over their corpora.
+//! The fuzz targets of the codecs, run with a stable compiler over their corpora.
 
 #[path = "../../../fuzz/checks/mod.rs"]
 #[allow(dead_code, reason = "the property tests use more of it")]
@@ -78,6 +78,31 @@ const CHUNKS: &[&str] = &[
     "8000000000000000",
     "10000000000000000",
 ];
+
+/// Pieces of DNS messages.
+const PARTS: &[&str] = &[
+    "\0",
+    "\x01",
+    "\0\x01\0\x01",
+    "\0\x05\0\x01",
+    "\0\x1c\0\x01",
+    "\0\x21\0\x01",
+    "\0\0\0\x3c",
+    "\x7f\x7f\x7f\x7f",
+    "\0\x04\x0a\0\0\x01",
+    "\0\x02",
+    "\x03app\x07example\0",
+    "\x03APP",
+    "\x01.",
+    "?",
+    // Above 0xc0: the first byte of a pointer.
+    "é",
+];
+
+#[test]
+fn dns_reply() {
+    replay("dns_reply", PARTS, checks::dns_reply::check);
+}
 
 #[test]
 fn request_head() {

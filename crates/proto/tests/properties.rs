@@ -1,10 +1,10 @@
-//! Properties of the HTTP/1 codecs and of the normal form of paths, over generated inputs. What is
+//! Properties of the codecs and of the normal form of paths, over generated inputs. What is
 //! asserted of a head or a body stands in fuzz/checks, which the fuzz targets share.
 
 #[path = "../../../fuzz/checks/mod.rs"]
 mod checks;
 
-use checks::{chunked_body, request_head, response_head};
+use checks::{chunked_body, dns_reply, request_head, response_head};
 use fairwater_message::target::normal_path;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -257,6 +257,7 @@ proptest! {
         request_head::check(&data);
         response_head::check(&data);
         chunked_body::check(&data);
+        dns_reply::check(&data);
     }
 
     #[test]

@@ -65,6 +65,16 @@ fn count(socket: BorrowedFd<'_>, request: libc::Ioctl) -> io::Result<usize> {
     }
 }
 
+/// Whether a Unix socket is there, but of another type than the one that was to be connected to it.
+pub fn is_of_other_type(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EPROTOTYPE)
+}
+
+/// Whether a datagram was longer than the socket takes.
+pub fn is_too_long(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EMSGSIZE)
+}
+
 /// Has the kernel hand over a connection only when its first bytes are here, or after about
 /// `seconds`: for protocols in which the client speaks first.
 ///

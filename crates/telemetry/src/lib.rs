@@ -2,11 +2,20 @@
 //! lines that are written by another thread.
 
 mod counters;
+mod escape;
+mod hide;
 mod line;
 mod log;
+mod output;
+#[cfg(test)]
+mod properties;
+mod socket;
+mod template;
 
 pub use counters::{
     Count, Counters, EndpointCounters, EndpointTable, ListenerCounters, STATUS_CLASSES,
 };
 pub use line::{Entry, Timers};
-pub use log::{LogBatch, LogFormat, LogWriter};
+pub use log::{LogBatch, LogFormat, LogWriter, Surroundings};
+pub use output::LogTarget;
+pub use template::Kept;

@@ -4,10 +4,13 @@
 use std::io::Write;
 use std::net::IpAddr;
 
+use fairwater_message::Field;
+use fairwater_message::secret::SecretNames;
 use fairwater_sys::clock::Civil;
 
-/// The most bytes of one value in a line.
-pub(crate) const VALUE_BYTES_MAX: usize = 8 * 1024;
+use crate::escape::{escape, hex_pair};
+use crate::hide::write_url;
+use crate::template::Kept;
 
 /// Microseconds spent in each phase; `None` where the exchange did not come so far.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,7 +24,7 @@ pub struct Timers {
     pub total_us: u64,
 }
 
-/// What a line tells. Empty slices and `None` are left out (JSON) or written as `-` (combined).
+/// What a line tells. Empty slices and `None` are left out (JSON) or written as `-` (the others).
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
     /// Microseconds since the epoch.
@@ -49,6 +52,10 @@ pub struct Entry<'a> {
     pub party: &'a str,
     pub phase: &'a str,
     pub detail: &'a str,
+    /// The headers of the request, and the bytes that they point into.
+    pub request: (&'a [Field], &'a [u8]),
+    /// Of the headers of the reply, those that a template names.
+    pub reply: Option<&'a Kept>,
 }
 
 /// The date and time of the last line, up to the second.
@@ -64,7 +71,7 @@ impl Date {
     }
 
     /// The text that `write` makes of a time, made anew for each second.
-    fn at(&mut self, second: u64, write: fn(&mut Vec<u8>, Civil)) -> &[u8] {
+    pub(crate) fn at(&mut self, second: u64, write: fn(&mut Vec<u8>, Civil)) -> &[u8] {
         if self.second != second {
             self.second = second;
             self.text.clear();
@@ -74,13 +81,15 @@ impl Date {
     }
 }
 
-pub(crate) fn write_json(out: &mut Vec<u8>, date: &mut Date, entry: &Entry<'_>) {
+pub(crate) fn write_json(
+    out: &mut Vec<u8>,
+    date: &mut Date,
+    secrets: &SecretNames,
+    entry: &Entry<'_>,
+) {
     out.extend_from_slice(b"{\"time\":\"");
-    out.extend_from_slice(date.at(entry.wall_us / 1_000_000, write_iso_second));
-    // A million more has a digit in front, and keeps the zeros behind it.
-    let micros = 1_000_000 + entry.wall_us % 1_000_000;
-    out.extend_from_slice(&itoa::Buffer::new().format(micros).as_bytes()[1..]);
-    out.extend_from_slice(b"Z\",\"id\":\"");
+    write_iso(out, date, entry.wall_us);
+    out.extend_from_slice(b"\",\"id\":\"");
     write_hex(out, entry.id);
     out.push(b'"');
     text(out, b",\"listener\":\"", entry.listener.as_bytes());
@@ -92,7 +101,11 @@ pub(crate) fn write_json(out: &mut Vec<u8>, date: &mut Date, entry: &Entry<'_>) 
     text(out, b",\"protocol\":\"", entry.protocol.as_bytes());
     text(out, b",\"method\":\"", entry.method);
     text(out, b",\"host\":\"", entry.host);
-    text(out, b",\"target\":\"", entry.target);
+    if !entry.target.is_empty() {
+        out.extend_from_slice(b",\"target\":\"");
+        write_url(out, entry.target, secrets, None);
+        out.push(b'"');
+    }
     if entry.status > 0 {
         number(out, b",\"status\":", u64::from(entry.status));
     }
@@ -141,50 +154,8 @@ fn number<const N: usize>(out: &mut Vec<u8>, name: &[u8; N], value: u64) {
     }
 }
 
-/// Bytes as the inside of a JSON string in pure ASCII: nothing that a client sends can end the
-/// line, the string, or reach a terminal as a control sequence. A byte above 0x7e is written as the
-/// code point of the same number.
-fn escape(out: &mut Vec<u8>, value: &[u8]) {
-    let value = &value[..value.len().min(VALUE_BYTES_MAX)];
-    if is_plain(value) {
-        out.extend_from_slice(value);
-        return;
-    }
-    for &byte in value {
-        if is_plain(&[byte]) {
-            out.push(byte);
-        } else {
-            out.extend_from_slice(b"\\u00");
-            out.extend_from_slice(&hex_pair(byte));
-        }
-    }
-}
-
-/// Whether all bytes are printable ASCII and neither quote nor backslash; eight at a time.
-fn is_plain(value: &[u8]) -> bool {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGHS: u64 = ONES << 7;
-    // The high bit of a byte is set where it is zero, or where a lower one was.
-    let zero = |word: u64| word.wrapping_sub(ONES) & !word;
-    let is_odd = |word: u64| {
-        let below_space = word.wrapping_sub(ONES * u64::from(b' ')) & !word;
-        let delete_or_high = word.wrapping_add(ONES) | word;
-        let quote = zero(word ^ (ONES * u64::from(b'"')));
-        let backslash = zero(word ^ (ONES * u64::from(b'\\')));
-        (below_space | delete_or_high | quote | backslash) & HIGHS != 0
-    };
-    let (words, rest) = value.as_chunks::<8>();
-    let mut last = [b' '; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    !words.iter().any(|&word| is_odd(u64::from_ne_bytes(word))) && !is_odd(u64::from_ne_bytes(last))
-}
-
-fn hex_pair(byte: u8) -> [u8; 2] {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]
-}
-
-fn write_hex(out: &mut Vec<u8>, value: u128) {
+#[inline]
+pub(crate) fn write_hex(out: &mut Vec<u8>, value: u128) {
     let mut text = [[0; 2]; 16];
     for (pair, byte) in text.iter_mut().zip(value.to_be_bytes()) {
         *pair = hex_pair(byte);
@@ -192,7 +163,7 @@ fn write_hex(out: &mut Vec<u8>, value: u128) {
     out.extend_from_slice(text.as_flattened());
 }
 
-fn write_ip(out: &mut Vec<u8>, ip: IpAddr) {
+pub(crate) fn write_ip(out: &mut Vec<u8>, ip: IpAddr) {
     match ip {
         IpAddr::V4(v4) => {
             for (at, octet) in v4.octets().into_iter().enumerate() {
@@ -211,10 +182,26 @@ fn write_ip(out: &mut Vec<u8>, ip: IpAddr) {
 }
 
 /// Digits with leading zeros.
-fn padded(out: &mut Vec<u8>, value: u32, width: u32) {
+pub(crate) fn padded(out: &mut Vec<u8>, value: u32, width: u32) {
     for place in (0..width).rev() {
         out.push(b'0' + (value / 10_u32.pow(place) % 10) as u8);
     }
+}
+
+/// RFC 3339, in UTC.
+#[inline]
+pub(crate) fn write_iso(out: &mut Vec<u8>, date: &mut Date, wall_us: u64) {
+    out.extend_from_slice(date.at(wall_us / 1_000_000, write_iso_second));
+    padded_micros(out, wall_us);
+    out.push(b'Z');
+}
+
+/// What is left of microseconds behind whole seconds, with its zeros.
+#[inline]
+pub(crate) fn padded_micros(out: &mut Vec<u8>, us: u64) {
+    // A million more has a digit in front, and keeps the zeros behind it.
+    let micros = 1_000_000 + us % 1_000_000;
+    out.extend_from_slice(&itoa::Buffer::new().format(micros).as_bytes()[1..]);
 }
 
 fn write_iso_second(out: &mut Vec<u8>, civil: Civil) {
@@ -229,6 +216,11 @@ fn write_iso_second(out: &mut Vec<u8>, civil: Civil) {
         padded(out, value, width);
         out.push(end);
     }
+}
+
+/// As Apache httpd and nginx write it, in UTC.
+pub(crate) fn write_common(out: &mut Vec<u8>, date: &mut Date, wall_us: u64) {
+    out.extend_from_slice(date.at(wall_us / 1_000_000, write_common_second));
 }
 
 fn write_common_second(out: &mut Vec<u8>, civil: Civil) {
@@ -248,20 +240,25 @@ fn write_common_second(out: &mut Vec<u8>, civil: Civil) {
     out.extend_from_slice(b"+0000");
 }
 
-pub(crate) fn write_combined(out: &mut Vec<u8>, date: &mut Date, entry: &Entry<'_>) {
+pub(crate) fn write_combined(
+    out: &mut Vec<u8>,
+    date: &mut Date,
+    secrets: &SecretNames,
+    entry: &Entry<'_>,
+) {
     match entry.client {
         Some(client) => write_ip(out, client),
         None => out.push(b'-'),
     }
     out.extend_from_slice(b" - - [");
-    out.extend_from_slice(date.at(entry.wall_us / 1_000_000, write_common_second));
+    write_common(out, date, entry.wall_us);
     out.extend_from_slice(b"] \"");
     if entry.method.is_empty() {
         out.extend_from_slice(if entry.protocol == "TCP" { b"TCP" } else { b"-" });
     } else {
         escape(out, entry.method);
         out.push(b' ');
-        escape(out, entry.target);
+        write_url(out, entry.target, secrets, None);
         out.push(b' ');
         out.extend_from_slice(entry.protocol.as_bytes());
     }
@@ -269,24 +266,26 @@ pub(crate) fn write_combined(out: &mut Vec<u8>, date: &mut Date, entry: &Entry<'
     padded(out, u32::from(entry.status), 3);
     out.push(b' ');
     out.extend_from_slice(itoa::Buffer::new().format(entry.bytes_out).as_bytes());
-    for value in [entry.referer, entry.user_agent] {
-        out.extend_from_slice(b" \"");
-        if value.is_empty() {
-            out.push(b'-');
-        }
-        escape(out, value);
-        out.push(b'"');
+    out.extend_from_slice(b" \"");
+    match entry.referer {
+        b"" => out.push(b'-'),
+        referer => write_url(out, referer, secrets, None),
     }
-    out.push(b'\n');
+    out.extend_from_slice(b"\" \"");
+    match entry.user_agent {
+        b"" => out.push(b'-'),
+        agent => escape(out, agent),
+    }
+    out.extend_from_slice(b"\"\n");
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
 
-    fn entry() -> Entry<'static> {
+    pub(crate) fn entry() -> Entry<'static> {
         Entry {
             wall_us: 1_795_258_507_000_042,
             id: 0xabc,
@@ -311,13 +310,15 @@ mod tests {
             party: "upstream",
             phase: "response",
             detail: "",
+            request: (&[], &[]),
+            reply: None,
         }
     }
 
     #[test]
     fn json_is_one_ascii_line() {
         let mut out = Vec::new();
-        write_json(&mut out, &mut Date::new(), &entry());
+        write_json(&mut out, &mut Date::new(), &SecretNames::none(), &entry());
         assert_eq!(
             String::from_utf8(out).unwrap(),
             concat!(
@@ -336,7 +337,8 @@ mod tests {
     #[test]
     fn combined_is_what_log_readers_expect() {
         let mut out = Vec::new();
-        write_combined(&mut out, &mut Date::new(), &Entry { target: b"/x", ..entry() });
+        let entry = Entry { target: b"/x", ..entry() };
+        write_combined(&mut out, &mut Date::new(), &SecretNames::none(), &entry);
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "10.0.0.1 - - [21/Nov/2026:10:55:07 +0000] \"GET /x HTTP/1.1\" 502 12 \"-\" \
@@ -345,15 +347,18 @@ mod tests {
     }
 
     #[test]
-    fn plain_is_what_needs_no_escape() {
-        for byte in 0..=u8::MAX {
-            let expected = matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
-            for before in 0..20 {
-                let mut value = vec![b'a'; 24];
-                value[before] = byte;
-                assert_eq!(is_plain(&value[..=before]), expected, "{byte} behind {before}");
-                assert_eq!(is_plain(&value), expected, "{byte} behind {before}, and more");
-            }
+    fn secrets_are_in_no_format() {
+        let entry = Entry {
+            target: b"/x?token=abc&y=1",
+            referer: b"http://me:abc@host/?code=abc",
+            ..entry()
+        };
+        for write in [write_json, write_combined] {
+            let mut out = Vec::new();
+            write(&mut out, &mut Date::new(), &SecretNames::default(), &entry);
+            let line = String::from_utf8(out).unwrap();
+            assert!(line.contains("/x?token=***&y=1") && !line.contains("abc&"), "{line}");
+            assert!(!line.contains("me:") && !line.contains("code=a"), "{line}");
         }
     }
 
@@ -362,7 +367,7 @@ mod tests {
         let mut date = Date::new();
         let mut line = |wall_us| {
             let mut out = Vec::new();
-            write_json(&mut out, &mut date, &Entry { wall_us, ..entry() });
+            write_json(&mut out, &mut date, &SecretNames::none(), &Entry { wall_us, ..entry() });
             String::from_utf8(out).unwrap()
         };
         assert!(line(0).starts_with(r#"{"time":"1970-01-01T00:00:00.000000Z""#));

@@ -5,9 +5,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use fairwater_message::HeadLimits;
 use fairwater_net::{Acceptor, Peer, Stream, Timer};
-use fairwater_plan::{Admission, ConnectionLimits, ListenerId, Protocol, Timeouts, Turn};
+use fairwater_plan::{Admission, ConnectionLimits, Listener, ListenerId, Protocol, Turn};
 
 use crate::downstream::h1;
 use crate::patience::Patience;
@@ -40,16 +39,13 @@ impl Accepted {
 
     /// For what this connection is sent and sends, apart from any route.
     pub(crate) fn patience(&self) -> Patience<'_> {
-        Patience { timer: &self.timer, stall: self.timeouts().body }
+        Patience { timer: &self.timer, stall: self.of_listener(|listener| listener.timeouts.body) }
     }
 
-    pub(crate) fn head_limits(&self) -> HeadLimits {
-        self.shard.in_force().plan.listener(self.listener).head
-    }
-
-    /// What its listener says.
-    pub(crate) fn timeouts(&self) -> Timeouts {
-        self.shard.in_force().plan.listener(self.listener).timeouts
+    /// Something that its listener says now.
+    #[inline]
+    pub(crate) fn of_listener<T>(&self, read: impl FnOnce(&Listener) -> T) -> T {
+        read(self.shard.in_force().plan.listener(self.listener))
     }
 }
 
@@ -96,19 +92,19 @@ fn poll_over(shard: &Shard, timer: &Timer, cx: &mut Context<'_>) -> Poll<()> {
     }
 }
 
-/// Accepts one connection, once there is room for it. The room comes first: what waits in a backlog
-/// may still be served by another process, or be refused with it.
+/// Accepts one connection. Who shall wait in the backlog is accepted once there is room: another
+/// process may still serve it. Who would be turned away is accepted first, lest the room for one
+/// who is not there after all be missing to another.
 async fn accept(shard: &Rc<Shard>, acceptor: &Acceptor, listener: ListenerId, timer: &Timer) {
     let in_force = shard.in_force();
     let limits = &in_force.plan.listener(listener).connections;
-    let has_room = limits.enter() || (!limits.rejects && until_room(shard, limits, timer).await);
-    if !has_room && !limits.rejects {
+    let waits = !limits.rejects;
+    if waits && !limits.enter() && !until_room(shard, limits, timer).await {
         return;
     }
-    // Nobody may be there after all.
     let accepted = poll_fn(|cx| Poll::Ready(acceptor.poll_accept(cx))).await;
     let Poll::Ready(Ok((stream, peer))) = accepted else {
-        if has_room {
+        if waits {
             limits.leave();
         }
         if accepted.is_ready() {
@@ -117,6 +113,7 @@ async fn accept(shard: &Rc<Shard>, acceptor: &Acceptor, listener: ListenerId, ti
         }
         return;
     };
+    let has_room = waits || limits.enter();
     let is_one_too_many = match (&limits.per_client, peer.ip()) {
         (Some(clients), Some(client)) if has_room => !clients.enter(client),
         _ => false,
@@ -148,12 +145,17 @@ async fn until_entered(shard: &Shard, limit: &Admission, timer: &Timer) -> bool 
         return true;
     }
     let mut waiter = limit.waiter();
-    poll_fn(|cx| match waiter.poll(cx.waker()) {
+    let entered = poll_fn(|cx| match waiter.poll(cx.waker()) {
         Turn::Enter => Poll::Ready(true),
-        // Never refused: only acceptors wait here, one for each socket of each thread.
-        Turn::Wait | Turn::Refused => poll_over(shard, timer, cx).map(|()| false),
-    })
-    .await
+        Turn::Wait => poll_over(shard, timer, cx).map(|()| false),
+        // Thousands of sockets wait: nobody wakes this one.
+        Turn::Refused => Poll::Ready(false),
+    });
+    let has_entered = entered.await;
+    if !has_entered && !shard.is_draining() {
+        tokio::time::sleep(PAUSE).await;
+    }
+    has_entered
 }
 
 fn spawn(accepted: Accepted) {

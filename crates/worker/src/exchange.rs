@@ -79,7 +79,7 @@ pub(crate) enum End {
 /// Serves one exchange. Never fails: a fault becomes a response where one is still possible, and
 /// always a record. On return `work.request` holds what lies behind this request.
 pub(crate) async fn serve(
-    shard: &Shard,
+    in_force: &InForce,
     connection: &Accepted,
     work: &mut Work,
     times: HeadTimes,
@@ -99,7 +99,7 @@ pub(crate) async fn serve(
     request.make_room_behind(head.len);
     let filled = request.end - head.len;
     let (bytes, tail) = request.bytes.split_at_mut(head.len);
-    let in_force = &*shard.in_force();
+    let shard = &*connection.shard;
     let listener = in_force.plan.listener(connection.listener);
     let mut record = Record::open(shard, connection, listener, (head, bytes), times);
     let closes = !head.wants_keep_alive() || shard.is_draining();
@@ -154,12 +154,13 @@ async fn run<'a>(
 ) -> Result<Option<Box<Tunnel>>, Fault> {
     let (head, bytes) = (exchange.head, exchange.bytes);
     if head.hops >= exchange.listener.hops_max {
-        filter::pass_by(exchange, record);
+        filter::pass_by(exchange, record)?;
         return Err(FaultKind::Loop.into());
     }
     if head.method == Method::Options
         && (head.path.of(bytes) == b"*" || max_forwards(head, bytes) == Some(0))
     {
+        filter::pass_by(exchange, record)?;
         respond::to_options(exchange, record).await?;
         return Ok(None);
     }
@@ -171,7 +172,7 @@ async fn run<'a>(
     let route = match routes.find(Facts { head, bytes, client: &client }) {
         Ok(route) => route,
         Err(error) => {
-            filter::pass_by(exchange, record);
+            filter::pass_by(exchange, record)?;
             return Err(match error {
                 Unroutable::AmbiguousPath => {
                     Fault::because(FaultKind::BadRequest, "ambiguous_path")
@@ -200,6 +201,12 @@ async fn answer<'a>(
     route: &'a Route,
 ) -> Result<(), Fault> {
     match &route.destination {
+        // `https:///x` would be read as the host x.
+        Destination::Redirect(redirect)
+            if redirect.needs_host() && exchange.head.authority.is_empty() =>
+        {
+            Err(Fault::because(FaultKind::BadRequest, "missing_host"))
+        }
         Destination::Redirect(redirect) => {
             let mut location = Vec::new();
             let none = Filters::default();

@@ -2,7 +2,7 @@
 //! routes have none, and pay nothing.
 
 use fairwater_message::{Fault, FaultKind, HeaderName, target};
-use fairwater_plan::{Access, ErrorPages, Filters, Listener, PathEdit, Values, is_preflight};
+use fairwater_plan::{ErrorPages, Filters, Listener, PathEdit, Values, is_preflight};
 use fairwater_proto::h1::{Edits, client_address};
 
 use crate::exchange::Exchange;
@@ -48,7 +48,7 @@ pub(crate) async fn pass<'a>(
     exchange.reply.interception = Interception::of(exchange, filters);
     let verdict = judge(exchange, filters).await;
     // Whatever the verdict: replies of our own have the headers of their route too.
-    let may_read = apply(exchange, filters, record);
+    let (may_read, path) = apply(exchange, filters, record);
     if let (Err(Fault { kind: FaultKind::Unauthorized, .. }), Some(auth)) =
         (verdict, &filters.basic_auth)
     {
@@ -57,6 +57,7 @@ pub(crate) async fn pass<'a>(
     if verdict? == Verdict::Preflight {
         return answer_preflight(exchange, filters, record, may_read).await;
     }
+    path?;
     match filters.body_bytes_max {
         Some(max) => exchange.source.limit(max).map(|()| false),
         None => Ok(false),
@@ -64,10 +65,30 @@ pub(crate) async fn pass<'a>(
 }
 
 /// Prepares the reply to a request that has no route: it is what the listener makes of it.
-pub(crate) fn pass_by<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) {
-    if let Some(filters) = &exchange.listener.filters {
-        exchange.filters = Some(filters);
-        apply(exchange, filters, record);
+///
+/// # Errors
+/// When the client may not come at all: it shall not learn which routes there are.
+pub(crate) fn pass_by<'a>(
+    exchange: &mut Exchange<'a>,
+    record: &mut Record<'a>,
+) -> Result<(), Fault> {
+    let Some(filters) = &exchange.listener.filters else { return Ok(()) };
+    exchange.filters = Some(filters);
+    // Its path is not sent to anybody.
+    let (_, _) = apply(exchange, filters, record);
+    check_access(exchange, filters)
+}
+
+fn check_access(exchange: &Exchange<'_>, filters: &Filters) -> Result<(), Fault> {
+    if filters.access.is_open() {
+        return Ok(());
+    }
+    let (head, bytes, listener) = (exchange.head, exchange.bytes, exchange.listener);
+    let peer = exchange.connection.peer.ip();
+    let client = peer.map(|peer| client_address(head, bytes, peer, |ip| listener.trusts(ip)));
+    match filters.access.lets_in(client) {
+        true => Ok(()),
+        false => Err(FaultKind::AccessDenied.into()),
     }
 }
 
@@ -96,15 +117,8 @@ async fn answer_preflight<'a>(
 
 /// Whether the client may come.
 async fn judge<'a>(exchange: &mut Exchange<'a>, filters: &'a Filters) -> Result<Verdict, Fault> {
-    let (head, bytes, listener) = (exchange.head, exchange.bytes, exchange.listener);
-    if filters.access != Access::default() {
-        let peer = exchange.connection.peer.ip();
-        let client = peer.map(|peer| client_address(head, bytes, peer, |ip| listener.trusts(ip)));
-        if !filters.access.lets_in(client) {
-            return Err(FaultKind::AccessDenied.into());
-        }
-    }
-    if filters.cors.is_some() && is_preflight(head, bytes) {
+    check_access(exchange, filters)?;
+    if filters.cors.is_some() && is_preflight(exchange.head, exchange.bytes) {
         return Ok(Verdict::Preflight);
     }
     if let Some(auth) = &filters.basic_auth {
@@ -114,21 +128,27 @@ async fn judge<'a>(exchange: &mut Exchange<'a>, filters: &'a Filters) -> Result<
 }
 
 /// Writes what changes in the request and in its reply. Returns whether a page of the origin that
-/// the request is from may read the reply.
-fn apply<'a>(exchange: &mut Exchange<'a>, filters: &'a Filters, record: &mut Record<'a>) -> bool {
+/// the request is from may read the reply, and whether its path may be sent on.
+fn apply<'a>(
+    exchange: &mut Exchange<'a>,
+    filters: &'a Filters,
+    record: &mut Record<'a>,
+) -> (bool, Result<(), Fault>) {
     exchange.source.remove(&filters.request.removed);
-    with_values(exchange, filters, record, |values, exchange| {
+    let path = with_values(exchange, filters, record, |values, exchange| {
         let reply = &mut exchange.reply;
         reply.removed = &filters.response.removed;
         filters.response.write(values, &filters.shape, &mut reply.changes.lines);
         filters.request.write(values, &filters.shape, &mut exchange.changes.lines);
-        if filters.path != PathEdit::Keep {
-            filters.path.write(values, &filters.shape, &mut exchange.changes.path);
+        match &filters.path {
+            PathEdit::Keep => Ok(()),
+            edit => edit.write(values, &filters.shape, &mut exchange.changes.path),
         }
     });
+    let path = path.map_err(|_| Fault::because(FaultKind::BadRequest, "ambiguous_path"));
     let lines = &mut exchange.reply.changes.lines;
     let cors = filters.cors.as_ref();
-    cors.is_some_and(|cors| cors.write(exchange.head, exchange.bytes, lines))
+    (cors.is_some_and(|cors| cors.write(exchange.head, exchange.bytes, lines)), path)
 }
 
 /// Calls `use_them` with what the texts of filters take from the request.

@@ -15,6 +15,8 @@ pub const LINGER_BYTES: usize = 64 * 1024;
 
 /// Interim responses (1xx) before the final one.
 pub const INTERIM_RESPONSES: u32 = 16;
+/// Empty lines that are dropped between two requests.
+pub const EMPTY_LINES_MAX: u32 = 4;
 /// Requests of one connection in one turn of its thread.
 pub const PIPELINED_PER_TURN: u32 = 16;
 /// Bytes of one connection in one turn of its thread.
@@ -34,8 +36,6 @@ pub const PIPES_KEPT: usize = 32;
 pub const PIPES_OUT_MAX: usize = 128;
 /// Idle connections that a thread keeps for each endpoint.
 pub const POOL_PER_ENDPOINT: usize = 1024;
-/// Clients of a thread that are told that there is no room; further ones are reset.
-pub const REFUSALS_MAX: u32 = 256;
 /// Threads that check passwords, at the most; with few worker threads there are half as many.
 pub const PASSWORD_THREADS_MAX: usize = 8;
 /// Passwords that wait to be checked. At 60 ms each on one thread, the last waits four seconds.

@@ -1,10 +1,10 @@
 //! Step 12: what an exchange comes to, as one log line and a few counters. Closed on drop, so that
 //! an exchange that is cut off (a panic, a stop) is accounted for like any other.
 
-use fairwater_message::{Fault, FaultKind, HeaderId, RequestHead, Version};
+use fairwater_message::{Fault, FaultKind, HeaderId, RequestHead, ResponseHead, Version};
 use fairwater_net::Peer;
 use fairwater_plan::Listener;
-use fairwater_telemetry::{Entry, Timers};
+use fairwater_telemetry::{Entry, Kept, Timers};
 
 use crate::accept::Accepted;
 use crate::shard::Shard;
@@ -37,6 +37,8 @@ pub(crate) struct Record<'a> {
     pub endpoint: &'a str,
     pub attempts: u32,
     pub is_reused: bool,
+    /// What the line will need of the head of the reply.
+    reply: Option<Box<Kept>>,
     fault: Option<Fault>,
     /// The exchange came to its end, good or bad.
     is_closed: bool,
@@ -75,6 +77,7 @@ impl<'a> Record<'a> {
             endpoint: "",
             attempts: 0,
             is_reused: false,
+            reply: None,
             fault: None,
             is_closed: false,
             is_handed_on: false,
@@ -96,8 +99,14 @@ impl<'a> Record<'a> {
         self.connected_us = if is_first { self.head_done_us } else { self.shard.now_us() };
     }
 
-    pub(crate) fn answered(&mut self) {
+    /// The head of the reply is there; `bytes` is what it points into.
+    pub(crate) fn answered(&mut self, head: &ResponseHead, bytes: &[u8]) {
         self.answered_us = self.shard.now_us();
+        self.status = head.status;
+        if self.shard.log_names_replies {
+            let kept = self.shard.log.borrow().keep(&head.fields, bytes);
+            self.reply = Some(Box::new(kept));
+        }
     }
 
     /// Writes the line and counts, by being dropped.
@@ -118,6 +127,7 @@ impl<'a> Record<'a> {
             endpoint: self.endpoint.to_owned(),
             attempts: self.attempts,
             is_reused: self.is_reused,
+            reply: self.reply.take(),
         }
     }
 
@@ -159,6 +169,8 @@ impl<'a> Record<'a> {
             party: kind.map_or("", |kind| kind.party().name()),
             phase: kind.map_or("", |kind| kind.phase().name()),
             detail: self.fault.map_or("", |fault| fault.detail),
+            request: (&self.head.fields, self.bytes),
+            reply: self.reply.as_deref(),
         };
         self.shard.log.borrow_mut().write(&entry, &self.shard.counters);
     }
@@ -208,12 +220,13 @@ pub(crate) struct OwnedRecord {
     endpoint: String,
     attempts: u32,
     is_reused: bool,
+    reply: Option<Box<Kept>>,
 }
 
 impl OwnedRecord {
     /// Writes the line and counts.
     pub(crate) fn close(
-        &self,
+        &mut self,
         shard: &Shard,
         connection: &Accepted,
         (bytes_in, bytes_out): (u64, u64),
@@ -239,6 +252,7 @@ impl OwnedRecord {
             endpoint: &self.endpoint,
             attempts: self.attempts,
             is_reused: self.is_reused,
+            reply: self.reply.take(),
             fault: fault.map(Fault::new),
             is_closed: true,
             is_handed_on: false,

@@ -10,10 +10,10 @@ use fairwater_proto::h1::Edits;
 
 use crate::own_reply::OwnReply;
 use crate::patience::Patience;
+use crate::respond;
 use crate::shard::Shard;
 use crate::work::Buffer;
 use crate::write::write_all;
-use crate::{limits, respond};
 
 /// Turns a connection away: for HTTP with a 503, else with a reset.
 pub(crate) fn start(shard: &Rc<Shard>, stream: Stream, listener: ListenerId) {
@@ -22,7 +22,7 @@ pub(crate) fn start(shard: &Rc<Shard>, stream: Stream, listener: ListenerId) {
     let listener = in_force.plan.listener(listener);
     let is_http = matches!(listener.protocol, Protocol::Http(_));
     // To say so takes memory and time, which must have an end as well.
-    if !is_http || shard.refusals.get() >= limits::REFUSALS_MAX {
+    if !is_http || shard.refusals.get() >= shard.refusals_max {
         return stream.reset_on_close();
     }
     let stall = listener.timeouts.body;

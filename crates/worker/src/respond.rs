@@ -97,7 +97,13 @@ pub(crate) async fn to_bad_head(
     let mut sink = Sink::new(&connection.stream, &mut work.reply_out, true);
     // Of a broken head no more is known than its first line, and often not even that: then the
     // method is the default of an empty index.
-    let write = |out: &mut Vec<u8>| own.write(out, head, Edits::default(), true);
+    let mut lines = Vec::new();
+    let mut edits = Edits::default();
+    if let Some(filters) = &listener.filters {
+        filters.response.write_fixed(&mut lines);
+        edits = Edits { path: None, removed: &filters.response.removed, lines: &lines };
+    }
+    let write = |out: &mut Vec<u8>| own.write(out, head, edits, true);
     if sink.answer(connection.patience(), write).await.is_ok() {
         record.status = status;
         record.bytes_out = own.sent_len(head.method);

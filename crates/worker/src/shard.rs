@@ -14,6 +14,7 @@ use crate::auth::Remembered;
 use crate::in_force::InForce;
 use crate::password::PasswordChecks;
 use crate::pipes::Pipes;
+use crate::thread::ThreadParts;
 use crate::upstream::Pools;
 use crate::work::Work;
 
@@ -27,6 +28,8 @@ pub(crate) struct Shard {
     pub futures: Recycler,
     pub log: RefCell<LogBatch>,
     pub log_is_on: bool,
+    /// Lines have headers of replies in them.
+    pub log_names_replies: bool,
     /// Where raw bytes pass through on their way from one socket to another.
     pub scratch: RefCell<Box<[u8]>>,
     /// Boxed, so that a set changes hands as one pointer.
@@ -37,6 +40,7 @@ pub(crate) struct Shard {
     pub pipes: Rc<Pipes>,
     /// Clients that are being turned away.
     pub refusals: Cell<u32>,
+    pub refusals_max: u32,
     /// Whether this process shall get requests.
     pub is_ready: Arc<AtomicBool>,
     pub passwords: PasswordChecks,
@@ -52,14 +56,8 @@ pub(crate) struct Shard {
 const SCRATCH_BYTES: usize = 64 * 1024;
 
 impl Shard {
-    pub(crate) fn new(
-        plan: Arc<Plan>,
-        counters: Arc<Counters>,
-        is_ready: Arc<AtomicBool>,
-        passwords: PasswordChecks,
-        log: LogBatch,
-        seed: u64,
-    ) -> Self {
+    pub(crate) fn new(plan: Arc<Plan>, parts: ThreadParts) -> Self {
+        let ThreadParts { counters, is_ready, passwords, log, seed, refusals_max, .. } = parts;
         Self {
             pools: Pools::new(plan.slots_end),
             in_force: RefCell::new(Rc::new(InForce::new(plan))),
@@ -67,12 +65,14 @@ impl Shard {
             wheel: Wheel::new(),
             futures: Recycler::new(),
             log_is_on: log.is_on(),
+            log_names_replies: log.names_replies(),
             log: RefCell::new(log),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
             works: RefCell::default(),
             spare_works: Cell::new(0),
             pipes: Rc::default(),
             refusals: Cell::new(0),
+            refusals_max,
             is_ready,
             passwords,
             remembered: RefCell::default(),

@@ -173,6 +173,8 @@ impl<'a> Account<'a> {
             party: self.fault.map_or("", |kind| kind.party().name()),
             phase: self.fault.map_or("", |kind| kind.phase().name()),
             detail: "",
+            request: (&[], &[]),
+            reply: None,
         };
         self.shard.log.borrow_mut().write(&entry, &self.shard.counters);
     }

@@ -28,6 +28,8 @@ pub struct ThreadParts {
     pub is_ready: Arc<AtomicBool>,
     /// Shared by all threads.
     pub passwords: PasswordChecks,
+    /// Clients that may be told at a time that there is no room.
+    pub refusals_max: u32,
     pub log: LogBatch,
     /// Listening sockets of this thread.
     pub sockets: Vec<(ListenerId, Socket)>,
@@ -103,18 +105,18 @@ impl Threads {
     }
 }
 
-fn run(parts: ThreadParts, order: &AtomicU8) -> io::Result<()> {
-    let ThreadParts { plan, counters, is_ready, passwords, log, sockets, seed } = parts;
+fn run(mut parts: ThreadParts, order: &AtomicU8) -> io::Result<()> {
+    let sockets = std::mem::take(&mut parts.sockets);
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    let mut generation = u64::MAX;
-    let first = plan.newer(&mut generation).unwrap_or_else(|| plan.get());
-    let shard = Rc::new(Shard::new(first, counters, is_ready, passwords, log, seed));
+    let mut plans = parts.plan.reader();
+    let first = plans.newer().unwrap_or_else(|| parts.plan.get());
+    let shard = Rc::new(Shard::new(first, parts));
     let result = runtime.block_on(async {
         for (listener, socket) in sockets {
             let acceptor = Acceptor::new(socket)?;
             drop(tokio::task::spawn_local(accept::run(Rc::clone(&shard), acceptor, listener)));
         }
-        until_stopped(&shard, order, || plan.newer(&mut generation)).await;
+        until_stopped(&shard, order, || plans.newer()).await;
         Ok(())
     });
     // Connections end here; their records go to the log with what is left of the batch.

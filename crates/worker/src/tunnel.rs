@@ -66,7 +66,7 @@ pub(crate) async fn serve(connection: Accepted, tunnel: Box<Tunnel>) {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let Tunnel { up, down, record, .. } = &*self.tunnel;
+        let Tunnel { up, down, record, .. } = &mut *self.tunnel;
         let fault = match self.ending {
             Some(Ending::Closed) => None,
             Some(Ending::ClientReset) => Some(FaultKind::ClientAborted),

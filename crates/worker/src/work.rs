@@ -32,7 +32,13 @@ impl Work {
     pub(crate) fn recycle(&mut self) -> bool {
         self.request.clear();
         self.response.clear();
-        self.request.bytes.len() <= BUFFER_BYTES && self.response.bytes.len() <= BUFFER_BYTES
+        // After a panic they may hold what was for somebody else.
+        self.changes.clear();
+        self.reply_changes.clear();
+        let written = [&self.out, &self.reply_out, &self.changes.lines, &self.reply_changes.lines];
+        self.request.bytes.len() <= BUFFER_BYTES
+            && self.response.bytes.len() <= BUFFER_BYTES
+            && written.iter().all(|block| block.capacity() <= BUFFER_BYTES)
     }
 }
 

@@ -118,7 +118,7 @@ impl Stall {
                 false => patience.stall,
             };
             (self.untaken, self.since_ms) = (stream.untaken_bytes(), clock::coarse_ms());
-            patience.timer.set(limits::STALL_LOOK);
+            patience.timer.set(self.stall.min(limits::STALL_LOOK));
         }
         loop {
             ready!(patience.timer.poll_expired(cx));

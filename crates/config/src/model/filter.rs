@@ -1,6 +1,7 @@
 //! Where requests go, and what is done to them and to their replies.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fairwater_message::network::IpNet;
@@ -55,8 +56,8 @@ pub struct FixedReply {
 /// those of the route after those of the listener.
 #[derive(Debug, Clone, Default)]
 pub struct Filters {
-    pub allow: Option<Vec<IpNet>>,
-    pub deny: Option<Vec<IpNet>>,
+    pub allow: Option<Arc<[IpNet]>>,
+    pub deny: Option<Arc<[IpNet]>>,
     pub max_body: Option<u64>,
     pub request_id: Option<String>,
     pub basic_auth: Overlay<BasicAuth>,

@@ -17,7 +17,7 @@ pub(super) static BASIC_AUTH: declare::Table = declare::Table {
     settings: &[
         Setting {
             name: "users",
-            kind: Kind::Map(&Kind::Text("hash")),
+            kind: Kind::Map(&Kind::Secret("hash")),
             absent: Absent::Otherwise("those of `file`"),
             meaning: "names with the hashes of their passwords: bcrypt, or SHA-crypt (`$5$`, `$6$`). \
                       `fairwater hash-password` makes one, as do `htpasswd -nB NAME` and `openssl \

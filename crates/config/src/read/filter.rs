@@ -2,7 +2,8 @@
 
 use fairwater_message::HeaderId;
 use fairwater_message::network::IpNet;
-use fairwater_message::template::{Template, TemplateError, variable_names};
+use fairwater_message::target;
+use fairwater_message::template::{Part, Template, TemplateError, variable_names};
 
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting, words};
@@ -108,7 +109,7 @@ pub(super) static FILTERS: declare::Table = declare::Table {
         Setting {
             name: "intercept_errors",
             kind: Kind::Boolean,
-            absent: Absent::Default("false"),
+            absent: Absent::Otherwise("no"),
             meaning: "whether they are shown for errors of endpoints as well, instead of what those say",
             example: "intercept_errors = true",
         },
@@ -239,6 +240,9 @@ const REDIRECTS: [u32; 5] = [301, 302, 303, 307, 308];
 
 /// A message, not a site.
 const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Of one head, by one table.
+const HEADER_LINES_MAX: usize = 100;
 
 /// Room for a long policy, far from filling a head.
 const HEADER_VALUE_BYTES_MAX: usize = 4096;
@@ -395,6 +399,11 @@ fn headers(table: &Table<'_>, name: &str, captures: &[&str], report: &mut Report
         read
     };
     let (set, add) = (lines("set"), lines("add"));
+    if set.len() + add.len() > HEADER_LINES_MAX {
+        let message = format!("`{name}` writes {} lines", set.len() + add.len());
+        let help = format!("write at most {HEADER_LINES_MAX}: a head has little more");
+        report.add(&code::OUT_OF_RANGE, table.span(), message, "", help);
+    }
     let nodes = table.get("remove").and_then(|node| node.one_or_more(report)).unwrap_or_default();
     let mut remove = Vec::new();
     for node in nodes {
@@ -412,7 +421,11 @@ pub(super) fn changeable_header(name: Spanned<&str>, report: &mut Report) -> boo
     if !header::is_name(&name, report) {
         return false;
     }
-    let id = HeaderId::of(name.value.as_bytes());
+    let id = match HeaderId::of(name.value.as_bytes()) {
+        // Many servers read `_` and `-` alike.
+        HeaderId::Other => HeaderId::aliased(name.value.as_bytes()),
+        id => id,
+    };
     let help = match id {
         HeaderId::Host => "set `host` in [upstreams.NAME]",
         HeaderId::ContentLength | HeaderId::Trailer => "it follows from the body",
@@ -435,20 +448,9 @@ fn header_value(node: Node<'_>, captures: &[&str], report: &mut Report) -> Optio
 
 /// Reads what becomes of the path.
 pub(super) fn path_edit(table: &Table<'_>, captures: &[&str], report: &mut Report) -> PathEdit {
-    let mut prefix = |name| -> Option<String> {
-        let text = table.get(name)?.string(report)?;
-        let is_path = text.value.starts_with('/')
-            && text.value.len() > 1
-            && !text.value.ends_with('/')
-            && is_url_path(&text.value);
-        if !is_path {
-            let message = format!("`{}` is not the start of a path", text.value);
-            let help = "write it with its first slash and without the last, as in `/api`";
-            report.add(&code::BAD_TEMPLATE, text.span, message, "", help);
-        }
-        Some(text.value.into_owned())
-    };
-    let (strip, add) = (prefix("strip_prefix"), prefix("add_prefix"));
+    let (strip, add) = (prefix(table, "strip_prefix", report), prefix(table, "add_prefix", report));
+    // What goes is compared in its normal form, what comes is a part of a URL.
+    let add = add.map(|add| escaped(&add));
     let Some(node) = table.get("rewrite") else {
         return match (strip, add) {
             (None, None) => PathEdit::Keep,
@@ -463,14 +465,53 @@ pub(super) fn path_edit(table: &Table<'_>, captures: &[&str], report: &mut Repor
         report.add(&code::BAD_TEMPLATE, node.span, message, "", help);
     }
     let Some(template) = template(node, captures, report) else { return PathEdit::Keep };
+    let is_text_good = |part: &Part| match part {
+        Part::Text(text) => is_url_path(&text.replace('?', "")),
+        Part::Variable(_) => true,
+    };
     let start = template.value.start();
-    let literals = template.value.to_string();
-    if !start.starts_with('/') || !is_url_path(&literals.replace(['{', '}', '?'], "")) {
-        let message = format!("`{literals}` is not a path");
+    let path = start.split('?').next().unwrap_or_default();
+    let is_good = path.starts_with('/')
+        && !path.starts_with("//")
+        && !path.split('/').any(|segment| matches!(segment, "." | ".."))
+        && template.value.parts().iter().all(is_text_good);
+    if !is_good {
+        let message = format!("`{}` is not a path", template.value);
         let help = "write it from its first slash on, with blanks and the like escaped: `/a%20b`";
         report.add(&code::BAD_TEMPLATE, template.span, message, "", help);
     }
     PathEdit::Rewrite(template.value)
+}
+
+/// A prefix of a path, decoded, without a final slash.
+fn prefix(table: &Table<'_>, name: &str, report: &mut Report) -> Option<String> {
+    let text = table.get(name)?.string(report)?;
+    let mut scratch = Vec::new();
+    let normal = target::normal_path(text.value.as_bytes(), &mut scratch);
+    let normal = normal.ok().and_then(|path| std::str::from_utf8(path).ok());
+    let is_plain = text.value.starts_with('/')
+        && text.value.len() > 1
+        && !text.value.ends_with('/')
+        && !text.value.contains(['?', '#'])
+        && !text.value.chars().any(|c| c.is_control() || c == ' ')
+        && text.value.matches('/').count() == normal.map_or(0, |path| path.matches('/').count());
+    match normal.filter(|_| is_plain) {
+        Some(path) => Some(path.to_owned()),
+        None => {
+            let message = format!("`{}` is not the start of a path", text.value);
+            let help = "write it with its first slash and without the last, as in `/api`";
+            report.add(&code::BAD_TEMPLATE, text.span, message, "", help);
+            None
+        }
+    }
+}
+
+/// As a URL has it.
+fn escaped(path: &str) -> String {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&b);
+    path.bytes()
+        .map(|b| if is_plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect()
 }
 
 /// Whether all of it may stand in the target of a request.

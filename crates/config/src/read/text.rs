@@ -171,6 +171,18 @@ pub(super) fn file_path(node: Node<'_>, report: &mut Report) -> Option<Spanned<P
     None
 }
 
+/// The path of a directory, from the root: where a process is started says nothing about it.
+pub(super) fn directory_path(node: Node<'_>, report: &mut Report) -> Option<Spanned<PathBuf>> {
+    let text = bounded(node, FILE_PATH_BYTES_MAX, report)?;
+    if text.value.starts_with('/') && !text.value.chars().any(char::is_control) {
+        return Some(text.map(|text| PathBuf::from(text.into_owned())));
+    }
+    let message = format!("`{}` is not the whole path of a directory", text.value);
+    let help = "write it from the root, as in `/var/lib/fairwater`";
+    report.add(&code::BAD_FILE_PATH, text.span, message, "", help);
+    None
+}
+
 /// The path of a Unix socket, with or without `unix:`.
 pub(super) fn socket_path(node: Node<'_>, report: &mut Report) -> Option<Spanned<PathBuf>> {
     let parse = |text: &str| match Endpoint::parse(text) {

@@ -426,3 +426,58 @@ fn what_is_no_configuration_is_refused_at_once() {
         assert!(!output.status.success() && said.contains(expected), "{path}: {said}");
     }
 }
+
+#[test]
+fn status_is_shown_as_tables_and_as_json() {
+    let endpoint = Endpoint::echo("e");
+    let mut proxy = Setup::http(&[&endpoint]).threads(2).start();
+    assert_eq!(Client::new(&proxy).get("/").status(), 200);
+    proxy.order("POST", "/endpoints/app", "address=unknown.invalid:80&persist=false");
+    let file = proxy.directory().join("fairwater.toml").display().to_string();
+    let socket = proxy.directory().join("admin.sock").display().to_string();
+    let output = run(&["status", "-c", &file]);
+    let tables = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{tables}");
+    for heading in ["LISTENER", "UPSTREAM", "NAME", "THREAD"] {
+        assert!(tables.lines().any(|line| line.starts_with(heading)), "{heading}: {tables}");
+    }
+    let row = tables.lines().find(|line| line.starts_with("app ")).unwrap();
+    let cells: Vec<_> = row.split_whitespace().collect();
+    assert_eq!(cells, ["app", &endpoint.address, "active", "1", "0", "1", "1", "1", "0"]);
+    assert!(tables.contains("added until the next reload"), "{tables}");
+    let json = run(&["status", "--admin", &socket, "--json"]);
+    let json = String::from_utf8(json.stdout).unwrap();
+    assert!(json.starts_with("{\"version\":") && json.contains("\"listeners\":["), "{json}");
+    proxy.assert_sound();
+    drop(proxy);
+    let nobody = run(&["status", "--admin", &socket]);
+    let said = String::from_utf8(nobody.stderr).unwrap();
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(said.contains("it is not running, or it opens another socket: --admin PATH"), "{said}");
+}
+
+#[test]
+fn status_says_where_it_cannot_ask() {
+    let directory = Directory::new();
+    let file = directory.join("fairwater.toml");
+    let name = file.display().to_string();
+    let missing = run(&["status", "-c", &name]);
+    assert_eq!(missing.status.code(), Some(1));
+    std::fs::write(
+        &file,
+        "listeners.a = { bind = \":1\", upstream = \"a\" }\nupstreams.a.endpoints = [\"a:1\"]",
+    )
+    .unwrap();
+    let closed = run(&["status", "-c", &name]);
+    let said = String::from_utf8(closed.stderr).unwrap();
+    assert_eq!(closed.status.code(), Some(1));
+    assert!(said.contains("opens no admin socket; add `admin.socket = "), "{said}");
+    // Something that is no Fairwater.
+    let other = Endpoint::on_unix(&directory.join("other.sock"), |caller| {
+        caller.send("hello\n");
+    });
+    let odd = run(&["status", "--admin", other.address.trim_start_matches("unix:")]);
+    let said = String::from_utf8(odd.stderr).unwrap();
+    assert_eq!(odd.status.code(), Some(1));
+    assert!(said.contains("cannot ask the process at "), "{said}");
+}

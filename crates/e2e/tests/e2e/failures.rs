@@ -125,19 +125,15 @@ fn an_upstream_without_weight_has_no_endpoint() {
     proxy.assert_sound();
 }
 
+/// They take no traffic until they have one, and cost no request an attempt.
 #[test]
 fn names_without_an_address_are_endpoints_that_are_down() {
     let good = Endpoint::echo("e");
-    check(
-        "nobody",
-        Setup::of("http", &["does-not-exist.invalid:80"]),
-        "GET",
-        503,
-        "upstream_connect_failed",
-        1,
-    );
-    let setup = Setup::of("http", &["does-not-exist.invalid:80", &good.address]);
-    check("one of two", setup, "POST", 200, "", 2);
+    let nobody_knows = "[resolver]\nservers = [\"127.0.0.1:1\"]\ntimeout = \"100ms\"\n";
+    let setup = |addresses: &[&str]| Setup::of("http", addresses).more(nobody_knows);
+    let (answer, line) = ask(setup(&["app.example:80"]), "GET");
+    assert_eq!((answer.unwrap().status(), line.get("reason")), (503, "no_endpoint"));
+    check("one of two", setup(&["app.example:80", &good.address]), "POST", 200, "", 1);
 }
 
 /// Nothing was sent: any request may go elsewhere.

@@ -8,6 +8,7 @@
     reason = "tests read the clock: there is nobody to pass it in"
 )]
 
+mod access_log;
 mod attacks;
 mod command_line;
 mod exchanges;
@@ -15,10 +16,13 @@ mod failures;
 mod filters;
 mod formatting;
 mod limits;
+mod names;
 mod peers;
 mod pressure;
+mod proofs;
 mod replies;
 mod requests;
+mod run_time;
 mod schema;
 mod settings;
 mod tcp;

@@ -10,9 +10,10 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use fairwater_config as config;
-use fairwater_message::address::{Endpoint, Listen};
+use fairwater_message::address::Listen;
 use fairwater_sys::{process, signal};
 
+use crate::proxy::quoted;
 use crate::{fail, serve};
 
 const ENDPOINTS: usize = 3;
@@ -33,14 +34,8 @@ pub(crate) fn run() -> ExitCode {
     if is_other {
         println!("Port {PORT} is taken; another free one is used.");
     }
-    let endpoints = stage.sockets().into_iter().map(Endpoint::Unix);
-    let protocol = config::Protocol::Http(config::HttpListener::default());
-    let configuration = config::Config {
-        access_log: config::AccessLog { format: config::LogFormat::Off, path: None },
-        admin: config::Admin { socket: Some(stage.admin().into()) },
-        listeners: vec![config::Listener::new("demo", listen, protocol, "demo")],
-        upstreams: vec![config::Upstream::new("demo", endpoints)],
-        ..config::Config::default()
+    let Some(configuration) = stage.configuration(&listen) else {
+        return fail("cannot start the demonstration: its directory has an odd name");
     };
     let admin = stage.admin();
     let code = serve::serve_then(&configuration, |bound| {
@@ -103,6 +98,19 @@ impl Stage {
 
     fn sockets(&self) -> Vec<PathBuf> {
         (1..=ENDPOINTS).map(|n| self.directory.join(format!("endpoint-{n}.sock"))).collect()
+    }
+
+    fn configuration(&self, listen: &Listen) -> Option<config::Config> {
+        let sockets = self.sockets();
+        let endpoints: Vec<_> = sockets.iter().map(|path| quoted(path.display())).collect();
+        let text = format!(
+            "access_log.format = \"off\"\nadmin.socket = {}\n\
+             [listeners.demo]\nbind = \"{listen}\"\nupstream = \"demo\"\n\
+             [upstreams.demo]\nendpoints = [{}]\n",
+            quoted(self.admin().display()),
+            endpoints.join(", "),
+        );
+        config::parse("the demonstration", text.as_bytes()).0
     }
 
     fn admin(&self) -> PathBuf {

@@ -41,8 +41,9 @@ fn adapted_value(key: &str, value: &str, scratch: &Scratch) -> String {
     match last {
         "bind" => listening(value, scratch),
         "endpoints" | "address" => answering(value, scratch),
-        "socket" => own_file(value, scratch),
+        "socket" | "state_dir" => own_file(value, scratch),
         "path" if value.starts_with("/var/") => own_file(value, scratch),
+        "path" if value.starts_with("unix:") => receiving(value, scratch),
         _ => value.to_owned(),
     }
 }
@@ -73,6 +74,13 @@ fn answering(address: &str, scratch: &Scratch) -> String {
     let Some(path) = address.strip_prefix("unix:") else { return endpoint::on_tcp() };
     let path = own_file(path, scratch);
     endpoint::on_unix(Path::new(&path));
+    format!("unix:{path}")
+}
+
+/// A log daemon, which takes lines for as long as the test runs.
+fn receiving(address: &str, scratch: &Scratch) -> String {
+    let path = own_file(address.trim_start_matches("unix:"), scratch);
+    endpoint::on_datagrams(Path::new(&path));
     format!("unix:{path}")
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
 use std::thread;
 
@@ -20,6 +20,12 @@ pub(crate) fn on_tcp() -> String {
 pub(crate) fn on_unix(path: &Path) {
     let listener = UnixListener::bind(path).unwrap();
     thread::spawn(move || listener.incoming().flatten().for_each(answer));
+}
+
+/// Receives datagrams and forgets them.
+pub(crate) fn on_datagrams(path: &Path) {
+    let receiver = UnixDatagram::bind(path).unwrap();
+    thread::spawn(move || while receiver.recv(&mut [0; 4096]).is_ok() {});
 }
 
 fn answer(mut connection: impl Read + Write) {

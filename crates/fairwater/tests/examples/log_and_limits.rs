@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::markdown::{names, rows, section};
+use fairwater_message::log::LogField;
+use fairwater_message::secret::SECRET_PARAMETERS;
+
+use crate::markdown::{blocks, names, rows, section};
 use crate::{read, root};
 
 /// The crates that serve traffic; what limits the tools is their own affair.
@@ -124,4 +127,24 @@ fn log_fields_are_documented_in_their_order() {
     fields.dedup();
     let document = read("docs/access-log.md");
     assert_eq!(names(section(&document, "## JSON")), fields);
+}
+
+#[test]
+fn fields_of_templates_are_documented() {
+    let document = read("docs/access-log.md");
+    let mut documented = names(section(&document, "## JSON"));
+    documented.extend(names(section(&document, "## Template")));
+    for field in LogField::ALL {
+        let count = documented.iter().filter(|name| **name == field.name()).count();
+        assert_eq!(count, 1, "{}", field.name());
+    }
+    assert_eq!(documented.len(), LogField::ALL.len() + 2, "and headers of both kinds");
+}
+
+#[test]
+fn what_is_hidden_is_documented() {
+    let document = read("docs/access-log.md");
+    let blocks = blocks(section(&document, "## Secrets"));
+    let names: Vec<_> = blocks[0].text.split_whitespace().collect();
+    assert_eq!(names, SECRET_PARAMETERS);
 }

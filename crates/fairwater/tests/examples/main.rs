@@ -98,6 +98,18 @@ fn the_example_of_log_and_admin_gives_both() {
 }
 
 #[test]
+fn the_example_of_a_template_gives_such_lines() {
+    let (scratch, program) = start_and_ask("log-template", &read("examples/log-template.toml"));
+    get(&program.addresses[0], "/?token=x&Invite=x&page=2");
+    program.stop();
+    let log = fs::read_to_string(scratch.file("fairwater.log")).unwrap();
+    let line = log.lines().last().unwrap();
+    let words: Vec<_> = line.split(' ').collect();
+    let expected = ["127.0.0.1", "\"GET", "/?token=***&Invite=***&page=2\"", "200"];
+    assert!(words[1..5] == expected && words.len() == 8 && words[7] == "-", "{line}");
+}
+
+#[test]
 fn blocks_of_the_documents_pass_the_check() {
     let mut count = 0;
     for document in documents() {

@@ -38,6 +38,9 @@ fn spellings_of_an_endpoint_have_one_identity() {
         ("http://[::1]", "[::1]:80"),
         ("[0:0::1]:80", "[::1]:80"),
         ("[::FFFF:1.2.3.4]:80", "1.2.3.4:80"),
+        ("srv://_http._tcp.app.example", "srv://_http._tcp.app.example"),
+        ("SRV://App.Service.Consul./", "srv://app.service.consul"),
+        ("srv:80", "srv:80"),
         ("unix:/run/app.sock", "unix:/run/app.sock"),
         ("unix:///run/app.sock", "unix:/run/app.sock"),
         ("UNIX:/run/./app//a b.sock", "unix:/run/app/a b.sock"),
@@ -58,6 +61,17 @@ fn a_wrong_endpoint_is_told_what_to_write() {
         ("app", "`app` has no port: add the port, as in `app:8080`"),
         ("[::1]", "`[::1]` has no port: add the port, as in `[::1]:8080`"),
         ("tcp://app", "`app` has no port: add the port, as in `app:8080`"),
+        ("srv://", "`srv://` has no name: write `srv://_http._tcp.app.example`"),
+        (
+            "srv://app:80",
+            "`srv://app:80` has a port, and SRV records say theirs: \
+             write `srv://app`, or `app:PORT` for the addresses of the name itself",
+        ),
+        (
+            "srv://app/x",
+            "`srv://app/x` has the path `/x`, and an address has none: \
+             write `srv://app`: paths belong to routes",
+        ),
         ("8080", "`8080` has no port: for port 8080 here write `127.0.0.1:8080`"),
         ("app:", "nothing follows the colon before the port: write a number from 1 to 65535"),
         ("app:http", "the port `http` is not a number: write a number from 1 to 65535"),
@@ -116,7 +130,7 @@ fn wrong_brackets_schemes_and_paths_are_told_what_to_write() {
         (
             "ftp://app:21",
             "`ftp://` is not a known scheme: \
-             write `HOST:PORT`, `tcp://HOST:PORT`, `http://HOST:PORT` or `unix:/PATH`",
+             write `HOST:PORT`, `tcp://HOST:PORT`, `http://HOST:PORT`, `srv://NAME` or `unix:/PATH`",
         ),
         (
             "http://app:80/v1",

@@ -1,18 +1,24 @@
 //! Which clients may come.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use fairwater_message::network::IpNet;
 
 /// Networks of clients. `deny` comes first; then all are let in, or those of `allow` alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
-    /// Everybody, if it is empty.
-    pub allow: Vec<IpNet>,
-    pub deny: Vec<IpNet>,
+    /// Everybody, if it is empty. Long lists are shared by the routes of a listener.
+    pub allow: Arc<[IpNet]>,
+    pub deny: Arc<[IpNet]>,
 }
 
 impl Access {
+    /// Whether everybody may come.
+    pub fn is_open(&self) -> bool {
+        self.allow.is_empty() && self.deny.is_empty()
+    }
+
     /// Whether a client may come. One without an address (on a Unix socket) is in no network.
     pub fn lets_in(&self, client: Option<IpAddr>) -> bool {
         let is_in = |networks: &[IpNet]| {

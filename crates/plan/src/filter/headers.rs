@@ -31,6 +31,17 @@ impl HeaderEdits {
         self.removed.push(HeaderName::new(name));
     }
 
+    /// Writes the field lines that are added whatever the request: to one that could not be read.
+    pub fn write_fixed(&self, out: &mut Vec<u8>) {
+        for (name, value) in &self.lines {
+            if value.variables().next().is_none() {
+                for part in [name.as_bytes(), b": ", value.start().as_bytes(), b"\r\n"] {
+                    out.extend_from_slice(part);
+                }
+            }
+        }
+    }
+
     /// Writes the field lines that are added.
     pub fn write(&self, values: &Values<'_>, shape: &PathShape, out: &mut Vec<u8>) {
         for (name, value) in &self.lines {

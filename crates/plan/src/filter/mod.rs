@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fairwater_message::HeaderName;
-use fairwater_message::template::Template;
+use fairwater_message::template::{Template, Variable};
 
 /// The filters of one route.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,10 +67,15 @@ pub struct Redirect {
 }
 
 impl Redirect {
+    /// Whether it leads to the host of the request, which HTTP/1.0 need not name.
+    pub fn needs_host(&self) -> bool {
+        self.location.variables().any(|one| *one == Variable::Host)
+    }
+
     /// Writes where to go.
     pub fn write(&self, values: &Values<'_>, shape: &PathShape, out: &mut Vec<u8>) {
         let start = out.len();
-        values.fill_in(&self.location, shape, Place::Url, out);
+        values.fill_in(&self.location, shape, Place::Location, out);
         // A path that begins with two slashes would be read as the name of another host.
         if !self.location.start().starts_with("//") {
             let slashes = out[start..].iter().take_while(|&&b| b == b'/').count();

@@ -1,9 +1,9 @@
 //! Paths that become others on their way to an endpoint.
 
-use fairwater_message::target;
+use fairwater_message::target::{self, Ambiguous};
 use fairwater_message::template::Template;
 
-use super::values::{PATH_SIGNS, Place, Values, write_escaped};
+use super::values::{Place, Values};
 use crate::route::{PathPattern, Segment};
 
 /// What becomes of the path of a request. The query stays, unless a text brings its own.
@@ -11,7 +11,8 @@ use crate::route::{PathPattern, Segment};
 pub enum PathEdit {
     #[default]
     Keep,
-    /// A prefix goes, if it is there, and another comes.
+    /// A prefix goes, if it is there, and another comes. What goes is in its normal form, what
+    /// comes as URLs have it.
     Prefix {
         strip: String,
         add: String,
@@ -60,32 +61,34 @@ impl PathShape {
 
 impl PathEdit {
     /// Writes the path and query for the endpoint.
-    pub fn write(&self, values: &Values<'_>, shape: &PathShape, out: &mut Vec<u8>) {
+    ///
+    /// # Errors
+    /// When what the client sent would lead out of the path that it is put into.
+    pub fn write(
+        &self,
+        values: &Values<'_>,
+        shape: &PathShape,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Ambiguous> {
         let target = values.head.path.of(values.bytes);
-        let (path, query) = (target::path_of(target), target::query_of(target));
+        let query = target::query_of(target);
         match self {
-            Self::Keep => out.extend_from_slice(path),
+            Self::Keep => out.extend_from_slice(target::path_of(target)),
             Self::Prefix { strip, add } => {
                 out.extend_from_slice(add.as_bytes());
-                match stripped(path, strip.as_bytes()) {
-                    Some(rest) => out.extend_from_slice(rest),
-                    // It is written in another way: in its normal form it may be there.
-                    None => {
-                        let rest = stripped(values.path, strip.as_bytes());
-                        match rest {
-                            Some(rest) => write_escaped(rest, PATH_SIGNS, out),
-                            None => out.extend_from_slice(path),
-                        }
-                    }
-                }
+                let rest = stripped(values.path, strip.as_bytes()).unwrap_or(values.path);
+                values.write_path(rest, out);
                 if out.is_empty() {
                     out.push(b'/');
                 }
             }
             Self::Rewrite(template) => {
-                values.fill_in(template, shape, Place::Url, out);
+                values.fill_in(template, shape, Place::Path, out);
+                if has_dot_segments(target::path_of(out)) {
+                    return Err(Ambiguous);
+                }
                 if out.contains(&b'?') {
-                    return;
+                    return Ok(());
                 }
             }
         }
@@ -93,7 +96,25 @@ impl PathEdit {
             out.push(b'?');
             out.extend_from_slice(query);
         }
+        Ok(())
     }
+}
+
+/// Whether an endpoint could read one of the segments as a step up, or as no step.
+fn has_dot_segments(path: &[u8]) -> bool {
+    path.split(|&b| matches!(b, b'/' | b'\\')).any(|segment| {
+        let name = segment.split(|&b| b == b';').next().unwrap_or_default();
+        let name = name.to_ascii_lowercase();
+        let mut rest = &*name;
+        let mut dots = 0;
+        while !rest.is_empty() {
+            match rest.strip_prefix(b".").or_else(|| rest.strip_prefix(b"%2e")) {
+                Some(tail) => (rest, dots) = (tail, dots + 1),
+                None => return false,
+            }
+        }
+        matches!(dots, 1 | 2)
+    })
 }
 
 /// The path behind a prefix that ends at the end of a segment.

@@ -64,7 +64,7 @@ fn variables_are_filled_in() {
             ("{header.x-b}", "", ""),
             ("{{{id}}}", "{m e}", "{m%20e}"),
         ] {
-            for (place, expected) in [(Place::Header, in_header), (Place::Url, in_url)] {
+            for (place, expected) in [(Place::Header, in_header), (Place::Location, in_url)] {
                 let expected = if expected.is_empty() { in_header } else { expected };
                 let text_out = written(|out| values.fill_in(&template(text), &shape(), place, out));
                 assert_eq!(text_out, expected, "{text} {place:?}");
@@ -87,15 +87,22 @@ fn paths_become_others() {
         (prefix("/api", ""), "/%61pi/y%20z", "/api/y z", "/y%20z"),
         (prefix("/api", ""), "/x/../api/y", "/api/y", "/y"),
         (prefix("/api", "/v2"), "/api/x", "/api/x", "/v2/x"),
-        (prefix("", "/v2"), "/x%2", "/x", "/v2/x%2"),
-        (prefix("", "/v2"), "", "/", "/v2"),
+        (prefix("", "/v2"), "/x%20", "/x ", "/v2/x%20"),
+        (prefix("/caf\u{e9}", ""), "/caf%c3%a9/x", "/caf\u{e9}/x", "/x"),
+        (prefix("/app", "/public"), "/app/../secret", "/secret", "/public/secret"),
+        (prefix("/app", "/public"), "/app/%2e%2e/app/x", "/app/x", "/public/x"),
+        (prefix("/api", ""), "/api//evil.example/x", "/api/evil.example/x", "/evil.example/x"),
+        (rewrite("/public{path}"), "/a/../secret", "/secret", "/public/secret"),
+        (rewrite("/public{target}"), "/a%20b?q", "/a b", "/public/a%20b?q"),
+        (rewrite("/t/{header.x-a}/x"), "/x", "/x", "/t/v%20w/x"),
+        (prefix("", "/v2"), "", "/", "/v2/"),
         (rewrite("/u/{id}/{rest}"), "/users/1/x/y/z?q", "/users/1/x/y/z", "/u/1/y/z?q"),
         (rewrite("/u?id={id}"), "/users/1/x?q", "/users/1/x", "/u?id=1"),
         (rewrite("/u?id={id}&{query}"), "/users/a%26b/x?q", "/users/a&b/x", "/u?id=a%26b&q"),
         (rewrite("/u/{id}"), "/users/a&b%3F/x", "/users/a&b?/x", "/u/a&b%3F"),
     ] {
         with_values(target, normal, |values| {
-            let path = written(|out| edit.write(values, &shape(), out));
+            let path = written(|out| edit.write(values, &shape(), out).unwrap());
             assert_eq!(path, expected, "{edit:?} {target}");
         });
     }
@@ -139,4 +146,41 @@ fn headers_are_written_as_lines() {
     });
     let names: Vec<_> = edits.removed.iter().map(|name| name.as_str().to_owned()).collect();
     assert_eq!(names, ["x-user", "cookie"]);
+}
+
+#[test]
+fn a_rewritten_path_has_no_dot_segments() {
+    let rewrite = |text: &str| PathEdit::Rewrite(template(text));
+    for (header, text, is_good) in [
+        ("..", "/t/{header.x-a}/x", false),
+        ("../../admin", "/t/{header.x-a}/x", true),
+        (".", "/t/{header.x-a}", false),
+        (".", "/t/.{header.x-a}/x", false),
+        ("..;x", "/t/{header.x-a}/x", false),
+        ("%2e%2E", "/t/{header.x-a}/x", true),
+        ("...", "/t/{header.x-a}/x", true),
+        ("a", "/t?x=../{header.x-a}", true),
+    ] {
+        let bytes = format!("x-a{header}/");
+        let head = RequestHead {
+            fields: vec![Field {
+                name: Span::new(0, 3),
+                value: Span::new(3, 3 + header.len()),
+                id: HeaderId::Other,
+            }],
+            path: Span::new(3 + header.len(), bytes.len()),
+            ..RequestHead::default()
+        };
+        let values = Values {
+            head: &head,
+            bytes: bytes.as_bytes(),
+            path: b"/",
+            client: None,
+            scheme: "http",
+            request_id: "",
+            user: "",
+        };
+        let result = rewrite(text).write(&values, &shape(), &mut Vec::new());
+        assert_eq!(result.is_ok(), is_good, "{header} {text}");
+    }
 }

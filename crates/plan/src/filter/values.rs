@@ -26,9 +26,20 @@ pub struct Values<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     Header,
-    /// What is not from a URL is escaped as its path is.
-    Url,
-    Query,
+    /// To the client, which finds its own way.
+    Location,
+    /// To an endpoint.
+    Path,
+}
+
+/// What is not from a URL is escaped where it becomes a part of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Escaping {
+    None,
+    /// Several segments.
+    Segments,
+    /// One segment or parameter.
+    One,
 }
 
 impl Values<'_> {
@@ -36,19 +47,24 @@ impl Values<'_> {
     pub fn fill_in(&self, template: &Template, shape: &PathShape, place: Place, out: &mut Vec<u8>) {
         let start = out.len();
         for part in template.parts() {
-            // Behind a question mark, what ends a parameter is escaped too.
-            let place = match place {
-                Place::Url if out[start..].contains(&b'?') => Place::Query,
-                place => place,
-            };
             match part {
                 Part::Text(text) => out.extend_from_slice(text.as_bytes()),
-                Part::Variable(variable) => self.write(variable, shape, place, out),
+                Part::Variable(variable) => {
+                    // Behind a question mark, what ends a parameter is escaped too.
+                    let is_in_query = place != Place::Header && out[start..].contains(&b'?');
+                    self.write(variable, shape, (place, is_in_query), out);
+                }
             }
         }
     }
 
-    fn write(&self, variable: &Variable, shape: &PathShape, place: Place, out: &mut Vec<u8>) {
+    fn write(
+        &self,
+        variable: &Variable,
+        shape: &PathShape,
+        (place, is_in_query): (Place, bool),
+        out: &mut Vec<u8>,
+    ) {
         let target = self.head.path.of(self.bytes);
         let foreign: &[u8] = match variable {
             // These are parts of a URL as they are.
@@ -56,18 +72,16 @@ impl Values<'_> {
             Variable::Host => {
                 return out.extend_from_slice(target::host_of(self.head.authority.of(self.bytes)));
             }
-            Variable::Path if target.is_empty() => return out.push(b'/'),
-            Variable::Path => return out.extend_from_slice(target::path_of(target)),
             Variable::Query => return out.extend_from_slice(target::query_of(target)),
+            Variable::Path => return self.write_whole_path(place, out),
             Variable::Target => {
-                if !target.starts_with(b"/") {
-                    out.push(b'/');
-                }
-                return out.extend_from_slice(target);
+                self.write_whole_path(place, out);
+                return out.extend_from_slice(&target[target::path_of(target).len()..]);
             }
             Variable::Client => {
                 // Writing to a Vec cannot fail.
-                return self.client.map_or((), |client| write!(out, "{client}").unwrap_or(()));
+                let client = self.client.map(|client| client.to_canonical());
+                return client.map_or((), |client| write!(out, "{client}").unwrap_or(()));
             }
             Variable::User => self.user.as_bytes(),
             Variable::RequestId => self.request_id.as_bytes(),
@@ -76,10 +90,37 @@ impl Values<'_> {
             Variable::Capture(name) => shape.capture(name, self.path),
             Variable::Rest => shape.rest(self.path),
         };
+        let escaping = match (place, variable) {
+            (Place::Header, _) => Escaping::None,
+            (_, Variable::Rest) if !is_in_query => Escaping::Segments,
+            _ => Escaping::One,
+        };
+        match escaping {
+            Escaping::None => out.extend_from_slice(foreign),
+            Escaping::Segments => write_escaped(foreign, SEGMENTS_SIGNS, out),
+            Escaping::One if is_in_query => write_escaped(foreign, UNRESERVED_SIGNS, out),
+            Escaping::One => write_escaped(foreign, SEGMENT_SIGNS, out),
+        }
+    }
+
+    /// The path of the client. Where it becomes a part of another one, dot segments of it must not
+    /// lead out of there.
+    fn write_whole_path(&self, place: Place, out: &mut Vec<u8>) {
+        let path = target::path_of(self.head.path.of(self.bytes));
         match place {
-            Place::Header => out.extend_from_slice(foreign),
-            Place::Url => write_escaped(foreign, PATH_SIGNS, out),
-            Place::Query => write_escaped(foreign, UNRESERVED_SIGNS, out),
+            _ if path.is_empty() => out.push(b'/'),
+            Place::Path => self.write_path(self.path, out),
+            Place::Header | Place::Location => out.extend_from_slice(path),
+        }
+    }
+
+    /// Writes a part of the path in its normal form: as the client wrote it, if that was the normal
+    /// form, or else escaped again.
+    pub(super) fn write_path(&self, part: &[u8], out: &mut Vec<u8>) {
+        let raw = target::path_of(self.head.path.of(self.bytes));
+        match raw == self.path {
+            true => out.extend_from_slice(part),
+            false => write_escaped(part, SEGMENTS_SIGNS, out),
         }
     }
 
@@ -92,11 +133,12 @@ impl Values<'_> {
 
 /// What may stand in any part of a URL beside letters and digits (RFC 3986, section 2.3).
 const UNRESERVED_SIGNS: &[u8] = b"-._~";
-/// The same for a path, with its slashes (section 3.3).
-pub(super) const PATH_SIGNS: &[u8] = b"-._~!$&'()*+,;=:@/";
+/// The same for a segment of a path, and for several with their slashes (section 3.3).
+const SEGMENT_SIGNS: &[u8] = b"-._~!$&'()*+,;=:@";
+const SEGMENTS_SIGNS: &[u8] = b"-._~!$&'()*+,;=:@/";
 
 /// Writes text with everything escaped but letters, digits and these signs.
-pub(super) fn write_escaped(text: &[u8], signs: &[u8], out: &mut Vec<u8>) {
+fn write_escaped(text: &[u8], signs: &[u8], out: &mut Vec<u8>) {
     for &byte in text {
         if byte.is_ascii_alphanumeric() || signs.contains(&byte) {
             out.push(byte);

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use fairwater_message::network::IpNet;
-use fairwater_message::{HeaderId, RequestHead, target};
+use fairwater_message::{HeaderName, RequestHead, target};
 
 use crate::filter::preflight;
 
@@ -18,7 +18,7 @@ pub enum Condition {
     /// The same, or a browser asks whether it may send one of these.
     MethodOrPreflight(Vec<String>),
     Header {
-        name: String,
+        name: HeaderName,
         value: ValueRule,
     },
     /// A parameter of the query.
@@ -90,20 +90,15 @@ impl ValueRule {
     }
 }
 
+/// Also of fields that some servers read as this one: nobody shall take another route than the one
+/// that is for what the endpoint reads.
 fn values_of<'a>(
-    name: &str,
+    name: &'a HeaderName,
     head: &'a RequestHead,
     bytes: &'a [u8],
 ) -> impl Iterator<Item = &'a [u8]> {
-    let id = HeaderId::of(name.as_bytes());
-    head.fields
-        .iter()
-        .filter(move |field| {
-            field.id == id
-                && (id != HeaderId::Other
-                    || field.name.of(bytes).eq_ignore_ascii_case(name.as_bytes()))
-        })
-        .map(|field| field.value.of(bytes))
+    let fields = head.fields.iter().filter(move |field| name.covers(field, bytes));
+    fields.map(|field| field.value.of(bytes))
 }
 
 /// The values of one parameter, decoded.

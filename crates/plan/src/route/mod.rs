@@ -50,6 +50,8 @@ pub enum HostPattern {
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
+    /// Among the routes of the configuration; none for what a listener says itself.
+    pub place: Option<u32>,
     pub destination: Destination,
     pub filters: Option<Box<Filters>>,
 }
@@ -74,7 +76,7 @@ pub enum Probe {
 impl Route {
     /// One that does nothing but send requests on.
     pub fn to(upstream: UpstreamId) -> Self {
-        Self { destination: Destination::Upstream(upstream), filters: None }
+        Self { place: None, destination: Destination::Upstream(upstream), filters: None }
     }
 }
 

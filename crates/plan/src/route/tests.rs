@@ -1,7 +1,7 @@
 //! Precedence of routes, as data.
 
 use fairwater_message::network::IpNet;
-use fairwater_message::{Field, HeaderId, Method, RequestHead, Span};
+use fairwater_message::{Field, HeaderId, HeaderName, Method, RequestHead, Span};
 
 use super::*;
 
@@ -221,7 +221,7 @@ fn both_ways_of_finding_agree() {
 
 #[test]
 fn more_conditions_come_first() {
-    let header = |name: &str, value| Condition::Header { name: name.to_owned(), value };
+    let header = |name: &str, value| Condition::Header { name: HeaderName::new(name), value };
     let query = |name: &str, value| Condition::Query { name: name.to_owned(), value };
     let is = |value: &str| ValueRule::Is(value.to_owned());
     let methods =

@@ -45,6 +45,8 @@ pub struct Edits<'a> {
 }
 
 impl Edits<'_> {
+    /// Whether a field stays. What some servers would read as a removed one goes too, lest a client
+    /// put its own in the place of ours.
     #[inline]
     pub(super) fn keeps(&self, field: &Field, bytes: &[u8]) -> bool {
         !self.removed.iter().any(|name| name.covers(field, bytes))

@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use fairwater_message::{Fault, FaultKind};
+use fairwater_plan::Listener;
 use fairwater_proto::h1::RequestReader;
 
 use crate::accept::Accepted;
@@ -15,7 +16,7 @@ use crate::record::HeadTimes;
 use crate::respond;
 use crate::shard::Shard;
 use crate::tunnel::{self, Tunnel};
-use crate::work::{Loan, Work};
+use crate::work::{Buffer, Loan, Work};
 
 /// What a connection does next.
 enum Turn {
@@ -32,7 +33,7 @@ enum Turn {
 pub(crate) fn serve(connection: Accepted) -> impl Future<Output = ()> {
     async move {
         loop {
-            connection.timer.set(connection.timeouts().idle);
+            connection.timer.set(connection.of_listener(|listener| listener.timeouts.idle));
             if !until_readable(&connection).await {
                 return;
             }
@@ -68,7 +69,9 @@ async fn busy(connection: &Accepted) -> Turn {
     let mut work = Loan::new(shard);
     let mut served = 0;
     loop {
-        let times = match read_head(shard, connection, &mut work).await {
+        let in_force = &*shard.in_force();
+        let listener = in_force.plan.listener(connection.listener);
+        let times = match read_head(shard, connection, listener, &mut work).await {
             Read::Head(times) => times,
             Read::Nothing => return Turn::Idle,
             Read::End => return Turn::Close,
@@ -77,7 +80,7 @@ async fn busy(connection: &Accepted) -> Turn {
                 return Turn::Close;
             }
         };
-        match exchange::serve(shard, connection, &mut work, times).await {
+        match exchange::serve(in_force, connection, &mut work, times).await {
             End::KeepAlive if work.request.is_empty() => return Turn::Idle,
             End::KeepAlive => {}
             End::Close => return Turn::Close,
@@ -107,15 +110,25 @@ enum Read {
     },
 }
 
-async fn read_head(shard: &Shard, connection: &Accepted, work: &mut Work) -> Read {
-    let mut reader = RequestReader::new(connection.head_limits());
-    let (mut is_timed, mut reads) = (false, 0);
+async fn read_head(
+    shard: &Shard,
+    connection: &Accepted,
+    listener: &Listener,
+    work: &mut Work,
+) -> Read {
+    let mut reader = RequestReader::new(listener.head);
+    let (mut is_timed, mut is_fresh, mut reads) = (false, true, 0);
     let begun_us = shard.now_us();
     let bad = |fault: Fault| Read::Fault { fault, begun_us };
     work.request_head.clear();
     work.request.compact();
     loop {
-        if !work.request.is_empty() {
+        if is_fresh {
+            drop_empty_lines(&mut work.request);
+        }
+        // Half an empty line is nothing yet.
+        if !matches!(work.request.data(), b"" | b"\r") {
+            is_fresh = false;
             match reader.read(work.request.data(), &mut work.request_head) {
                 Ok(true) => {
                     let done_us = if reads > 1 { shard.now_us() } else { begun_us };
@@ -126,9 +139,9 @@ async fn read_head(shard: &Shard, connection: &Accepted, work: &mut Work) -> Rea
             }
         }
         let has_begun = reader.has_begun(work.request.data());
-        if has_begun && !is_timed {
+        if !work.request.is_empty() && !is_timed {
             is_timed = true;
-            connection.timer.set(connection.timeouts().head);
+            connection.timer.set(listener.timeouts.head);
         }
         let is_empty = work.request.is_empty();
         let room = work.request.room();
@@ -155,4 +168,16 @@ async fn read_head(shard: &Shard, connection: &Accepted, work: &mut Work) -> Rea
             Some(Err(_)) => return Read::End,
         }
     }
+}
+
+/// Empty lines between two requests belong to none (RFC 9112, section 2.2): who sends only those is
+/// idle. The reader bears with a few and refuses more.
+fn drop_empty_lines(buffer: &mut Buffer) {
+    for _ in 0..limits::EMPTY_LINES_MAX {
+        if !buffer.data().starts_with(b"\r\n") {
+            break;
+        }
+        buffer.consume(2);
+    }
+    buffer.compact();
 }

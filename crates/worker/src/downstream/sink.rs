@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use std::task::{Context, Poll};
 
 use fairwater_message::{
-    BodyLength, Connection, Fault, FaultKind, RequestHead, ResponseHead, Version,
+    BodyLength, Connection, Fault, FaultKind, HeaderName, RequestHead, ResponseHead, Version,
 };
 use fairwater_net::Stream;
 use fairwater_proto::h1::{Edits, ReplyFraming, write_response};
@@ -64,12 +64,14 @@ impl<'a> Sink<'a> {
         patience: Patience<'_>,
         request: &RequestHead,
         (head, bytes): (&ResponseHead, &[u8]),
+        removed: &[HeaderName],
     ) -> Result<(), Fault> {
         // HTTP/1.0 knows no interim responses; 100 is for those alone who asked.
         if !reads_chunks(request) || (head.status == 100 && !request.expects_continue) {
             return Ok(());
         }
-        let edits = Edits::default();
+        // What is added is for the final one.
+        let edits = Edits { removed, ..Edits::default() };
         self.out.clear();
         write_response(self.out, head, bytes, ReplyFraming::Bare, Connection::default(), edits);
         self.flush(patience).await

@@ -87,15 +87,14 @@ impl Download<'_> {
                     let timer = Timer::new(&self.shard.wheel);
                     let head = (&*reply.head, reply.buffer.data());
                     let patience = Patience { timer: &timer, stall: self.stall };
-                    reply.sink.interim(patience, self.request, head).await?;
+                    reply.sink.interim(patience, self.request, head, reply.removed).await?;
                     let len = reply.head.len;
                     reply.buffer.consume(len);
                 }
                 _ => break,
             }
         }
-        record.answered();
-        record.status = reply.head.status;
+        record.answered(reply.head, reply.buffer.data());
         // The drain may have begun after the request had come.
         reply.sink.closes |= self.shard.is_draining();
         reply.sink.closes |= self.is_uploading && self.request.expects_continue;
@@ -187,8 +186,7 @@ impl Download<'_> {
         if !is_asked || self.is_uploading {
             return Err(bad("unasked_switch_of_protocols"));
         }
-        record.answered();
-        record.status = 101;
+        record.answered(reply.head, reply.buffer.data());
         let edits = reply.changes.edits(reply.removed);
         reply.sink.switch(self.patience(), (reply.head, reply.buffer.data()), edits).await?;
         let len = reply.head.len;
@@ -278,7 +276,8 @@ impl Download<'_> {
         let taken = body.take(&mut reply.buffer.bytes[start..end]).map_err(malformed)?;
         let mut trailers = Vec::new(); // allocates only for trailers
         if let Some(decoder) = body.take_trailers() {
-            write_trailers(decoder.trailers(), false, &[], &mut trailers).map_err(malformed)?;
+            write_trailers(decoder.trailers(), false, reply.removed, &mut trailers)
+                .map_err(malformed)?;
         }
         let data = &reply.buffer.bytes[start + taken.data.start..start + taken.data.end];
         let len = data.len();

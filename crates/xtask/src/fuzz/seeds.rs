@@ -17,6 +17,7 @@ pub(super) fn all() -> Result<Vec<(&'static str, Vec<Seed>)>, Failure> {
         ),
         ("response_head", [named(RESPONSES, whole), long_responses()].concat()),
         ("chunked_body", [named(BODIES, whole), long_bodies()].concat()),
+        ("dns_reply", dns_replies()),
         ("config", configurations()?),
     ])
 }
@@ -32,6 +33,46 @@ fn whole(bytes: &[u8]) -> Vec<u8> {
 fn with_fields(fields: &[u8]) -> Vec<u8> {
     [b"POST /p HTTP/1.1\r\nHost: a\r\n", fields, b"\r\n\r\n0\r\n\r\n"].concat()
 }
+
+/// The answers of a reply to the question for `app.example`, behind their number and kind.
+fn dns_reply(answers: &[u8]) -> Vec<u8> {
+    let (count, kind) = (answers[0], answers[1]);
+    let head = [0x12, 0x34, 0x81, 0x80, 0, 1, 0, count, 0, 0, 0, 0];
+    let question = [b"\x03app\x07example\0\0", &[kind, 0, 1][..]].concat();
+    [&head[..], &question, &answers[2..]].concat()
+}
+
+/// Each whole, with its last byte cut off, and with the flags of a failure.
+fn dns_replies() -> Vec<Seed> {
+    let variants = |(name, bytes): Seed| {
+        let mut cut = bytes.clone();
+        cut.pop();
+        let mut failing = bytes.clone();
+        failing[3] = 0x83;
+        [(format!("{name}-cut"), cut), (format!("{name}-failing"), failing), (name, bytes)]
+    };
+    named(DNS_ANSWERS, dns_reply).into_iter().flat_map(variants).collect()
+}
+
+const DNS_ANSWERS: &[(&str, &[u8])] = &[
+    ("none", b"\0\x01"),
+    ("address", b"\x01\x01\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\x0a\0\0\x01"),
+    (
+        "address-6",
+        b"\x01\x1c\xc0\x0c\0\x1c\0\x01\0\0\0\x3c\0\x10\xfd\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01",
+    ),
+    (
+        "alias",
+        b"\x02\x01\xc0\x0c\0\x05\0\x01\0\0\0\x14\0\x04\x01b\xc0\x10\
+          \xc0\x29\0\x01\0\x01\0\0\0\x3c\0\x04\x0a\0\0\x01",
+    ),
+    ("alias-of-itself", b"\x01\x01\xc0\x0c\0\x05\0\x01\0\0\0\x14\0\x02\xc0\x0c"),
+    ("service", b"\x01\x21\xc0\x0c\0\x21\0\x01\0\0\0\x05\0\x0a\0\x01\0\x02\x1f\x90\x01n\xc0\x0c"),
+    ("pointer-forwards", b"\x01\x01\xc0\xff\0\x01\0\x01\0\0\0\x3c\0\x04\x0a\0\0\x01"),
+    ("pointer-to-itself", b"\x01\x01\xc0\x1d\0\x01\0\x01\0\0\0\x3c\0\x04\x0a\0\0\x01"),
+    ("too-few", b"\x09\x01\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\x0a\0\0\x01"),
+    ("short-address", b"\x01\x01\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x03\x0a\0\0"),
+];
 
 const REQUESTS: &[(&str, &[u8])] = &[
     ("ordinary", b"GET /x?y=z HTTP/1.1\r\nHost: a:80\r\nUser-Agent: c\r\nAccept: */*\r\n\r\n"),

@@ -39,7 +39,12 @@ const CRATES: &[Crate] = &[
         others: &["libc", "socket2", "tokio"],
         in_tests: &[],
     },
-    Crate { name: "telemetry", ours: &["sys"], others: &["itoa"], in_tests: &[] },
+    Crate {
+        name: "telemetry",
+        ours: &["message", "sys"],
+        others: &["itoa", "socket2"],
+        in_tests: &["proptest"],
+    },
     Crate {
         name: "worker",
         ours: &["message", "net", "password", "plan", "proto", "sys", "telemetry"],
@@ -48,8 +53,8 @@ const CRATES: &[Crate] = &[
     },
     Crate {
         name: "control",
-        ours: &["config", "message", "net", "plan", "telemetry"],
-        others: &["bytes", "http-body-util", "hyper", "hyper-util", "tokio"],
+        ours: &["config", "message", "net", "plan", "proto", "telemetry"],
+        others: &["bytes", "http-body-util", "hyper", "hyper-util", "tokio", "toml"],
         in_tests: &[],
     },
     Crate {

@@ -5,6 +5,7 @@
 mod closing;
 mod delivery;
 mod early;
+mod edits;
 mod endpoints;
 mod files;
 mod heads;

@@ -38,12 +38,15 @@ fn headers_are_set_added_and_removed_on_both_ways() {
              [routes.response_headers]\nset = { server = \"f\" }\nadd = { x-a = \"{query}\" }\n",
         )
         .start();
-    let fields = "Cookie: secret\r\ncookie: more\r\nX-A: forged\r\nX-B: b\r\nX-User: forged\r\n";
+    let fields = "Cookie: secret\r\ncookie: more\r\nX-A: forged\r\nX-B: b\r\nX-User: forged\r\n\
+                  x_user: forged\r\nX_Real-IP: forged\r\n";
     let reply = ask(&proxy, "GET", "/users/a%20b/c/d?q=1", fields);
     let request = endpoint.requests().pop().unwrap();
     let all = |name| request.all(name).collect::<Vec<_>>();
     assert_eq!(all("cookie"), [""; 0]);
     assert_eq!(all("x-user"), ["a b"]);
+    assert_eq!(all("x_user"), [""; 0], "CGI reads it as x-user");
+    assert_eq!(all("x_real-ip"), [""; 0]);
     assert_eq!(all("x-a"), ["b"]);
     assert_eq!(all("x-real-ip"), ["127.0.0.1"]);
     assert_eq!(all("x-b"), ["b", "{c/d} GET http A.example"]);

@@ -1,0 +1,255 @@
+//! Who the endpoints of each upstream are right now: what the configuration says, what names stand
+//! for, and what was set at run time, put together.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
+
+use fairwater_config as config;
+use fairwater_message::address::Endpoint as Address;
+use fairwater_plan::Dial;
+
+use crate::changes::{Change, Changes, Presence, Rest};
+use crate::dns::{Addresses, Answer, Question};
+use crate::names::Names;
+
+/// Addresses of the other family that are tried when connecting to one fails; each costs a timeout.
+const FALLBACKS_MAX: usize = 2;
+
+/// The endpoints of each upstream, in the order of the configuration.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Roster(pub Vec<Vec<Member>>);
+
+/// An endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    /// What it is called in logs, metrics and states: its address as it was written, followed by
+    /// the address that was found if there are several.
+    pub identity: String,
+    /// The same, always with what was found: what a change of one address goes by.
+    pub full_name: String,
+    /// The address as it was written, normalised.
+    pub written: String,
+    /// What `Host` says under `host = "endpoint"`.
+    pub host: String,
+    pub dial: Dial,
+    /// Its share while it takes traffic.
+    pub weight: u32,
+    pub standing: Standing,
+    /// It was added at run time.
+    pub is_added: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Active,
+    Resting(Rest),
+    /// Its name has no address yet.
+    Unresolved,
+}
+
+impl Standing {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Resting(Rest::Drain) => "drain",
+            Self::Resting(Rest::Maintenance) => "maintenance",
+            Self::Unresolved => "unresolved",
+        }
+    }
+}
+
+impl Member {
+    pub(crate) fn takes_traffic(&self) -> bool {
+        self.standing == Standing::Active && self.weight > 0
+    }
+
+    /// What its state is known by. Another address is another endpoint, whatever it is called: no
+    /// connection to the one before may be taken for one to it.
+    pub(crate) fn key(&self) -> String {
+        match &self.dial {
+            Dial::Ip(addresses) => format!("{} {addresses:?}", self.full_name),
+            Dial::Unix(_) => self.full_name.clone(),
+        }
+    }
+}
+
+/// The question that an address asks.
+pub(crate) fn question(address: &Address) -> Option<Question> {
+    match address {
+        Address::Name { host, .. } => Some(Question::Host(host.clone())),
+        Address::Service(name) => Some(Question::Service(name.clone())),
+        Address::Ip(_) | Address::Unix(_) => None,
+    }
+}
+
+/// All questions that the endpoints of a configuration ask.
+pub(crate) fn questions(config: &config::Config, changes: &Changes) -> Vec<Question> {
+    let upstreams = config.upstreams.iter();
+    upstreams
+        .flat_map(|upstream| written(upstream, changes))
+        .filter_map(|w| question(w.0))
+        .collect()
+}
+
+/// The addresses of an upstream as they were written, with their weights, and whether they were
+/// added at run time.
+fn written<'a>(
+    upstream: &'a config::Upstream,
+    changes: &'a Changes,
+) -> impl Iterator<Item = (&'a Address, u16, bool)> {
+    let name = upstream.name.value.as_str();
+    let configured = upstream.endpoints.iter().map(|one| (&one.address.value, one.weight, false));
+    let is_there = |(address, ..): &(&Address, u16, bool)| {
+        let change = changes.get(name, &address.to_string());
+        change.is_none_or(|change| change.presence != Presence::Removed)
+    };
+    let added = changes.of(name).filter_map(|(_, change)| match &change.presence {
+        Presence::Added(address) => Some((address, config::WEIGHT_DEFAULT, true)),
+        _ => None,
+    });
+    configured.filter(is_there).chain(added)
+}
+
+impl Roster {
+    pub(crate) fn new(config: &config::Config, names: &Names, changes: &Changes) -> Self {
+        let members = |upstream: &config::Upstream| {
+            let mut members = Vec::new();
+            for (address, weight, is_added) in written(upstream, changes) {
+                let first = members.len();
+                add(&mut members, address, weight, names);
+                for member in &mut members[first..] {
+                    member.is_added = is_added;
+                    let set_of = |name: &str| changes.get(&upstream.name.value, name);
+                    member.set(set_of(&member.written));
+                    // What was set about this one address counts more.
+                    if member.full_name != member.written {
+                        member.set(set_of(&member.full_name));
+                    }
+                }
+            }
+            // Whoever adds at run time what the configuration has by now means the same.
+            let mut seen = HashSet::new();
+            members.retain(|member| seen.insert(member.full_name.clone()));
+            members
+        };
+        Self(config.upstreams.iter().map(members).collect())
+    }
+}
+
+impl Roster {
+    /// Of a configuration that nobody serves: names stand for themselves.
+    pub(crate) fn sketch(config: &config::Config) -> Self {
+        let mut roster = Self::new(config, &Names::default(), &Changes::default());
+        let members = roster.0.iter_mut().flatten();
+        members.for_each(|member| member.standing = Standing::Active);
+        roster
+    }
+}
+
+impl Member {
+    fn new(written: &str, host: String, dial: Dial, weight: u32) -> Self {
+        Self {
+            identity: written.to_owned(),
+            full_name: written.to_owned(),
+            written: written.to_owned(),
+            host,
+            dial,
+            weight,
+            standing: Standing::Active,
+            is_added: false,
+        }
+    }
+
+    fn set(&mut self, change: Option<&Change>) {
+        let Some(change) = change else { return };
+        self.weight = change.weight.map_or(self.weight, u32::from);
+        if let Some(rest) = change.rest.filter(|_| self.standing != Standing::Unresolved) {
+            self.standing = Standing::Resting(rest);
+        }
+    }
+}
+
+/// Adds the endpoints that one address stands for.
+fn add(members: &mut Vec<Member>, address: &Address, weight: u16, names: &Names) {
+    let written = address.to_string();
+    let weight = u32::from(weight);
+    let answer = question(address).and_then(|question| names.answer(&question));
+    match (address, answer) {
+        (Address::Ip(ip), _) => {
+            members.push(Member::new(&written, written.clone(), Dial::Ip(vec![*ip]), weight));
+        }
+        (Address::Unix(path), _) => {
+            // A path is no host; this is what HTTP over a local socket says by custom.
+            let host = "localhost".to_owned();
+            members.push(Member::new(&written, host, Dial::Unix(path.clone()), weight));
+        }
+        (Address::Name { port, .. }, Some(Answer::Host(addresses))) => {
+            for found in dials(addresses, *port, &written) {
+                let member = Member::new(&written, written.clone(), found.dial, weight);
+                members.push(Member { identity: found.shown, full_name: found.full, ..member });
+            }
+        }
+        (Address::Service(_), Some(Answer::Service(targets))) => {
+            let scale = Scale::new(targets.iter().map(|target| target.weight));
+            for target in targets {
+                let host = format!("{}:{}", target.host, target.port);
+                let weight = weight * scale.of(target.weight);
+                for found in dials(&target.addresses, target.port, &format!("{written}/{host}")) {
+                    let member = Member::new(&written, host.clone(), found.dial, weight);
+                    members.push(Member { identity: found.shown, full_name: found.full, ..member });
+                }
+            }
+        }
+        _ => {
+            let standing = Standing::Unresolved;
+            let member = Member::new(&written, written.clone(), Dial::Ip(Vec::new()), weight);
+            members.push(Member { standing, ..member });
+        }
+    }
+}
+
+/// One address of a host, with those that stand in for it.
+struct Found {
+    shown: String,
+    full: String,
+    dial: Dial,
+}
+
+/// The endpoints that the addresses of a host make. IPv4 comes first: an address of IPv6 is often
+/// given where there is no way to it.
+fn dials(addresses: &Addresses, port: u16, name: &str) -> Vec<Found> {
+    let v4: Vec<_> = addresses.v4.iter().flatten().map(|&ip| IpAddr::from(ip)).collect();
+    let v6: Vec<_> = addresses.v6.iter().flatten().map(|&ip| IpAddr::from(ip)).collect();
+    let (first, second) = if v4.is_empty() { (v6, v4) } else { (v4, v6) };
+    let found = |(index, &ip): (usize, &IpAddr)| {
+        let full = format!("{name}/{ip}");
+        let shown = if first.len() == 1 { name.to_owned() } else { full.clone() };
+        let turned =
+            (0..second.len().min(FALLBACKS_MAX)).map(|step| second[(index + step) % second.len()]);
+        let all = std::iter::once(ip).chain(turned);
+        let dial = Dial::Ip(all.map(|ip| SocketAddr::new(ip, port)).collect());
+        Found { shown, full, dial }
+    };
+    first.iter().enumerate().map(found).collect()
+}
+
+/// Weights of SRV records, which go up to 65535, as weights of endpoints.
+struct Scale {
+    max: u32,
+}
+
+impl Scale {
+    fn new(weights: impl Iterator<Item = u16>) -> Self {
+        Self { max: weights.max().unwrap_or(0).into() }
+    }
+
+    /// At least 1: a record of weight 0 has a small chance, and an equal one among its like.
+    fn of(&self, weight: u16) -> u32 {
+        let (weight, limit) = (u32::from(weight), u32::from(config::WEIGHT_MAX));
+        let scaled = if self.max > limit { weight * limit / self.max } else { weight };
+        scaled.max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! The steward: owns the configuration, what its names stand for and what was set at run time, and
+//! sees to it that the plan in force says the same. One thread has it; nothing here waits.
+
+use std::io;
+
+use fairwater_config::Config;
+use fairwater_net::clock;
+use hyper::StatusCode;
+
+use crate::changes::{CHANGES_MAX, Changes};
+use crate::compile::{compile, compile_again};
+use crate::dns::{Answer, Failure, Question, ResolverSettings};
+use crate::names::Names;
+use crate::problem::Problem;
+use crate::registry::Registry;
+use crate::roster::{self, Member, Roster};
+use crate::state_file::StateFile;
+use crate::{Compiled, Outside, Sources};
+
+#[derive(Debug)]
+pub struct Steward {
+    pub(crate) config: Config,
+    registry: Registry,
+    pub(crate) names: Names,
+    pub(crate) changes: Changes,
+    /// Those that hold after a reload or a restart as well.
+    pub(crate) kept: Changes,
+    state_file: Option<StateFile>,
+    pub(crate) roster: Roster,
+    pub(crate) outside: Outside,
+    /// Where plans go and counts come from; not before the first plan.
+    sources: Option<Sources>,
+}
+
+impl Steward {
+    /// # Errors
+    /// When there can be no `state_dir`.
+    pub fn new(config: Config, outside: Outside) -> io::Result<Self> {
+        let state_file = config.state_dir.as_ref().map(|path| StateFile::open(&path.value));
+        let state_file = state_file.transpose()?;
+        let (mut kept, line) = state_file.as_ref().map(StateFile::read).unwrap_or_default();
+        line.iter().for_each(|line| (outside.say)(line));
+        kept.retain(|upstream, name, _| {
+            let is_there = config.upstreams.iter().any(|one| one.name.value == upstream);
+            if !is_there {
+                (outside.say)(&format!(
+                    "warning: what was set about {name} is dropped: there is no upstream {upstream}"
+                ));
+            }
+            is_there
+        });
+        let mut steward = Self {
+            config,
+            registry: Registry::default(),
+            names: Names::default(),
+            changes: kept.clone(),
+            kept,
+            state_file,
+            roster: Roster::default(),
+            outside,
+            sources: None,
+        };
+        steward.refresh();
+        Ok(steward)
+    }
+
+    /// The first plan; at most `connections_max` clients may be connected.
+    pub fn compile(&mut self, connections_max: Option<u32>) -> Compiled {
+        self.refresh();
+        let compiled = compile(&self.config, &self.roster, &mut self.registry, connections_max);
+        // Counters begin at zero by themselves.
+        self.registry.settle();
+        compiled
+    }
+
+    /// Whether there are names to look up again and again.
+    pub fn has_names(&self) -> bool {
+        !self.names.is_empty()
+    }
+
+    /// From now on changes are published.
+    pub(crate) fn publish_to(&mut self, sources: Sources) {
+        self.sources = Some(sources);
+    }
+
+    pub(crate) fn sources(&self) -> Option<&Sources> {
+        self.sources.as_ref()
+    }
+
+    pub(crate) fn resolver_settings(&self) -> ResolverSettings {
+        let resolver = &self.config.resolver;
+        ResolverSettings { servers: resolver.servers.clone(), timeout: resolver.timeout }
+    }
+
+    /// Takes in what a name stands for now.
+    pub(crate) fn told(&mut self, question: &Question, result: Result<(Answer, u32), Failure>) {
+        let news = self.names.told(question, result, clock::coarse_ms());
+        if let Some(line) = news.line {
+            (self.outside.say)(&line);
+        }
+        if news.is_other {
+            self.refresh();
+        }
+    }
+
+    /// Changes endpoints; with `persist` in such a way that it survives.
+    ///
+    /// # Errors
+    /// When it cannot be kept; then nothing is changed.
+    pub(crate) fn change(
+        &mut self,
+        persist: bool,
+        edit: impl Fn(&mut Changes),
+    ) -> Result<(), Problem> {
+        let mut changes = self.changes.clone();
+        edit(&mut changes);
+        if changes.len() > CHANGES_MAX {
+            return Err(Problem::conflict(
+                format!("{CHANGES_MAX} endpoints have changes already"),
+                "take some back, or write them into the configuration",
+            ));
+        }
+        if persist {
+            let Some(file) = &self.state_file else {
+                return Err(Problem::conflict(
+                    "there is no place to keep it",
+                    "set `state_dir` in the configuration, or leave `persist` away",
+                ));
+            };
+            let mut kept = self.kept.clone();
+            edit(&mut kept);
+            file.write(&kept).map_err(|error| {
+                Problem::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    format!("it cannot be kept: {error}"),
+                    "mend `state_dir`, or leave `persist` away",
+                )
+            })?;
+            self.kept = kept;
+        }
+        self.changes = changes;
+        self.refresh();
+        Ok(())
+    }
+
+    /// How long what was set about an endpoint holds; nothing, if nothing was.
+    pub(crate) fn change_of(&self, upstream: &str, member: &Member) -> Option<&'static str> {
+        let names = [member.written.as_str(), member.full_name.as_str()];
+        let of = |changes: &Changes| names.map(|name| changes.get(upstream, name).cloned());
+        let (now, later) = (of(&self.changes), of(&self.kept));
+        let is_set = now.iter().any(Option::is_some);
+        is_set.then_some(if now == later { "kept" } else { "until_reload" })
+    }
+
+    /// Brings the endpoints up to date, and publishes a plan if they are others now.
+    pub(crate) fn refresh(&mut self) {
+        self.names.want(roster::questions(&self.config, &self.changes));
+        let roster = Roster::new(&self.config, &self.names, &self.changes);
+        if roster != self.roster {
+            let before = std::mem::replace(&mut self.roster, roster);
+            self.publish(&before);
+        }
+    }
+
+    fn publish(&mut self, before: &Roster) {
+        let Some(sources) = &self.sources else { return };
+        let last = sources.plan.get();
+        let plan = compile_again(&self.config, &self.roster, &mut self.registry, (before, &last));
+        // A thread that adopts the plan counts for its endpoints at once.
+        for thread in &sources.counters {
+            thread.endpoints.grow(plan.slots_end);
+        }
+        for slot in self.registry.settle() {
+            for thread in &sources.counters {
+                thread.endpoints[slot].reset();
+            }
+        }
+        sources.plan.set(plan);
+    }
+}

@@ -1,0 +1,77 @@
+//! `fairwater status`: asks a running process how it is doing, over its admin socket.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::arguments::StatusArguments;
+use crate::{fail, proxy, run};
+
+/// The process answers in milliseconds; one that does not answer has stopped.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Room for many thousands of endpoints.
+const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+pub(crate) fn run(arguments: &StatusArguments) -> ExitCode {
+    let path = match socket(arguments) {
+        Ok(path) => path,
+        Err(code) => return code,
+    };
+    let kind = if arguments.json { "application/json" } else { "text/plain" };
+    match ask(&path, kind) {
+        Ok(answer) => match io::stdout().write_all(&answer) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(error),
+        },
+        Err(error) => {
+            let path = path.display();
+            fail(format_args!("cannot ask the process at {path}: {error}{}", hint(&error)))
+        }
+    }
+}
+
+/// The admin socket: the one that is named, or that of the configuration.
+fn socket(arguments: &StatusArguments) -> Result<PathBuf, ExitCode> {
+    if let Some(text) = &arguments.admin {
+        return proxy::admin_socket(text).map_err(fail);
+    }
+    let config = run::read(&arguments.config)?;
+    config.admin.socket.map(|socket| socket.value).ok_or_else(|| {
+        let file = arguments.config.display();
+        fail(format_args!(
+            "{file} opens no admin socket; add `admin.socket = \"/run/fairwater/admin.sock\"` and \
+             restart, or name another with --admin PATH"
+        ))
+    })
+}
+
+fn ask(path: &Path, kind: &str) -> io::Result<Vec<u8>> {
+    let mut stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    // HTTP/1.0: the answer comes without chunks, and the connection ends behind it.
+    write!(stream, "GET /status HTTP/1.0\r\nHost: fairwater\r\nAccept: {kind}\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+    let odd = || io::Error::new(io::ErrorKind::InvalidData, "it gives an odd answer");
+    let head_end = answer.windows(4).position(|four| four == b"\r\n\r\n").ok_or_else(odd)?;
+    let status = answer.get(9..12).ok_or_else(odd)?;
+    if !answer.starts_with(b"HTTP/1.") || status != b"200" {
+        return Err(odd());
+    }
+    Ok(answer.split_off(head_end + 4))
+}
+
+/// What to do about it.
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "; it is not running, or it opens another socket: --admin PATH",
+        io::ErrorKind::ConnectionRefused => "; it has ended and left the socket behind: start it",
+        io::ErrorKind::PermissionDenied => "; only the user that it runs as, and root, may ask",
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "; it does not answer",
+        io::ErrorKind::InvalidData => "; is it the admin socket of Fairwater?",
+        _ => "",
+    }
+}
