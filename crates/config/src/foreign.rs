@@ -40,6 +40,12 @@ const SETTINGS: &[Foreign] = foreign! {
     "mode" of "HAProxy" is "`protocol` in [listeners.NAME]";
     "server_name" of "nginx" is "`host` in [[routes]]";
     "location" of "nginx" is "`path` in [[routes]]";
+    "auth_basic" of "nginx" is "`basic_auth = { realm = \"NAME\", file = \"htpasswd\" }`";
+    "auth_basic_user_file" of "nginx" is "`basic_auth = { file = \"htpasswd\" }`";
+    "basicauth" of "Traefik and Caddy" is "`basic_auth = { users = { NAME = \"HASH\" } }`";
+    "error_page" of "nginx" is "`error_pages = { 404 = \"404.html\" }`";
+    "proxy_intercept_errors" of "nginx" is "`intercept_errors`";
+    "handle_errors" of "Caddy" is "`error_pages = { 404 = \"404.html\" }`";
     "set_real_ip_from" of "nginx" is "`trusted_proxies` in [listeners.NAME]";
     "keepalive_requests" of "nginx" is "`max_requests` in [upstreams.NAME]";
     "log_file" of "Swoole" is "`path` in [access_log]";

@@ -116,7 +116,8 @@ fn plural(kind: &'static Kind) -> String {
     match kind {
         Kind::Either(one, other) => format!("{} or {}", plural(one), plural(other)),
         Kind::Table(_) => "tables".to_owned(),
-        Kind::Text("address") => "addresses".to_owned(),
+        Kind::Text(form @ ("address" | "hash")) => format!("{form}es"),
+        Kind::OneOrMore(kind) => format!("{}, or lists of them", plural(kind)),
         Kind::Boolean => "true or false".to_owned(),
         kind => format!("{}s", describe(kind)),
     }

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use fairwater_config as config;
 use fairwater_message::address::Listen;
 use fairwater_plan::{
-    Balance, ConnectionLimits, Endpoint, HostHeader, Listener, ListenerId, OnError, Plan, Protocol,
-    Route, RouteRule, RouteTable, TcpIdle, Timeouts, Upstream, UpstreamId, UpstreamSettings,
-    UpstreamTimeouts,
+    Balance, ConnectionLimits, Endpoint, Filters, HostHeader, Listener, ListenerId, OnError, Plan,
+    Protocol, Route, RouteRule, RouteTable, TcpIdle, Timeouts, Upstream, UpstreamId,
+    UpstreamSettings, UpstreamTimeouts,
 };
 
 use crate::changes::Rest;
 use crate::registry::Registry;
 use crate::roster::{Member, Roster, Standing};
-use crate::route::{self, conditions, host_pattern, path_pattern};
+use crate::route::{Routes, conditions, host_pattern, path_pattern};
 
 /// A plan, and what must be bound for it.
 #[derive(Debug)]
@@ -45,6 +45,7 @@ pub(crate) fn compile(
         names.insert(upstream.name.value.as_str(), UpstreamId(index as u32));
         upstreams.push(Arc::new(compile_upstream(upstream, index, members, registry)));
     }
+    let mut routes = Routes::of(config, &names);
     let mut rules: HashMap<&str, Vec<RouteRule>> = HashMap::new();
     let mut by_name = HashMap::new();
     for listener in &config.listeners {
@@ -54,21 +55,23 @@ pub(crate) fn compile(
             let path = config::PathRule::Any;
             let filters = [&listener.filters];
             let timeouts = config::RouteTimeouts::default();
-            let route = route::compile(None, destination, &filters, timeouts, &path, &names);
-            let of_listener = rules.entry(&listener.name.value).or_default();
+            let name = &*listener.name.value;
+            let route = routes.compile(None, name, destination, &filters, timeouts, &path);
+            let of_listener = rules.entry(name).or_default();
             of_listener.extend(route.map(RouteRule::of_all));
         }
     }
     for (place, route) in config.routes.iter().enumerate() {
         let Some(of_listener) = by_name.get(route.listener.value.as_str()) else { continue };
         let filters = [of_listener, &route.filters];
-        let compiled = route::compile(
+        let (name, destination) = (&*route.listener.value, &route.destination);
+        let compiled = routes.compile(
             Some(place as u32),
-            &route.destination,
+            name,
+            destination,
             &filters,
             route.timeouts,
             &route.path,
-            &names,
         );
         let rule = |compiled: Route| RouteRule {
             host: host_pattern(route.host.as_ref().map(|host| &host.value)),
@@ -84,7 +87,8 @@ pub(crate) fn compile(
         let id = ListenerId(index as u32);
         let rules = rules.remove(listener.name.value.as_str()).unwrap_or_default();
         let connections = registry.connections(listener, connections_max);
-        listeners.push(compile_listener(listener, &names, rules, connections));
+        let filters = routes.of_listener(listener);
+        listeners.push(compile_listener(listener, &names, rules, connections, filters));
         binds.extend(listener.bind.iter().map(|bind| Bind {
             listener: id,
             address: bind.value.clone(),
@@ -135,6 +139,7 @@ fn compile_listener(
     names: &HashMap<&str, UpstreamId>,
     rules: Vec<RouteRule>,
     connections: ConnectionLimits,
+    filters: Option<Box<Filters>>,
 ) -> Listener {
     let (protocol, trusted_proxies) = match &listener.protocol {
         config::Protocol::Http(http) => {
@@ -152,7 +157,7 @@ fn compile_listener(
         hops_max: listener.limits.hops,
         head: listener.limits.head,
         connections,
-        filters: route::of_listener(&listener.filters),
+        filters,
     }
 }
 

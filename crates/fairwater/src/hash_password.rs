@@ -24,6 +24,9 @@ pub(crate) fn run() -> ExitCode {
     let mut salt = [0; 16];
     salt[..8].copy_from_slice(&process::random_u64().to_le_bytes());
     salt[8..].copy_from_slice(&process::random_u64().to_le_bytes());
+    if salt == [0; 16] {
+        return fail("the kernel gives no random numbers");
+    }
     match hash(password, salt) {
         Ok(hash) => match writeln!(std::io::stdout(), "{hash}") {
             Ok(()) => ExitCode::SUCCESS,

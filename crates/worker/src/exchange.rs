@@ -14,7 +14,7 @@ use fairwater_proto::h1::{client_address, max_forwards};
 
 use crate::accept::Accepted;
 use crate::downstream::{Sink, Source};
-use crate::filter::{self, Changes};
+use crate::filter::{self, Changes, Interception};
 use crate::in_force::InForce;
 use crate::own_reply::OwnReply;
 use crate::patience::Patience;
@@ -61,6 +61,8 @@ pub(crate) struct Reply<'a> {
     /// Fields that filters take out of it.
     pub removed: &'a [HeaderName],
     pub changes: &'a mut Changes,
+    /// Pages in place of the errors of endpoints.
+    pub interception: Option<Interception<'a>>,
 }
 
 /// What becomes of the downstream connection.
@@ -120,6 +122,7 @@ pub(crate) async fn serve(
             sink: Sink::new(&connection.stream, reply_out, closes),
             removed: &[],
             changes: reply_changes,
+            interception: None,
         },
     };
     let end = match run(&mut exchange, &mut record).await {

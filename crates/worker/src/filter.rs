@@ -45,6 +45,7 @@ pub(crate) async fn pass<'a>(
 ) -> Result<bool, Fault> {
     exchange.filters = Some(filters);
     exchange.timeouts = filters.timeouts;
+    exchange.reply.interception = Interception::of(exchange, filters);
     let verdict = judge(exchange, filters).await;
     // Whatever the verdict: replies of our own have the headers of their route too.
     let (may_read, path) = apply(exchange, filters, record);
@@ -187,7 +188,7 @@ fn told_id<'a>(exchange: &Exchange<'a>, filters: &Filters) -> Option<&'a str> {
     std::str::from_utf8(field.value.of(bytes)).ok().filter(|id| is_id(id))
 }
 
-/// The page that the route or the listener has for an error of our own.
+/// The page that the route or the listener has for an error.
 pub(crate) fn error_page<'o>(
     exchange: &Exchange<'_>,
     record: &mut Record<'_>,
@@ -211,36 +212,23 @@ pub(crate) fn bad_head_page<'o>(
     Some(OwnReply::of_page(status, page, hex(record.id(), &mut [0; 32])))
 }
 
-/// The pages that stand for errors of an endpoint, and what they take from the request.
+/// The pages that stand for errors of an endpoint.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Interception<'a> {
-    filters: &'a Filters,
     pages: &'a ErrorPages,
     prefers_json: bool,
-    told_id: Option<&'a str>,
 }
 
 impl<'a> Interception<'a> {
-    /// `None` for nearly all exchanges.
-    #[inline]
-    pub(crate) fn of(exchange: &Exchange<'a>) -> Option<Self> {
-        let filters = exchange.filters?;
+    fn of(exchange: &Exchange<'a>, filters: &'a Filters) -> Option<Self> {
         let pages = filters.error_pages.as_ref().filter(|pages| pages.intercepts)?;
-        let prefers_json = prefers_json(exchange.head, exchange.bytes);
-        Some(Self { filters, pages, prefers_json, told_id: told_id(exchange, filters) })
+        Some(Self { pages, prefers_json: prefers_json(exchange.head, exchange.bytes) })
     }
 
-    /// The page for a reply, if it is an error that has one.
-    pub(crate) fn page(&self, record: &mut Record<'_>, status: u16) -> Option<OwnReply<'a>> {
-        let page = self.pages.find(status, self.prefers_json)?;
-        let mut digits = [0; 32];
-        let id = self.told_id.unwrap_or_else(|| hex(record.id(), &mut digits));
-        Some(OwnReply::of_page(status, page, id))
-    }
-
-    /// Fields of the endpoint's head that go.
-    pub(crate) fn removed(&self) -> &'a [HeaderName] {
-        &self.filters.replaced
+    /// Whether there is a page for a status.
+    #[cold]
+    pub(crate) fn take(self, status: u16) -> bool {
+        self.pages.find(status, self.prefers_json).is_some()
     }
 }
 

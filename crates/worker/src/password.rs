@@ -129,10 +129,14 @@ impl Queue {
         if self.jobs.len() < limits::PASSWORDS_WAITING_MAX {
             return true;
         }
-        let count = |client| self.jobs.iter().filter(|job| job.client == client).count();
-        let own = count(client);
-        let heaviest = self.jobs.iter().map(|job| (count(job.client), job.client)).max();
-        let Some((_, heaviest)) = heaviest.filter(|(most, _)| *most > own + 1) else {
+        let own = self.jobs.iter().filter(|job| job.client == client).count();
+        if own * 2 >= self.jobs.len() {
+            return false; // Nobody has more: a flood of one client costs no more than this.
+        }
+        let mut clients: Vec<_> = self.jobs.iter().map(|job| job.client).collect();
+        clients.sort_unstable();
+        let shares = clients.chunk_by(|a, b| a == b).map(|share| (share.len(), share[0]));
+        let Some((_, heaviest)) = shares.max().filter(|(most, _)| *most > own + 1) else {
             return false;
         };
         let last = self.jobs.iter().rposition(|job| job.client == heaviest);

@@ -49,8 +49,8 @@ pub(super) static BASIC_AUTH: declare::Table = declare::Table {
             name: "user_header",
             kind: Kind::Text("header"),
             absent: Absent::Otherwise("no header"),
-            meaning: "the header in which the endpoint is told the name. What a client sends there is \
-                      taken out.",
+            meaning: "the header in which the endpoint is told the name. What clients send there is \
+                      taken out, on every route of the listener.",
             example: "user_header = \"x-user\"",
         },
     ],

@@ -20,6 +20,7 @@ pub use headers::HeaderEdits;
 pub use path::{PathEdit, PathShape};
 pub use values::{Place, Values};
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fairwater_message::HeaderName;
@@ -30,7 +31,8 @@ use fairwater_message::template::{Template, Variable};
 pub struct Filters {
     pub access: Access,
     pub cors: Option<Cors>,
-    pub basic_auth: Option<BasicAuth>,
+    /// One for all routes that have the same users.
+    pub basic_auth: Option<Arc<BasicAuth>>,
     /// The header in which the id of a request is told; trusted peers may have given it one.
     pub request_id: Option<HeaderName>,
     /// The most bytes of a request body.

@@ -99,11 +99,7 @@ impl<'a> Sink<'a> {
         edits: Edits<'_>,
     ) {
         let framing = self.framing(request, head);
-        let connection = Connection {
-            close: self.closes,
-            keep_alive: !self.closes && !reads_chunks(request),
-            ..Connection::default()
-        };
+        let connection = self.connection(request);
         self.out.clear();
         write_response(self.out, head, bytes, framing, connection, edits);
         self.coding =
@@ -149,6 +145,35 @@ impl<'a> Sink<'a> {
     /// Whether a body may be spliced behind what was sent.
     pub(crate) fn takes_splice(&self) -> bool {
         self.coding == Coding::Plain
+    }
+
+    /// Sends the head of an endpoint with a body of our own.
+    pub(crate) async fn replace(
+        &mut self,
+        patience: Patience<'_>,
+        request: &RequestHead,
+        (head, bytes): (&ResponseHead, &[u8]),
+        edits: Edits<'_>,
+        body: &[u8],
+    ) -> Result<(), Fault> {
+        let connection = self.connection(request);
+        let framing = ReplyFraming::Length(body.len() as u64);
+        let body = if is_bodiless(request.method, head.status) { &[] } else { body };
+        self.out.clear();
+        write_response(self.out, head, bytes, framing, connection, edits);
+        self.out.extend_from_slice(body);
+        self.is_started = true;
+        self.flush(patience).await
+    }
+
+    /// What the client is told of its connection.
+    #[inline]
+    fn connection(&self, request: &RequestHead) -> Connection {
+        Connection {
+            close: self.closes,
+            keep_alive: !self.closes && !reads_chunks(request),
+            ..Connection::default()
+        }
     }
 
     /// Splices the rest of a body of known length from an endpoint, as [`relay::splice`].

@@ -6,7 +6,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use fairwater_message::{BodyLength, Fault, FaultKind, HeaderId, HeaderName, RequestHead};
+use fairwater_message::{BodyLength, Fault, FaultKind, HeaderId, RequestHead};
 use fairwater_net::{Stream, Timer};
 use fairwater_plan::UpstreamSettings;
 use fairwater_proto::h1::{ResponseReader, write_trailers};
@@ -14,9 +14,7 @@ use fairwater_proto::h1::{ResponseReader, write_trailers};
 use crate::body::Body;
 use crate::downstream::{Part, Sink, Source};
 use crate::exchange::{Reply, reply_length};
-use crate::filter::Interception;
 use crate::limits;
-use crate::own_reply::OwnReply;
 use crate::patience::Patience;
 use crate::record::Record;
 use crate::relay::{SpliceError, Turn};
@@ -31,6 +29,8 @@ pub(super) enum Outcome {
     Spent,
     /// The endpoint switched protocols: bytes are bytes from here on.
     Upgraded,
+    /// An error of which only the head was read: a page stands for the rest.
+    Intercepted,
 }
 
 /// What the way of a response depends on.
@@ -45,8 +45,6 @@ pub(super) struct Download<'d> {
     /// The protocols that the client would switch to, if it asks.
     pub asks_upgrade: Option<&'d [u8]>,
     pub upstream: &'d UpstreamSettings,
-    /// Pages in place of its errors.
-    pub interception: Option<Interception<'d>>,
     /// The request body is still on its way.
     pub is_uploading: bool,
 }
@@ -97,6 +95,12 @@ impl Download<'_> {
             }
         }
         record.answered(reply.head, reply.buffer.data());
+        // The drain may have begun after the request had come.
+        reply.sink.closes |= self.shard.is_draining();
+        reply.sink.closes |= self.is_uploading && self.request.expects_continue;
+        if reply.interception.is_some_and(|pages| pages.take(reply.head.status)) {
+            return Ok(Outcome::Intercepted);
+        }
         self.relay(reply, record, &mut watch).await
     }
 
@@ -196,15 +200,6 @@ impl Download<'_> {
         record: &mut Record<'_>,
         watch: &mut Watch<'_, '_>,
     ) -> Result<Outcome, Fault> {
-        // The drain may have begun after the request had come.
-        reply.sink.closes |= self.shard.is_draining();
-        reply.sink.closes |= self.is_uploading && self.request.expects_continue;
-        if let Some(interception) = &self.interception
-            && let Some(page) = interception.page(record, reply.head.status)
-        {
-            let is_read_out = watch.as_ref().is_some_and(|source| source.is_read_out());
-            return self.replace(reply, record, &page, interception.removed(), is_read_out).await;
-        }
         let length = reply_length(self.request.method, reply.head);
         let edits = reply.changes.edits(reply.removed);
         reply.sink.start(self.request, (reply.head, reply.buffer.data()), edits);
@@ -224,39 +219,6 @@ impl Download<'_> {
         }
         let is_reusable =
             reply.head.allows_reuse() && length != BodyLength::UntilClose && !is_excessive;
-        Ok(if is_reusable { Outcome::Reusable } else { Outcome::Spent })
-    }
-
-    /// Sends a page instead of the body. Nobody waits for what the endpoint still sends of that:
-    /// its connection is used again only if all of it has come with the head.
-    async fn replace(
-        &self,
-        reply: &mut Reply<'_>,
-        record: &mut Record<'_>,
-        page: &OwnReply<'_>,
-        removed: &[HeaderName],
-        is_read_out: bool,
-    ) -> Result<Outcome, Fault> {
-        let behind = reply.buffer.data().len() - reply.head.len;
-        let is_whole = match reply_length(self.request.method, reply.head) {
-            BodyLength::None => behind == 0,
-            BodyLength::Known(length) => length == behind as u64,
-            BodyLength::Chunked | BodyLength::UntilClose => false,
-        };
-        let is_reusable = is_whole && reply.head.allows_reuse();
-        reply.head.body = BodyLength::Known(page.body.len() as u64);
-        let lines = &mut reply.changes.lines;
-        lines.extend_from_slice(b"content-type: ");
-        lines.extend_from_slice(page.content_type.as_bytes());
-        lines.extend_from_slice(b"\r\n");
-        let edits = reply.changes.edits(removed);
-        reply.sink.start(self.request, (reply.head, reply.buffer.data()), edits);
-        reply.buffer.clear();
-        let len = page.sent_len(self.request.method);
-        let data = if len == 0 { &[][..] } else { &*page.body };
-        let part = Part { data, is_last: true, trailers: &[], is_read_out };
-        reply.sink.send(self.patience(), part).await?;
-        record.bytes_out += len;
         Ok(if is_reusable { Outcome::Reusable } else { Outcome::Spent })
     }
 

@@ -6,15 +6,15 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use fairwater_message::{Fault, FaultKind};
+use fairwater_message::{BodyLength, Fault, FaultKind};
 use fairwater_net::{Stream, Timer};
 use fairwater_plan::{Pick, Upstream};
 use fairwater_proto::h1::asks_upgrade;
 
 use super::download::{Download, Outcome};
 use super::upload::{Upload, write_head};
-use crate::exchange::Exchange;
-use crate::filter::Interception;
+use crate::exchange::{Exchange, reply_length};
+use crate::filter;
 use crate::limits;
 use crate::record::Record;
 use crate::tunnel::Tunnel;
@@ -29,7 +29,6 @@ pub(crate) async fn converse<'a>(
     record: &mut Record<'a>,
 ) -> Result<Option<Box<Tunnel>>, Fault> {
     let coding = write_head(exchange, upstream, pick.endpoint, lease.is_last());
-    let interception = Interception::of(exchange);
     let patience = exchange.patience();
     let timer = patience.timer;
     let response_timeout =
@@ -52,7 +51,6 @@ pub(crate) async fn converse<'a>(
         request: exchange.head,
         asks_upgrade: asks_upgrade(exchange.head, exchange.bytes),
         upstream: &upstream.settings,
-        interception,
         is_uploading: false,
     };
     let reply = &mut exchange.reply;
@@ -77,17 +75,48 @@ pub(crate) async fn converse<'a>(
         fault
     })?;
     lease.counters().response(exchange.reply.head.status);
-    match outcome {
+    let is_reusable = match outcome {
         Outcome::Upgraded => return Ok(Some(Tunnel::new(exchange, lease, pick, record))),
-        Outcome::Reusable if is_sent => {
-            // Half of what the endpoint promises: its clock started before ours.
-            let promised = exchange.reply.head.keep_alive_timeout_s;
-            let keep = promised.map(|seconds| Duration::from_millis(u64::from(seconds) * 500));
-            lease.give_back(written, keep);
-        }
-        Outcome::Reusable | Outcome::Spent => {}
+        Outcome::Intercepted => Box::pin(replace(exchange, record)).await?,
+        Outcome::Reusable => true,
+        Outcome::Spent => false,
+    };
+    if is_reusable && is_sent {
+        // Half of what the endpoint promises: its clock started before ours.
+        let promised = exchange.reply.head.keep_alive_timeout_s;
+        let keep = promised.map(|seconds| Duration::from_millis(u64::from(seconds) * 500));
+        lease.give_back(written, keep);
     }
     Ok(None)
+}
+
+/// Sends a page instead of a reply of which the head was read. Returns whether the endpoint's
+/// connection can be used again: only if all of the reply has come with its head, since nobody
+/// waits for the rest.
+async fn replace(exchange: &mut Exchange<'_>, record: &mut Record<'_>) -> Result<bool, Fault> {
+    let status = exchange.reply.head.status;
+    let page = filter::error_page(exchange, record, status);
+    // Found a moment ago, when the reply was intercepted.
+    let page = page.ok_or(Fault::from(FaultKind::Internal))?;
+    let removed = exchange.filters.map_or(&[][..], |filters| &filters.replaced);
+    let (request, patience) = (exchange.head, exchange.patience());
+    let reply = &mut exchange.reply;
+    let behind = reply.buffer.data().len() - reply.head.len;
+    let is_whole = match reply_length(request.method, reply.head) {
+        BodyLength::None => behind == 0,
+        BodyLength::Known(length) => length == behind as u64,
+        BodyLength::Chunked | BodyLength::UntilClose => false,
+    };
+    let lines = &mut reply.changes.lines;
+    for part in ["content-type: ", page.content_type, "\r\n"] {
+        lines.extend_from_slice(part.as_bytes());
+    }
+    let head = (&*reply.head, reply.buffer.data());
+    let edits = reply.changes.edits(removed);
+    reply.sink.replace(patience, request, head, edits, &page.body).await?;
+    reply.buffer.clear();
+    record.bytes_out += page.sent_len(request.method);
+    Ok(is_whole && reply.head.allows_reuse())
 }
 
 /// Runs both directions until the response is complete. An endpoint that answers early ends the

@@ -182,6 +182,10 @@ fn the_endpoint_is_told_who_it_is() {
     assert_eq!(request.field("x_user"), None);
     assert_eq!(request.trailers, [("X-Sum".to_owned(), "1".to_owned())]);
     assert_eq!(ask(&mut client, "/", "").field("x-you"), Some(""));
+    // Nor can it where nobody asks for a password: what is there is from the configuration.
+    ask(&mut client, "/all", "X-User: ada\r\nX_User: ada\r\n");
+    let request = endpoint.requests().pop().unwrap();
+    assert_eq!((request.field("x-user"), request.field("x_user")), (Some("root"), None));
     let ada = basic("ada", "open sesame");
     for (target, fields, authorization) in [
         ("/all", "", None),
