@@ -1,5 +1,5 @@
-//! The files of a configuration as they were read once, in one block: whoever gets it reads the same
-//! configuration, whatever has become of the files since.
+//! The files of a configuration as they were read once, in one block: whoever gets it reads the
+//! same configuration, whatever has become of the files since.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

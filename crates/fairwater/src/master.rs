@@ -41,6 +41,10 @@ pub(crate) fn load(arguments: &ConfigFile) -> ExitCode {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
+    // Before the master binds what is in them.
+    if let Err(problem) = serve::prepare_directories(&config) {
+        return fail(problem);
+    }
     let files = recording.into_set(text).encode();
     match hand_over(&part(&config), &files) {
         Ok(()) => ExitCode::SUCCESS,

@@ -28,29 +28,35 @@ const LOOK: Duration = Duration::from_millis(200);
 /// The same while the process stops: nobody likes to wait.
 const LOOK_AT_END: Duration = Duration::from_millis(20);
 
-/// What a process serves with beside its configuration.
+/// What the machine grants to a process that serves.
 pub(crate) struct Ground {
     pub threads: usize,
     pub room: Room,
 }
 
 impl Ground {
-    /// Sees what the machine grants, and makes the directories that the process keeps things in.
-    ///
     /// # Errors
-    /// Why it cannot serve, in words for people.
-    pub(crate) fn prepare(config: &Config) -> Result<Self, String> {
+    /// When it is less than the configuration asks for.
+    fn of(config: &Config) -> Result<Self, String> {
         let threads = threads(config);
         let room = room::make(config, threads)?;
-        for (setting, path, mode) in
-            [("state_dir", &config.state_dir, 0o700), ("run_dir", &config.run_dir, 0o755)]
-        {
-            if let Some(path) = path {
-                directory::prepare(setting, &path.value, mode, process::user_id())?;
-            }
-        }
         Ok(Self { threads, room })
     }
+}
+
+/// Makes the directories that processes keep things in.
+///
+/// # Errors
+/// Why one cannot be used, and what to do.
+pub(crate) fn prepare_directories(config: &Config) -> Result<(), String> {
+    for (setting, path, mode) in
+        [("state_dir", &config.state_dir, 0o700), ("run_dir", &config.run_dir, 0o755)]
+    {
+        if let Some(path) = path {
+            directory::prepare(setting, &path.value, mode, process::user_id())?;
+        }
+    }
+    Ok(())
 }
 
 /// Worker threads: as many as are set, or as the machine grants.
@@ -71,7 +77,9 @@ pub(crate) fn serve(config: &Config) -> ExitCode {
 /// As [`serve`]; `ready` is told the addresses in force once connections are accepted.
 pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)])) -> ExitCode {
     say_what_panics();
-    let prepared = Ground::prepare(config).and_then(|ground| Ok((ground, steward(config)?)));
+    let prepared = prepare_directories(config)
+        .and_then(|()| Ground::of(config))
+        .and_then(|ground| Ok((ground, steward(config)?)));
     let (ground, mut steward) = match prepared {
         Ok(prepared) => prepared,
         Err(problem) => return fail(problem),
@@ -109,7 +117,7 @@ pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)]
                 say(format_args!("{name} listens on {address}"));
             }
             ready(&running.bound);
-            running.until_stopped(config.shutdown.delay, || {})
+            running.until_stopped(config.shutdown.delay, true, || {})
         }
         Err(error) => fail(error),
     }
@@ -119,7 +127,7 @@ pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)]
 pub(crate) fn serve_given(config: &Config, given: Given, link: &Link) -> ExitCode {
     say_what_panics();
     let prepared = signal::block().map_err(|error| format!("cannot set up signals: {error}"));
-    let prepared = prepared.and_then(|()| Ground::prepare(config));
+    let prepared = prepared.and_then(|()| Ground::of(config));
     let prepared = prepared.and_then(|ground| Ok((ground, steward(config)?)));
     let started = prepared.map_err(Into::into).and_then(|(ground, mut steward)| {
         let Compiled { plan, binds } = steward.compile(Some(ground.room.connections));
@@ -131,7 +139,8 @@ pub(crate) fn serve_given(config: &Config, given: Given, link: &Link) -> ExitCod
     match started {
         Ok(running) => {
             link.tell(&News::Serving);
-            running.until_stopped(config.shutdown.delay, || link.tell(&News::Draining))
+            // Who stops a service may tell all its processes, and the master tells this one again.
+            running.until_stopped(config.shutdown.delay, false, || link.tell(&News::Draining))
         }
         Err(error) => {
             link.tell(&News::Failed(error.to_string()));
@@ -309,8 +318,8 @@ fn is_socket(path: &Path) -> bool {
 
 impl Running {
     /// Runs until signals end it. After the first TERM `delay` is left for others to notice that
-    /// this process is not ready any more; a second one ends everything at once.
-    fn until_stopped(self, delay: Duration, draining: impl Fn()) -> ExitCode {
+    /// this process is not ready any more; a second one ends everything at once, if it `is_order`.
+    fn until_stopped(self, delay: Duration, is_order: bool, draining: impl Fn()) -> ExitCode {
         let mut drain_at_ms = None;
         let mut is_stopping = false;
         loop {
@@ -320,6 +329,7 @@ impl Running {
                     self.is_ready.store(false, Ordering::Relaxed);
                     drain_at_ms = Some(clock::coarse_ms() + delay.as_millis() as u64);
                 }
+                Ok(Some(signal::Signal::Terminate)) if !is_order => {}
                 Ok(Some(signal::Signal::Terminate | signal::Signal::Interrupt)) => {
                     is_stopping = true;
                     drain_at_ms = None;

@@ -1,5 +1,5 @@
-//! The configuration, read by a process of its own: the master holds what it makes of it, and parses
-//! nothing but its own part.
+//! The configuration, read by a process of its own: the master holds what that makes of it, and
+//! parses nothing but its own part.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
