@@ -2,7 +2,6 @@
 //! connections are balanced.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use fairwater_e2e::client::End;
@@ -144,7 +143,8 @@ fn faults_are_told_by_the_configured_bytes_or_by_a_reset() {
         caller.read_until(b"\n");
     });
     let told = "on_error = { connect = \"Failed to connect backend\", empty = \"Backend Error\" }";
-    let refusing = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    // Nobody listens there, and no other test is given this port.
+    let refusing = || "127.0.0.1:1".to_owned();
     let ask = |address: &str, setting: &str, bytes: &str, expected: (&str, End), reason: &str| {
         let mut proxy = Setup::of("tcp", &[address]).listener(setting).start();
         let mut client = Client::new(&proxy);
