@@ -273,6 +273,21 @@ pub fn signal_to(process: u32, signal: Signal) {
     kill_process(pid, signal).unwrap();
 }
 
+/// Stops a process that the test started, and waits until none of its threads runs any more.
+///
+/// # Panics
+/// When there is no such process.
+pub fn halt(process: u32) {
+    signal_to(process, Signal::STOP);
+    let is_stopped =
+        |stat: &str| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'));
+    until("it to stand still", || {
+        let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+        let mut stats = threads.map(|thread| thread.unwrap().path().join("stat"));
+        stats.all(|stat| is_stopped(&std::fs::read_to_string(stat).unwrap_or_default()))
+    });
+}
+
 /// Collects what a process says, line by line.
 pub fn listen_to(pipe: Option<impl Read + Send + 'static>) -> Arc<Mutex<String>> {
     let said = Arc::new(Mutex::new(String::new()));
