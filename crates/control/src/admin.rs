@@ -1,13 +1,11 @@
 //! The admin socket: HTTP/1.1 on a Unix socket that its owner alone may open.
 
 use std::convert::Infallible;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fairwater_net::{BindError, Listening, bind_private};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;
@@ -30,14 +28,6 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const FORM_BYTES_MAX: usize = 16 * 1024;
 /// A change is answered after this at the latest, whether or not every thread has adopted it.
 const ADOPTION: Duration = Duration::from_secs(2);
-
-/// Binds the admin socket, for its owner alone.
-///
-/// # Errors
-/// As for any listening socket.
-pub fn listen(path: &Path) -> Result<Listening, BindError> {
-    bind_private(path)
-}
 
 /// Serves the admin socket for ever.
 pub(crate) async fn serve(listener: UnixListener, shared: &Shared) {

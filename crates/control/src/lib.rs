@@ -28,10 +28,10 @@ pub use steward::Steward;
 pub use trace::{Outcome, Question, Trace, prove, trace};
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use fairwater_net::Listening;
 use fairwater_plan::CurrentPlan;
 use fairwater_telemetry::Counters;
 use tokio::net::UnixListener;
@@ -70,8 +70,7 @@ pub struct Outside {
 ///
 /// # Errors
 /// When the thread or its runtime cannot be started.
-pub fn start(steward: Steward, sources: Sources, admin: Option<&Listening>) -> io::Result<()> {
-    let socket = admin.map(|listening| listening.share(0)).transpose()?;
+pub fn start(steward: Steward, sources: Sources, admin: Option<OwnedFd>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let builder = std::thread::Builder::new().name("control".to_owned());
     builder.spawn(move || {
@@ -81,7 +80,7 @@ pub fn start(steward: Steward, sources: Sources, admin: Option<&Listening>) -> i
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, async {
             drop(tokio::task::spawn_local(lookups::keep(shared.clone())));
-            match socket.map(|socket| UnixListener::from_std(socket.into())) {
+            match admin.map(|socket| UnixListener::from_std(socket.into())) {
                 Some(Ok(listener)) => admin::serve(listener, &shared).await,
                 _ => std::future::pending().await,
             }

@@ -80,8 +80,26 @@ impl Proxy {
         &self.directory
     }
 
+    /// Of the process that was started: the master.
     pub fn process_id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Of the process that serves: the master's only child.
+    ///
+    /// # Panics
+    /// When there is none for a while.
+    pub fn worker_id(&self) -> u32 {
+        let master = self.child.id();
+        let path = format!("/proc/{master}/task/{master}/children");
+        let is_running = |id: &&str| {
+            let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+            status.contains("State:") && !status.contains("State:\tZ")
+        };
+        until_some("the worker", || {
+            let children = std::fs::read_to_string(&path).unwrap();
+            children.split_whitespace().find(is_running)?.parse().ok()
+        })
     }
 
     /// Everything that it has said on its standard error.
@@ -202,11 +220,11 @@ impl Proxy {
     /// # Panics
     /// When the process is gone.
     pub fn descriptors(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+        std::fs::read_dir(format!("/proc/{}/fd", self.worker_id())).unwrap().count()
     }
 
     fn proc_file(&self, name: &str) -> String {
-        std::fs::read_to_string(format!("/proc/{}/{name}", self.child.id())).unwrap()
+        std::fs::read_to_string(format!("/proc/{}/{name}", self.worker_id())).unwrap()
     }
 
     /// What holds after anything that peers may do: no panic, no line lost, no end.
@@ -224,8 +242,7 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
+        end_with_children(&mut self.child);
         if !std::thread::panicking() {
             let said = self.said();
             assert!(!said.contains("bug, please report"), "{said}");
@@ -233,6 +250,18 @@ impl Drop for Proxy {
             eprintln!("the proxy said:\n{}", self.said());
         }
     }
+}
+
+/// Kills a process that the test started, and the workers that it has: those would serve on.
+pub fn end_with_children(process: &mut Child) {
+    let id = process.id();
+    let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+    process.kill().ok();
+    for child in children.unwrap_or_default().split_whitespace() {
+        let pid = child.parse().ok().and_then(Pid::from_raw);
+        pid.map(|pid| kill_process(pid, Signal::KILL));
+    }
+    process.wait().ok();
 }
 
 /// Sends a signal to a process that the test started.

@@ -22,7 +22,13 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Serve what a configuration file says
     #[command(after_help = SIGNALS)]
-    Run(ConfigFile),
+    Run(RunArguments),
+    /// Read a configuration for the master
+    #[command(hide = true)]
+    Load(ConfigFile),
+    /// Serve what the master gives
+    #[command(hide = true)]
+    Worker,
     /// Check a configuration file and say what is wrong with it
     Check(ConfigFile),
     /// Show how a running process is doing
@@ -43,6 +49,15 @@ pub(crate) enum Command {
     /// One endpoint of the demonstration
     #[command(hide = true)]
     DemoEndpoint(DemoEndpointArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Serve in this one process, without a master that replaces it when it dies
+    #[arg(long)]
+    pub single: bool,
 }
 
 #[derive(Debug, Args)]

@@ -4,9 +4,11 @@ mod arguments;
 mod demo;
 mod directory;
 mod explain;
+mod file_set;
 mod files;
 mod fmt;
 mod hash_password;
+mod master;
 mod proxy;
 mod replace;
 mod room;
@@ -31,6 +33,8 @@ static ALLOCATOR: Counting<MiMalloc> = Counting(MiMalloc);
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Load(arguments) => master::load(&arguments),
+        Command::Worker => master::worker(),
         Command::Check(arguments) => run::check(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),

@@ -4,23 +4,26 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use fairwater_config::{Config, Diagnostic, FILE_BYTES_MAX};
+use fairwater_config::{Config, Diagnostic, FILE_BYTES_MAX, Surroundings};
 use fairwater_control::{prove, sketch};
 
-use crate::arguments::ConfigFile;
+use crate::arguments::{ConfigFile, RunArguments};
 use crate::files::{self, Files};
-use crate::{fail, say, serve};
+use crate::{fail, master, say, serve};
 
-pub(crate) fn run(arguments: &ConfigFile) -> ExitCode {
-    match load(arguments) {
-        Ok(config) => serve::serve(&config),
+pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
+    if !arguments.single {
+        return master::run(&arguments.file);
+    }
+    match load(&arguments.file, &Files) {
+        Ok((config, _)) => serve::serve(&config),
         Err(code) => code,
     }
 }
 
 pub(crate) fn check(arguments: &ConfigFile) -> ExitCode {
-    match load(arguments) {
-        Ok(config) => {
+    match load(arguments, &Files) {
+        Ok((config, _)) => {
             let tests = match config.tests.len() {
                 0 => String::new(),
                 1 => ", and so is its test".to_owned(),
@@ -33,19 +36,27 @@ pub(crate) fn check(arguments: &ConfigFile) -> ExitCode {
     }
 }
 
-/// Reads the file, makes its tests, and prints what is to be said about it.
-fn load(arguments: &ConfigFile) -> Result<Config, ExitCode> {
-    let config = read(&arguments.config)?;
+/// Reads the file, makes its tests, and prints what is to be said about it. Gives the bytes of the
+/// file as well.
+pub(crate) fn load(
+    arguments: &ConfigFile,
+    around: &dyn Surroundings,
+) -> Result<(Config, Vec<u8>), ExitCode> {
+    let (config, text) = read_with(&arguments.config, around)?;
     if config.tests.is_empty() {
-        return Ok(config);
+        return Ok((config, text));
     }
     let failed = prove(&sketch(&config), &config);
     print(&failed);
-    if failed.is_empty() { Ok(config) } else { Err(ExitCode::FAILURE) }
+    if failed.is_empty() { Ok((config, text)) } else { Err(ExitCode::FAILURE) }
 }
 
 /// Reads a file and prints what is to be said about it.
 pub(crate) fn read(path: &Path) -> Result<Config, ExitCode> {
+    read_with(path, &Files).map(|(config, _)| config)
+}
+
+fn read_with(path: &Path, around: &dyn Surroundings) -> Result<(Config, Vec<u8>), ExitCode> {
     let name = path.display().to_string();
     let text = files::read(path, FILE_BYTES_MAX).map_err(|error| {
         let hint = match error.kind() {
@@ -56,9 +67,9 @@ pub(crate) fn read(path: &Path) -> Result<Config, ExitCode> {
         };
         fail(format_args!("cannot read {name}: {error}{hint}"))
     })?;
-    let (config, diagnostics) = fairwater_config::load(&name, &text, &Files);
+    let (config, diagnostics) = fairwater_config::load(&name, &text, around);
     print(&diagnostics);
-    config.ok_or(ExitCode::FAILURE)
+    config.map(|config| (config, text)).ok_or(ExitCode::FAILURE)
 }
 
 fn print(diagnostics: &[Diagnostic]) {

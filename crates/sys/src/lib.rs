@@ -2,9 +2,13 @@
 //! code. Nothing here decides anything: policy, logging and retries belong to the callers.
 
 pub mod allocator;
+pub mod child;
 pub mod clock;
 pub mod file;
+pub mod memory_file;
+pub mod pass;
 pub mod pipe;
+pub mod poll;
 pub mod process;
 pub mod recycle;
 pub mod signal;

@@ -60,14 +60,26 @@ pub fn parent_id() -> u32 {
     unsafe { libc::getppid() }.unsigned_abs()
 }
 
+/// The signals that are sent to processes of ours.
+pub const TERM: libc::c_int = libc::SIGTERM;
+pub const INT: libc::c_int = libc::SIGINT;
+
 /// Sends SIGTERM to a process that the caller has started and not yet waited for.
 ///
 /// # Errors
 /// When it is gone.
 pub fn terminate(process_id: u32) -> io::Result<()> {
+    signal(process_id, TERM)
+}
+
+/// Sends a signal to a process that the caller has started and not yet waited for.
+///
+/// # Errors
+/// When it is gone.
+pub fn signal(process_id: u32, number: libc::c_int) -> io::Result<()> {
     let id = libc::pid_t::try_from(process_id).map_err(|_| io::ErrorKind::InvalidInput)?;
     // SAFETY: the call touches no memory.
-    let result = unsafe { libc::kill(id, libc::SIGTERM) };
+    let result = unsafe { libc::kill(id, number) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 

@@ -1,7 +1,8 @@
 //! Signals, taken one by one by the thread that waits for them.
 
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem::{MaybeUninit, size_of};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 /// The signals that the program acts on.
@@ -67,6 +68,47 @@ pub fn wait(at_most: Duration) -> io::Result<Option<Signal>> {
     match error.raw_os_error() {
         Some(libc::EAGAIN | libc::EINTR) => Ok(None),
         _ => Err(error),
+    }
+}
+
+/// Blocked signals, to be waited for together with other descriptors. Closed on exec.
+#[derive(Debug)]
+pub struct Signals(OwnedFd);
+
+impl Signals {
+    /// Takes the signals that [`block`] has blocked.
+    ///
+    /// # Errors
+    /// When there is no descriptor left.
+    pub fn new() -> io::Result<Self> {
+        let set = set();
+        // SAFETY: the set is initialised.
+        let fd = unsafe { libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor is new and owned by nobody else.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// The next signal that has come.
+    pub fn next(&self) -> Option<Signal> {
+        let mut info = MaybeUninit::<libc::signalfd_siginfo>::zeroed();
+        let size = size_of::<libc::signalfd_siginfo>();
+        // SAFETY: the pointer is valid for the size; all bit patterns are valid for the integers
+        // inside, and a zeroed one stays where nothing is read.
+        let (len, info) = unsafe {
+            let len = libc::read(self.0.as_raw_fd(), info.as_mut_ptr().cast(), size);
+            (len, info.assume_init())
+        };
+        let number = (len == size as isize).then_some(info.ssi_signo as libc::c_int)?;
+        ALL.iter().find(|(_, known)| *known == number).map(|(signal, _)| *signal)
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -271,7 +271,7 @@ fn the_admin_socket_tells_how_things_are() {
     let text = status.text();
     for part in [
         "\"version\":",
-        &format!("\"process_id\":{}", proxy.process_id()),
+        &format!("\"process_id\":{}", proxy.worker_id()),
         "\"requests_total\":1",
         &format!("\"address\":\"{}\"", endpoint.address),
         "\"connections_idle\":1",

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use fairwater_e2e::client::End;
-use fairwater_e2e::proxy::halt;
+use fairwater_e2e::proxy::{halt, signal_to};
 use fairwater_e2e::{Client, Endpoint, Proxy, Setup, until};
 use rustix::process::Signal;
 
@@ -294,13 +294,13 @@ fn the_kernel_holds_what_backlog_says() {
     let endpoint = Endpoint::echo("e");
     let proxy = Setup::tcp(&[&endpoint]).listener("backlog = 3").start();
     let address = proxy.address.parse().unwrap();
-    halt(proxy.process_id());
+    halt(proxy.worker_id());
     let mut held = Vec::new();
     while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
         held.push(stream);
         assert!(held.len() < 20, "nobody is turned away");
     }
-    proxy.signal(Signal::CONT);
+    signal_to(proxy.worker_id(), Signal::CONT);
     // The kernel counts from zero.
     assert_eq!(held.len(), 4);
 }

@@ -16,6 +16,7 @@ mod failures;
 mod filters;
 mod formatting;
 mod limits;
+mod master;
 mod names;
 mod peers;
 mod pressure;

@@ -62,7 +62,7 @@ fn free_address() -> (Listen, bool) {
     let address = |port| Listen::Ip(([127, 0, 0, 1], port).into());
     let usual = address(PORT);
     // Whether it is free shows when it is bound; this looks before.
-    match fairwater_net::bind(&usual, 1, 1) {
+    match fairwater_supervisor::bind(&usual, 1, 1) {
         Ok(_) => (usual, false),
         Err(_) => (address(0), true),
     }

@@ -18,6 +18,7 @@ const CRATES: &[&str] = &[
     "password",
     "plan",
     "proto",
+    "supervisor",
     "sys",
     "telemetry",
     "worker",

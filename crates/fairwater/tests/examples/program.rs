@@ -5,9 +5,10 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
 
 use fairwater_config::Surroundings;
-use fairwater_sys::process::terminate;
+use fairwater_sys::process::{INT, signal, terminate};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_fairwater");
 
@@ -57,7 +58,15 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Only a test that fails comes here before the program has ended.
+        // Only a test that fails comes here before the program has ended. Told to end, it ends its
+        // worker as well; killed, it cannot.
+        signal(self.child.id(), INT).ok();
+        for _ in 0..100 {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
         self.child.kill().ok();
         self.child.wait().ok();
     }

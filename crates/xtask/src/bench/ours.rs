@@ -19,7 +19,8 @@ const ADMIN_PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) fn prepare(setup: &Setup<'_>) -> Result<Vec<String>, Failure> {
     let file = setup.file("fairwater.toml");
     fs::write(&file, configuration(setup)?)?;
-    Ok(vec!["run".into(), "-c".into(), file])
+    // The master does nothing while a worker serves, and would only be in the way of the accounts.
+    Ok(vec!["run".into(), "--single".into(), "-c".into(), file])
 }
 
 fn configuration(setup: &Setup<'_>) -> Result<String, Failure> {

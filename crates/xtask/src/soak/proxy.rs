@@ -43,7 +43,11 @@ impl Proxy {
         let file = directory.join("fairwater.toml");
         fs::write(&file, text)?;
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "TERM"]).arg(program).args(["run", "-c"]).arg(file);
+        command
+            .args(["--pdeathsig", "TERM"])
+            .arg(program)
+            .args(["run", "--single", "-c"])
+            .arg(file);
         let mut running = Running::start(command, "proxy", directory, Stop::Terminate)?;
         running.wait_for_port(http_port)?;
         Ok(Self { running, http, tcp, admin_socket, access_log })

@@ -46,6 +46,12 @@ const CRATES: &[Crate] = &[
         in_tests: &["proptest"],
     },
     Crate {
+        name: "supervisor",
+        ours: &["message", "sys"],
+        others: &["libc", "socket2"],
+        in_tests: &[],
+    },
+    Crate {
         name: "worker",
         ours: &["message", "net", "password", "plan", "proto", "sys", "telemetry"],
         others: &["itoa", "socket2", "tokio"],
@@ -66,6 +72,7 @@ const CRATES: &[Crate] = &[
             "net",
             "password",
             "plan",
+            "supervisor",
             "sys",
             "telemetry",
             "worker",
@@ -88,7 +95,11 @@ const OUT_OF_REACH: &[(&str, &[&str])] = &[
         "worker",
         &["fairwater-config", "fairwater-control", "serde", "serde_core", "toml", "hyper", "http"],
     ),
-    ("control", &["fairwater-worker"]),
+    ("control", &["fairwater-worker", "fairwater-supervisor"]),
+    (
+        "supervisor",
+        &["fairwater-plan", "fairwater-proto", "fairwater-config", "tokio", "toml", "hyper"],
+    ),
     ("net", &["fairwater-plan", "fairwater-config", "serde", "serde_core"]),
     ("telemetry", &["fairwater-plan", "fairwater-net", "tokio"]),
 ];

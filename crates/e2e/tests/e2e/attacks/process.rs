@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use fairwater_e2e::proxy::{binary, listen_to, signal_to, text};
+use fairwater_e2e::proxy::{binary, end_with_children, listen_to, signal_to, text};
 use fairwater_e2e::{until, until_some};
 use rustix::process::Signal;
 
@@ -74,7 +74,6 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
+        end_with_children(&mut self.child);
     }
 }

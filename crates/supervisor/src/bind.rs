@@ -5,17 +5,12 @@ use std::fmt;
 use std::fs::Permissions;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::task::{Context, Poll, ready};
 
 use fairwater_message::address::Listen;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use tokio::io::Interest;
-use tokio::net::{TcpStream, UnixStream};
-
-use crate::{Peer, Stream};
 
 /// Of a socket for its owner alone: no place for crowds.
 const PRIVATE_BACKLOG: i32 = 128;
@@ -228,6 +223,14 @@ impl Listening {
         self.sockets[index % self.sockets.len()].try_clone()
     }
 
+    /// All sockets, for another process: one for each thread, or one for all.
+    ///
+    /// # Errors
+    /// When there is no descriptor left.
+    pub fn sockets(&self) -> io::Result<Vec<OwnedFd>> {
+        self.sockets.iter().map(|socket| socket.try_clone().map(OwnedFd::from)).collect()
+    }
+
     /// For protocols in which the client speaks first: connections come with their first bytes, so
     /// that a request costs one wake-up less, and what connects and says nothing costs none for a
     /// second. Apache httpd does the same.
@@ -253,70 +256,6 @@ impl Listening {
             && FileId::of(path) == self.file
         {
             drop(std::fs::remove_file(path));
-        }
-    }
-}
-
-/// A listening socket in the hands of one thread's runtime.
-///
-/// It stands in the runtime's type for connected sockets: that one lets an operation of our own run
-/// on readiness, while the type for listening sockets registers whatever it accepts, which would
-/// cost every short connection two calls that it does not need.
-#[derive(Debug)]
-pub enum Acceptor {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-impl Acceptor {
-    /// Registers a socket with the runtime of this thread.
-    ///
-    /// # Errors
-    /// When the runtime cannot take it.
-    pub fn new(socket: Socket) -> io::Result<Self> {
-        if socket.domain()? == Domain::UNIX {
-            UnixStream::from_std(socket.into()).map(Self::Unix)
-        } else {
-            TcpStream::from_std(socket.into()).map(Self::Tcp)
-        }
-    }
-
-    /// Ready when there may be a connection to accept.
-    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(listener) => listener.poll_read_ready(cx),
-            Self::Unix(listener) => listener.poll_read_ready(cx),
-        }
-    }
-
-    /// Accepts the next connection.
-    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, Peer)>> {
-        loop {
-            let accepted = match self {
-                Self::Tcp(listener) => {
-                    ready!(listener.poll_read_ready(cx))?;
-                    let accept = || fairwater_sys::socket::accept(listener.as_fd());
-                    listener.try_io(Interest::READABLE, accept)
-                }
-                Self::Unix(listener) => {
-                    ready!(listener.poll_read_ready(cx))?;
-                    let accept = || fairwater_sys::socket::accept(listener.as_fd());
-                    listener.try_io(Interest::READABLE, accept)
-                }
-            };
-            match accepted {
-                Ok((fd, Some(address))) => {
-                    let ip = address.ip().to_canonical();
-                    let peer = Peer::Ip { ip, port: address.port() };
-                    return Poll::Ready(Ok((Stream::fresh(fd.into()), peer)));
-                }
-                Ok((fd, None)) => {
-                    let stream = Stream::unix(fd.into());
-                    return Poll::Ready(stream.map(|stream| (stream, Peer::Unix)));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
         }
     }
 }

@@ -1,0 +1,232 @@
+//! The files of a configuration as they were read once, in one block: whoever gets it reads the
+//! same configuration, whatever has become of the files since.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use fairwater_config::Surroundings;
+
+/// What surroundings were asked, and what they answered.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct FileSet {
+    /// The first file.
+    pub main: Vec<u8>,
+    answers: HashMap<Question, Answer>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Question {
+    Expand { pattern: String, from: String },
+    Read(String),
+    Variable(String),
+}
+
+/// A list of texts, bytes as a list of one, or why there is none.
+type Answer = Result<Vec<Vec<u8>>, String>;
+
+/// Asks other surroundings, and remembers.
+pub(crate) struct Recording<'a> {
+    around: &'a dyn Surroundings,
+    answers: RefCell<HashMap<Question, Answer>>,
+}
+
+impl<'a> Recording<'a> {
+    pub(crate) fn new(around: &'a dyn Surroundings) -> Self {
+        Self { around, answers: RefCell::default() }
+    }
+
+    /// What was asked since, with the first file, which nobody asked for.
+    pub(crate) fn into_set(self, main: Vec<u8>) -> FileSet {
+        FileSet { main, answers: self.answers.into_inner() }
+    }
+
+    fn keep(&self, question: Question, answer: Answer) {
+        self.answers.borrow_mut().insert(question, answer);
+    }
+}
+
+impl Surroundings for Recording<'_> {
+    fn expand(&self, pattern: &str, from: &str) -> Result<Vec<String>, String> {
+        let answer = self.around.expand(pattern, from);
+        let question = Question::Expand { pattern: pattern.to_owned(), from: from.to_owned() };
+        let kept = answer.clone().map(|names| names.into_iter().map(String::into_bytes).collect());
+        self.keep(question, kept);
+        answer
+    }
+
+    fn read(&self, name: &str, bytes_max: usize) -> Result<Vec<u8>, String> {
+        let answer = self.around.read(name, bytes_max);
+        self.keep(Question::Read(name.to_owned()), answer.clone().map(|bytes| vec![bytes]));
+        answer
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        let answer = self.around.variable(name);
+        let kept = answer.clone().map(|value| vec![value.into_bytes()]);
+        self.keep(Question::Variable(name.to_owned()), Ok(kept.unwrap_or_default()));
+        answer
+    }
+}
+
+const NOT_ASKED: &str = "it was not there when the configuration was read";
+
+impl Surroundings for FileSet {
+    fn expand(&self, pattern: &str, from: &str) -> Result<Vec<String>, String> {
+        let question = Question::Expand { pattern: pattern.to_owned(), from: from.to_owned() };
+        let names = self.answer(&question)?;
+        Ok(names.into_iter().map(|name| String::from_utf8_lossy(&name).into_owned()).collect())
+    }
+
+    fn read(&self, name: &str, bytes_max: usize) -> Result<Vec<u8>, String> {
+        let mut bytes = self.answer(&Question::Read(name.to_owned()))?.pop().unwrap_or_default();
+        bytes.truncate(bytes_max.saturating_add(1));
+        Ok(bytes)
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        let value = self.answer(&Question::Variable(name.to_owned())).ok()?.pop()?;
+        String::from_utf8(value).ok()
+    }
+}
+
+impl FileSet {
+    fn answer(&self, question: &Question) -> Answer {
+        self.answers.get(question).cloned().unwrap_or_else(|| Err(NOT_ASKED.to_owned()))
+    }
+
+    /// As one block of bytes.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put(&mut out, &self.main);
+        for (question, answer) in &self.answers {
+            let (kind, words): (u8, &[&str]) = match question {
+                Question::Expand { pattern, from } => (b'e', &[pattern, from]),
+                Question::Read(name) => (b'r', &[name]),
+                Question::Variable(name) => (b'v', &[name]),
+            };
+            out.push(kind);
+            words.iter().for_each(|word| put(&mut out, word.as_bytes()));
+            match answer {
+                Ok(parts) => {
+                    out.push(b'+');
+                    out.extend_from_slice(&(parts.len() as u64).to_le_bytes());
+                    parts.iter().for_each(|part| put(&mut out, part));
+                }
+                Err(problem) => {
+                    out.push(b'-');
+                    put(&mut out, problem.as_bytes());
+                }
+            }
+        }
+        out
+    }
+
+    /// Reads what `encode` writes; nothing, if that is broken.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut rest = bytes;
+        let mut set = Self { main: take(&mut rest)?, ..Self::default() };
+        while let Some((&kind, tail)) = rest.split_first() {
+            rest = tail;
+            let question = match kind {
+                b'e' => Question::Expand { pattern: text(&mut rest)?, from: text(&mut rest)? },
+                b'r' => Question::Read(text(&mut rest)?),
+                b'v' => Question::Variable(text(&mut rest)?),
+                _ => return None,
+            };
+            let (&sign, tail) = rest.split_first()?;
+            rest = tail;
+            let answer = match sign {
+                b'+' => {
+                    let count = number(&mut rest)?;
+                    Ok((0..count).map(|_| take(&mut rest)).collect::<Option<_>>()?)
+                }
+                b'-' => Err(text(&mut rest)?),
+                _ => return None,
+            };
+            set.answers.insert(question, answer);
+        }
+        Some(set)
+    }
+}
+
+fn put(out: &mut Vec<u8>, part: &[u8]) {
+    out.extend_from_slice(&(part.len() as u64).to_le_bytes());
+    out.extend_from_slice(part);
+}
+
+fn number(rest: &mut &[u8]) -> Option<u64> {
+    let (digits, tail) = rest.split_first_chunk()?;
+    *rest = tail;
+    Some(u64::from_le_bytes(*digits))
+}
+
+fn take(rest: &mut &[u8]) -> Option<Vec<u8>> {
+    let len = usize::try_from(number(rest)?).ok()?;
+    let (part, tail) = rest.split_at_checked(len)?;
+    *rest = tail;
+    Some(part.to_vec())
+}
+
+fn text(rest: &mut &[u8]) -> Option<String> {
+    String::from_utf8(take(rest)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Around;
+
+    impl Surroundings for Around {
+        fn expand(&self, pattern: &str, from: &str) -> Result<Vec<String>, String> {
+            match pattern {
+                "none" => Err("it is not".to_owned()),
+                _ => Ok(vec![format!("{from}/{pattern}"), "b".to_owned()]),
+            }
+        }
+
+        fn read(&self, name: &str, _: usize) -> Result<Vec<u8>, String> {
+            Ok([name.as_bytes(), &[0xff, 0]].concat())
+        }
+
+        fn variable(&self, name: &str) -> Option<String> {
+            (name == "HOME").then(|| "/root".to_owned())
+        }
+    }
+
+    fn ask(around: &dyn Surroundings) -> String {
+        format!(
+            "{:?} {:?} {:?} {:?} {:?}",
+            around.expand("a*", "f"),
+            around.expand("none", "f"),
+            around.read("b", 100),
+            around.variable("HOME"),
+            around.variable("GONE")
+        )
+    }
+
+    #[test]
+    fn a_set_answers_as_the_surroundings_did() {
+        let recording = Recording::new(&Around);
+        let said = ask(&recording);
+        assert_eq!(said, ask(&Around));
+        let set = recording.into_set(b"main".to_vec());
+        let bytes = set.encode();
+        let read = FileSet::decode(&bytes).unwrap();
+        assert_eq!(read, set);
+        assert_eq!(ask(&read), said);
+        assert_eq!(read.main, b"main");
+        assert!(read.read("other", 1).is_err());
+        assert!(read.read("b", 0).is_ok_and(|bytes| bytes.len() == 1));
+        assert!((1..bytes.len()).any(|end| FileSet::decode(&bytes[..end]).is_none()));
+    }
+
+    #[test]
+    fn broken_blocks_are_nothing() {
+        for bytes in [&b""[..], &[9, 0, 0, 0, 0, 0, 0, 0, 1], &[0, 0, 0, 0, 0, 0, 0, 0, b'x']] {
+            assert_eq!(FileSet::decode(bytes), None);
+        }
+        let huge = [&[0; 8][..], b"r", &u64::MAX.to_le_bytes()].concat();
+        assert_eq!(FileSet::decode(&huge), None);
+    }
+}

@@ -1,0 +1,153 @@
+//! What master and worker say to each other, message by message. A worker gets what it shall serve
+//! with; what it answers moves nothing but the state that the master has of it.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use fairwater_sys::pass;
+
+/// One end of a link.
+#[derive(Debug)]
+pub struct Link(OwnedFd);
+
+/// From the master to a worker.
+#[derive(Debug)]
+pub enum Order {
+    /// The files of the configuration, and the name of the first.
+    Configuration { name: String, files: OwnedFd },
+    /// The sockets of one address, one for each thread or one for all: the next one in the order of
+    /// the configuration.
+    Listening { address: String, sockets: Vec<OwnedFd> },
+    /// The admin socket.
+    Admin(OwnedFd),
+    /// That was all.
+    Serve,
+}
+
+/// From a worker to the master.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Connections are accepted.
+    Serving,
+    /// No new connection will be accepted.
+    Draining,
+    /// It cannot serve, for this reason.
+    Failed(String),
+}
+
+/// Far more than the longest path or reason.
+const MESSAGE_BYTES_MAX: usize = 16 * 1024;
+
+impl Link {
+    pub fn new(socket: OwnedFd) -> Self {
+        Self(socket)
+    }
+
+    /// Sends an order whose descriptors the sender keeps.
+    ///
+    /// # Errors
+    /// When the worker is gone.
+    pub(crate) fn order(&self, word: &str, text: &str, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        pass::send(self.0.as_fd(), format!("{word}\n{text}").as_bytes(), fds)
+    }
+
+    /// The next order; nothing if the master is gone.
+    ///
+    /// # Errors
+    /// `InvalidData` for what is no order.
+    pub fn next_order(&self) -> io::Result<Option<Order>> {
+        let Some((text, mut fds)) = self.next()? else { return Ok(None) };
+        let (word, rest) = text.split_once('\n').unwrap_or((&text, ""));
+        let first = (!fds.is_empty()).then(|| fds.remove(0));
+        let order = match (word, first) {
+            ("configuration", Some(files)) => Order::Configuration { name: rest.to_owned(), files },
+            ("listening", Some(first)) => {
+                fds.insert(0, first);
+                Order::Listening { address: rest.to_owned(), sockets: fds }
+            }
+            ("admin", Some(socket)) => Order::Admin(socket),
+            ("serve", None) => Order::Serve,
+            _ => return Err(io::ErrorKind::InvalidData.into()),
+        };
+        Ok(Some(order))
+    }
+
+    /// Tells the master. One that is gone needs no news.
+    pub fn tell(&self, news: &News) {
+        let text = match news {
+            News::Serving => "serving\n",
+            News::Draining => "draining\n",
+            News::Failed(reason) => &format!("failed\n{reason}"),
+        };
+        let end = text.floor_char_boundary(MESSAGE_BYTES_MAX);
+        pass::send(self.0.as_fd(), &text.as_bytes()[..end], &[]).ok();
+    }
+
+    /// The next news; nothing if the worker is gone, or speaks in riddles.
+    pub(crate) fn next_news(&self) -> Option<News> {
+        let (text, _) = self.next().ok()??;
+        match text.split_once('\n')? {
+            ("serving", "") => Some(News::Serving),
+            ("draining", "") => Some(News::Draining),
+            ("failed", reason) => Some(News::Failed(reason.to_owned())),
+            _ => None,
+        }
+    }
+
+    fn next(&self) -> io::Result<Option<(String, Vec<OwnedFd>)>> {
+        let mut buffer = vec![0; MESSAGE_BYTES_MAX];
+        let (len, fds) = pass::receive(self.0.as_fd(), &mut buffer)?;
+        buffer.truncate(len);
+        let text = String::from_utf8(buffer).map_err(|_| io::ErrorKind::InvalidData)?;
+        Ok((len > 0).then_some((text, fds)))
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    fn links() -> (Link, Link) {
+        let (master, worker) = pass::pair().unwrap();
+        (Link::new(master), Link::new(worker))
+    }
+
+    #[test]
+    fn orders_arrive_with_their_descriptors() {
+        let (master, worker) = links();
+        let null = File::open("/dev/null").unwrap();
+        master.order("configuration", "a b.toml", &[null.as_fd()]).unwrap();
+        master.order("listening", "unix:/a", &[null.as_fd(), null.as_fd()]).unwrap();
+        master.order("serve", "", &[]).unwrap();
+        master.order("listening", ":80", &[]).unwrap();
+        let next = || worker.next_order();
+        assert!(
+            matches!(next(), Ok(Some(Order::Configuration { name, .. })) if name == "a b.toml")
+        );
+        assert!(matches!(next(), Ok(Some(Order::Listening { sockets, .. })) if sockets.len() == 2));
+        assert!(matches!(next(), Ok(Some(Order::Serve))));
+        assert!(next().is_err(), "an address without a socket");
+        drop(master);
+        assert!(matches!(next(), Ok(None)));
+    }
+
+    #[test]
+    fn news_arrive_or_are_none() {
+        let (master, worker) = links();
+        let all = [News::Serving, News::Draining, News::Failed("a\nb".to_owned())];
+        all.iter().for_each(|news| worker.tell(news));
+        assert_eq!(all, [(); 3].map(|()| master.next_news().unwrap()));
+        pass::send(worker.as_fd(), b"nonsense", &[]).unwrap();
+        assert_eq!(master.next_news(), None);
+        drop(worker);
+        assert_eq!(master.next_news(), None);
+    }
+}

@@ -1,0 +1,97 @@
+//! What of a configuration the master itself needs, as the process that reads it writes it down: a
+//! line for each thing, so that the master parses no more than that.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use fairwater_message::address::Listen;
+
+/// The last line: half of a part is none.
+const END: &str = "end\n";
+
+/// The part of the master.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    pub threads: usize,
+    /// In the order of the configuration.
+    pub binds: Vec<Bind>,
+    /// The admin socket.
+    pub admin: Option<PathBuf>,
+}
+
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bind {
+    pub listener: String,
+    pub address: Listen,
+    pub backlog: u32,
+    /// The client speaks first.
+    pub waits_for_data: bool,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "threads {}", self.threads)?;
+        for Bind { listener, address, backlog, waits_for_data } in &self.binds {
+            let word = if *waits_for_data { "data" } else { "connect" };
+            writeln!(f, "bind {listener} {backlog} {word} {address}")?;
+        }
+        if let Some(path) = &self.admin {
+            writeln!(f, "admin {}", path.display())?;
+        }
+        f.write_str(END)
+    }
+}
+
+impl Part {
+    /// Reads what `Display` writes; nothing, if that is not whole.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut part = Self::default();
+        for line in text.strip_suffix(END)?.lines() {
+            match line.split_once(' ')? {
+                ("threads", count) => part.threads = count.parse().ok()?,
+                ("bind", rest) => {
+                    let mut words = rest.splitn(4, ' ');
+                    part.binds.push(Bind {
+                        listener: words.next()?.to_owned(),
+                        backlog: words.next()?.parse().ok()?,
+                        waits_for_data: words.next()? == "data",
+                        address: Listen::parse(words.next()?).ok()?,
+                    });
+                }
+                ("admin", path) => part.admin = Some(path.into()),
+                _ => return None,
+            }
+        }
+        Some(part).filter(|part| part.threads > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let bind = |address: &str, waits_for_data| Bind {
+            listener: "web".to_owned(),
+            address: Listen::parse(address).unwrap(),
+            backlog: 4096,
+            waits_for_data,
+        };
+        let part = Part {
+            threads: 2,
+            binds: vec![
+                bind(":80", true),
+                bind("[::1]:81", false),
+                bind("unix:/run/a b.sock", true),
+            ],
+            admin: Some("/run/an admin.sock".into()),
+        };
+        assert_eq!(Part::parse(&part.to_string()), Some(part.clone()));
+        let text = part.to_string();
+        for end in 0..text.len() {
+            assert_eq!(Part::parse(&text[..end]), None, "half of it is nothing");
+        }
+    }
+}
