@@ -60,6 +60,15 @@ impl Places {
     }
 }
 
+/// Of the sockets of an address those of one thread: each has one at least, and none is left over.
+///
+/// # Errors
+/// When there is no descriptor left.
+pub(crate) fn share(sockets: &[OwnedFd], index: usize, threads: usize) -> io::Result<Vec<OwnedFd>> {
+    let first = index % sockets.len().max(1);
+    sockets.iter().skip(first).step_by(threads.max(1)).map(OwnedFd::try_clone).collect()
+}
+
 /// How far the end of the process is.
 #[derive(Default)]
 struct Stopping {
@@ -183,9 +192,10 @@ impl Running {
                     return Err(io::ErrorKind::InvalidInput.into());
                 }
                 let key = self.places.add(address, listener);
+                let threads = self.threads.count();
                 self.threads.order(key, |index| {
-                    let socket = sockets[index % sockets.len()].try_clone()?.into();
-                    Ok(SocketOrder::Listen { socket, listener })
+                    let sockets = share(&sockets, index, threads)?;
+                    Ok(SocketOrder::Listen { sockets, listener })
                 })?;
                 continue;
             };

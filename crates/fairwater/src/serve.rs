@@ -18,11 +18,11 @@ use fairwater_supervisor::{Address, Link, Listening, News, bind, bind_private};
 use fairwater_sys::signal::Signals;
 use fairwater_sys::{allocator, process, signal};
 use fairwater_telemetry::{Counters, LogWriter, Surroundings};
-use fairwater_worker::{PasswordChecks, SocketKey, ThreadParts, Threads};
+use fairwater_worker::{PasswordChecks, ThreadParts, Threads};
 
 use crate::given::Given;
 use crate::room::{self, Room};
-use crate::running::{Places, Running};
+use crate::running::{self, Places, Running};
 use crate::{directory, fail, say};
 
 /// What the machine grants to a process that serves.
@@ -231,16 +231,17 @@ fn start(
         let (listeners, slots) = (plan.listeners.len(), plan.slots_end);
         Arc::new(Counters::new(listeners, slots, FaultKind::ALL.len()))
     };
-    let counters: Vec<_> = (0..threads).map(|_| new_counters()).collect();
+    let counters: Vec<_> = (0..ground.threads).map(|_| new_counters()).collect();
     let plan = Arc::new(CurrentPlan::new(plan));
     let is_ready = Arc::new(AtomicBool::new(true));
     let passwords = PasswordChecks::new(threads);
     let mut parts = Vec::new();
     for (index, counters) in counters.iter().enumerate() {
-        let share = |((id, _, fds), key): (&(ListenerId, _, Vec<OwnedFd>), &SocketKey)| {
-            fds[index % fds.len()].try_clone().map(|socket| (*key, *id, socket.into()))
-        };
-        let shares = sockets.listening.iter().zip(&keys).map(share);
+        let mut own = Vec::new();
+        for ((id, _, fds), key) in sockets.listening.iter().zip(&keys) {
+            let share = running::share(fds, index, threads)?;
+            own.extend(share.into_iter().map(|socket| (*key, *id, socket)));
+        }
         parts.push(ThreadParts {
             plan: Arc::clone(&plan),
             counters: Arc::clone(counters),
@@ -248,7 +249,7 @@ fn start(
             passwords: passwords.clone(),
             refusals_max: ground.room.refusals,
             log: log.batch(),
-            sockets: shares.collect::<io::Result<_>>()?,
+            sockets: own,
             seed: process::random_u64(),
         });
     }

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -10,19 +11,18 @@ use std::task::{Context, Poll, Waker};
 
 use fairwater_net::Acceptor;
 use fairwater_plan::ListenerId;
-use socket2::Socket;
 
 use crate::accept;
 use crate::shard::Shard;
 
-/// A number that one socket of each thread has, over all plans.
+/// A number that all sockets of one address have, over all threads and plans.
 pub type SocketKey = u32;
 
 /// What becomes of a socket.
 #[derive(Debug)]
 pub enum SocketOrder {
     /// Connections are accepted for this listener from now on.
-    Listen { socket: Socket, listener: ListenerId },
+    Listen { sockets: Vec<OwnedFd>, listener: ListenerId },
     /// Those that come from now on are another listener's.
     Turn { listener: ListenerId },
     /// No more.
@@ -89,7 +89,7 @@ impl Place {
 
 /// All places of one thread.
 #[derive(Debug, Default)]
-pub(crate) struct Listening(HashMap<SocketKey, Rc<Place>>);
+pub(crate) struct Listening(HashMap<SocketKey, Vec<Rc<Place>>>);
 
 impl Listening {
     /// Begins to accept from a socket.
@@ -97,35 +97,40 @@ impl Listening {
         &mut self,
         shard: &Rc<Shard>,
         key: SocketKey,
-        socket: Socket,
+        socket: OwnedFd,
         listener: ListenerId,
     ) -> io::Result<()> {
-        let acceptor = Acceptor::new(socket)?;
+        let acceptor = Acceptor::new(socket.into())?;
         let place = Rc::new(Place {
             listener: Cell::new(listener),
             is_closing: Cell::new(false),
             waker: RefCell::new(Waker::noop().clone()),
         });
-        self.0.insert(key, Rc::clone(&place));
+        self.0.entry(key).or_default().push(Rc::clone(&place));
         drop(tokio::task::spawn_local(accept::run(Rc::clone(shard), acceptor, place)));
         Ok(())
     }
 
     /// Carries out an order. A socket that the runtime cannot take is counted as a failed accept.
     pub(crate) fn obey(&mut self, shard: &Rc<Shard>, key: SocketKey, order: SocketOrder) {
-        match (order, self.0.get(&key)) {
-            (SocketOrder::Listen { socket, listener }, _) => {
-                if self.listen(shard, key, socket, listener).is_err() {
-                    shard.counters.accept_failures.add(1);
+        match order {
+            SocketOrder::Listen { sockets, listener } => {
+                for socket in sockets {
+                    if self.listen(shard, key, socket, listener).is_err() {
+                        shard.counters.accept_failures.add(1);
+                    }
                 }
             }
-            (SocketOrder::Turn { listener }, Some(place)) => place.listener.set(listener),
-            (SocketOrder::Close, Some(place)) => {
-                place.is_closing.set(true);
-                place.waker.borrow().wake_by_ref();
-                self.0.remove(&key);
+            SocketOrder::Turn { listener } => {
+                let places = self.0.get(&key).into_iter().flatten();
+                places.for_each(|place| place.listener.set(listener));
             }
-            (SocketOrder::Turn { .. } | SocketOrder::Close, None) => {}
+            SocketOrder::Close => {
+                for place in self.0.remove(&key).into_iter().flatten() {
+                    place.is_closing.set(true);
+                    place.waker.borrow().wake_by_ref();
+                }
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The worker threads: each one current-thread runtime with a shard of its own.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -9,7 +10,6 @@ use std::thread::JoinHandle;
 use fairwater_net::drive;
 use fairwater_plan::{CurrentPlan, ListenerId};
 use fairwater_telemetry::{Counters, LogBatch};
-use socket2::Socket;
 use tokio::runtime::{Builder, LocalOptions};
 
 use crate::listening::{Inbox, Listening, SocketKey, SocketOrder};
@@ -31,8 +31,8 @@ pub struct ThreadParts {
     /// Clients that may be told at a time that there is no room.
     pub refusals_max: u32,
     pub log: LogBatch,
-    /// Listening sockets of this thread, each with a number that no other has.
-    pub sockets: Vec<(SocketKey, ListenerId, Socket)>,
+    /// Listening sockets of this thread, each with the number of its address.
+    pub sockets: Vec<(SocketKey, ListenerId, OwnedFd)>,
     /// For what is random: balancing, request ids.
     pub seed: u64,
 }
@@ -89,6 +89,10 @@ impl Threads {
             thread.inbox.put(key, order(index)?);
         }
         Ok(())
+    }
+
+    pub fn count(&self) -> usize {
+        self.threads.len()
     }
 
     /// Whether all orders about sockets are carried out.

@@ -140,6 +140,25 @@ fn an_address_that_is_taken_changes_nothing() {
 
 /// What no process can change in itself takes another one; the one before finishes what runs.
 #[test]
+fn fewer_threads_leave_no_socket_alone() {
+    let endpoint = Endpoint::echo("e");
+    let mut proxy = Setup::http(&[&endpoint]).reloadable().threads(3).start();
+    let second = free_address();
+    proxy.edit(
+        "upstream = \"app\"\n",
+        &format!("upstream = \"app\"\n[listeners.second]\nbind = {second:?}\nupstream = \"app\"\n"),
+    );
+    proxy.reload_well();
+    proxy.edit("threads = 3", "threads = 1");
+    proxy.reload_well();
+    // The kernel spreads connections over all sockets of an address.
+    for _ in 0..60 {
+        assert!(answer(&proxy).starts_with('e'));
+        assert!(Client::connect(&second).get("/").text().starts_with('e'));
+    }
+}
+
+#[test]
 fn a_setting_of_the_process_takes_a_new_one() {
     let endpoint = Endpoint::echo("e");
     let raw = Endpoint::new(|caller| {
