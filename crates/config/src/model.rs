@@ -44,6 +44,8 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// Connections at a time, of all listeners; absent means what the descriptors allow.
     pub max_connections: Option<Spanned<NonZeroU32>>,
+    /// Changes of the files are taken in by themselves.
+    pub watch: bool,
     pub shutdown: Shutdown,
     pub tests: Vec<RoutingTest>,
     pub sources: Sources,
@@ -67,15 +69,21 @@ pub struct Shutdown {
     pub delay: Duration,
     /// From then on, for what runs.
     pub drain: Duration,
+    /// The same for a process that another one has replaced.
+    pub replaced: Duration,
 }
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Self { delay: Duration::ZERO, drain: Duration::from_secs(25) }
+        Self {
+            delay: Duration::ZERO,
+            drain: Duration::from_secs(25),
+            replaced: Duration::from_secs(3600),
+        }
     }
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AccessLog {
     pub format: LogFormat,
     pub target: LogTarget,
@@ -102,14 +110,14 @@ pub enum LogTarget {
     Socket(PathBuf),
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Admin {
     /// The Unix socket of the admin API; absent means none.
     pub socket: Option<Spanned<PathBuf>>,
 }
 
 /// Who is asked for the addresses of names.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Resolver {
     /// In place of those in /etc/resolv.conf; empty means those.
     pub servers: Vec<SocketAddr>,

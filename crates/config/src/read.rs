@@ -107,6 +107,22 @@ pub(crate) static ROOT: declare::Table = declare::Table {
             example: "drain_timeout = \"25s\"",
         },
         Setting {
+            name: "replaced_timeout",
+            kind: Kind::Duration { min_ms: 0, max_ms: 7 * DAY_MS },
+            absent: Absent::Default("\"1h\""),
+            meaning: "for what runs in a process that another one has replaced: by an upgrade, or a \
+                      reload that takes a new process. Requests end long before; this is for \
+                      downloads, WebSockets and TCP connections.",
+            example: "replaced_timeout = \"1h\"",
+        },
+        Setting {
+            name: "watch",
+            kind: Kind::Boolean,
+            absent: Absent::Default("false"),
+            meaning: "look at the configuration files every second, and reload when one is another",
+            example: "watch = true",
+        },
+        Setting {
             name: "access_log",
             kind: Kind::Table(&ACCESS_LOG),
             absent: Absent::Otherwise("JSON to the standard output"),
@@ -197,6 +213,7 @@ pub(crate) fn add(
     let run_dir = once("run_dir");
     let (connections, delay, drain) =
         (once("max_connections"), once("drain_delay"), once("drain_timeout"));
+    let (once_replaced, watch) = (once("replaced_timeout"), once("watch"));
     if let Some(read) = connections.and_then(|node| node.integer(report)) {
         let count = NonZeroU32::new(read.value);
         config.max_connections = count.map(|count| Spanned::new(count, read.span));
@@ -206,6 +223,12 @@ pub(crate) fn add(
     }
     if let Some(drain) = drain.and_then(|node| node.duration(report)) {
         config.shutdown.drain = drain;
+    }
+    if let Some(replaced) = once_replaced.and_then(|node| node.duration(report)) {
+        config.shutdown.replaced = replaced;
+    }
+    if let Some(watch) = watch.and_then(|node| node.boolean(report)) {
+        config.watch = watch;
     }
     if let Some(read) = threads.and_then(|node| node.integer(report)) {
         let count = usize::try_from(read.value).ok().and_then(NonZeroUsize::new);

@@ -222,7 +222,7 @@ async fn body(request: Request<Incoming>) -> Result<String, Problem> {
 }
 
 /// Waits until every thread serves by the newest plan, so that a reply says what is.
-async fn until_adopted(shared: &Shared) {
+pub(crate) async fn until_adopted(shared: &Shared) {
     const LOOK: Duration = Duration::from_millis(10);
     let plan = shared.steward.borrow().sources().map(|sources| Arc::clone(&sources.plan));
     let Some(plan) = plan else { return };

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use fairwater_config as config;
 use fairwater_message::address::Listen;
 use fairwater_plan::{
-    Balance, ConnectionLimits, Endpoint, Filters, HostHeader, Listener, ListenerId, OnError, Plan,
-    Protocol, Route, RouteRule, RouteTable, TcpIdle, Timeouts, Upstream, UpstreamId,
+    Admission, Balance, ConnectionLimits, Endpoint, Filters, HostHeader, Listener, ListenerId,
+    OnError, Plan, Protocol, Route, RouteRule, RouteTable, TcpIdle, Timeouts, Upstream, UpstreamId,
     UpstreamSettings, UpstreamTimeouts,
 };
 
@@ -31,21 +31,64 @@ pub struct Bind {
     pub backlog: u32,
 }
 
+/// What was in force before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Before<'a> {
+    pub config: &'a config::Config,
+    pub roster: &'a Roster,
+    pub plan: &'a Plan,
+}
+
 /// Compiles a configuration that was checked: every name in it resolves. What the registry knows
-/// of an endpoint or an upstream goes on; at most `connections_max` clients may be connected.
+/// of an endpoint, an upstream or a listener goes on, and upstreams that are as before are those of
+/// before. At most `connections_max` clients may be connected.
 pub(crate) fn compile(
-    config: &config::Config,
+    (config, ids): (&config::Config, &[ListenerId]),
     roster: &Roster,
     registry: &mut Registry,
     connections_max: Option<u32>,
+    before: Option<Before<'_>>,
 ) -> Compiled {
-    let mut names = HashMap::new();
-    let mut upstreams = Vec::new();
-    for (index, (upstream, members)) in config.upstreams.iter().zip(&roster.0).enumerate() {
-        names.insert(upstream.name.value.as_str(), UpstreamId(index as u32));
-        upstreams.push(Arc::new(compile_upstream(upstream, index, members, registry)));
-    }
+    let upstreams = upstreams(config, roster, registry, before);
+    let names = config.upstreams.iter().enumerate();
+    let names = names.map(|(index, one)| (one.name.value.as_str(), UpstreamId(index as u32)));
+    let names: HashMap<&str, UpstreamId> = names.collect();
     let mut routes = Routes::of(config, &names);
+    let mut rules = rules(config, &mut routes);
+    let gone = before.iter().flat_map(|before| before.plan.listeners.iter());
+    let mut listeners: Vec<Arc<Listener>> = gone.map(|before| Arc::new(before.gone())).collect();
+    let mut binds = Vec::new();
+    for (listener, &id) in config.listeners.iter().zip(ids) {
+        let rules = rules.remove(listener.name.value.as_str()).unwrap_or_default();
+        let connections = registry.connections(id, listener, connections_max);
+        let filters = routes.of_listener(listener);
+        let compiled = Arc::new(compile_listener(listener, &names, rules, connections, filters));
+        match listeners.get_mut(id.0 as usize) {
+            Some(place) => *place = compiled,
+            // New ids follow one another.
+            None => listeners.push(compiled),
+        }
+        binds.extend(listener.bind.iter().map(|bind| Bind {
+            listener: id,
+            address: bind.value.clone(),
+            backlog: listener.limits.backlog,
+        }));
+    }
+    let plan = Plan {
+        listeners: listeners.into(),
+        upstreams,
+        slots_end: registry.slots_end(),
+        drain: config.shutdown.drain,
+        replaced: config.shutdown.replaced,
+    };
+    Compiled { plan, binds }
+}
+
+/// What each listener routes by.
+fn rules<'a>(
+    config: &'a config::Config,
+    routes: &mut Routes<'_>,
+) -> HashMap<&'a str, Vec<RouteRule>> {
     let mut rules: HashMap<&str, Vec<RouteRule>> = HashMap::new();
     let mut by_name = HashMap::new();
     for listener in &config.listeners {
@@ -81,57 +124,59 @@ pub(crate) fn compile(
         };
         rules.entry(&route.listener.value).or_default().extend(compiled.map(rule));
     }
-    let mut listeners = Vec::new();
-    let mut binds = Vec::new();
-    for (index, listener) in config.listeners.iter().enumerate() {
-        let id = ListenerId(index as u32);
-        let rules = rules.remove(listener.name.value.as_str()).unwrap_or_default();
-        let connections = registry.connections(listener, connections_max);
-        let filters = routes.of_listener(listener);
-        listeners.push(compile_listener(listener, &names, rules, connections, filters));
-        binds.extend(listener.bind.iter().map(|bind| Bind {
-            listener: id,
-            address: bind.value.clone(),
-            backlog: listener.limits.backlog,
-        }));
-    }
-    let listeners = listeners.into();
-    let plan = Plan {
-        listeners,
-        upstreams,
-        slots_end: registry.slots_end(),
-        drain: config.shutdown.drain,
-    };
-    Compiled { plan, binds }
+    rules
 }
 
 /// The plan of a configuration that nobody serves: no name is looked up.
 pub fn sketch(config: &config::Config) -> Plan {
     let roster = Roster::sketch(config);
-    compile(config, &roster, &mut Registry::default(), None).plan
+    let mut registry = Registry::default();
+    let seats = registry.seat(&config.listeners, &|_| true);
+    compile((config, &seats.ids), &roster, &mut registry, None, None).plan
 }
 
 /// The same plan with other endpoints. Upstreams whose endpoints are those of before stay as they
 /// are, and so do routes and listeners.
-pub(crate) fn compile_again(
+pub(crate) fn compile_again(roster: &Roster, registry: &mut Registry, before: Before<'_>) -> Plan {
+    Plan {
+        listeners: Arc::clone(&before.plan.listeners),
+        upstreams: upstreams(before.config, roster, registry, Some(before)),
+        slots_end: registry.slots_end(),
+        drain: before.plan.drain,
+        replaced: before.plan.replaced,
+    }
+}
+
+/// All upstreams; those that are as before are not built anew.
+fn upstreams(
     config: &config::Config,
     roster: &Roster,
     registry: &mut Registry,
-    before: (&Roster, &Plan),
-) -> Plan {
-    let upstreams = config.upstreams.iter().enumerate().map(|(index, upstream)| {
-        match before.0.0.get(index) == roster.0.get(index) {
-            true => Arc::clone(&before.1.upstreams[index]),
-            false => Arc::new(compile_upstream(upstream, index, &roster.0[index], registry)),
-        }
-    });
-    let upstreams = upstreams.collect();
-    Plan {
-        listeners: Arc::clone(&before.1.listeners),
-        upstreams,
-        slots_end: registry.slots_end(),
-        drain: before.1.drain,
-    }
+    before: Option<Before<'_>>,
+) -> Vec<Arc<Upstream>> {
+    let upstreams = config.upstreams.iter().zip(&roster.0).enumerate();
+    upstreams
+        .map(|(index, (upstream, members))| {
+            let settings = settings(upstream, index);
+            let max = upstream.max_connections.as_ref().map(|max| max.value.get());
+            let admission = registry.admission(&upstream.name.value, max);
+            let is_as_before = |before: &Before<'_>| {
+                let balance = before.config.upstreams.get(index).map(|one| one.balance);
+                before.roster.0.get(index) == Some(members)
+                    && balance == Some(upstream.balance)
+                    && before.plan.upstreams.get(index).is_some_and(|one| one.settings == settings)
+            };
+            match before.filter(is_as_before) {
+                Some(before) => Arc::clone(&before.plan.upstreams[index]),
+                None => Arc::new(compile_upstream(
+                    (upstream.balance, settings),
+                    members,
+                    registry,
+                    admission,
+                )),
+            }
+        })
+        .collect()
 }
 
 fn compile_listener(
@@ -179,28 +224,31 @@ fn compile_tcp(
 }
 
 fn compile_upstream(
-    upstream: &config::Upstream,
-    index: usize,
+    (balance, settings): (config::Balance, UpstreamSettings),
     members: &[Member],
     registry: &mut Registry,
+    admission: Arc<Admission>,
 ) -> Upstream {
-    let name = &upstream.name.value;
     let (mut endpoints, mut resting) = (Vec::new(), Vec::new());
     for member in members {
-        let endpoint = compile_endpoint(member, name, registry);
+        let endpoint = compile_endpoint(member, &settings.name, registry);
         match member.standing {
             Standing::Active | Standing::Resting(Rest::Drain) => endpoints.push(endpoint),
             Standing::Resting(Rest::Maintenance) | Standing::Unresolved => resting.push(endpoint),
         }
     }
-    let balance = match upstream.balance {
+    let balance = match balance {
         config::Balance::RoundRobin => Balance::round_robin(&endpoints),
         config::Balance::Random => Balance::random(&endpoints),
         config::Balance::LeastConnections => Balance::least_connections(&endpoints),
         config::Balance::SourceHash => Balance::source_hash(&endpoints),
     };
-    let settings = UpstreamSettings {
-        name: name.clone(),
+    Upstream::new(settings, endpoints, balance, admission).with_resting(resting)
+}
+
+fn settings(upstream: &config::Upstream, index: usize) -> UpstreamSettings {
+    UpstreamSettings {
+        name: upstream.name.value.clone(),
         index,
         host: match &upstream.host {
             config::HostRule::Keep => HostHeader::Keep,
@@ -218,10 +266,7 @@ fn compile_upstream(
             queue: upstream.timeouts.queue,
         },
         retries: upstream.retries,
-    };
-    let max = upstream.max_connections.as_ref().map(|max| max.value.get());
-    let admission = registry.admission(name, max);
-    Upstream::new(settings, endpoints, balance, admission).with_resting(resting)
+    }
 }
 
 fn compile_endpoint(member: &Member, upstream: &str, registry: &mut Registry) -> Endpoint {

@@ -5,6 +5,7 @@
 pub mod admin;
 mod changes;
 mod compile;
+mod control;
 mod dns;
 mod endpoints;
 mod form;
@@ -23,20 +24,16 @@ mod steward;
 mod trace;
 
 pub use compile::{Bind, Compiled, sketch};
+pub use control::{Control, Unable, start};
 pub use lookups::look_up_names;
 pub use steward::Steward;
 pub use trace::{Outcome, Question, Trace, prove, trace};
 
-use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use fairwater_plan::CurrentPlan;
 use fairwater_telemetry::Counters;
-use tokio::net::UnixListener;
-
-use lookups::Shared;
 
 /// What the admin socket reads from.
 #[derive(Debug)]
@@ -63,28 +60,4 @@ pub struct Outside {
     pub random: fn() -> u64,
     /// Says a line to whoever runs the process.
     pub say: fn(&str),
-}
-
-/// Starts the thread that keeps names up to date and serves the admin socket, if there is one,
-/// until the process ends.
-///
-/// # Errors
-/// When the thread or its runtime cannot be started.
-pub fn start(steward: Steward, sources: Sources, admin: Option<OwnedFd>) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let builder = std::thread::Builder::new().name("control".to_owned());
-    builder.spawn(move || {
-        let mut steward = steward;
-        steward.publish_to(sources);
-        let shared = Shared::new(steward);
-        let local = tokio::task::LocalSet::new();
-        local.block_on(&runtime, async {
-            drop(tokio::task::spawn_local(lookups::keep(shared.clone())));
-            match admin.map(|socket| UnixListener::from_std(socket.into())) {
-                Some(Ok(listener)) => admin::serve(listener, &shared).await,
-                _ => std::future::pending().await,
-            }
-        });
-    })?;
-    Ok(())
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use fairwater_net::clock;
 use tokio::sync::Notify;
 
-use crate::Steward;
 use crate::dns::{Failure, Resolver};
+use crate::{Steward, control};
 
 /// A start waits for names no longer than this; those without an address follow later.
 const START: Duration = Duration::from_secs(5);
@@ -41,9 +41,7 @@ pub fn look_up_names(steward: Steward) -> io::Result<Steward> {
     let local = tokio::task::LocalSet::new();
     let until_known = async {
         let lookups = tokio::task::spawn_local(keep(shared.clone()));
-        while !shared.steward.borrow().names.are_all_known() {
-            shared.bell.notified().await;
-        }
+        control::until_known(&shared).await;
         lookups.abort();
     };
     // What takes longer goes on beside the traffic.

@@ -1,11 +1,12 @@
 //! The counters in Prometheus' text format (version 0.0.4).
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use fairwater_message::FaultKind;
 use fairwater_net::clock;
-use fairwater_plan::Plan;
+use fairwater_plan::{Listener, Plan};
 use fairwater_telemetry::{Count, EndpointCounters, ListenerCounters, STATUS_CLASSES};
 
 use crate::Sources;
@@ -63,14 +64,14 @@ fn listeners(text: &mut Text, sources: &Sources, plan: &Plan) {
     ];
     for (name, kind, help, read) in families {
         text.family(name, kind, help);
-        for (index, listener) in plan.listeners.iter().enumerate() {
+        for (index, listener) in listeners_there(plan) {
             let value = sum(sources, |thread| read(&thread.listeners[index]).get());
             text.line(name, &[("listener", &listener.name)], &value.to_string());
         }
     }
     let name = "fairwater_requests_total";
     text.family(name, "counter", "Requests by class of status; none: no status was sent.");
-    for (index, listener) in plan.listeners.iter().enumerate() {
+    for (index, listener) in listeners_there(plan) {
         for (class, label) in STATUS_CLASSES.iter().enumerate() {
             let value = sum(sources, |thread| thread.listeners[index].requests[class].get());
             text.line(name, &[("listener", &listener.name), ("status", label)], &value.to_string());
@@ -78,7 +79,7 @@ fn listeners(text: &mut Text, sources: &Sources, plan: &Plan) {
     }
     let name = "fairwater_faults_total";
     text.family(name, "counter", "Exchanges that failed, by reason.");
-    for (index, listener) in plan.listeners.iter().enumerate() {
+    for (index, listener) in listeners_there(plan) {
         for &kind in FaultKind::ALL {
             let at = kind as usize;
             let value = sum(sources, |thread| thread.listeners[index].faults[at].get());
@@ -88,6 +89,10 @@ fn listeners(text: &mut Text, sources: &Sources, plan: &Plan) {
             }
         }
     }
+}
+
+fn listeners_there(plan: &Plan) -> impl Iterator<Item = (usize, &Arc<Listener>)> {
+    plan.listeners.iter().enumerate().filter(|(_, listener)| !listener.is_gone())
 }
 
 fn endpoints(text: &mut Text, sources: &Sources, plan: &Plan) {

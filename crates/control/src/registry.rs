@@ -1,21 +1,33 @@
 //! What outlives a plan: the state of endpoints and upstreams, found again by their names.
 
 use std::collections::HashMap;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::{Arc, Weak};
 
 use fairwater_config as config;
-use fairwater_plan::{Admission, ClientLimit, ConnectionLimits, EndpointState, Slots};
+use fairwater_plan::{Admission, ClientLimit, ConnectionLimits, EndpointState, ListenerId, Slots};
+
+/// A listener, as long as there may be connections of it.
+#[derive(Debug)]
+struct KnownListener {
+    name: String,
+    is_http: bool,
+    is_there: bool,
+    own: Arc<Admission>,
+    per_client: Option<Arc<ClientLimit>>,
+    /// The id of the last one.
+    last_limit: u16,
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     slots: Arc<Slots>,
     /// By upstream and `Member::key`. What no plan and no connection holds any more is forgotten.
     endpoints: HashMap<(String, String), Weak<EndpointState>>,
-    /// By upstream, with the limit that holds for it.
-    admissions: HashMap<String, (Option<u32>, Arc<Admission>)>,
-    /// Of clients, by listener.
-    connections: HashMap<String, ConnectionLimits>,
+    /// By upstream.
+    admissions: HashMap<String, Arc<Admission>>,
+    /// By their ids.
+    listeners: Vec<KnownListener>,
     all_connections: Option<Arc<Admission>>,
     /// Slots that were taken since somebody asked, and may have been others' before.
     taken: Vec<usize>,
@@ -34,36 +46,89 @@ impl Registry {
         state
     }
 
-    /// The permits of an upstream; new ones under another limit.
+    /// The permits of an upstream: at most so many from now on.
     pub(crate) fn admission(&mut self, upstream: &str, max: Option<u32>) -> Arc<Admission> {
-        if let Some((limit, admission)) = self.admissions.get(upstream)
-            && *limit == max
-        {
+        if let Some(admission) = self.admissions.get(upstream) {
+            admission.set_max(max);
             return Arc::clone(admission);
         }
         let admission = Arc::new(Admission::new(max));
-        self.admissions.insert(upstream.to_owned(), (max, Arc::clone(&admission)));
+        self.admissions.insert(upstream.to_owned(), Arc::clone(&admission));
         admission
+    }
+
+    /// How many ids there will be with these listeners, at the most.
+    pub(crate) fn ids_with(&self, listeners: &[config::Listener]) -> usize {
+        let is_new = |one: &&config::Listener| !self.listeners.iter().any(|known| known.is(one));
+        self.listeners.len() + listeners.iter().filter(is_new).count()
+    }
+
+    /// Gives each listener an id, in this order: the one that it has, if it is known. Ids of those
+    /// that are gone are given anew once none of their connections is left, which `is_empty` knows.
+    pub(crate) fn seat(
+        &mut self,
+        listeners: &[config::Listener],
+        is_empty: &dyn Fn(ListenerId) -> bool,
+    ) -> Seats {
+        let mut seats = Seats::default();
+        let gone: Vec<usize> = (0..self.listeners.len())
+            .filter(|&place| !self.listeners[place].is_there)
+            .filter(|&place| is_empty(ListenerId(place as u32)))
+            .collect();
+        self.listeners.iter_mut().for_each(|known| known.is_there = false);
+        let mut places: Vec<Option<usize>> = Vec::new();
+        for listener in listeners {
+            let place = self.listeners.iter().position(|known| known.is(listener));
+            place.inspect(|&place| self.listeners[place].is_there = true);
+            places.push(place);
+        }
+        let mut free = gone.into_iter();
+        for (listener, place) in listeners.iter().zip(places) {
+            let place = place.unwrap_or_else(|| {
+                let is_free = |place: &usize| !self.listeners[*place].is_there;
+                let place = free.find(is_free).unwrap_or(self.listeners.len());
+                let known = KnownListener::new(listener);
+                match self.listeners.get_mut(place) {
+                    Some(before) => *before = known,
+                    None => self.listeners.push(known),
+                }
+                seats.taken.push(ListenerId(place as u32));
+                place
+            });
+            seats.ids.push(ListenerId(place as u32));
+        }
+        seats
     }
 
     /// The limits of a listener, of which at most `all` connections may be open together with those
     /// of the others.
     pub(crate) fn connections(
         &mut self,
+        id: ListenerId,
         listener: &config::Listener,
         all: Option<u32>,
     ) -> ConnectionLimits {
         let all = self.all_connections.get_or_insert_with(|| Arc::new(Admission::new(all)));
         let limits = &listener.limits;
-        let new = || ConnectionLimits {
+        let known = &mut self.listeners[id.0 as usize];
+        known.own.set_max(limits.connections.map(NonZeroU32::get));
+        let per_client = limits.connections_per_client.map(|max| {
+            let limit = known.per_client.take();
+            let limit = limit.unwrap_or_else(|| {
+                known.last_limit = known.last_limit.wrapping_add(1);
+                let id = NonZeroU16::new(known.last_limit).unwrap_or(NonZeroU16::MIN);
+                Arc::new(ClientLimit::new(id, max.get()))
+            });
+            limit.set_max(max.get());
+            limit
+        });
+        known.per_client.clone_from(&per_client);
+        ConnectionLimits {
             all: Arc::clone(all),
-            own: Arc::new(Admission::new(limits.connections.map(NonZeroU32::get))),
-            per_client: limits
-                .connections_per_client
-                .map(|max| Arc::new(ClientLimit::new(max.get()))),
+            own: Arc::clone(&known.own),
+            per_client,
             rejects: limits.when_full == config::WhenFull::Reject,
-        };
-        self.connections.entry(listener.name.value.clone()).or_insert_with(new).clone()
+        }
     }
 
     /// All slots so far are below this.
@@ -71,16 +136,50 @@ impl Registry {
         self.slots.end()
     }
 
-    /// Forgets endpoints that are gone. Returns the slots that have a new owner since the last
-    /// call.
+    /// Forgets endpoints and upstreams that are gone. Returns the slots that have a new owner since
+    /// the last call.
     pub(crate) fn settle(&mut self) -> Vec<usize> {
         self.endpoints.retain(|_, state| state.strong_count() > 0);
+        self.admissions.retain(|_, admission| Arc::strong_count(admission) > 1);
         std::mem::take(&mut self.taken)
     }
 }
 
+/// Who has which id.
+#[derive(Debug, Default)]
+pub(crate) struct Seats {
+    /// In the order of the configuration.
+    pub ids: Vec<ListenerId>,
+    /// Those that have a new owner.
+    pub taken: Vec<ListenerId>,
+}
+
+impl KnownListener {
+    fn new(listener: &config::Listener) -> Self {
+        Self {
+            name: listener.name.value.clone(),
+            is_http: is_http(listener),
+            is_there: true,
+            own: Arc::new(Admission::new(None)),
+            per_client: None,
+            last_limit: 0,
+        }
+    }
+
+    /// A connection cannot go on under another protocol: a listener that changes it is another one.
+    fn is(&self, listener: &config::Listener) -> bool {
+        self.name == listener.name.value && self.is_http == is_http(listener)
+    }
+}
+
+fn is_http(listener: &config::Listener) -> bool {
+    matches!(listener.protocol, config::Protocol::Http(_))
+}
+
 #[cfg(test)]
 mod tests {
+    use fairwater_message::address::Listen;
+
     use super::*;
 
     #[test]
@@ -105,5 +204,30 @@ mod tests {
         assert!(first.enter());
         assert!(!registry.admission("app", Some(1)).enter());
         assert!(registry.admission("app", Some(2)).enter());
+        assert!(!first.enter(), "one limit for all who know it");
+        drop(first);
+        registry.settle();
+        assert_eq!(registry.admission("app", Some(2)).open(), 0, "it is another one");
+    }
+
+    #[test]
+    fn listeners_keep_their_ids_and_those_of_the_dead_are_given_anew() {
+        let listener = |name: &str, protocol| {
+            let bind = Listen::parse(":80").unwrap();
+            config::Listener::new(name, bind, protocol, "app")
+        };
+        let http = |name| listener(name, config::Protocol::Http(Default::default()));
+        let tcp = |name| listener(name, config::Protocol::Tcp(Default::default()));
+        let mut registry = Registry::default();
+        let mut seat = |listeners: &[config::Listener], is_empty: bool| {
+            let seats = registry.seat(listeners, &|_| is_empty);
+            (seats.ids.iter().map(|id| id.0).collect::<Vec<_>>(), seats.taken.len())
+        };
+        assert_eq!(seat(&[http("a"), http("b"), tcp("c")], true), (vec![0, 1, 2], 3));
+        assert_eq!(seat(&[tcp("c"), http("a")], true), (vec![2, 0], 0));
+        assert_eq!(seat(&[tcp("c"), http("a"), http("d")], false), (vec![2, 0, 3], 1));
+        assert_eq!(seat(&[tcp("c"), http("a"), http("d"), http("e")], true), (vec![2, 0, 3, 1], 1));
+        assert_eq!(seat(&[http("c"), http("d")], true), (vec![4, 3], 1), "c has connections yet");
+        assert_eq!(seat(&[tcp("c"), http("d")], true), (vec![2, 3], 0), "as it was");
     }
 }

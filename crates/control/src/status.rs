@@ -2,6 +2,7 @@
 //! for people in `overview`.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use fairwater_net::clock;
 use fairwater_plan::{Plan, Protocol, Upstream};
@@ -98,7 +99,7 @@ impl<'a> Status<'a> {
 }
 
 fn listeners<'a>(sources: &'a Sources, plan: &Plan) -> Vec<ListenerStatus<'a>> {
-    let listener = |(index, listener): (usize, &fairwater_plan::Listener)| {
+    let listener = |(index, listener): (usize, &Arc<fairwater_plan::Listener>)| {
         let total = |read: fn(&ListenerCounters) -> u64| {
             sum(sources, |thread| read(&thread.listeners[index]))
         };
@@ -108,6 +109,7 @@ fn listeners<'a>(sources: &'a Sources, plan: &Plan) -> Vec<ListenerStatus<'a>> {
             protocol: match listener.protocol {
                 Protocol::Http(_) => "http",
                 Protocol::Tcp { .. } => "tcp",
+                Protocol::Gone => "gone",
             },
             addresses: addresses.map(|(_, address)| address.as_str()).collect(),
             connections: total(|listener| listener.active.get()),
@@ -115,7 +117,9 @@ fn listeners<'a>(sources: &'a Sources, plan: &Plan) -> Vec<ListenerStatus<'a>> {
             requests_total: total(|l| l.requests.iter().map(|count| count.get()).sum()),
         }
     };
-    plan.listeners.iter().enumerate().map(listener).collect()
+    // One that is gone is told of while it has connections.
+    let all = plan.listeners.iter().enumerate().map(listener);
+    all.filter(|listener| listener.protocol != "gone" || listener.connections > 0).collect()
 }
 
 /// Some endpoints of an upstream.

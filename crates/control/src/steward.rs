@@ -2,13 +2,15 @@
 //! sees to it that the plan in force says the same. One thread has it; nothing here waits.
 
 use std::io;
+use std::sync::Arc;
 
 use fairwater_config::Config;
 use fairwater_net::clock;
+use fairwater_plan::{ListenerId, Plan};
 use hyper::StatusCode;
 
 use crate::changes::{CHANGES_MAX, Changes};
-use crate::compile::{compile, compile_again};
+use crate::compile::{Before, Bind, compile, compile_again};
 use crate::dns::{Answer, Failure, Question, ResolverSettings};
 use crate::names::Names;
 use crate::problem::Problem;
@@ -30,6 +32,9 @@ pub struct Steward {
     pub(crate) outside: Outside,
     /// Where plans go and counts come from; not before the first plan.
     sources: Option<Sources>,
+    /// What will be in force once its names are known.
+    next: Option<Config>,
+    connections_max: Option<u32>,
 }
 
 impl Steward {
@@ -40,15 +45,7 @@ impl Steward {
         let state_file = state_file.transpose()?;
         let (mut kept, line) = state_file.as_ref().map(StateFile::read).unwrap_or_default();
         line.iter().for_each(|line| (outside.say)(line));
-        kept.retain(|upstream, name, _| {
-            let is_there = config.upstreams.iter().any(|one| one.name.value == upstream);
-            if !is_there {
-                (outside.say)(&format!(
-                    "warning: what was set about {name} is dropped: there is no upstream {upstream}"
-                ));
-            }
-            is_there
-        });
+        retain(&mut kept, &config, outside);
         let mut steward = Self {
             config,
             registry: Registry::default(),
@@ -59,6 +56,8 @@ impl Steward {
             roster: Roster::default(),
             outside,
             sources: None,
+            next: None,
+            connections_max: None,
         };
         steward.refresh();
         Ok(steward)
@@ -67,7 +66,10 @@ impl Steward {
     /// The first plan; at most `connections_max` clients may be connected.
     pub fn compile(&mut self, connections_max: Option<u32>) -> Compiled {
         self.refresh();
-        let compiled = compile(&self.config, &self.roster, &mut self.registry, connections_max);
+        self.connections_max = connections_max;
+        let seats = self.registry.seat(&self.config.listeners, &|_| true);
+        let (own, registry) = ((&self.config, &*seats.ids), &mut self.registry);
+        let compiled = compile(own, &self.roster, registry, connections_max, None);
         // Counters begin at zero by themselves.
         self.registry.settle();
         compiled
@@ -154,18 +156,75 @@ impl Steward {
 
     /// Brings the endpoints up to date, and publishes a plan if they are others now.
     pub(crate) fn refresh(&mut self) {
-        self.names.want(roster::questions(&self.config, &self.changes));
+        let mut questions = roster::questions(&self.config, &self.changes);
+        questions.extend(self.next.iter().flat_map(|next| roster::questions(next, &self.kept)));
+        self.names.want(questions);
         let roster = Roster::new(&self.config, &self.names, &self.changes);
         if roster != self.roster {
             let before = std::mem::replace(&mut self.roster, roster);
-            self.publish(&before);
+            let Some(sources) = &self.sources else { return };
+            let plan = &*sources.plan.get();
+            let before = Before { config: &self.config, roster: &before, plan };
+            let plan = compile_again(&self.roster, &mut self.registry, before);
+            self.publish(plan);
         }
     }
 
-    fn publish(&mut self, before: &Roster) {
+    /// Begins to look up the names of another configuration, which [`Self::replace`] puts into
+    /// force.
+    ///
+    /// # Errors
+    /// The name of a setting that this process cannot change.
+    pub(crate) fn prepare(&mut self, next: Config) -> Result<(), &'static str> {
+        if let Some(setting) = fixed(&self.config, &next) {
+            return Err(setting);
+        }
+        // Counters have room for a few more than there were at the start.
+        let room = self.sources.iter().flat_map(|sources| &sources.counters);
+        let room = room.map(|thread| thread.listeners.len()).min().unwrap_or(0);
+        if self.registry.ids_with(&next.listeners) > room {
+            return Err("listeners");
+        }
+        self.next = Some(next);
+        self.refresh();
+        Ok(())
+    }
+
+    /// Puts the configuration into force that was prepared, for listeners at these addresses, in
+    /// its order. Gives what they are bound for; nothing, if none was prepared.
+    pub(crate) fn replace(&mut self, addresses: &[String]) -> Option<Vec<Bind>> {
+        let next = self.next.take()?;
+        let sources = self.sources.as_mut()?;
+        let plan = Arc::clone(&sources.plan);
+        let counters: &[_] = &sources.counters;
+        let is_empty = |id: ListenerId| {
+            counters.iter().all(|one| one.listeners[id.0 as usize].active.get() == 0)
+        };
+        let seats = self.registry.seat(&next.listeners, &is_empty);
+        for id in &seats.taken {
+            counters.iter().for_each(|thread| thread.listeners[id.0 as usize].reset());
+        }
+        retain(&mut self.kept, &next, self.outside);
+        // What was set until then.
+        self.changes = self.kept.clone();
+        let roster = Roster::new(&next, &self.names, &self.changes);
+        let before = Before { config: &self.config, roster: &self.roster, plan: &plan.get() };
+        let own = (&next, &*seats.ids);
+        let compiled =
+            compile(own, &roster, &mut self.registry, self.connections_max, Some(before));
+        let named = |(bind, address): (&Bind, &String)| {
+            (compiled.plan.listener(bind.listener).name.clone(), address.clone())
+        };
+        sources.bound = compiled.binds.iter().zip(addresses).map(named).collect();
+        (self.config, self.roster) = (next, roster);
+        self.publish(compiled.plan);
+        // Names that nobody asks for any more are forgotten.
+        self.refresh();
+        Some(compiled.binds)
+    }
+
+    fn publish(&mut self, plan: Plan) {
         let Some(sources) = &self.sources else { return };
-        let last = sources.plan.get();
-        let plan = compile_again(&self.config, &self.roster, &mut self.registry, (before, &last));
         // A thread that adopts the plan counts for its endpoints at once.
         for thread in &sources.counters {
             thread.endpoints.grow(plan.slots_end);
@@ -177,4 +236,31 @@ impl Steward {
         }
         sources.plan.set(plan);
     }
+}
+
+/// The setting, if there is one, that no running process can take in.
+fn fixed(now: &Config, next: &Config) -> Option<&'static str> {
+    let settings = [
+        ("threads", now.threads == next.threads),
+        ("state_dir", now.state_dir == next.state_dir),
+        ("run_dir", now.run_dir == next.run_dir),
+        ("access_log", now.access_log == next.access_log),
+        ("admin", now.admin == next.admin),
+        ("resolver", now.resolver == next.resolver),
+        ("max_connections", now.max_connections == next.max_connections),
+    ];
+    settings.iter().find(|(_, is_same)| !is_same).map(|(name, _)| *name)
+}
+
+/// Drops what was set about upstreams that a configuration does not have, and says so.
+fn retain(kept: &mut Changes, config: &Config, outside: Outside) {
+    kept.retain(|upstream, name, _| {
+        let is_there = config.upstreams.iter().any(|one| one.name.value == upstream);
+        if !is_there {
+            (outside.say)(&format!(
+                "warning: what was set about {name} is dropped: there is no upstream {upstream}"
+            ));
+        }
+        is_there
+    });
 }

@@ -122,6 +122,42 @@ impl Proxy {
         matches!(self.child.try_wait(), Ok(Some(_)))
     }
 
+    /// Changes the text of the configuration file, which another file takes the place of.
+    ///
+    /// # Panics
+    /// When it does not have what shall be replaced.
+    pub fn edit(&self, replace: &str, by: &str) {
+        let path = self.directory.join("fairwater.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(replace), "{text}");
+        let new = self.directory.join("fairwater.toml.new");
+        std::fs::write(&new, text.replacen(replace, by, 1)).unwrap();
+        std::fs::rename(new, path).unwrap();
+    }
+
+    /// `fairwater reload`: its exit code, and what it says.
+    ///
+    /// # Panics
+    /// When there is no such command.
+    pub fn reload(&self) -> (i32, String) {
+        let socket = self.directory.join("run").join("master.sock");
+        let mut command = Command::new(binary());
+        let output = command.arg("reload").arg("--socket").arg(socket).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code().unwrap(), said)
+    }
+
+    /// A reload that goes well.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[track_caller]
+    pub fn reload_well(&self) -> String {
+        let (code, said) = self.reload();
+        assert_eq!(code, 0, "{said}");
+        said
+    }
+
     /// A GET on the admin socket.
     ///
     /// # Panics

@@ -106,6 +106,13 @@ impl Setup {
         self
     }
 
+    /// With a socket of the master, for [`Proxy::reload`].
+    #[must_use]
+    pub fn reloadable(self) -> Self {
+        let line = format!("run_dir = {:?}", self.directory.join("run"));
+        self.top(&line)
+    }
+
     /// Leaves out the shorthand route of the listener.
     #[must_use]
     pub fn without_route(mut self) -> Self {

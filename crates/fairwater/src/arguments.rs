@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use fairwater_config::THREADS_MAX;
 
 const SIGNALS: &str =
-    "Signals: TERM finishes what runs and stops (25 s at the most), INT stops now.";
+    "Signals: TERM finishes what runs and stops (25 s at the most), INT stops now, HUP reloads.";
 
 /// Load balancer, reverse proxy and connection gateway.
 #[derive(Debug, Parser)]
@@ -29,6 +29,8 @@ pub(crate) enum Command {
     /// Serve what the master gives
     #[command(hide = true)]
     Worker,
+    /// Have a running master read its configuration again
+    Reload(ReloadArguments),
     /// Check a configuration file and say what is wrong with it
     Check(ConfigFile),
     /// Show how a running process is doing
@@ -65,6 +67,16 @@ pub(crate) struct ConfigFile {
     /// The configuration file
     #[arg(short, long, default_value = "fairwater.toml", value_name = "FILE")]
     pub config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReloadArguments {
+    /// The configuration file that says where the master is, by its run_dir
+    #[arg(short, long, default_value = "fairwater.toml", value_name = "FILE")]
+    pub config: PathBuf,
+    /// The socket of the master itself
+    #[arg(long, value_name = "PATH", conflicts_with = "config")]
+    pub socket: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -2,9 +2,11 @@
 //! same configuration, whatever has become of the files since.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 
 use fairwater_config::Surroundings;
+use fairwater_supervisor::Stamp;
 
 /// What surroundings were asked, and what they answered.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -28,16 +30,31 @@ type Answer = Result<Vec<Vec<u8>>, String>;
 pub(crate) struct Recording<'a> {
     around: &'a dyn Surroundings,
     answers: RefCell<HashMap<Question, Answer>>,
+    /// What the answers depend on, as it was before it was looked at.
+    stamps: RefCell<BTreeMap<PathBuf, Stamp>>,
 }
 
 impl<'a> Recording<'a> {
     pub(crate) fn new(around: &'a dyn Surroundings) -> Self {
-        Self { around, answers: RefCell::default() }
+        Self { around, answers: RefCell::default(), stamps: RefCell::default() }
     }
 
     /// What was asked since, with the first file, which nobody asked for.
     pub(crate) fn into_set(self, main: Vec<u8>) -> FileSet {
         FileSet { main, answers: self.answers.into_inner() }
+    }
+
+    /// The files and directories whose state the answers depend on.
+    pub(crate) fn stamps(&self) -> Vec<(PathBuf, Stamp)> {
+        let stamps = self.stamps.borrow();
+        stamps.iter().map(|(path, stamp)| (path.clone(), stamp.clone())).collect()
+    }
+
+    /// Remembers how a file is; to be called before it is read.
+    pub(crate) fn stamp(&self, path: &Path) {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let stamp = || Stamp::of(path);
+        self.stamps.borrow_mut().entry(path.to_owned()).or_insert_with(stamp);
     }
 
     fn keep(&self, question: Question, answer: Answer) {
@@ -47,6 +64,8 @@ impl<'a> Recording<'a> {
 
 impl Surroundings for Recording<'_> {
     fn expand(&self, pattern: &str, from: &str) -> Result<Vec<String>, String> {
+        let beside = Path::new(from).with_file_name(pattern);
+        beside.parent().inspect(|directory| self.stamp(directory));
         let answer = self.around.expand(pattern, from);
         let question = Question::Expand { pattern: pattern.to_owned(), from: from.to_owned() };
         let kept = answer.clone().map(|names| names.into_iter().map(String::into_bytes).collect());
@@ -55,6 +74,7 @@ impl Surroundings for Recording<'_> {
     }
 
     fn read(&self, name: &str, bytes_max: usize) -> Result<Vec<u8>, String> {
+        self.stamp(Path::new(name));
         let answer = self.around.read(name, bytes_max);
         self.keep(Question::Read(name.to_owned()), answer.clone().map(|bytes| vec![bytes]));
         answer

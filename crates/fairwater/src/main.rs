@@ -7,12 +7,15 @@ mod explain;
 mod file_set;
 mod files;
 mod fmt;
+mod given;
 mod hash_password;
 mod master;
 mod proxy;
+mod reload;
 mod replace;
 mod room;
 mod run;
+mod running;
 mod serve;
 mod status;
 mod way;
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Load(arguments) => master::load(&arguments),
         Command::Worker => master::worker(),
+        Command::Reload(arguments) => reload::run(&arguments),
         Command::Check(arguments) => run::check(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),
@@ -51,6 +55,11 @@ fn main() -> ExitCode {
 fn fail(problem: impl Display) -> ExitCode {
     say(problem);
     ExitCode::FAILURE
+}
+
+/// Prints what was said already, as it is.
+fn show(said: &str) {
+    drop(std::io::stderr().write_all(said.as_bytes()));
 }
 
 /// Prints a line for people, who may have gone away: that is no reason to end.

@@ -7,26 +7,23 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
 
 use fairwater_config::{AccessLog, Config, LogFormat, LogTarget};
-use fairwater_control::{Bind, Compiled, Outside, Sources, Steward, look_up_names};
+use fairwater_control::{Compiled, Outside, Sources, Steward, look_up_names};
 use fairwater_message::FaultKind;
 use fairwater_net::clock;
 use fairwater_plan::{CurrentPlan, ListenerId, Plan, Protocol};
-use fairwater_supervisor::{Link, Listening, News, bind, bind_private};
+use fairwater_supervisor::{Address, Link, Listening, News, bind, bind_private};
+use fairwater_sys::signal::Signals;
 use fairwater_sys::{allocator, process, signal};
 use fairwater_telemetry::{Counters, LogWriter, Surroundings};
 use fairwater_worker::{PasswordChecks, ThreadParts, Threads};
 
+use crate::given::Given;
 use crate::room::{self, Room};
+use crate::running::{self, Places, Running};
 use crate::{directory, fail, say};
-
-/// How often the wait for signals looks whether the threads still run.
-const LOOK: Duration = Duration::from_millis(200);
-/// The same while the process stops: nobody likes to wait.
-const LOOK_AT_END: Duration = Duration::from_millis(20);
 
 /// What the machine grants to a process that serves.
 pub(crate) struct Ground {
@@ -111,39 +108,39 @@ pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)]
     let started = own.sockets().map_err(Into::into);
     let started = started.and_then(|sockets| start(config, steward, plan, &ground, sockets));
     match started {
-        Ok(running) => {
+        Ok((running, signals, bound)) => {
             own.release();
-            for (name, address) in &running.bound {
+            for (name, address) in &bound {
                 say(format_args!("{name} listens on {address}"));
             }
-            ready(&running.bound);
-            running.until_stopped(config.shutdown.delay, true, || {})
+            ready(&bound);
+            running.until_stopped(&signals, None)
         }
         Err(error) => fail(error),
     }
 }
 
-/// Serves with sockets that another process has bound, and tells it how that goes.
-pub(crate) fn serve_given(config: &Config, given: Given, link: &Link) -> ExitCode {
+/// Serves with sockets that a master has bound, and tells it how that goes.
+pub(crate) fn serve_given(config: &Config, given: Given, master: Link) -> ExitCode {
     say_what_panics();
     let prepared = signal::block().map_err(|error| format!("cannot set up signals: {error}"));
-    let prepared = prepared.and_then(|()| Ground::of(config));
+    let prepared = prepared.and_then(|()| given.fits(config)).and_then(|()| Ground::of(config));
     let prepared = prepared.and_then(|ground| Ok((ground, steward(config)?)));
     let started = prepared.map_err(Into::into).and_then(|(ground, mut steward)| {
         let Compiled { plan, binds } = steward.compile(Some(ground.room.connections));
-        let sockets =
-            given.sockets(&binds).ok_or("these are not the sockets of this configuration")?;
+        let listening = binds.iter().zip(given.listening);
+        let listening = listening.map(|(bind, (address, fds))| (bind.listener, address, fds));
+        let sockets = Sockets { listening: listening.collect(), admin: given.admin };
         say(ground.room);
         start(config, steward, plan, &ground, sockets)
     });
     match started {
-        Ok(running) => {
-            link.tell(&News::Serving);
-            // Who stops a service may tell all its processes, and the master tells this one again.
-            running.until_stopped(config.shutdown.delay, false, || link.tell(&News::Draining))
+        Ok((running, signals, _)) => {
+            master.tell(&News::Serving);
+            running.until_stopped(&signals, Some(master))
         }
         Err(error) => {
-            link.tell(&News::Failed(error.to_string()));
+            master.tell(&News::Failed(error.to_string()));
             ExitCode::FAILURE
         }
     }
@@ -168,28 +165,9 @@ fn steward(config: &Config) -> Result<Steward, String> {
 
 /// What is listened on.
 struct Sockets {
-    /// With the address in force, and a socket for each thread or one for all.
-    listening: Vec<(ListenerId, String, Vec<OwnedFd>)>,
+    /// With a socket for each thread or one for all.
+    listening: Vec<(ListenerId, Address, Vec<OwnedFd>)>,
     admin: Option<OwnedFd>,
-}
-
-/// Sockets that another process has bound, in the order of the configuration.
-#[derive(Default)]
-pub(crate) struct Given {
-    pub listening: Vec<(String, Vec<OwnedFd>)>,
-    pub admin: Option<OwnedFd>,
-}
-
-impl Given {
-    /// Nothing, if there are not as many as the configuration has addresses.
-    fn sockets(self, binds: &[Bind]) -> Option<Sockets> {
-        if self.listening.len() != binds.len() {
-            return None;
-        }
-        let listening = binds.iter().zip(self.listening);
-        let listening = listening.map(|(bind, (address, fds))| (bind.listener, address, fds));
-        Some(Sockets { listening: listening.collect(), admin: self.admin })
-    }
 }
 
 /// What this process has bound itself; files of Unix sockets are removed when this is dropped.
@@ -204,7 +182,7 @@ impl OwnSockets {
         let listening = self
             .listening
             .iter()
-            .map(|(id, listening)| Ok((*id, listening.address.to_string(), listening.sockets()?)));
+            .map(|(id, listening)| Ok((*id, address(listening), listening.sockets()?)));
         let admin = self.admin.as_ref().map(Listening::sockets).transpose()?;
         Ok(Sockets {
             listening: listening.collect::<io::Result<_>>()?,
@@ -225,12 +203,13 @@ impl Drop for OwnSockets {
     }
 }
 
-struct Running {
-    threads: Threads,
-    is_ready: Arc<AtomicBool>,
-    log: LogWriter,
-    bound: Vec<(String, String)>,
+fn address(listening: &Listening) -> Address {
+    let bound = listening.address.to_string();
+    Address { configured: bound.clone(), bound }
 }
+
+/// Threads that serve, and where.
+type Started = (Running, Signals, Vec<(String, String)>);
 
 fn start(
     config: &Config,
@@ -238,26 +217,31 @@ fn start(
     plan: Plan,
     ground: &Ground,
     sockets: Sockets,
-) -> Result<Running, Box<dyn std::error::Error>> {
+) -> Result<Started, Box<dyn std::error::Error>> {
+    let signals = Signals::new()?;
     let threads = ground.threads;
     let log = start_log(&config.access_log)?;
-    let named = |(id, address, _): &(ListenerId, String, Vec<OwnedFd>)| {
-        (plan.listener(*id).name.clone(), address.clone())
-    };
-    let bound: Vec<_> = sockets.listening.iter().map(named).collect();
+    let mut places = Places::default();
+    let (mut bound, mut keys) = (Vec::new(), Vec::new());
+    for (id, address, _) in &sockets.listening {
+        bound.push((plan.listener(*id).name.clone(), address.bound.clone()));
+        keys.push(places.add(address.clone(), *id));
+    }
     let new_counters = || {
         let (listeners, slots) = (plan.listeners.len(), plan.slots_end);
         Arc::new(Counters::new(listeners, slots, FaultKind::ALL.len()))
     };
-    let counters: Vec<_> = (0..threads).map(|_| new_counters()).collect();
+    let counters: Vec<_> = (0..ground.threads).map(|_| new_counters()).collect();
     let plan = Arc::new(CurrentPlan::new(plan));
     let is_ready = Arc::new(AtomicBool::new(true));
     let passwords = PasswordChecks::new(threads);
     let mut parts = Vec::new();
     for (index, counters) in counters.iter().enumerate() {
-        let share = |(id, _, fds): &(ListenerId, String, Vec<OwnedFd>)| {
-            fds[index % fds.len()].try_clone().map(|socket| (*id, socket.into()))
-        };
+        let mut own = Vec::new();
+        for ((id, _, fds), key) in sockets.listening.iter().zip(&keys) {
+            let share = running::share(fds, index, threads)?;
+            own.extend(share.into_iter().map(|socket| (*key, *id, socket)));
+        }
         parts.push(ThreadParts {
             plan: Arc::clone(&plan),
             counters: Arc::clone(counters),
@@ -265,24 +249,23 @@ fn start(
             passwords: passwords.clone(),
             refusals_max: ground.room.refusals,
             log: log.batch(),
-            sockets: sockets.listening.iter().map(share).collect::<io::Result<_>>()?,
+            sockets: own,
             seed: process::random_u64(),
         });
     }
-    if sockets.admin.is_some() || steward.has_names() {
-        let sources = Sources {
-            plan: Arc::clone(&plan),
-            counters,
-            log_lost: log.lost(),
-            bound: bound.clone(),
-            is_ready: Arc::clone(&is_ready),
-            allocations: allocator::allocations,
-            started_ms: clock::coarse_ms(),
-        };
-        fairwater_control::start(steward, sources, sockets.admin)?;
-    }
+    let sources = Sources {
+        plan: Arc::clone(&plan),
+        counters,
+        log_lost: log.lost(),
+        bound: bound.clone(),
+        is_ready: Arc::clone(&is_ready),
+        allocations: allocator::allocations,
+        started_ms: clock::coarse_ms(),
+    };
+    let control = fairwater_control::start(steward, sources, sockets.admin)?;
     let threads = Threads::start(parts)?;
-    Ok(Running { threads, is_ready, log, bound })
+    let config = config.clone();
+    Ok((Running { threads, control, is_ready, log, config, places }, signals, bound))
 }
 
 fn start_log(settings: &AccessLog) -> io::Result<LogWriter> {
@@ -314,46 +297,4 @@ fn start_log(settings: &AccessLog) -> io::Result<LogWriter> {
 
 fn is_socket(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
-}
-
-impl Running {
-    /// Runs until signals end it. After the first TERM `delay` is left for others to notice that
-    /// this process is not ready any more; a second one ends everything at once, if it `is_order`.
-    fn until_stopped(self, delay: Duration, is_order: bool, draining: impl Fn()) -> ExitCode {
-        let mut drain_at_ms = None;
-        let mut is_stopping = false;
-        loop {
-            match signal::wait(if is_stopping { LOOK_AT_END } else { LOOK }) {
-                Ok(Some(signal::Signal::Terminate)) if !is_stopping => {
-                    is_stopping = true;
-                    self.is_ready.store(false, Ordering::Relaxed);
-                    drain_at_ms = Some(clock::coarse_ms() + delay.as_millis() as u64);
-                }
-                Ok(Some(signal::Signal::Terminate)) if !is_order => {}
-                Ok(Some(signal::Signal::Terminate | signal::Signal::Interrupt)) => {
-                    is_stopping = true;
-                    drain_at_ms = None;
-                    self.threads.stop();
-                }
-                Ok(_) if is_stopping && self.threads.is_finished() => break,
-                // A thread that ends by itself has failed; the others cannot make up for it.
-                Ok(_) if !is_stopping && self.threads.has_ended() => break,
-                Ok(_) => {}
-                Err(error) => return fail(format_args!("cannot wait for signals: {error}")),
-            }
-            if drain_at_ms.take_if(|at_ms| clock::coarse_ms() >= *at_ms).is_some() {
-                draining();
-                self.threads.drain();
-            }
-        }
-        self.threads.stop();
-        let result = self.threads.join();
-        if !self.log.finish() {
-            say("the last lines of the access log are lost: nobody takes them");
-        }
-        match result {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(error),
-        }
-    }
 }

@@ -71,6 +71,8 @@ fault_kinds! {
     TransferCodingUnknown = ("transfer_coding_unknown", Downstream, Request, 501),
     VersionUnsupported = ("version_unsupported", Downstream, Request, 505),
     NoRoute = ("no_route", Proxy, Route, 404),
+    /// A reload has taken the listener of this connection away.
+    ListenerGone = ("listener_gone", Proxy, Route, 503),
     /// The client's address is not let in.
     AccessDenied = ("access_denied", Downstream, Route, 403),
     /// A page of an origin that is not let in asks what it may do.

@@ -13,7 +13,7 @@ const WAITERS_MAX: usize = 4096;
 #[derive(Debug)]
 pub struct Admission {
     open: AtomicU32,
-    max: u32,
+    max: AtomicU32,
     /// Length of the queue, readable without its lock.
     waiting: AtomicUsize,
     queue: Mutex<Queue>,
@@ -30,9 +30,22 @@ impl Admission {
     pub fn new(max: Option<u32>) -> Self {
         Self {
             open: AtomicU32::new(0),
-            max: max.unwrap_or(u32::MAX),
+            max: AtomicU32::new(max.unwrap_or(u32::MAX)),
             waiting: AtomicUsize::new(0),
             queue: Mutex::default(),
+        }
+    }
+
+    /// Sets another limit. Those that are open beyond it stay open.
+    pub fn set_max(&self, max: Option<u32>) {
+        let max = max.unwrap_or(u32::MAX);
+        let before = self.max.swap(max, Ordering::SeqCst);
+        // One permit for each that may enter now.
+        for _ in before..max.min(before.saturating_add(WAITERS_MAX as u32)) {
+            if !self.has_waiters() {
+                return;
+            }
+            self.wake_one();
         }
     }
 
@@ -47,7 +60,8 @@ impl Admission {
     }
 
     fn take_permit(&self) -> bool {
-        let one_more = |open| (open < self.max).then_some(open + 1);
+        let max = self.max.load(Ordering::Relaxed);
+        let one_more = |open| (open < max).then_some(open + 1);
         self.open.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_ok()
     }
 

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU16;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::Admission;
@@ -42,13 +44,20 @@ const LOCKS: usize = 16;
 /// Connections by address of the client.
 #[derive(Debug)]
 pub struct ClientLimit {
-    max: u32,
+    /// Tells it from others of the same listener, before and after.
+    pub id: NonZeroU16,
+    max: AtomicU32,
     open: [Mutex<HashMap<IpAddr, u32>>; LOCKS],
 }
 
 impl ClientLimit {
-    pub fn new(max: u32) -> Self {
-        Self { max, open: Default::default() }
+    pub fn new(id: NonZeroU16, max: u32) -> Self {
+        Self { id, max: AtomicU32::new(max), open: Default::default() }
+    }
+
+    /// Sets another limit. Those that are open beyond it stay open.
+    pub fn set_max(&self, max: u32) {
+        self.max.store(max, Ordering::Relaxed);
     }
 
     /// Counts a connection of a client, if it has not too many.
@@ -56,7 +65,7 @@ impl ClientLimit {
         let client = whose(client);
         let mut open = self.lock(client);
         let count = open.entry(client).or_insert(0);
-        let has_room = *count < self.max;
+        let has_room = *count < self.max.load(Ordering::Relaxed);
         *count += u32::from(has_room);
         has_room
     }
@@ -99,7 +108,7 @@ mod tests {
 
     #[test]
     fn clients_are_counted_by_address_and_by_network() {
-        let limit = ClientLimit::new(2);
+        let limit = ClientLimit::new(NonZeroU16::MIN, 2);
         let enter = |client: &str| limit.enter(client.parse().unwrap());
         let leave = |client: &str| limit.leave(client.parse().unwrap());
         assert!(enter("192.0.2.1") && enter("::ffff:192.0.2.1") && !enter("192.0.2.1"));

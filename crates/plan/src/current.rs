@@ -83,7 +83,13 @@ mod tests {
 
     fn plan(slots_end: usize) -> Plan {
         let drain = std::time::Duration::ZERO;
-        Plan { listeners: [].into(), upstreams: Vec::new(), drain, slots_end }
+        Plan {
+            listeners: Vec::new().into(),
+            upstreams: Vec::new(),
+            drain,
+            slots_end,
+            replaced: drain,
+        }
     }
 
     #[test]

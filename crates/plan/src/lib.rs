@@ -38,15 +38,18 @@ use std::time::Duration;
 /// Everything that a worker thread needs to know to serve.
 #[derive(Debug)]
 pub struct Plan {
-    pub listeners: Arc<[Listener]>,
+    /// By their ids. One that is gone keeps its place while it may have connections.
+    pub listeners: Arc<[Arc<Listener>]>,
     pub upstreams: Vec<Arc<Upstream>>,
     /// For running exchanges, after the order to stop.
     pub drain: Duration,
+    /// The same, once another process serves in place of this one.
+    pub replaced: Duration,
     /// The slots of all endpoints, for counters and pools, are below this.
     pub slots_end: usize,
 }
 
-/// The place of a listener in its plan.
+/// The place of a listener in its plan, and in all that come after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ListenerId(pub u32);
 

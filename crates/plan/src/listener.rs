@@ -41,7 +41,13 @@ pub struct Timeouts {
 #[derive(Debug)]
 pub enum Protocol {
     Http(Box<RouteTable>),
-    Tcp { upstream: UpstreamId, on_error: OnError, idle: TcpIdle },
+    Tcp {
+        upstream: UpstreamId,
+        on_error: OnError,
+        idle: TcpIdle,
+    },
+    /// The listener is gone, but not all of its connections.
+    Gone,
 }
 
 /// Bytes that a TCP client gets before the connection is closed; without them it is reset.
@@ -63,6 +69,24 @@ pub enum TcpIdle {
 }
 
 impl Listener {
+    /// This listener for the connections that it leaves behind: they may end what runs.
+    pub fn gone(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            protocol: Protocol::Gone,
+            trusted_proxies: self.trusted_proxies.clone(),
+            timeouts: self.timeouts,
+            hops_max: self.hops_max,
+            head: self.head,
+            connections: self.connections.clone(),
+            filters: None,
+        }
+    }
+
+    pub fn is_gone(&self) -> bool {
+        matches!(self.protocol, Protocol::Gone)
+    }
+
     pub fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|network| network.contains(peer))
     }

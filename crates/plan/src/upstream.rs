@@ -20,7 +20,7 @@ pub enum HostHeader {
     Name(String),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamSettings {
     pub name: String,
     /// Its place in the plan.
@@ -36,7 +36,7 @@ pub struct UpstreamSettings {
     pub retries: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpstreamTimeouts {
     pub connect: Duration,
     pub response: Duration,

@@ -231,6 +231,19 @@ impl Listening {
         self.sockets.iter().map(|socket| socket.try_clone().map(OwnedFd::from)).collect()
     }
 
+    /// Sets how many connections wait in the kernel, and whether they come with their first bytes.
+    pub(crate) fn tune(&self, backlog: u32, waits_for_data: bool) {
+        let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+        for socket in &self.sockets {
+            // Without either everything works, a little slower.
+            socket.listen(backlog).ok();
+            if matches!(self.address, Bound::Ip(_)) {
+                let seconds = if waits_for_data { DEFER_S } else { 0 };
+                fairwater_sys::socket::defer_accept(socket.as_fd(), seconds).ok();
+            }
+        }
+    }
+
     /// For protocols in which the client speaks first: connections come with their first bytes, so
     /// that a request costs one wake-up less, and what connects and says nothing costs none for a
     /// second. Apache httpd does the same.

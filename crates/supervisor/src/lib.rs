@@ -3,14 +3,20 @@
 
 mod backoff;
 mod bind;
+mod command;
 mod link;
-mod load;
 mod master;
 mod part;
+mod reading;
+mod reload;
+mod sockets;
+mod watch;
 mod worker;
 
 pub use bind::{BindError, Bound, Listening, bind, bind_private};
-pub use link::{Link, News, Order};
-pub use load::{Loaded, NotLoaded, hand_over, load};
+pub use command::ask;
+pub use link::{Address, Link, News, Order};
 pub use master::{Charge, run};
 pub use part::{Bind, Part};
+pub use reading::{Loaded, hand_over, load};
+pub use watch::Stamp;

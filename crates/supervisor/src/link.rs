@@ -16,19 +16,32 @@ pub enum Order {
     /// The files of the configuration, and the name of the first.
     Configuration { name: String, files: OwnedFd },
     /// The sockets of one address, one for each thread or one for all: the next one in the order of
-    /// the configuration.
-    Listening { address: String, sockets: Vec<OwnedFd> },
+    /// the configuration. None for an address that the worker has already.
+    Listening(Address, Vec<OwnedFd>),
     /// The admin socket.
     Admin(OwnedFd),
-    /// That was all.
+    /// That was all: serve with it from now on, or instead of what there was before.
     Serve,
+    /// Another worker serves now: finish what runs, and end.
+    Retire,
+}
+
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// As the configuration has it.
+    pub configured: String,
+    /// As it is in force.
+    pub bound: String,
 }
 
 /// From a worker to the master.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
-    /// Connections are accepted.
+    /// It serves with what it was given last.
     Serving,
+    /// It serves as before: this setting takes another process.
+    Fixed(String),
     /// No new connection will be accepted.
     Draining,
     /// It cannot serve, for this reason.
@@ -60,13 +73,18 @@ impl Link {
         let (word, rest) = text.split_once('\n').unwrap_or((&text, ""));
         let first = (!fds.is_empty()).then(|| fds.remove(0));
         let order = match (word, first) {
-            ("configuration", Some(files)) => Order::Configuration { name: rest.to_owned(), files },
-            ("listening", Some(first)) => {
-                fds.insert(0, first);
-                Order::Listening { address: rest.to_owned(), sockets: fds }
+            ("listening", first) => {
+                fds.splice(0..0, first);
+                let (configured, bound) =
+                    rest.split_once('\n').ok_or(io::ErrorKind::InvalidData)?;
+                let address =
+                    Address { configured: configured.to_owned(), bound: bound.to_owned() };
+                Order::Listening(address, fds)
             }
+            ("configuration", Some(files)) => Order::Configuration { name: rest.to_owned(), files },
             ("admin", Some(socket)) => Order::Admin(socket),
             ("serve", None) => Order::Serve,
+            ("retire", None) => Order::Retire,
             _ => return Err(io::ErrorKind::InvalidData.into()),
         };
         Ok(Some(order))
@@ -77,6 +95,7 @@ impl Link {
         let text = match news {
             News::Serving => "serving\n",
             News::Draining => "draining\n",
+            News::Fixed(setting) => &format!("fixed\n{setting}"),
             News::Failed(reason) => &format!("failed\n{reason}"),
         };
         let end = text.floor_char_boundary(MESSAGE_BYTES_MAX);
@@ -89,6 +108,7 @@ impl Link {
         match text.split_once('\n')? {
             ("serving", "") => Some(News::Serving),
             ("draining", "") => Some(News::Draining),
+            ("fixed", setting) => Some(News::Fixed(setting.to_owned())),
             ("failed", reason) => Some(News::Failed(reason.to_owned())),
             _ => None,
         }
@@ -125,16 +145,21 @@ mod tests {
         let (master, worker) = links();
         let null = File::open("/dev/null").unwrap();
         master.order("configuration", "a b.toml", &[null.as_fd()]).unwrap();
-        master.order("listening", "unix:/a", &[null.as_fd(), null.as_fd()]).unwrap();
+        master.order("listening", "unix:/a\nunix:/a", &[null.as_fd(), null.as_fd()]).unwrap();
+        master.order("listening", ":0\n[::]:80", &[]).unwrap();
         master.order("serve", "", &[]).unwrap();
         master.order("listening", ":80", &[]).unwrap();
         let next = || worker.next_order();
         assert!(
             matches!(next(), Ok(Some(Order::Configuration { name, .. })) if name == "a b.toml")
         );
-        assert!(matches!(next(), Ok(Some(Order::Listening { sockets, .. })) if sockets.len() == 2));
+        assert!(matches!(next(), Ok(Some(Order::Listening(_, sockets))) if sockets.len() == 2));
+        let known = Address { configured: ":0".to_owned(), bound: "[::]:80".to_owned() };
+        assert!(
+            matches!(next(), Ok(Some(Order::Listening(a, none))) if a == known && none.is_empty())
+        );
         assert!(matches!(next(), Ok(Some(Order::Serve))));
-        assert!(next().is_err(), "an address without a socket");
+        assert!(next().is_err(), "half an address");
         drop(master);
         assert!(matches!(next(), Ok(None)));
     }
@@ -142,9 +167,10 @@ mod tests {
     #[test]
     fn news_arrive_or_are_none() {
         let (master, worker) = links();
-        let all = [News::Serving, News::Draining, News::Failed("a\nb".to_owned())];
+        let fixed = News::Fixed("threads".to_owned());
+        let all = [News::Serving, News::Draining, fixed, News::Failed("a\nb".to_owned())];
         all.iter().for_each(|news| worker.tell(news));
-        assert_eq!(all, [(); 3].map(|()| master.next_news().unwrap()));
+        assert_eq!(all, [(); 4].map(|()| master.next_news().unwrap()));
         pass::send(worker.as_fd(), b"nonsense", &[]).unwrap();
         assert_eq!(master.next_news(), None);
         drop(worker);

@@ -1,7 +1,7 @@
-//! The master's one loop: signals, news of the worker, and its end.
+//! The master's one loop: signals, commands, news of the workers, and their ends.
 
 use std::fmt;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -10,40 +10,56 @@ use fairwater_sys::poll;
 use fairwater_sys::signal::{self, Signal, Signals};
 
 use crate::backoff::Backoff;
-use crate::bind::{Listening, bind, bind_private};
+use crate::command::{Asker, Command, Commands};
 use crate::link::News;
-use crate::part::Part;
-use crate::worker::{Equipment, Worker};
+use crate::reading::Loaded;
+use crate::reload::Reload;
+use crate::sockets::Sockets;
+use crate::watch::Watch;
+use crate::worker::{Equipment, Stage, Worker};
 
 /// What the master is started with.
 #[derive(Debug)]
 pub struct Charge {
     /// Our own program, for workers.
     pub program: PathBuf,
-    /// The name of the configuration, as workers shall show it.
-    pub name: String,
-    /// Its files, sealed.
-    pub files: OwnedFd,
-    pub part: Part,
+    /// The configuration file.
+    pub file: PathBuf,
+    /// What is in it.
+    pub loaded: Loaded,
     /// Prints a line for people.
     pub say: fn(&dyn fmt::Display),
+    /// Prints what others have said, as it is.
+    pub show: fn(&str),
 }
 
-struct Master {
-    charge: Charge,
-    listening: Vec<Listening>,
-    admin: Option<Listening>,
-    worker: Option<Worker>,
+pub(crate) struct Master {
+    pub(crate) program: PathBuf,
+    pub(crate) file: PathBuf,
+    pub(crate) say: fn(&dyn fmt::Display),
+    pub(crate) show: fn(&str),
+    /// The last good configuration.
+    pub(crate) good: Loaded,
+    pub(crate) sockets: Sockets,
+    commands: Option<Commands>,
+    pub(crate) watch: Watch,
+    /// In the order of their starts.
+    pub(crate) workers: Vec<Worker>,
+    pub(crate) reload: Option<Reload>,
+    /// Who wants another reload after the one that runs; nobody may be among them who waits.
+    pub(crate) next_reload: Option<Vec<Asker>>,
     backoff: Backoff,
     /// When the next worker is due, while there is none.
-    due: Option<Instant>,
+    pub(crate) due: Option<Instant>,
     has_served: bool,
-    is_stopping: bool,
+    pub(crate) is_stopping: bool,
     result: Option<Result<(), String>>,
 }
 
 /// Nothing is waited for longer than this without a look at the clock.
 const LOOK: Duration = Duration::from_secs(1);
+/// Workers that finish what runs while others serve; the oldest beyond must hurry.
+const RETIRED_MAX: usize = 2;
 
 /// Serves until signals end it.
 ///
@@ -53,53 +69,70 @@ pub fn run(charge: Charge) -> Result<(), String> {
     signal::block().map_err(|error| format!("cannot set up signals: {error}"))?;
     let signals = Signals::new().map_err(|error| format!("cannot wait for signals: {error}"))?;
     let mut master = Master {
-        listening: Vec::new(),
-        admin: None,
-        worker: None,
+        program: charge.program,
+        file: charge.file,
+        say: charge.say,
+        show: charge.show,
+        watch: Watch::of(&charge.loaded.part.watched, now()),
+        good: charge.loaded,
+        sockets: Sockets::default(),
+        commands: None,
+        workers: Vec::new(),
+        reload: None,
+        next_reload: None,
         backoff: Backoff::default(),
         due: None,
         has_served: false,
         is_stopping: false,
         result: None,
-        charge,
     };
     let result = master.bind().and_then(|()| master.serve(&signals));
-    master.listening.iter().chain(&master.admin).for_each(Listening::clean_up);
+    master.sockets.clean_up_unless(&Sockets::default());
+    master.commands.iter().for_each(Commands::clean_up);
     result
 }
 
 impl Master {
     fn bind(&mut self) -> Result<(), String> {
-        let Part { threads, binds, admin } = &self.charge.part;
-        for one in binds {
-            let bound = bind(&one.address, *threads, one.backlog);
-            let listening = bound.map_err(|error| error.to_string())?;
-            if one.waits_for_data {
-                listening.defer_until_data();
-            }
-            self.listening.push(listening);
+        // First: who holds it is another master with the same files.
+        self.open_commands()?;
+        let sockets = self.sockets.followed_by(&self.good.part);
+        self.sockets = sockets.map_err(|error| error.to_string())?;
+        Ok(())
+    }
+
+    /// Opens the master's own socket where the configuration has it.
+    pub(crate) fn open_commands(&mut self) -> Result<(), String> {
+        let wanted = self.good.part.control.as_deref();
+        if self.commands.as_ref().map(Commands::path) == wanted {
+            return Ok(());
         }
-        if let Some(path) = admin {
-            self.admin = Some(bind_private(path).map_err(|error| error.to_string())?);
-        }
+        let opened = wanted.map(Commands::open).transpose().map_err(|error| error.to_string())?;
+        let before = std::mem::replace(&mut self.commands, opened);
+        before.iter().for_each(Commands::clean_up);
         Ok(())
     }
 
     fn serve(&mut self, signals: &Signals) -> Result<(), String> {
         self.start();
         while self.result.is_none() {
-            let patience = self.due.map_or(LOOK, |due| due.saturating_duration_since(now()));
-            let mut fds = vec![signals.as_fd()];
-            fds.extend(self.worker.as_ref().and_then(Worker::link));
-            let ready = poll::readable(&fds, patience.min(LOOK));
-            let ready = ready.map_err(|error| format!("cannot wait for signals: {error}"))?;
-            if ready.get(1) == Some(&true) {
-                self.hear();
-            }
+            self.wait(signals)?;
+            self.hear_all();
             while let Some(signal) = signals.next() {
                 self.obey(signal);
             }
+            let commands = self.commands.as_mut().map(|commands| commands.take(now()));
+            for (command, asker) in commands.unwrap_or_default() {
+                match command {
+                    Command::Reload => self.wish_reload(Some(asker)),
+                    Command::Status => asker.answer(0, &self.status()),
+                }
+            }
             self.reap();
+            if self.watch.has_changed(now()) {
+                self.wish_reload(None);
+            }
+            self.go_on_with_reload();
             if self.due.is_some_and(|due| due <= now()) {
                 self.start();
             }
@@ -107,86 +140,161 @@ impl Master {
         self.result.take().unwrap_or(Ok(()))
     }
 
-    /// Starts a worker.
-    fn start(&mut self) {
+    /// Waits until there is something to do.
+    fn wait(&self, signals: &Signals) -> Result<(), String> {
+        let due = self.due.into_iter().chain(self.watch.next()).min();
+        let patience = due.map_or(LOOK, |due| due.saturating_duration_since(now()));
+        let mut fds = vec![signals.as_fd()];
+        fds.extend(self.workers.iter().filter_map(Worker::link));
+        fds.extend(self.commands.iter().flat_map(Commands::fds));
+        let ready = poll::readable(&fds, patience.min(LOOK));
+        ready.map(drop).map_err(|error| format!("cannot wait for signals: {error}"))
+    }
+
+    /// Starts a worker with the last good configuration.
+    pub(crate) fn start(&mut self) {
         self.due = None;
-        let equipment = Equipment {
-            name: &self.charge.name,
-            files: self.charge.files.as_fd(),
-            listening: &self.listening,
-            admin: self.admin.as_ref(),
-        };
-        match Worker::start(&self.charge.program, &equipment, now()) {
-            Ok(worker) => self.worker = Some(worker),
+        let started = self.start_with(&self.good, &self.sockets);
+        match started {
+            Ok(worker) => self.workers.push(worker),
             Err(error) => self.failed(&format!("cannot start a worker: {error}")),
         }
     }
 
-    /// Takes in what the worker says.
-    fn hear(&mut self) {
-        let Some(worker) = &mut self.worker else { return };
+    pub(crate) fn start_with(&self, loaded: &Loaded, sockets: &Sockets) -> std::io::Result<Worker> {
+        let name = self.file.display().to_string();
+        let equipment = Equipment { name: &name, files: loaded.files.as_fd(), sockets };
+        Worker::start(&self.program, equipment, now())
+    }
+
+    /// Takes in what the workers say.
+    fn hear_all(&mut self) {
+        let links: Vec<_> = self.workers.iter().filter_map(Worker::link).collect();
+        let Ok(ready) = poll::readable(&links, Duration::ZERO) else { return };
+        let with_links = self.workers.iter().filter(|worker| worker.link().is_some());
+        let ids = with_links.map(Worker::id).zip(ready).filter(|(_, is_ready)| *is_ready);
+        for id in ids.map(|(id, _)| id).collect::<Vec<_>>() {
+            self.hear(id);
+        }
+    }
+
+    fn hear(&mut self, id: u32) {
+        let Some(worker) = self.workers.iter_mut().find(|worker| worker.id() == id) else { return };
+        let was = worker.stage;
         match worker.news() {
             Some(News::Serving) => {
-                worker.is_serving = true;
-                if !std::mem::replace(&mut self.has_served, true) {
-                    for (one, listening) in self.charge.part.binds.iter().zip(&self.listening) {
-                        let address = &listening.address;
-                        (self.charge.say)(&format_args!("{} listens on {address}", one.listener));
-                    }
+                if was == Stage::Starting {
+                    worker.stage = Stage::Serving;
                 }
+                self.serves(id);
             }
+            Some(News::Fixed(setting)) => self.succeed(id, setting),
             // An address that nobody will serve any more must not take connections.
-            Some(News::Draining) if self.is_stopping => {
-                self.listening.iter_mut().for_each(Listening::release);
-            }
-            Some(News::Failed(reason)) => (self.charge.say)(&reason),
+            Some(News::Draining) if self.is_stopping => self.sockets.release(),
+            Some(News::Failed(reason)) if self.takes_in(id) => self.refuse(id, &reason),
+            Some(News::Failed(reason)) => (self.say)(&reason),
             Some(News::Draining) | None => {}
         }
     }
 
-    fn obey(&mut self, signal: Signal) {
-        match signal {
-            Signal::Terminate if !self.is_stopping => {
-                self.is_stopping = true;
-                self.worker.as_ref().map_or_else(|| self.result = Some(Ok(())), Worker::drain);
-            }
-            Signal::Terminate | Signal::Interrupt => {
-                self.is_stopping = true;
-                self.worker.as_ref().map_or_else(|| self.result = Some(Ok(())), Worker::stop);
-            }
-            Signal::Hangup | Signal::User1 | Signal::User2 | Signal::Child => {}
+    /// Whether this worker takes in another configuration.
+    fn takes_in(&self, id: u32) -> bool {
+        self.reload.as_ref().and_then(Reload::worker) == Some(id)
+    }
+
+    /// A worker serves with what it was given last.
+    fn serves(&mut self, id: u32) {
+        if !std::mem::replace(&mut self.has_served, true) {
+            self.say_places(&Sockets::default());
+        }
+        self.commit(id);
+        // Of several the last one serves.
+        let others = self.workers.iter_mut().filter(|worker| worker.id() != id);
+        others.filter(|worker| worker.stage == Stage::Serving).for_each(Worker::retire);
+        let retired = self.workers.iter().filter(|worker| worker.stage == Stage::Retired);
+        let beyond = retired.clone().count().saturating_sub(RETIRED_MAX);
+        retired.take(beyond).for_each(Worker::drain);
+    }
+
+    pub(crate) fn say_places(&self, before: &Sockets) {
+        for (listener, address) in self.sockets.beyond(before) {
+            (self.say)(&format_args!("{listener} listens on {address}"));
         }
     }
 
-    /// Sees whether the worker has ended, and goes on without it, or with another.
-    fn reap(&mut self) {
-        let Some(status) = self.worker.as_mut().and_then(Worker::ended) else { return };
-        // Its last words may still be in the link.
-        while self.worker.as_ref().is_some_and(|worker| worker.link().is_some()) {
-            self.hear();
+    /// The worker that serves, if one does.
+    pub(crate) fn serving(&self) -> Option<&Worker> {
+        self.workers.iter().rev().find(|worker| worker.stage == Stage::Serving)
+    }
+
+    fn obey(&mut self, signal: Signal) {
+        match signal {
+            Signal::Terminate if !self.is_stopping => self.stop(Worker::drain),
+            Signal::Terminate | Signal::Interrupt => self.stop(Worker::stop),
+            Signal::Hangup => self.wish_reload(None),
+            Signal::User1 | Signal::User2 | Signal::Child => {}
         }
-        let Some(worker) = self.worker.take() else { return };
+    }
+
+    fn stop(&mut self, how: fn(&Worker)) {
+        self.is_stopping = true;
+        self.due = None;
+        self.give_up_reload("fairwater: it is told to end\n");
+        self.workers.iter().for_each(how);
+        if self.workers.is_empty() {
+            self.result = Some(Ok(()));
+        }
+    }
+
+    /// Sees which workers have ended, and goes on without them, or with others.
+    fn reap(&mut self) {
+        let mut at = 0;
+        while let Some(worker) = self.workers.get_mut(at) {
+            let Some(status) = worker.ended() else {
+                at += 1;
+                continue;
+            };
+            // Its last words may still be in the link.
+            let id = worker.id();
+            while self.workers.get(at).is_some_and(|worker| worker.link().is_some()) {
+                self.hear(id);
+            }
+            let worker = self.workers.remove(at);
+            self.goes_on_without(&worker, status);
+        }
+    }
+
+    fn goes_on_without(&mut self, worker: &Worker, status: ExitStatus) {
+        let end = format!("worker {} {}", worker.id(), ended(status));
+        self.refuse(worker.id(), &end);
         if self.is_stopping {
-            self.result = Some(match status.success() {
-                true => Ok(()),
-                false => Err(format!("the worker {}", ended(status))),
-            });
+            if !status.success() {
+                (self.say)(&end);
+            }
+            let is_last = self.workers.is_empty();
+            let result = if status.success() { Ok(()) } else { Err(end) };
+            self.result = is_last.then_some(result);
             return;
         }
         if !self.has_served {
             // Nobody relies on it yet, and it would only fail again.
-            self.result = Some(Err(format!("the worker {}", ended(status))));
+            self.result = Some(Err(end));
             return;
         }
-        let served = worker.is_serving.then(|| now().saturating_duration_since(worker.began));
-        (self.charge.say)(&format_args!("worker {} {}", worker.id(), ended(status)));
-        self.again(served);
+        if worker.stage == Stage::Retired && status.success() {
+            return;
+        }
+        (self.say)(&end);
+        if self.workers.iter().all(|worker| worker.stage == Stage::Retired) {
+            let serves = worker.stage == Stage::Serving;
+            self.again(serves.then(|| now().saturating_duration_since(worker.began)));
+        }
     }
 
     fn failed(&mut self, problem: &str) {
         match self.has_served {
             true => {
-                (self.charge.say)(&problem);
+                (self.say)(&problem);
                 self.again(None);
             }
             false => self.result = Some(Err(problem.to_owned())),
@@ -197,9 +305,28 @@ impl Master {
     fn again(&mut self, served: Option<Duration>) {
         let pause = self.backoff.next(served);
         if !pause.is_zero() {
-            (self.charge.say)(&format_args!("the next worker starts in {pause:?}"));
+            (self.say)(&format_args!("the next worker starts in {pause:?}"));
         }
         self.due = Some(now() + pause);
+    }
+
+    /// How it is, in lines for people.
+    fn status(&self) -> String {
+        let mut text = format!("master {}\n", std::process::id());
+        for worker in &self.workers {
+            let stage = match worker.stage {
+                Stage::Starting => "starts",
+                Stage::Serving => "serves",
+                Stage::Retired => "finishes what runs",
+            };
+            let age = now().saturating_duration_since(worker.began).as_secs();
+            text.push_str(&format!("worker {} {stage}, {age} s old\n", worker.id()));
+        }
+        if let Some(due) = self.due {
+            let pause = due.saturating_duration_since(now());
+            text.push_str(&format!("the next worker starts in {pause:?}\n"));
+        }
+        text
     }
 }
 
@@ -214,6 +341,6 @@ fn ended(status: ExitStatus) -> String {
 }
 
 #[allow(clippy::disallowed_methods, reason = "the master's loop is where its clock is read")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }

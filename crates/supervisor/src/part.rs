@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use fairwater_message::address::Listen;
 
+use crate::watch::Stamp;
+
 /// The last line: half of a part is none.
 const END: &str = "end\n";
 
@@ -17,6 +19,10 @@ pub struct Part {
     pub binds: Vec<Bind>,
     /// The admin socket.
     pub admin: Option<PathBuf>,
+    /// The master's own socket.
+    pub control: Option<PathBuf>,
+    /// Files and directories that are looked at for changes.
+    pub watched: Vec<(PathBuf, Stamp)>,
 }
 
 /// An address to listen on.
@@ -39,6 +45,12 @@ impl fmt::Display for Part {
         if let Some(path) = &self.admin {
             writeln!(f, "admin {}", path.display())?;
         }
+        if let Some(path) = &self.control {
+            writeln!(f, "control {}", path.display())?;
+        }
+        for (path, stamp) in &self.watched {
+            writeln!(f, "watch {stamp} {}", path.display())?;
+        }
         f.write_str(END)
     }
 }
@@ -60,6 +72,11 @@ impl Part {
                     });
                 }
                 ("admin", path) => part.admin = Some(path.into()),
+                ("control", path) => part.control = Some(path.into()),
+                ("watch", rest) => {
+                    let (stamp, path) = rest.split_once(' ')?;
+                    part.watched.push((path.into(), Stamp::parse(stamp)));
+                }
                 _ => return None,
             }
         }
@@ -69,6 +86,8 @@ impl Part {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -87,6 +106,11 @@ mod tests {
                 bind("unix:/run/a b.sock", true),
             ],
             admin: Some("/run/an admin.sock".into()),
+            control: Some("/run/master.sock".into()),
+            watched: vec![
+                ("a b.toml".into(), Stamp::of(Path::new("/"))),
+                ("conf.d".into(), Stamp::of(Path::new("/none"))),
+            ],
         };
         assert_eq!(Part::parse(&part.to_string()), Some(part.clone()));
         let text = part.to_string();

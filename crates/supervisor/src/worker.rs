@@ -1,15 +1,19 @@
 //! One worker process, as the master has it.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fairwater_sys::{child, pass, process};
+use socket2::SockRef;
 
-use crate::bind::Listening;
 use crate::link::{Link, News};
+use crate::sockets::{Share, Sockets};
+
+/// For a worker to take an order while the link is full.
+const TELLING: Duration = Duration::from_secs(2);
 
 /// A running worker. Dropping it leaves the process alone.
 #[derive(Debug)]
@@ -17,49 +21,61 @@ pub(crate) struct Worker {
     child: Child,
     link: Option<Link>,
     pub(crate) began: Instant,
-    pub(crate) is_serving: bool,
+    pub(crate) stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Starting,
+    Serving,
+    /// Another one serves in its place.
+    Retired,
 }
 
 /// What a worker serves with.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Equipment<'a> {
     pub(crate) name: &'a str,
     pub(crate) files: BorrowedFd<'a>,
-    pub(crate) listening: &'a [Listening],
-    pub(crate) admin: Option<&'a Listening>,
+    pub(crate) sockets: &'a Sockets,
 }
 
 impl Worker {
     /// Starts a worker and gives it all that it needs.
-    pub(crate) fn start(
-        program: &Path,
-        equipment: &Equipment<'_>,
-        now: Instant,
-    ) -> io::Result<Self> {
+    pub(crate) fn start(program: &Path, given: Equipment<'_>, now: Instant) -> io::Result<Self> {
         let (ours, theirs) = pass::pair()?;
+        // A worker that takes nothing more must not hold the master.
+        SockRef::from(&ours).set_write_timeout(Some(TELLING))?;
         let mut command = Command::new(program);
         command.arg("worker").stdin(Stdio::null());
         let child = child::spawn(&mut command, &[theirs.as_fd()])?;
-        let link = Link::new(ours);
-        let worker = Self { child, link: Some(link), began: now, is_serving: false };
+        let link = Some(Link::new(ours));
+        let worker = Self { child, link, began: now, stage: Stage::Starting };
         // One that dies at once is found by its end, not by what cannot be sent to it.
-        worker.equip(equipment).ok();
+        worker.equip(given, false).ok();
         Ok(worker)
     }
 
-    fn equip(&self, equipment: &Equipment<'_>) -> io::Result<()> {
-        let Some(link) = &self.link else { return Ok(()) };
-        link.order("configuration", equipment.name, &[equipment.files])?;
-        for listening in equipment.listening {
-            let sockets: Vec<OwnedFd> = listening.sockets()?;
+    /// Has it serve with other files, and the sockets that it does not have yet.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub(crate) fn replace(&self, given: Equipment<'_>) -> io::Result<()> {
+        self.equip(given, true)
+    }
+
+    fn equip(&self, given: Equipment<'_>, has_before: bool) -> io::Result<()> {
+        let link = self.link.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        link.order("configuration", given.name, &[given.files])?;
+        for Share { address, sockets, is_kept } in given.sockets.shares()? {
+            let wanted = if has_before && is_kept { 0 } else { pass::DESCRIPTORS_MAX };
             // More than one message takes: a machine with so many cores needs no socket for each.
-            let fds: Vec<_> = sockets.iter().map(AsFd::as_fd).take(pass::DESCRIPTORS_MAX).collect();
-            link.order("listening", &listening.address.to_string(), &fds)?;
+            let fds: Vec<_> = sockets.iter().map(AsFd::as_fd).take(wanted).collect();
+            let text = format!("{}\n{}", address.configured, address.bound);
+            link.order("listening", &text, &fds)?;
         }
-        if let Some(admin) = equipment.admin {
-            let sockets = admin.sockets()?;
-            let fds: Vec<_> = sockets.iter().map(AsFd::as_fd).take(1).collect();
-            link.order("admin", "", &fds)?;
+        if let Some(admin) = given.sockets.admin()?.filter(|_| !has_before) {
+            link.order("admin", "", &[admin.as_fd()])?;
         }
         link.order("serve", "", &[])
     }
@@ -85,6 +101,12 @@ impl Worker {
     /// How it ended, once it has.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
+    }
+
+    /// Has it finish what runs, while another serves.
+    pub(crate) fn retire(&mut self) {
+        self.stage = Stage::Retired;
+        self.link.iter().for_each(|link| drop(link.order("retire", "", &[])));
     }
 
     /// Has it finish what runs and end.

@@ -5,12 +5,11 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-/// Makes a file of these bytes and seals it: whoever gets the descriptor reads them and no others.
-/// It stands at its start, and is closed on exec.
+/// Makes an empty file, to be written. It is closed on exec.
 ///
 /// # Errors
 /// When there is no descriptor or no memory left.
-pub fn sealed(name: &CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
+pub fn open(name: &CStr) -> io::Result<OwnedFd> {
     // SAFETY: the name is a C string.
     let fd =
         unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
@@ -18,7 +17,16 @@ pub fn sealed(name: &CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the descriptor is new and owned by nobody else.
-    let mut file = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Makes a file of these bytes and seals it: whoever gets the descriptor reads them and no others.
+/// It stands at its start, and is closed on exec.
+///
+/// # Errors
+/// When there is no descriptor or no memory left.
+pub fn sealed(name: &CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
+    let mut file = File::from(open(name)?);
     file.write_all(bytes)?;
     file.seek(SeekFrom::Start(0))?;
     let seals = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;

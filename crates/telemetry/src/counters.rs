@@ -4,6 +4,9 @@ use std::ops::Index;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Listeners that a reload may add to those at the start; more take a new process.
+const LISTENERS_SPARE: usize = 16;
+
 /// 1xx to 5xx, and first what never got a status.
 pub const STATUS_CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -128,9 +131,12 @@ pub struct EndpointCounters {
 }
 
 impl Counters {
+    /// With room for more listeners than there are.
     pub fn new(listeners: usize, endpoints: usize, fault_kinds: usize) -> Self {
         Self {
-            listeners: (0..listeners).map(|_| ListenerCounters::new(fault_kinds)).collect(),
+            listeners: (0..listeners + LISTENERS_SPARE)
+                .map(|_| ListenerCounters::new(fault_kinds))
+                .collect(),
             endpoints: EndpointTable::new(endpoints),
             panics: Count::default(),
             accept_failures: Count::default(),
@@ -177,6 +183,14 @@ impl EndpointCounters {
 }
 
 impl ListenerCounters {
+    /// Starts from zero, for another listener. Nobody may be counting.
+    pub fn reset(&self) {
+        let Self { connections, refused, active, requests, faults, bytes_in, bytes_out } = self;
+        let counts = [connections, refused, active, bytes_in, bytes_out];
+        let counts = counts.into_iter().chain(requests).chain(faults);
+        counts.for_each(|count| count.subtract(count.get()));
+    }
+
     pub fn request(&self, status: u16) {
         self.requests[class_of(status)].add(1);
     }

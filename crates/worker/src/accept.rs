@@ -1,6 +1,7 @@
 //! Step 1: a connection is accepted, counted, and given a task of its own.
 
 use std::future::poll_fn;
+use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use fairwater_net::{Acceptor, Peer, Stream, Timer};
 use fairwater_plan::{Admission, ConnectionLimits, Listener, ListenerId, Protocol, Turn};
 
 use crate::downstream::h1;
+use crate::listening::Place;
 use crate::patience::Patience;
 use crate::shard::Shard;
 use crate::{limits, refuse, tcp};
@@ -24,17 +26,28 @@ pub(crate) struct Accepted {
     pub timer: Timer,
     pub peer: Peer,
     pub listener: ListenerId,
+    /// The limit that counts it as one of its client's.
+    counted_by: Option<NonZeroU16>,
     pub shard: Rc<Shard>,
 }
 
 impl Accepted {
-    /// Of a connection that `connections` of the listener has counted.
-    fn new(shard: Rc<Shard>, stream: Stream, peer: Peer, listener: ListenerId) -> Self {
+    /// Of a connection that the limits of the listener have counted.
+    fn new(shard: &Rc<Shard>, stream: Stream, peer: Peer, listener: ListenerId) -> Self {
+        let shard = Rc::clone(shard);
+        let in_force = shard.in_force();
+        let limits = &in_force.plan.listener(listener).connections;
+        let counted_by = limits.per_client.as_ref().map(|limit| limit.id);
         let counters = &shard.counters.listeners[listener.0 as usize];
         counters.connections.add(1);
         counters.active.add(1);
         let timer = Timer::new(&shard.wheel);
-        Self { stream, timer, peer, listener, shard }
+        Self { stream, timer, peer, listener, counted_by, shard }
+    }
+
+    /// Whether nothing new may begin: the process ends, or the listener is gone.
+    pub(crate) fn is_over(&self) -> bool {
+        self.shard.is_draining() || self.of_listener(Listener::is_gone)
     }
 
     /// For what this connection is sent and sends, apart from any route.
@@ -56,7 +69,9 @@ impl Drop for Accepted {
         let in_force = shard.in_force();
         let limits = &in_force.plan.listener(self.listener).connections;
         limits.leave();
-        if let (Some(clients), Some(client)) = (&limits.per_client, self.peer.ip()) {
+        if let (Some(clients), Some(client)) = (&limits.per_client, self.peer.ip())
+            && self.counted_by == Some(clients.id)
+        {
             clients.leave(client);
         }
         if std::thread::panicking() {
@@ -65,103 +80,119 @@ impl Drop for Accepted {
     }
 }
 
-/// Accepts connections until the shard drains.
-pub(crate) async fn run(shard: Rc<Shard>, acceptor: Acceptor, listener: ListenerId) {
+/// A listening socket, as the one who accepts from it has it.
+struct Source {
+    shard: Rc<Shard>,
+    acceptor: Acceptor,
+    place: Rc<Place>,
+    timer: Timer,
+}
+
+/// Accepts connections until the socket closes or the shard drains.
+pub(crate) async fn run(shard: Rc<Shard>, acceptor: Acceptor, place: Rc<Place>) {
     let timer = Timer::new(&shard.wheel);
-    while !shard.is_draining() {
-        if until_ready(&shard, &acceptor, &timer).await {
-            accept(&shard, &acceptor, listener, &timer).await;
+    let source = Source { shard, acceptor, place, timer };
+    while source.until_ready().await {
+        source.accept().await;
+    }
+}
+
+impl Source {
+    /// Waits for a connection. Returns false when there shall be no more.
+    async fn until_ready(&self) -> bool {
+        poll_fn(|cx| match self.poll_over(cx) {
+            Poll::Ready(()) => Poll::Ready(false),
+            Poll::Pending => self.acceptor.poll_ready(cx).map(|_| true),
+        })
+        .await
+    }
+
+    /// Ready when there shall be no more: registers for the wake that a draining shard sends to
+    /// everyone on the wheel, and for that of the place.
+    fn poll_over(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let is_over = self.timer.poll_expired(cx).is_ready() || self.shard.is_draining();
+        match is_over || self.place.poll_closing(cx).is_ready() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
         }
     }
 }
 
-/// Waits for a connection. Returns false when there shall be no more.
-async fn until_ready(shard: &Shard, acceptor: &Acceptor, timer: &Timer) -> bool {
-    poll_fn(|cx| match poll_over(shard, timer, cx) {
-        Poll::Ready(()) => Poll::Ready(false),
-        Poll::Pending => acceptor.poll_ready(cx).map(|_| true),
-    })
-    .await
-}
-
-/// Ready when the shard drains: registers for the wake that this sends to everyone on the wheel.
-fn poll_over(shard: &Shard, timer: &Timer, cx: &mut Context<'_>) -> Poll<()> {
-    match timer.poll_expired(cx).is_ready() || shard.is_draining() {
-        true => Poll::Ready(()),
-        false => Poll::Pending,
-    }
-}
-
-/// Accepts one connection. Who shall wait in the backlog is accepted once there is room: another
-/// process may still serve it. Who would be turned away is accepted first, lest the room for one
-/// who is not there after all be missing to another.
-async fn accept(shard: &Rc<Shard>, acceptor: &Acceptor, listener: ListenerId, timer: &Timer) {
-    let in_force = shard.in_force();
-    let limits = &in_force.plan.listener(listener).connections;
-    let waits = !limits.rejects;
-    if waits && !limits.enter() && !until_room(shard, limits, timer).await {
-        return;
-    }
-    let accepted = poll_fn(|cx| Poll::Ready(acceptor.poll_accept(cx))).await;
-    let Poll::Ready(Ok((stream, peer))) = accepted else {
-        if waits {
+impl Source {
+    /// Accepts one connection. Who shall wait in the backlog is accepted once there is room:
+    /// another process may still serve it. Who would be turned away is accepted first, lest the
+    /// room for one who is not there after all be missing to another.
+    async fn accept(&self) {
+        let (shard, listener) = (&self.shard, self.place.listener());
+        let in_force = shard.in_force();
+        let limits = &in_force.plan.listener(listener).connections;
+        let waits = !limits.rejects;
+        if waits && !limits.enter() && !self.until_room(limits).await {
+            return;
+        }
+        let accepted = poll_fn(|cx| Poll::Ready(self.acceptor.poll_accept(cx))).await;
+        let Poll::Ready(Ok((stream, peer))) = accepted else {
+            if waits {
+                limits.leave();
+            }
+            if accepted.is_ready() {
+                shard.counters.accept_failures.add(1);
+                tokio::time::sleep(PAUSE).await;
+            }
+            return;
+        };
+        let has_room = waits || limits.enter();
+        let is_one_too_many = match (&limits.per_client, peer.ip()) {
+            (Some(clients), Some(client)) if has_room => !clients.enter(client),
+            _ => false,
+        };
+        if has_room && !is_one_too_many {
+            return spawn(Accepted::new(shard, stream, peer, listener));
+        }
+        if has_room {
             limits.leave();
         }
-        if accepted.is_ready() {
-            shard.counters.accept_failures.add(1);
+        refuse::start(shard, stream, listener);
+    }
+
+    /// Waits until there is room for a connection, of this listener and of all. Returns false when
+    /// there shall be no more.
+    async fn until_room(&self, limits: &ConnectionLimits) -> bool {
+        if !self.until_entered(&limits.own).await {
+            return false;
+        }
+        let has_entered = self.until_entered(&limits.all).await;
+        if !has_entered {
+            limits.own.leave();
+        }
+        has_entered
+    }
+
+    async fn until_entered(&self, limit: &Admission) -> bool {
+        if limit.enter() {
+            return true;
+        }
+        let mut waiter = limit.waiter();
+        let entered = poll_fn(|cx| match waiter.poll(cx.waker()) {
+            Turn::Enter => Poll::Ready(true),
+            Turn::Wait => self.poll_over(cx).map(|()| false),
+            // Thousands of sockets wait: nobody wakes this one.
+            Turn::Refused => Poll::Ready(false),
+        });
+        let has_entered = entered.await;
+        if !has_entered && !self.shard.is_draining() && !self.place.is_closing() {
             tokio::time::sleep(PAUSE).await;
         }
-        return;
-    };
-    let has_room = waits || limits.enter();
-    let is_one_too_many = match (&limits.per_client, peer.ip()) {
-        (Some(clients), Some(client)) if has_room => !clients.enter(client),
-        _ => false,
-    };
-    if has_room && !is_one_too_many {
-        return spawn(Accepted::new(Rc::clone(shard), stream, peer, listener));
+        has_entered
     }
-    if has_room {
-        limits.leave();
-    }
-    refuse::start(shard, stream, listener);
-}
-
-/// Waits until there is room for a connection, of this listener and of all. Returns false when
-/// there shall be no more.
-async fn until_room(shard: &Shard, limits: &ConnectionLimits, timer: &Timer) -> bool {
-    if !until_entered(shard, &limits.own, timer).await {
-        return false;
-    }
-    let has_entered = until_entered(shard, &limits.all, timer).await;
-    if !has_entered {
-        limits.own.leave();
-    }
-    has_entered
-}
-
-async fn until_entered(shard: &Shard, limit: &Admission, timer: &Timer) -> bool {
-    if limit.enter() {
-        return true;
-    }
-    let mut waiter = limit.waiter();
-    let entered = poll_fn(|cx| match waiter.poll(cx.waker()) {
-        Turn::Enter => Poll::Ready(true),
-        Turn::Wait => poll_over(shard, timer, cx).map(|()| false),
-        // Thousands of sockets wait: nobody wakes this one.
-        Turn::Refused => Poll::Ready(false),
-    });
-    let has_entered = entered.await;
-    if !has_entered && !shard.is_draining() {
-        tokio::time::sleep(PAUSE).await;
-    }
-    has_entered
 }
 
 fn spawn(accepted: Accepted) {
     let in_force = accepted.shard.in_force();
     match &in_force.plan.listener(accepted.listener).protocol {
         Protocol::Http(_) => drop(tokio::task::spawn_local(h1::serve(accepted))),
+        // It went while this connection came.
+        Protocol::Gone => {}
         Protocol::Tcp { .. } => {
             accepted.stream.keep_alive(limits::KEEPALIVE_IDLE, limits::KEEPALIVE_INTERVAL);
             drop(tokio::task::spawn_local(tcp::serve(accepted)));

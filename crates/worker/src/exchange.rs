@@ -165,7 +165,8 @@ async fn run<'a>(
         return Ok(None);
     }
     let Protocol::Http(routes) = &exchange.listener.protocol else {
-        return Err(FaultKind::Internal.into());
+        exchange.reply.sink.closes = true;
+        return Err(FaultKind::ListenerGone.into());
     };
     let (listener, peer) = (exchange.listener, exchange.connection.peer.ip());
     let client = || Some(client_address(head, bytes, peer?, |ip| listener.trusts(ip)));

@@ -28,6 +28,12 @@ impl InForce {
         })
     }
 
+    /// Whether a listener is gone that was there before.
+    pub(crate) fn loses_listeners(&self, before: &Self) -> bool {
+        let mut both = before.plan.listeners.iter().zip(self.plan.listeners.iter());
+        both.any(|(before, now)| now.is_gone() && !before.is_gone())
+    }
+
     /// The next plan; upstreams that stay keep their budgets.
     pub(crate) fn succeeded_by(&self, plan: Arc<Plan>) -> Self {
         let names = self.plan.upstreams.iter().map(|upstream| upstream.settings.name.as_str());

@@ -14,6 +14,7 @@ mod exchange;
 mod filter;
 mod in_force;
 pub mod limits;
+mod listening;
 mod own_reply;
 mod password;
 mod patience;
@@ -30,5 +31,6 @@ mod upstream;
 mod work;
 mod write;
 
+pub use listening::{SocketKey, SocketOrder};
 pub use password::PasswordChecks;
-pub use thread::{Thread, ThreadParts, Threads};
+pub use thread::{ThreadParts, Threads};

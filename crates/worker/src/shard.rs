@@ -91,9 +91,15 @@ impl Shard {
 
     /// Puts another plan into force; what has begun goes on under the one before.
     pub(crate) fn adopt(&self, plan: Arc<Plan>) {
-        let next = Rc::new(self.in_force().succeeded_by(plan));
+        let before = self.in_force();
+        let next = Rc::new(before.succeeded_by(plan));
+        let loses_listeners = next.loses_listeners(&before);
         self.pools.adopt(self, &next.plan);
         *self.in_force.borrow_mut() = next;
+        if loses_listeners {
+            // Idle connections see that their listener is gone.
+            self.wheel.wake_all();
+        }
     }
 
     /// A pseudo-random number (xorshift64*), good for balancing and nothing else.

@@ -1,18 +1,18 @@
 //! The worker threads: each one current-thread runtime with a shard of its own.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::thread::JoinHandle;
 
-use fairwater_net::{Acceptor, drive};
-use fairwater_plan::{CurrentPlan, ListenerId, Plan};
+use fairwater_net::drive;
+use fairwater_plan::{CurrentPlan, ListenerId};
 use fairwater_telemetry::{Counters, LogBatch};
-use socket2::Socket;
 use tokio::runtime::{Builder, LocalOptions};
 
-use crate::accept;
+use crate::listening::{Inbox, Listening, SocketKey, SocketOrder};
 use crate::password::PasswordChecks;
 use crate::shard::Shard;
 
@@ -31,16 +31,17 @@ pub struct ThreadParts {
     /// Clients that may be told at a time that there is no room.
     pub refusals_max: u32,
     pub log: LogBatch,
-    /// Listening sockets of this thread.
-    pub sockets: Vec<(ListenerId, Socket)>,
+    /// Listening sockets of this thread, each with the number of its address.
+    pub sockets: Vec<(SocketKey, ListenerId, OwnedFd)>,
     /// For what is random: balancing, request ids.
     pub seed: u64,
 }
 
 /// A running worker thread.
 #[derive(Debug)]
-pub struct Thread {
+struct Thread {
     handle: JoinHandle<io::Result<()>>,
+    inbox: Arc<Inbox>,
 }
 
 /// All worker threads, and the order that they are under.
@@ -51,9 +52,11 @@ pub struct Threads {
 }
 
 const RUN: u8 = 0;
-/// Finish what runs, take nothing new.
-const DRAIN: u8 = 1;
-const STOP: u8 = 2;
+/// Finish what runs, take nothing new: another process does.
+const RETIRE: u8 = 1;
+/// The same, and nobody does.
+const DRAIN: u8 = 2;
+const STOP: u8 = 3;
 
 impl Threads {
     /// Starts one thread for each of `parts`.
@@ -63,17 +66,48 @@ impl Threads {
     pub fn start(parts: Vec<ThreadParts>) -> io::Result<Self> {
         let order = Arc::new(AtomicU8::new(RUN));
         let start = |(index, parts)| {
-            let order = Arc::clone(&order);
+            let (order, inbox) = (Arc::clone(&order), Arc::new(Inbox::default()));
             let builder = std::thread::Builder::new().name(format!("worker-{index}"));
-            builder.spawn(move || run(parts, &order)).map(|handle| Thread { handle })
+            let own = Arc::clone(&inbox);
+            let handle = builder.spawn(move || run(parts, &order, &own))?;
+            Ok(Thread { handle, inbox })
         };
         let threads = parts.into_iter().enumerate().map(start).collect::<io::Result<_>>()?;
         Ok(Self { threads, order })
     }
 
+    /// Gives each thread its order about a socket; `order` makes them, by the number of the thread.
+    ///
+    /// # Errors
+    /// As those of `order`.
+    pub fn order(
+        &self,
+        key: SocketKey,
+        order: impl Fn(usize) -> io::Result<SocketOrder>,
+    ) -> io::Result<()> {
+        for (index, thread) in self.threads.iter().enumerate() {
+            thread.inbox.put(key, order(index)?);
+        }
+        Ok(())
+    }
+
+    pub fn count(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// Whether all orders about sockets are carried out.
+    pub fn have_obeyed(&self) -> bool {
+        self.threads.iter().all(|thread| thread.inbox.is_empty())
+    }
+
+    /// As [`Self::drain`], with the time that a process has which another one has replaced.
+    pub fn retire(&self) {
+        self.order.fetch_max(RETIRE, Ordering::Relaxed);
+    }
+
     /// Lets running exchanges finish, for as long as the plan lets them, and takes no new ones.
     pub fn drain(&self) {
-        self.order.store(DRAIN, Ordering::Relaxed);
+        self.order.fetch_max(DRAIN, Ordering::Relaxed);
     }
 
     /// Ends everything at once.
@@ -105,18 +139,24 @@ impl Threads {
     }
 }
 
-fn run(mut parts: ThreadParts, order: &AtomicU8) -> io::Result<()> {
+fn run(mut parts: ThreadParts, order: &AtomicU8, inbox: &Inbox) -> io::Result<()> {
     let sockets = std::mem::take(&mut parts.sockets);
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let mut plans = parts.plan.reader();
     let first = plans.newer().unwrap_or_else(|| parts.plan.get());
     let shard = Rc::new(Shard::new(first, parts));
     let result = runtime.block_on(async {
-        for (listener, socket) in sockets {
-            let acceptor = Acceptor::new(socket)?;
-            drop(tokio::task::spawn_local(accept::run(Rc::clone(&shard), acceptor, listener)));
+        let mut listening = Listening::default();
+        for (key, listener, socket) in sockets {
+            listening.listen(&shard, key, socket, listener)?;
         }
-        until_stopped(&shard, order, || plans.newer()).await;
+        until_stopped(&shard, order, || {
+            if let Some(plan) = plans.newer() {
+                shard.adopt(plan);
+            }
+            inbox.carry_out(|key, order| listening.obey(&shard, key, order));
+        })
+        .await;
         Ok(())
     });
     // Connections end here; their records go to the log with what is left of the batch.
@@ -125,19 +165,13 @@ fn run(mut parts: ThreadParts, order: &AtomicU8) -> io::Result<()> {
     result
 }
 
-/// Turns the wheel, sweeps the pools, adopts new plans, and ends when the order is carried out.
-async fn until_stopped(
-    shard: &Rc<Shard>,
-    order: &AtomicU8,
-    mut newer_plan: impl FnMut() -> Option<Arc<Plan>>,
-) {
+/// Turns the wheel, sweeps the pools, takes in what is new, and ends when the order is carried out.
+async fn until_stopped(shard: &Rc<Shard>, order: &AtomicU8, mut news: impl FnMut()) {
     let mut ticks = 0;
-    let mut drained_at_ms = None;
+    let mut drain: Option<(u8, u64)> = None;
     drive(Rc::clone(&shard.wheel), |now_ms| {
         shard.hand_over_log();
-        if let Some(plan) = newer_plan() {
-            shard.adopt(plan);
-        }
+        news();
         ticks += 1;
         if ticks % SWEEP_TICKS == 0 {
             shard.trim();
@@ -148,15 +182,21 @@ async fn until_stopped(
         }
         match order.load(Ordering::Relaxed) {
             RUN => false,
-            DRAIN => {
-                let until_ms = *drained_at_ms.get_or_insert_with(|| {
+            STOP => true,
+            order => {
+                if !shard.is_draining() {
                     shard.drain();
                     shard.wheel.wake_all();
-                    now_ms + shard.in_force().plan.drain.as_millis() as u64
-                });
-                now_ms >= until_ms || shard.active() == 0
+                }
+                let plan = &shard.in_force().plan;
+                let patience = if order == DRAIN { plan.drain } else { plan.replaced };
+                let begun_ms = match drain {
+                    Some((kind, begun_ms)) if kind == order => begun_ms,
+                    _ => now_ms,
+                };
+                drain = Some((order, begun_ms));
+                now_ms >= begun_ms + patience.as_millis() as u64 || shard.active() == 0
             }
-            _ => true,
         }
     })
     .await;

@@ -21,6 +21,7 @@ mod names;
 mod peers;
 mod pressure;
 mod proofs;
+mod reload;
 mod replies;
 mod requests;
 mod run_time;

@@ -69,6 +69,9 @@ impl Load {
                     let answer = client.response_to("POST").unwrap();
                     assert_eq!(answer.status(), 200, "{}", answer.text());
                     count += 1;
+                    if answer.closes() {
+                        client = Client::connect(&address);
+                    }
                 }
                 count
             })

@@ -55,7 +55,7 @@ async fn until_readable(connection: &Accepted) -> bool {
         if let Poll::Ready(result) = connection.stream.poll_readable(cx) {
             return Poll::Ready(result.is_ok());
         }
-        if connection.shard.is_draining() {
+        if connection.is_over() {
             return Poll::Ready(false);
         }
         connection.timer.poll_expired(cx).map(|()| false)

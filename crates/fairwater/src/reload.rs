@@ -1,0 +1,56 @@
+//! `fairwater reload`: tells the master to read its files again, and says what came of it.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::arguments::ReloadArguments;
+use crate::{fail, master, run, show};
+
+/// Longer than the master gives its processes.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+pub(crate) fn run(arguments: &ReloadArguments) -> ExitCode {
+    let path = match socket(arguments) {
+        Ok(path) => path,
+        Err(code) => return code,
+    };
+    match fairwater_supervisor::ask(&path, "reload", PATIENCE) {
+        Ok((code, said)) => {
+            show(&said);
+            ExitCode::from(code)
+        }
+        Err(error) => {
+            let path = path.display();
+            fail(format_args!("cannot tell the master at {path}: {error}{}", hint(&error)))
+        }
+    }
+}
+
+/// The master's socket: the one that is named, or that of the configuration.
+fn socket(arguments: &ReloadArguments) -> Result<PathBuf, ExitCode> {
+    if let Some(path) = &arguments.socket {
+        return Ok(path.clone());
+    }
+    // What is wrong with it is said here, as the master would.
+    let config = run::read(&arguments.config)?;
+    master::socket(&config).ok_or_else(|| {
+        let file = arguments.config.display();
+        fail(format_args!(
+            "{file} has no `run_dir`, where the socket of the master would be: set it and restart, \
+             or send HUP to the master"
+        ))
+    })
+}
+
+/// What to do about it.
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "; it is not running, or its run_dir is another: --socket PATH",
+        io::ErrorKind::ConnectionRefused => "; it has ended and left the socket behind: start it",
+        io::ErrorKind::PermissionDenied => "; only the user that it runs as, and root, may do it",
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "; it does not answer",
+        _ => "",
+    }
+}

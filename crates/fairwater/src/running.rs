@@ -1,0 +1,225 @@
+//! A process that serves: its threads, the sockets that they have, and what it is told.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use fairwater_config::Config;
+use fairwater_control::{Bind, Control, Unable};
+use fairwater_net::clock;
+use fairwater_plan::ListenerId;
+use fairwater_supervisor::{Address, Link, News, Order};
+use fairwater_sys::poll;
+use fairwater_sys::signal::{Signal, Signals};
+use fairwater_telemetry::LogWriter;
+use fairwater_worker::{SocketKey, SocketOrder, Threads};
+
+use crate::given::Given;
+use crate::{fail, say};
+
+/// How often the wait for signals looks whether the threads still run.
+const LOOK: Duration = Duration::from_millis(200);
+/// The same while the process stops: nobody likes to wait.
+const LOOK_AT_END: Duration = Duration::from_millis(20);
+/// For all threads to take in new sockets: they look twenty times a second.
+const OBEYING: Duration = Duration::from_secs(5);
+
+pub(crate) struct Running {
+    pub threads: Threads,
+    pub control: Control,
+    pub is_ready: Arc<AtomicBool>,
+    pub log: LogWriter,
+    pub config: Config,
+    pub places: Places,
+}
+
+/// Where connections come in.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    all: Vec<Place>,
+    last_key: SocketKey,
+}
+
+#[derive(Debug)]
+struct Place {
+    key: SocketKey,
+    address: Address,
+    listener: ListenerId,
+}
+
+impl Places {
+    /// Takes a place in, and gives its key.
+    pub(crate) fn add(&mut self, address: Address, listener: ListenerId) -> SocketKey {
+        self.last_key += 1;
+        self.all.push(Place { key: self.last_key, address, listener });
+        self.last_key
+    }
+}
+
+/// Of the sockets of an address those of one thread: each has one at least, and none is left over.
+///
+/// # Errors
+/// When there is no descriptor left.
+pub(crate) fn share(sockets: &[OwnedFd], index: usize, threads: usize) -> io::Result<Vec<OwnedFd>> {
+    let first = index % sockets.len().max(1);
+    sockets.iter().skip(first).step_by(threads.max(1)).map(OwnedFd::try_clone).collect()
+}
+
+/// How far the end of the process is.
+#[derive(Default)]
+struct Stopping {
+    has_begun: bool,
+    drain_at_ms: Option<u64>,
+}
+
+impl Running {
+    /// Serves until signals end it, or a master that has another worker by now. After the first
+    /// TERM `drain_delay` is left for others to notice that this process is not ready any more; a
+    /// second one ends everything at once, unless a master sends it.
+    pub(crate) fn until_stopped(mut self, signals: &Signals, mut master: Option<Link>) -> ExitCode {
+        let mut stopping = Stopping::default();
+        loop {
+            let look = if stopping.has_begun { LOOK_AT_END } else { LOOK };
+            let mut fds = vec![signals.as_fd()];
+            fds.extend(master.as_ref().map(AsFd::as_fd));
+            let ready = match poll::readable(&fds, look) {
+                Ok(ready) => ready,
+                Err(error) => return fail(format_args!("cannot wait for signals: {error}")),
+            };
+            while let Some(signal) = signals.next() {
+                self.obey(signal, &mut stopping, master.is_some());
+            }
+            if ready.get(1) == Some(&true) {
+                // Without a master a worker serves on.
+                master = master.filter(|link| self.listen_to(link, &mut stopping));
+            }
+            if stopping.drain_at_ms.take_if(|at_ms| clock::coarse_ms() >= *at_ms).is_some() {
+                master.iter().for_each(|link| link.tell(&News::Draining));
+                self.threads.drain();
+            }
+            // A thread that ends by itself has failed; the others cannot make up for it.
+            let is_over = match stopping.has_begun {
+                true => self.threads.is_finished(),
+                false => self.threads.has_ended(),
+            };
+            if is_over {
+                return self.end();
+            }
+        }
+    }
+
+    fn obey(&self, signal: Signal, stopping: &mut Stopping, has_master: bool) {
+        match signal {
+            Signal::Terminate if !stopping.has_begun || !self.is_leaving() => {
+                stopping.has_begun = true;
+                self.is_ready.store(false, Ordering::Relaxed);
+                let delay = self.config.shutdown.delay.as_millis() as u64;
+                stopping.drain_at_ms = Some(clock::coarse_ms() + delay);
+            }
+            // Who stops a service may tell all its processes, and the master tells this one again.
+            Signal::Terminate if has_master => {}
+            Signal::Terminate | Signal::Interrupt => {
+                stopping.has_begun = true;
+                stopping.drain_at_ms = None;
+                self.threads.stop();
+            }
+            Signal::Hangup | Signal::User1 | Signal::User2 | Signal::Child => {}
+        }
+    }
+
+    /// Whether this process was told to end.
+    fn is_leaving(&self) -> bool {
+        !self.is_ready.load(Ordering::Relaxed)
+    }
+
+    /// Hears what the master wants, and does it. Returns false when there is no master any more.
+    fn listen_to(&mut self, link: &Link, stopping: &mut Stopping) -> bool {
+        let given = match link.next_order() {
+            Ok(Some(Order::Retire)) => {
+                stopping.has_begun = true;
+                self.control.leave();
+                self.threads.retire();
+                return true;
+            }
+            Ok(Some(order)) => Given::take(link, order),
+            Ok(None) | Err(_) => return false,
+        };
+        let result = given.and_then(|(config, given)| self.replace(config, given));
+        link.tell(&match result {
+            Ok(None) => News::Serving,
+            Ok(Some(setting)) => News::Fixed(setting.to_owned()),
+            Err(problem) => News::Failed(problem),
+        });
+        true
+    }
+
+    /// Serves by another configuration. Gives the setting that no running process can take in, if
+    /// there is one; then all is as before.
+    fn replace(&mut self, config: Config, given: Given) -> Result<Option<&'static str>, String> {
+        given.fits(&config)?;
+        let addresses = given.listening.iter().map(|(address, _)| address.bound.clone()).collect();
+        let binds = match self.control.replace(config.clone(), addresses) {
+            Ok(binds) => binds,
+            Err(Unable::Setting(setting)) => return Ok(Some(setting)),
+            Err(Unable::Silent) => return Err("the worker does not come to it".to_owned()),
+        };
+        self.config = config;
+        let moved = self.move_sockets(&binds, given.listening);
+        moved.map_err(|error| format!("cannot hand sockets to threads: {error}"))?;
+        let until_ms = clock::coarse_ms() + OBEYING.as_millis() as u64;
+        while !self.threads.have_obeyed() && clock::coarse_ms() < until_ms {
+            std::thread::sleep(LOOK_AT_END);
+        }
+        Ok(None)
+    }
+
+    /// Gives the threads the sockets that are new, and has them leave those that are not wanted.
+    fn move_sockets(
+        &mut self,
+        binds: &[Bind],
+        given: Vec<(Address, Vec<OwnedFd>)>,
+    ) -> io::Result<()> {
+        let mut before: VecDeque<Place> = std::mem::take(&mut self.places.all).into();
+        for (bind, (address, sockets)) in binds.iter().zip(given) {
+            let listener = bind.listener;
+            let known = before.iter().position(|place| place.address == address);
+            let Some(place) = known.filter(|_| sockets.is_empty()) else {
+                if sockets.is_empty() {
+                    return Err(io::ErrorKind::InvalidInput.into());
+                }
+                let key = self.places.add(address, listener);
+                let threads = self.threads.count();
+                self.threads.order(key, |index| {
+                    let sockets = share(&sockets, index, threads)?;
+                    Ok(SocketOrder::Listen { sockets, listener })
+                })?;
+                continue;
+            };
+            let Some(place) = before.remove(place) else { continue };
+            if place.listener != listener {
+                self.threads.order(place.key, |_| Ok(SocketOrder::Turn { listener }))?;
+            }
+            self.places.all.push(Place { listener, ..place });
+        }
+        for place in before {
+            self.threads.order(place.key, |_| Ok(SocketOrder::Close))?;
+        }
+        Ok(())
+    }
+
+    fn end(self) -> ExitCode {
+        self.threads.stop();
+        let result = self.threads.join();
+        if !self.log.finish() {
+            say("the last lines of the access log are lost: nobody takes them");
+        }
+        match result {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(error),
+        }
+    }
+}

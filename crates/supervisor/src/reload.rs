@@ -1,0 +1,237 @@
+//! A reload: the files are read by a process of their own, the worker takes them in, and only when
+//! both are content do they count. Whatever goes wrong before changes nothing.
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use crate::command::Asker;
+use crate::master::{Master, now};
+use crate::reading::{Loaded, Outcome, Reading};
+use crate::sockets::Sockets;
+use crate::watch::Watch;
+use crate::worker::{Equipment, Stage, Worker};
+
+/// For a worker that serves to take in another configuration, or for a new one to begin.
+pub(crate) const TAKING_IN: Duration = Duration::from_secs(30);
+
+/// A reload that has begun.
+#[derive(Debug)]
+pub(crate) struct Reload {
+    pub step: Step,
+    /// Who waits for its end.
+    pub askers: Vec<Asker>,
+    /// What the reader has said, warnings above all.
+    pub said: String,
+}
+
+#[derive(Debug)]
+pub(crate) enum Step {
+    Reading(Reading),
+    /// A worker takes it in: the one that serves, or a new one.
+    TakingIn(Box<Next>),
+    /// It is decided.
+    Over,
+}
+
+/// What will be in force.
+#[derive(Debug)]
+pub(crate) struct Next {
+    pub loaded: Loaded,
+    pub sockets: Sockets,
+    /// The worker that takes it in.
+    pub worker: u32,
+    /// The setting that took a new worker.
+    pub setting: Option<String>,
+    pub until: Instant,
+}
+
+impl Reload {
+    pub(crate) fn new(reading: Reading, askers: Vec<Asker>) -> Self {
+        Self { step: Step::Reading(reading), askers, said: String::new() }
+    }
+
+    /// What was read, once it is.
+    pub(crate) fn read(&mut self, now: Instant) -> Option<Outcome> {
+        match &mut self.step {
+            Step::Reading(reading) => reading.outcome(now),
+            Step::TakingIn(_) | Step::Over => None,
+        }
+    }
+
+    /// The worker that takes it in.
+    pub(crate) fn worker(&self) -> Option<u32> {
+        match &self.step {
+            Step::Reading(_) | Step::Over => None,
+            Step::TakingIn(next) => Some(next.worker),
+        }
+    }
+
+    pub(crate) fn is_late(&self, now: Instant) -> bool {
+        matches!(&self.step, Step::TakingIn(next) if now >= next.until)
+    }
+
+    /// Tells all who wait how it has ended.
+    pub(crate) fn end(self, code: u8, text: &str) {
+        let all = format!("{}{text}", self.said);
+        self.askers.into_iter().for_each(|asker| asker.answer(code, &all));
+    }
+}
+
+impl Master {
+    /// Somebody wants a reload: after the one that runs, which may have read what it shall not.
+    pub(crate) fn wish_reload(&mut self, asker: Option<Asker>) {
+        if self.is_stopping {
+            asker.into_iter().for_each(|asker| asker.answer(1, "fairwater: it ends\n"));
+            return;
+        }
+        self.next_reload.get_or_insert_default().extend(asker);
+    }
+
+    /// Takes the next step of a reload, if it is time.
+    pub(crate) fn go_on_with_reload(&mut self) {
+        match &mut self.reload {
+            None => {
+                let Some(askers) = self.next_reload.take() else { return };
+                match Reading::start(&self.program, &self.file, now()) {
+                    Ok(reading) => self.reload = Some(Reload::new(reading, askers)),
+                    Err(error) => {
+                        let text = format!("fairwater: nothing can be read: {error}\n");
+                        (self.show)(&text);
+                        askers.into_iter().for_each(|asker| asker.answer(1, &text));
+                    }
+                }
+            }
+            Some(reload) => {
+                if let Some(outcome) = reload.read(now()) {
+                    (self.show)(&outcome.said);
+                    reload.said = outcome.said;
+                    match outcome.loaded {
+                        Some(loaded) => self.begin(loaded),
+                        None => self.end_reload(1, "fairwater: all is as before\n"),
+                    }
+                } else if reload.is_late(now())
+                    && let Some(worker) = reload.worker()
+                {
+                    self.refuse(worker, "it takes too long");
+                }
+            }
+        }
+    }
+
+    /// Gives what was read to the worker.
+    fn begin(&mut self, loaded: Loaded) {
+        let sockets = match self.sockets.followed_by(&loaded.part) {
+            Ok(sockets) => sockets,
+            Err(error) => {
+                (self.say)(&error);
+                return self.end_reload(1, &format!("fairwater: {error}; all is as before\n"));
+            }
+        };
+        let (worker, setting, until) = (0, None, now() + TAKING_IN);
+        let mut next = Box::new(Next { loaded, sockets, worker, setting, until });
+        let name = self.file.display().to_string();
+        let given =
+            Equipment { name: &name, files: next.loaded.files.as_fd(), sockets: &next.sockets };
+        // One that cannot be told, or none at all: then a new one.
+        let told = self.serving().filter(|worker| worker.replace(given).is_ok());
+        match told.map(Worker::id) {
+            Some(id) => {
+                next.worker = id;
+                self.wait_for(next);
+            }
+            None => self.succeed_with(next),
+        }
+    }
+
+    fn wait_for(&mut self, next: Box<Next>) {
+        if let Some(reload) = &mut self.reload {
+            reload.step = Step::TakingIn(next);
+        }
+    }
+
+    /// The worker cannot take in a setting: a new one does.
+    pub(crate) fn succeed(&mut self, id: u32, setting: String) {
+        if let Some(mut next) = self.next_of(id) {
+            next.setting = Some(setting);
+            self.succeed_with(next);
+        }
+    }
+
+    fn succeed_with(&mut self, mut next: Box<Next>) {
+        match self.start_with(&next.loaded, &next.sockets) {
+            Ok(worker) => {
+                // Its end is told by it; one that was to come with the old files is not wanted.
+                self.due = None;
+                next.worker = worker.id();
+                self.workers.push(worker);
+                self.wait_for(next);
+            }
+            Err(error) => {
+                next.sockets.clean_up_unless(&self.sockets);
+                self.end_reload(1, &format!("fairwater: cannot start a worker: {error}\n"));
+            }
+        }
+    }
+
+    /// What the worker was to take in.
+    fn next_of(&mut self, id: u32) -> Option<Box<Next>> {
+        let reload = self.reload.as_mut().filter(|reload| reload.worker() == Some(id))?;
+        match std::mem::replace(&mut reload.step, Step::Over) {
+            Step::TakingIn(next) => Some(next),
+            _ => None,
+        }
+    }
+
+    /// What was read counts from now on.
+    pub(crate) fn commit(&mut self, id: u32) {
+        let Some(next) = self.next_of(id) else { return };
+        let Next { loaded, sockets, setting, .. } = *next;
+        let before = std::mem::replace(&mut self.sockets, sockets);
+        self.good = loaded;
+        self.sockets.tune();
+        self.say_places(&before);
+        for (listener, address) in before.beyond(&self.sockets) {
+            (self.say)(&format_args!("{listener} listens on {address} no more"));
+        }
+        before.clean_up_unless(&self.sockets);
+        if let Err(error) = self.open_commands() {
+            (self.say)(&error);
+        }
+        self.watch = Watch::of(&self.good.part.watched, now());
+        let how = setting.map_or_else(String::new, |setting| {
+            format!("; `{setting}` takes a new process, and the old one finishes what runs")
+        });
+        let text = format!("{} is in force{how}", self.file.display());
+        (self.say)(&text);
+        self.end_reload(0, &format!("fairwater: {text}\n"));
+    }
+
+    /// The worker does not take in what was read: all stays as it was.
+    pub(crate) fn refuse(&mut self, id: u32, reason: &str) {
+        let Some(next) = self.next_of(id) else { return };
+        next.sockets.clean_up_unless(&self.sockets);
+        (self.say)(&format_args!("{reason}; the configuration is as before"));
+        self.end_reload(1, &format!("fairwater: {reason}; the configuration is as before\n"));
+        // Nobody knows how far it came.
+        let Some(worker) = self.workers.iter().find(|worker| worker.id() == id) else { return };
+        match worker.stage {
+            Stage::Starting => worker.stop(),
+            Stage::Serving => self.start(),
+            Stage::Retired => {}
+        }
+    }
+
+    fn end_reload(&mut self, code: u8, text: &str) {
+        self.reload.take().into_iter().for_each(|reload| reload.end(code, text));
+    }
+
+    /// There will be no reload any more.
+    pub(crate) fn give_up_reload(&mut self, text: &str) {
+        if let Some(Reload { step: Step::TakingIn(next), .. }) = &self.reload {
+            next.sockets.clean_up_unless(&self.sockets);
+        }
+        self.end_reload(1, text);
+        let askers = self.next_reload.take().unwrap_or_default();
+        askers.into_iter().for_each(|asker| asker.answer(1, text));
+    }
+}
