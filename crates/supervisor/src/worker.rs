@@ -1,16 +1,20 @@
 //! One worker process, as the master has it.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use fairwater_sys::exec::Left;
 use fairwater_sys::{child, pass, process};
 use socket2::SockRef;
 
 use crate::link::{Link, News};
+use crate::record::WorkerRecord;
 use crate::sockets::{Share, Sockets};
+use crate::upgrade::NAME;
 
 /// For a worker to take an order while the link is full.
 const TELLING: Duration = Duration::from_secs(2);
@@ -18,7 +22,7 @@ const TELLING: Duration = Duration::from_secs(2);
 /// A running worker. Dropping it leaves the process alone.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    child: Child,
+    id: u32,
     link: Option<Link>,
     pub(crate) began: Instant,
     pub(crate) stage: Stage,
@@ -30,6 +34,19 @@ pub(crate) enum Stage {
     Serving,
     /// Another one serves in its place.
     Retired,
+}
+
+impl Stage {
+    const NAMED: [(Self, &str); 3] =
+        [(Self::Starting, "starting"), (Self::Serving, "serving"), (Self::Retired, "retired")];
+
+    fn name(self) -> &'static str {
+        Self::NAMED.iter().find(|(stage, _)| *stage == self).map_or("", |(_, name)| name)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::NAMED.iter().find(|(_, name)| *name == text).map(|(stage, _)| *stage)
+    }
 }
 
 /// What a worker serves with.
@@ -47,10 +64,10 @@ impl Worker {
         // A worker that takes nothing more must not hold the master.
         SockRef::from(&ours).set_write_timeout(Some(TELLING))?;
         let mut command = Command::new(program);
-        command.arg("worker").stdin(Stdio::null());
+        command.arg0(NAME).arg("worker").stdin(Stdio::null());
         let child = child::spawn(&mut command, &[theirs.as_fd()])?;
         let link = Some(Link::new(ours));
-        let worker = Self { child, link, began: now, stage: Stage::Starting };
+        let worker = Self { id: child.id(), link, began: now, stage: Stage::Starting };
         // One that dies at once is found by its end, not by what cannot be sent to it.
         worker.equip(given, false).ok();
         Ok(worker)
@@ -62,6 +79,28 @@ impl Worker {
     /// When it cannot be told.
     pub(crate) fn replace(&self, given: Equipment<'_>) -> io::Result<()> {
         self.equip(given, true)
+    }
+
+    /// As it is written down for the next master.
+    pub(crate) fn record(&self, now: Instant) -> WorkerRecord {
+        let age = now.saturating_duration_since(self.began);
+        WorkerRecord {
+            id: self.id,
+            stage: self.stage.name().to_owned(),
+            age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+            link: self.link.as_ref().map(|link| link.as_fd().as_raw_fd()),
+        }
+    }
+
+    /// One that the master before has started.
+    pub(crate) fn of(record: &WorkerRecord, left: &mut Left, now: Instant) -> Option<Self> {
+        let link = record.link.map(|number| left.take(number));
+        Some(Self {
+            id: record.id,
+            link: link.map(|link| link.map(Link::new)).unwrap_or_default(),
+            began: now.checked_sub(Duration::from_millis(record.age_ms)).unwrap_or(now),
+            stage: Stage::parse(&record.stage)?,
+        })
     }
 
     fn equip(&self, given: Equipment<'_>, has_before: bool) -> io::Result<()> {
@@ -81,7 +120,7 @@ impl Worker {
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        self.id
     }
 
     /// What it says; nothing once it says no more.
@@ -100,7 +139,7 @@ impl Worker {
 
     /// How it ended, once it has.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().ok().flatten()
+        child::ended(self.id).ok().flatten()
     }
 
     /// Has it finish what runs, while another serves.

@@ -28,4 +28,5 @@ mod run_time;
 mod schema;
 mod settings;
 mod tcp;
+mod upgrade;
 mod upgrades;
