@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use fairwater_sys::exec::{self, Left};
-use fairwater_sys::{memory_file, signal};
+use fairwater_sys::{child, memory_file, signal};
 
 use crate::bind::Listening;
 use crate::command::{Asker, Commands};
@@ -28,13 +28,13 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Another program: this file, whatever its name will mean by the time it is used.
 #[derive(Debug)]
-pub(crate) struct Program(File);
+pub(crate) struct Program(OwnedFd);
 
 impl Program {
     /// # Errors
     /// When there is none.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        File::open(path).map(Self)
+        child::aside(&File::open(path)?.into()).map(Self)
     }
 
     /// What it can be started by, as long as this lives.

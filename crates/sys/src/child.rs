@@ -45,6 +45,21 @@ pub fn spawn(command: &mut Command, fds: &[BorrowedFd<'_>]) -> io::Result<Child>
     command.spawn()
 }
 
+/// The same descriptor under a number where no child has what it is given: for a program that is
+/// started by it.
+///
+/// # Errors
+/// When there is no descriptor left.
+pub fn aside(fd: &OwnedFd) -> io::Result<OwnedFd> {
+    // SAFETY: the call touches no memory.
+    let fd = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, ASIDE) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new and owned by nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// How a child ended, once it has: one of this process, whichever of its programs started it.
 ///
 /// # Errors
