@@ -186,7 +186,7 @@ impl Master {
     ) -> std::io::Result<Worker> {
         let name = self.file.display().to_string();
         let equipment = Equipment { name: &name, files: loaded.files.as_fd(), sockets };
-        Worker::start(program, equipment, now())
+        Worker::start(program, equipment, self.serving().is_some(), now())
     }
 
     /// Takes in what the workers say.
@@ -233,8 +233,11 @@ impl Master {
             return;
         }
         // Of several the last one serves.
+        let heir = self.workers.iter_mut().find(|worker| worker.id() == id);
+        let heir = heir.and_then(Worker::take_heir);
         let others = self.workers.iter_mut().filter(|worker| worker.id() != id);
-        others.filter(|worker| worker.stage == Stage::Serving).for_each(Worker::retire);
+        let serving = others.filter(|worker| worker.stage == Stage::Serving);
+        serving.for_each(|worker| worker.retire(heir.as_ref()));
         let retired = self.workers.iter().filter(|worker| worker.stage == Stage::Retired);
         let beyond = retired.clone().count().saturating_sub(RETIRED_MAX);
         retired.take(beyond).for_each(Worker::drain);

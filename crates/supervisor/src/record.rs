@@ -58,6 +58,7 @@ pub(crate) struct WorkerRecord {
     pub stage: String,
     pub age_ms: u64,
     pub link: Option<RawFd>,
+    pub heir: Option<RawFd>,
 }
 
 impl fmt::Display for Record {
@@ -81,9 +82,9 @@ impl fmt::Display for Record {
         if let Some(at) = self.commands {
             writeln!(f, "commands {at}")?;
         }
-        for WorkerRecord { id, stage, age_ms, link } in &self.workers {
-            let link = list(link.as_slice());
-            writeln!(f, "worker {id} {age_ms} {link} {stage}")?;
+        for WorkerRecord { id, stage, age_ms, link, heir } in &self.workers {
+            let (link, heir) = (list(link.as_slice()), list(heir.as_slice()));
+            writeln!(f, "worker {id} {age_ms} {link} {heir} {stage}")?;
         }
         writeln!(f, "askers {}", list(&self.askers))?;
         writeln!(f, "said {}", escape(&self.said))?;
@@ -144,11 +145,12 @@ impl Record {
             "good" => self.good = LoadedRecord::parse(rest)?,
             "commands" => self.commands = Some(rest.parse().ok()?),
             "worker" => {
-                let mut words = rest.splitn(4, ' ');
+                let mut words = rest.splitn(5, ' ');
                 self.workers.push(WorkerRecord {
                     id: words.next()?.parse().ok()?,
                     age_ms: words.next()?.parse().ok()?,
                     link: unlist(words.next()?)?.pop(),
+                    heir: unlist(words.next()?)?.pop(),
                     stage: words.next()?.to_owned(),
                 });
             }
@@ -240,6 +242,7 @@ mod tests {
             stage: stage.to_owned(),
             age_ms: 5_000_000_000,
             link,
+            heir: link.map(|link| link + 1),
         };
         Record {
             version: "0.1.0".to_owned(),

@@ -102,7 +102,7 @@ impl Master {
         };
         let mut kept: Vec<BorrowedFd<'_>> = vec![record.as_fd(), self.good.files.as_fd()];
         kept.extend(all.iter().flat_map(|listening| listening.fds()));
-        kept.extend(self.workers.iter().filter_map(Worker::link));
+        kept.extend(self.workers.iter().flat_map(Worker::fds));
         if let Some(Reload { step: Step::TakingIn(next), askers, .. }) = &self.reload {
             kept.push(next.loaded.files.as_fd());
             kept.extend(askers.iter().map(AsFd::as_fd));

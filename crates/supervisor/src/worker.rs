@@ -1,7 +1,7 @@
 //! One worker process, as the master has it.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -26,6 +26,8 @@ pub(crate) struct Worker {
     link: Option<Link>,
     pub(crate) began: Instant,
     pub(crate) stage: Stage,
+    /// The other end of a socket over which it takes connections of the worker before.
+    heir: Option<OwnedFd>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +60,14 @@ pub(crate) struct Equipment<'a> {
 }
 
 impl Worker {
-    /// Starts a worker and gives it all that it needs.
-    pub(crate) fn start(program: &Path, given: Equipment<'_>, now: Instant) -> io::Result<Self> {
+    /// Starts a worker and gives it all that it needs. One that `follows` another takes its
+    /// connections.
+    pub(crate) fn start(
+        program: &Path,
+        given: Equipment<'_>,
+        follows: bool,
+        now: Instant,
+    ) -> io::Result<Self> {
         let (ours, theirs) = pass::pair()?;
         // A worker that takes nothing more must not hold the master.
         SockRef::from(&ours).set_write_timeout(Some(TELLING))?;
@@ -67,10 +75,25 @@ impl Worker {
         command.arg0(NAME).arg("worker").stdin(Stdio::null());
         let child = child::spawn(&mut command, &[theirs.as_fd()])?;
         let link = Some(Link::new(ours));
-        let worker = Self { id: child.id(), link, began: now, stage: Stage::Starting };
+        let (id, stage) = (child.id(), Stage::Starting);
+        let mut worker = Self { id, link, began: now, stage, heir: None };
         // One that dies at once is found by its end, not by what cannot be sent to it.
+        if follows {
+            worker.expect_connections().ok();
+        }
         worker.equip(given, false).ok();
         Ok(worker)
+    }
+
+    fn expect_connections(&mut self) -> io::Result<()> {
+        let link = self.link.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        let (before, after) = pass::pair()?;
+        for end in [&before, &after] {
+            SockRef::from(end).set_nonblocking(true)?;
+        }
+        link.order("inherit", "", &[after.as_fd()])?;
+        self.heir = Some(before);
+        Ok(())
     }
 
     /// Has it serve with other files, and the sockets that it does not have yet.
@@ -89,6 +112,7 @@ impl Worker {
             stage: self.stage.name().to_owned(),
             age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
             link: self.link.as_ref().map(|link| link.as_fd().as_raw_fd()),
+            heir: self.heir.as_ref().map(AsRawFd::as_raw_fd),
         }
     }
 
@@ -100,6 +124,7 @@ impl Worker {
             link: link.map(|link| link.map(Link::new)).unwrap_or_default(),
             began: now.checked_sub(Duration::from_millis(record.age_ms)).unwrap_or(now),
             stage: Stage::parse(&record.stage)?,
+            heir: record.heir.and_then(|number| left.take(number)),
         })
     }
 
@@ -132,6 +157,11 @@ impl Worker {
         news
     }
 
+    /// All that is open to it.
+    pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.link().into_iter().chain(self.heir.as_ref().map(AsFd::as_fd))
+    }
+
     /// Where news come in.
     pub(crate) fn link(&self) -> Option<BorrowedFd<'_>> {
         self.link.as_ref().map(AsFd::as_fd)
@@ -142,10 +172,16 @@ impl Worker {
         child::ended(self.id).ok().flatten()
     }
 
-    /// Has it finish what runs, while another serves.
-    pub(crate) fn retire(&mut self) {
+    /// Where connections of the worker before come in, once.
+    pub(crate) fn take_heir(&mut self) -> Option<OwnedFd> {
+        self.heir.take()
+    }
+
+    /// Has it finish what runs, while another serves, which takes connections over `heir`.
+    pub(crate) fn retire(&mut self, heir: Option<&OwnedFd>) {
         self.stage = Stage::Retired;
-        self.link.iter().for_each(|link| drop(link.order("retire", "", &[])));
+        let fds: Vec<_> = heir.map(AsFd::as_fd).into_iter().collect();
+        self.link.iter().for_each(|link| drop(link.order("retire", "", &fds)));
     }
 
     /// Has it finish what runs and end.

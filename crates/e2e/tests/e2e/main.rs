@@ -17,6 +17,7 @@ mod filters;
 mod formatting;
 mod limits;
 mod master;
+mod moving;
 mod names;
 mod peers;
 mod pressure;
