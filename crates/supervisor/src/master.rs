@@ -1,7 +1,7 @@
 //! The master's one loop: signals, commands, news of the workers, and their ends.
 
 use std::fmt;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -38,6 +38,8 @@ pub(crate) struct Master {
     /// The last good configuration.
     pub(crate) good: Loaded,
     pub(crate) sockets: Sockets,
+    /// What the worker that serves has given, for one in its place.
+    pub(crate) state: Option<OwnedFd>,
     pub(crate) commands: Option<Commands>,
     pub(crate) watch: Watch,
     /// In the order of their starts.
@@ -81,6 +83,7 @@ impl Master {
             watch: Watch::of(&loaded.part.watched, now()),
             good: loaded,
             sockets: Sockets::default(),
+            state: None,
             commands: None,
             workers: Vec::new(),
             reload: None,
@@ -171,7 +174,8 @@ impl Master {
     /// Starts a worker with the last good configuration.
     pub(crate) fn start(&mut self) {
         self.due = None;
-        let started = self.start_with(&self.means.program, &self.good, &self.sockets);
+        let state = self.state.as_ref();
+        let started = self.start_with(&self.means.program, (&self.good, &self.sockets), state);
         match started {
             Ok(worker) => self.workers.push(worker),
             Err(error) => self.failed(&format!("cannot start a worker: {error}")),
@@ -181,11 +185,12 @@ impl Master {
     pub(crate) fn start_with(
         &self,
         program: &Path,
-        loaded: &Loaded,
-        sockets: &Sockets,
+        (loaded, sockets): (&Loaded, &Sockets),
+        state: Option<&OwnedFd>,
     ) -> std::io::Result<Worker> {
         let name = self.file.display().to_string();
-        let equipment = Equipment { name: &name, files: loaded.files.as_fd(), sockets };
+        let (files, state) = (loaded.files.as_fd(), state.map(AsFd::as_fd));
+        let equipment = Equipment { name: &name, files, sockets, state };
         Worker::start(program, equipment, self.serving().is_some(), now())
     }
 
@@ -207,9 +212,16 @@ impl Master {
             Some(News::Serving) => {
                 if was == Stage::Starting {
                     worker.stage = Stage::Serving;
+                    self.state = worker.state.take();
                 }
                 self.serves(id);
             }
+            // That of one that starts counts once it serves.
+            Some(News::State(state)) => match was {
+                Stage::Starting => worker.state = Some(state),
+                Stage::Serving => self.state = Some(state),
+                Stage::Retired => {}
+            },
             Some(News::Fixed(setting)) => self.succeed(id, &setting),
             // An address that nobody will serve any more must not take connections.
             Some(News::Draining) if self.is_stopping => self.sockets.release(),

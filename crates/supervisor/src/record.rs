@@ -23,6 +23,8 @@ pub(crate) struct Record {
     /// The master's own socket, among `listening`.
     pub commands: Option<usize>,
     pub workers: Vec<WorkerRecord>,
+    /// What the worker that serves has given.
+    pub state: Option<RawFd>,
     /// Who waits for the upgrade that this is, and what the reader has said.
     pub askers: Vec<RawFd>,
     pub said: String,
@@ -86,6 +88,7 @@ impl fmt::Display for Record {
             let (link, heir) = (list(link.as_slice()), list(heir.as_slice()));
             writeln!(f, "worker {id} {age_ms} {link} {heir} {stage}")?;
         }
+        writeln!(f, "state {}", list(self.state.as_slice()))?;
         writeln!(f, "askers {}", list(&self.askers))?;
         writeln!(f, "said {}", escape(&self.said))?;
         if let Some((loaded, worker)) = &self.next {
@@ -154,6 +157,7 @@ impl Record {
                     stage: words.next()?.to_owned(),
                 });
             }
+            "state" => self.state = unlist(rest)?.pop(),
             "askers" => self.askers = unlist(rest)?,
             "said" => self.said = unescape(rest)?,
             "next" => {
@@ -257,6 +261,7 @@ mod tests {
             good: loaded(&[(0, true), (2, false)], Some(1)),
             commands: Some(1),
             workers: vec![worker(12, "retired", None), worker(13, "serving", Some(9))],
+            state: Some(8),
             askers: vec![10, 11],
             said: "a\n\\b\n".to_owned(),
             next: Some((loaded(&[], None), 13)),

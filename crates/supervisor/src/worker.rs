@@ -28,6 +28,8 @@ pub(crate) struct Worker {
     pub(crate) stage: Stage,
     /// The other end of a socket over which it takes connections of the worker before.
     heir: Option<OwnedFd>,
+    /// What it has given before it serves.
+    pub(crate) state: Option<OwnedFd>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +59,8 @@ pub(crate) struct Equipment<'a> {
     pub(crate) name: &'a str,
     pub(crate) files: BorrowedFd<'a>,
     pub(crate) sockets: &'a Sockets,
+    /// What the worker before has given, for one that begins where that was.
+    pub(crate) state: Option<BorrowedFd<'a>>,
 }
 
 impl Worker {
@@ -76,7 +80,7 @@ impl Worker {
         let child = child::spawn(&mut command, &[theirs.as_fd()])?;
         let link = Some(Link::new(ours));
         let (id, stage) = (child.id(), Stage::Starting);
-        let mut worker = Self { id, link, began: now, stage, heir: None };
+        let mut worker = Self { id, link, began: now, stage, heir: None, state: None };
         // One that dies at once is found by its end, not by what cannot be sent to it.
         if follows {
             worker.expect_connections().ok();
@@ -125,6 +129,7 @@ impl Worker {
             began: now.checked_sub(Duration::from_millis(record.age_ms)).unwrap_or(now),
             stage: Stage::parse(&record.stage)?,
             heir: record.heir.and_then(|number| left.take(number)),
+            state: None,
         })
     }
 
@@ -140,6 +145,9 @@ impl Worker {
         }
         if let Some(admin) = given.sockets.admin()?.filter(|_| !has_before) {
             link.order("admin", "", &[admin.as_fd()])?;
+        }
+        if let Some(state) = given.state {
+            link.order("state", "", &[state])?;
         }
         link.order("serve", "", &[])
     }
