@@ -40,7 +40,9 @@ pub struct Steward {
 
 /// Who is given what was set at run time, for a process in place of this one.
 #[derive(Default)]
-struct Snapshots(Option<Box<dyn Fn(&str) + Send>>);
+struct Snapshots(Option<Keeper>);
+
+type Keeper = Box<dyn Fn(&str) + Send>;
 
 impl std::fmt::Debug for Snapshots {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
