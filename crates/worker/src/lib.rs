@@ -25,6 +25,7 @@ mod refuse;
 mod relay;
 mod respond;
 mod shard;
+mod spread;
 mod tcp;
 mod thread;
 mod tunnel;

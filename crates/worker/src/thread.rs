@@ -12,11 +12,13 @@ use fairwater_plan::{CurrentPlan, ListenerId};
 use fairwater_sys::pass;
 use fairwater_telemetry::{Counters, LogBatch};
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc::Receiver;
 
 use crate::listening::{Inbox, Listening, SocketKey, SocketOrder, ThreadOrder};
 use crate::moving::{Estate, FORM};
 use crate::password::PasswordChecks;
 use crate::shard::Shard;
+use crate::spread::{self, Handed, Spread};
 
 /// Ticks of the wheel between two looks at the pools: one second.
 const SWEEP_TICKS: u32 = 20;
@@ -67,14 +69,16 @@ impl Threads {
     /// When a thread cannot be started.
     pub fn start(parts: Vec<ThreadParts>) -> io::Result<Self> {
         let order = Arc::new(AtomicU8::new(RUN));
-        let start = |(index, parts)| {
+        let spread = spread::over(parts.len());
+        let start = |(index, (parts, spread)): (usize, (ThreadParts, _))| {
             let (order, inbox) = (Arc::clone(&order), Arc::new(Inbox::default()));
             let builder = std::thread::Builder::new().name(format!("worker-{index}"));
             let own = Arc::clone(&inbox);
-            let handle = builder.spawn(move || run(parts, &order, &own))?;
+            let handle = builder.spawn(move || run(parts, spread, &order, &own))?;
             Ok(Thread { handle, inbox })
         };
-        let threads = parts.into_iter().enumerate().map(start).collect::<io::Result<_>>()?;
+        let threads =
+            parts.into_iter().zip(spread).enumerate().map(start).collect::<io::Result<_>>()?;
         Ok(Self { threads, order })
     }
 
@@ -175,13 +179,19 @@ fn is_form_of_ours(socket: &OwnedFd) -> bool {
     said.is_ok_and(|(len, _)| len == form.len()) && u64::from_le_bytes(form) == FORM
 }
 
-fn run(mut parts: ThreadParts, order: &AtomicU8, inbox: &Inbox) -> io::Result<()> {
+fn run(
+    mut parts: ThreadParts,
+    (spread, handed): (Spread, Receiver<Handed>),
+    order: &AtomicU8,
+    inbox: &Inbox,
+) -> io::Result<()> {
     let sockets = std::mem::take(&mut parts.sockets);
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let mut plans = parts.plan.reader();
     let first = plans.newer().unwrap_or_else(|| parts.plan.get());
-    let shard = Rc::new(Shard::new(first, parts));
+    let shard = Rc::new(Shard::new(first, parts, spread));
     let result = runtime.block_on(async {
+        drop(tokio::task::spawn_local(spread::take_in(Rc::clone(&shard), handed)));
         let mut listening = Listening::default();
         for (key, listener, socket) in sockets {
             listening.listen(&shard, key, socket, listener)?;
@@ -233,7 +243,7 @@ async fn until_stopped(shard: &Rc<Shard>, order: &AtomicU8, mut news: impl FnMut
                     _ => now_ms,
                 };
                 drain = Some((order, begun_ms));
-                now_ms >= begun_ms + patience.as_millis() as u64 || shard.active() == 0
+                now_ms >= begun_ms + patience.as_millis() as u64 || shard.spread.open() == 0
             }
         }
     })
