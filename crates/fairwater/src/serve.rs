@@ -285,7 +285,7 @@ fn start(
     let control = fairwater_control::start(steward, sources, sockets.admin)?;
     let threads = Threads::start(parts)?;
     let config = config.clone();
-    Ok((Running { threads, control, is_ready, log, config, places }, signals, bound))
+    Ok((Running { threads, control, is_ready, log, config, places, hangs: false }, signals, bound))
 }
 
 fn start_log(settings: &AccessLog) -> io::Result<LogWriter> {

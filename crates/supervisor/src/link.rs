@@ -53,6 +53,8 @@ pub enum News {
     Draining,
     /// It cannot serve, for this reason.
     Failed(String),
+    /// A thread of it does not come back. What each of them does.
+    Hangs(String),
 }
 
 /// Far more than the longest path or reason.
@@ -115,6 +117,7 @@ impl Link {
             News::Draining => "draining\n",
             News::Fixed(setting) => &format!("fixed\n{setting}"),
             News::Failed(reason) => &format!("failed\n{reason}"),
+            News::Hangs(doing) => &format!("hangs\n{doing}"),
         };
         let end = text.floor_char_boundary(MESSAGE_BYTES_MAX);
         let fds = if let News::State(state) = news { &[state.as_fd()][..] } else { &[] };
@@ -129,6 +132,7 @@ impl Link {
             ("serving", "") => Some(News::Serving),
             ("draining", "") => Some(News::Draining),
             ("fixed", setting) => Some(News::Fixed(setting.to_owned())),
+            ("hangs", doing) => Some(News::Hangs(doing.to_owned())),
             ("failed", reason) => Some(News::Failed(reason.to_owned())),
             _ => None,
         }

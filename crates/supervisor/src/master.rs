@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -225,6 +226,13 @@ impl Master {
             Some(News::Fixed(setting)) => self.succeed(id, &setting),
             // An address that nobody will serve any more must not take connections.
             Some(News::Draining) if self.is_stopping => self.sockets.release(),
+            Some(News::Hangs(doing)) => {
+                worker.doom();
+                self.say(format_args!("worker {id} has a thread that hangs: {doing}"));
+                if was == Stage::Serving && self.due.is_none() {
+                    self.start();
+                }
+            }
             Some(News::Failed(reason)) if self.takes_in(id) => self.refuse(id, &reason),
             Some(News::Failed(reason)) => self.say(reason),
             Some(News::Draining) | None => {}
@@ -249,7 +257,7 @@ impl Master {
         let heir = heir.and_then(Worker::take_heir);
         let others = self.workers.iter_mut().filter(|worker| worker.id() != id);
         let serving = others.filter(|worker| worker.stage == Stage::Serving);
-        serving.for_each(|worker| worker.retire(heir.as_ref()));
+        serving.for_each(|worker| worker.retire(heir.as_ref(), now()));
         let retired = self.workers.iter().filter(|worker| worker.stage == Stage::Retired);
         let beyond = retired.clone().count().saturating_sub(RETIRED_MAX);
         retired.take(beyond).for_each(Worker::drain);
@@ -290,10 +298,17 @@ impl Master {
     fn reap(&mut self) {
         let mut at = 0;
         while let Some(worker) = self.workers.get_mut(at) {
-            let Some(status) = worker.ended() else {
+            worker.meet_doom(now());
+            let Some(status) = worker.change() else {
                 at += 1;
                 continue;
             };
+            if status.code().is_none() && status.signal().is_none() {
+                let what = if status.continued() { "goes on" } else { "was stopped, and waits" };
+                let id = worker.id();
+                self.say(format_args!("worker {id} {what}"));
+                continue;
+            }
             // Its last words may still be in the link.
             let id = worker.id();
             while self.workers.get(at).is_some_and(|worker| worker.link().is_some()) {
@@ -325,7 +340,7 @@ impl Master {
             return;
         }
         self.say(end);
-        if self.workers.iter().all(|worker| worker.stage == Stage::Retired) {
+        if self.workers.iter().all(|worker| worker.stage == Stage::Retired || worker.is_doomed()) {
             let serves = worker.stage == Stage::Serving;
             self.again(serves.then(|| now().saturating_duration_since(worker.began)));
         }
@@ -372,7 +387,6 @@ impl Master {
 }
 
 fn ended(status: ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
         (Some(0), _) => "has ended".to_owned(),
         (Some(code), _) => format!("has ended with exit code {code}"),

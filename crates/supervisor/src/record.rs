@@ -61,6 +61,7 @@ pub(crate) struct WorkerRecord {
     pub age_ms: u64,
     pub link: Option<RawFd>,
     pub heir: Option<RawFd>,
+    pub is_doomed: bool,
 }
 
 impl fmt::Display for Record {
@@ -84,9 +85,9 @@ impl fmt::Display for Record {
         if let Some(at) = self.commands {
             writeln!(f, "commands {at}")?;
         }
-        for WorkerRecord { id, stage, age_ms, link, heir } in &self.workers {
+        for WorkerRecord { id, stage, age_ms, link, heir, is_doomed } in &self.workers {
             let (link, heir) = (list(link.as_slice()), list(heir.as_slice()));
-            writeln!(f, "worker {id} {age_ms} {link} {heir} {stage}")?;
+            writeln!(f, "worker {id} {age_ms} {link} {heir} {} {stage}", u8::from(*is_doomed))?;
         }
         writeln!(f, "state {}", list(self.state.as_slice()))?;
         writeln!(f, "askers {}", list(&self.askers))?;
@@ -148,12 +149,13 @@ impl Record {
             "good" => self.good = LoadedRecord::parse(rest)?,
             "commands" => self.commands = Some(rest.parse().ok()?),
             "worker" => {
-                let mut words = rest.splitn(5, ' ');
+                let mut words = rest.splitn(6, ' ');
                 self.workers.push(WorkerRecord {
                     id: words.next()?.parse().ok()?,
                     age_ms: words.next()?.parse().ok()?,
                     link: unlist(words.next()?)?.pop(),
                     heir: unlist(words.next()?)?.pop(),
+                    is_doomed: words.next()? != "0",
                     stage: words.next()?.to_owned(),
                 });
             }
@@ -247,6 +249,7 @@ mod tests {
             age_ms: 5_000_000_000,
             link,
             heir: link.map(|link| link + 1),
+            is_doomed: link.is_none(),
         };
         Record {
             version: "0.1.0".to_owned(),

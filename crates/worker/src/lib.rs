@@ -20,6 +20,7 @@ mod own_reply;
 mod password;
 mod patience;
 mod pipes;
+mod pulse;
 mod record;
 mod refuse;
 mod relay;
@@ -35,4 +36,5 @@ mod write;
 
 pub use listening::{SocketKey, SocketOrder};
 pub use password::PasswordChecks;
+pub use pulse::{Doing, Trouble};
 pub use thread::{ThreadParts, Threads};
