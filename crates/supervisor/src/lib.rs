@@ -4,6 +4,7 @@
 mod backoff;
 mod bind;
 mod command;
+mod holder;
 mod link;
 mod master;
 mod part;
