@@ -2,6 +2,7 @@
 //! HAProxy: what clients notice of them.
 
 mod clients;
+mod endpoints;
 mod events;
 mod options;
 mod peers;
@@ -58,6 +59,8 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), Failure
         let proxy = Peer::start(Contender::Ours, &ours, &backend, work.path())?;
         text.push_str(&tunnels::run(&proxy, &generator, options.tunnels)?);
     }
+    eprintln!("ours: one endpoint of thousands");
+    text.push_str(&endpoints::run(&ours, work.path())?);
     println!("{text}");
     if let Some(file) = &options.markdown {
         fs::write(file, text)?;
