@@ -1,5 +1,6 @@
 //! The command line: arguments in, exit code out. What it wires together lives elsewhere.
 
+mod apps;
 mod arguments;
 mod demo;
 mod directory;

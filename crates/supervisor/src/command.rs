@@ -23,13 +23,19 @@ const ANSWERING: Duration = Duration::from_secs(1);
 pub(crate) enum Command {
     Reload,
     Status,
+    /// Replace the processes of an app.
+    Restart(String),
+    /// Have the processes of an app renew themselves.
+    Renew(String),
 }
 
 impl Command {
     fn parse(line: &str) -> Option<Self> {
-        match line {
-            "reload" => Some(Self::Reload),
-            "status" => Some(Self::Status),
+        match line.split_once(' ') {
+            None if line == "reload" => Some(Self::Reload),
+            None if line == "status" => Some(Self::Status),
+            Some(("restart", name)) => Some(Self::Restart(name.to_owned())),
+            Some(("renew", name)) => Some(Self::Renew(name.to_owned())),
             _ => None,
         }
     }

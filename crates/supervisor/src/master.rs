@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use fairwater_sys::poll;
 use fairwater_sys::signal::{self, Signal, Signals};
 
+use crate::app::Apps;
 use crate::backoff::Backoff;
 use crate::command::{Asker, Command, Commands};
 use crate::link::News;
@@ -42,6 +43,7 @@ pub(crate) struct Master {
     pub(crate) good: Loaded,
     pub(crate) sockets: Sockets,
     commands: Option<Commands>,
+    pub(crate) apps: Apps,
     pub(crate) watch: Watch,
     /// In the order of their starts.
     pub(crate) workers: Vec<Worker>,
@@ -53,11 +55,15 @@ pub(crate) struct Master {
     pub(crate) due: Option<Instant>,
     has_served: bool,
     pub(crate) is_stopping: bool,
+    /// Nothing that runs is waited for.
+    is_urgent: bool,
     result: Option<Result<(), String>>,
 }
 
 /// Nothing is waited for longer than this without a look at the clock.
 const LOOK: Duration = Duration::from_secs(1);
+/// The first worker waits so long for apps to be ready; so do clients that connect meanwhile.
+pub(crate) const APPS_START: Duration = Duration::from_secs(5);
 /// Workers that finish what runs while others serve; the oldest beyond must hurry.
 const RETIRED_MAX: usize = 2;
 
@@ -77,6 +83,7 @@ pub fn run(charge: Charge) -> Result<(), String> {
         good: charge.loaded,
         sockets: Sockets::default(),
         commands: None,
+        apps: Apps::new(charge.say),
         workers: Vec::new(),
         reload: None,
         next_reload: None,
@@ -84,9 +91,11 @@ pub fn run(charge: Charge) -> Result<(), String> {
         due: None,
         has_served: false,
         is_stopping: false,
+        is_urgent: false,
         result: None,
     };
     let result = master.bind().and_then(|()| master.serve(&signals));
+    master.apps.end(&signals, master.is_urgent, now);
     master.sockets.clean_up_unless(&Sockets::default());
     master.commands.iter().for_each(Commands::clean_up);
     result
@@ -98,6 +107,8 @@ impl Master {
         self.open_commands()?;
         let sockets = self.sockets.followed_by(&self.good.part);
         self.sockets = sockets.map_err(|error| error.to_string())?;
+        // Whoever has the addresses is the only one who serves them.
+        self.apps.begin(&self.good.part.apps, self.good.part.run_dir.as_deref());
         Ok(())
     }
 
@@ -114,8 +125,13 @@ impl Master {
     }
 
     fn serve(&mut self, signals: &Signals) -> Result<(), String> {
-        self.start();
+        self.due = Some(now() + APPS_START);
         while self.result.is_none() {
+            self.apps.turn(now());
+            self.workers.iter_mut().for_each(|worker| worker.tell_of(&self.apps));
+            if self.is_due() {
+                self.start();
+            }
             self.wait(signals)?;
             self.hear_all();
             while let Some(signal) = signals.next() {
@@ -126,6 +142,8 @@ impl Master {
                 match command {
                     Command::Reload => self.wish_reload(Some(asker)),
                     Command::Status => asker.answer(0, &self.status()),
+                    Command::Restart(name) => self.apps.restart(&name, asker, now()),
+                    Command::Renew(name) => self.apps.renew(&name, asker),
                 }
             }
             self.reap();
@@ -133,20 +151,26 @@ impl Master {
                 self.wish_reload(None);
             }
             self.go_on_with_reload();
-            if self.due.is_some_and(|due| due <= now()) {
-                self.start();
-            }
         }
         self.result.take().unwrap_or(Ok(()))
     }
 
+    /// Whether a worker is to be started: the first one when the apps are ready, or have had their
+    /// time.
+    fn is_due(&self) -> bool {
+        let can_begin = !self.has_served && self.apps.are_settled();
+        self.due.is_some_and(|due| can_begin || due <= now())
+    }
+
     /// Waits until there is something to do.
     fn wait(&self, signals: &Signals) -> Result<(), String> {
-        let due = self.due.into_iter().chain(self.watch.next()).min();
+        let dues = self.due.into_iter().chain(self.watch.next());
+        let due = dues.chain(self.apps.next_turn(now())).min();
         let patience = due.map_or(LOOK, |due| due.saturating_duration_since(now()));
         let mut fds = vec![signals.as_fd()];
         fds.extend(self.workers.iter().filter_map(Worker::link));
         fds.extend(self.commands.iter().flat_map(Commands::fds));
+        fds.extend(self.apps.fds());
         let ready = poll::readable(&fds, patience.min(LOOK));
         ready.map(drop).map_err(|error| format!("cannot wait for signals: {error}"))
     }
@@ -156,14 +180,20 @@ impl Master {
         self.due = None;
         let started = self.start_with(&self.good, &self.sockets);
         match started {
-            Ok(worker) => self.workers.push(worker),
+            Ok(worker) => self.take_in(worker),
             Err(error) => self.failed(&format!("cannot start a worker: {error}")),
         }
     }
 
+    pub(crate) fn take_in(&mut self, worker: Worker) {
+        self.apps.worker_started(worker.id());
+        self.workers.push(worker);
+    }
+
     pub(crate) fn start_with(&self, loaded: &Loaded, sockets: &Sockets) -> std::io::Result<Worker> {
         let name = self.file.display().to_string();
-        let equipment = Equipment { name: &name, files: loaded.files.as_fd(), sockets };
+        let files = loaded.files.as_fd();
+        let equipment = Equipment { name: &name, files, sockets, apps: &self.apps };
         Worker::start(&self.program, equipment, now())
     }
 
@@ -191,6 +221,8 @@ impl Master {
             Some(News::Fixed(setting)) => self.succeed(id, setting),
             // An address that nobody will serve any more must not take connections.
             Some(News::Draining) if self.is_stopping => self.sockets.release(),
+            Some(News::AppDrained(number)) => self.apps.drained(id, number),
+            Some(News::AppRequests(number, count)) => self.apps.requests(id, number, count),
             Some(News::Failed(reason)) if self.takes_in(id) => self.refuse(id, &reason),
             Some(News::Failed(reason)) => (self.say)(&reason),
             Some(News::Draining) | None => {}
@@ -222,15 +254,13 @@ impl Master {
         }
     }
 
-    /// The worker that serves, if one does.
-    pub(crate) fn serving(&self) -> Option<&Worker> {
-        self.workers.iter().rev().find(|worker| worker.stage == Stage::Serving)
-    }
-
     fn obey(&mut self, signal: Signal) {
         match signal {
             Signal::Terminate if !self.is_stopping => self.stop(Worker::drain),
-            Signal::Terminate | Signal::Interrupt => self.stop(Worker::stop),
+            Signal::Terminate | Signal::Interrupt => {
+                self.is_urgent = true;
+                self.stop(Worker::stop);
+            }
             Signal::Hangup => self.wish_reload(None),
             Signal::User1 | Signal::User2 | Signal::Child => {}
         }
@@ -260,6 +290,7 @@ impl Master {
                 self.hear(id);
             }
             let worker = self.workers.remove(at);
+            self.apps.worker_ended(id);
             self.goes_on_without(&worker, status);
         }
     }
@@ -326,11 +357,11 @@ impl Master {
             let pause = due.saturating_duration_since(now());
             text.push_str(&format!("the next worker starts in {pause:?}\n"));
         }
-        text
+        text + &self.apps.status(now())
     }
 }
 
-fn ended(status: ExitStatus) -> String {
+pub(crate) fn ended(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
         (Some(0), _) => "has ended".to_owned(),

@@ -5,11 +5,11 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use crate::command::Asker;
-use crate::master::{Master, now};
+use crate::master::{APPS_START, Master, now};
 use crate::reading::{Loaded, Outcome, Reading};
 use crate::sockets::Sockets;
 use crate::watch::Watch;
-use crate::worker::{Equipment, Stage, Worker};
+use crate::worker::{Equipment, Stage};
 
 /// For a worker that serves to take in another configuration, or for a new one to begin.
 pub(crate) const TAKING_IN: Duration = Duration::from_secs(30);
@@ -27,6 +27,8 @@ pub(crate) struct Reload {
 #[derive(Debug)]
 pub(crate) enum Step {
     Reading(Reading),
+    /// Apps that are new start, until this time at the most: who sends to them shall find them.
+    Starting(Loaded, Instant),
     /// A worker takes it in: the one that serves, or a new one.
     TakingIn(Box<Next>),
     /// It is decided.
@@ -54,16 +56,21 @@ impl Reload {
     pub(crate) fn read(&mut self, now: Instant) -> Option<Outcome> {
         match &mut self.step {
             Step::Reading(reading) => reading.outcome(now),
-            Step::TakingIn(_) | Step::Over => None,
+            Step::Starting(..) | Step::TakingIn(_) | Step::Over => None,
         }
     }
 
     /// The worker that takes it in.
     pub(crate) fn worker(&self) -> Option<u32> {
         match &self.step {
-            Step::Reading(_) | Step::Over => None,
+            Step::Reading(_) | Step::Starting(..) | Step::Over => None,
             Step::TakingIn(next) => Some(next.worker),
         }
+    }
+
+    /// Whether new apps are ready, or have had their time.
+    fn has_started(&self, are_settled: bool, now: Instant) -> bool {
+        matches!(&self.step, Step::Starting(_, until) if are_settled || now >= *until)
     }
 
     pub(crate) fn is_late(&self, now: Instant) -> bool {
@@ -106,9 +113,17 @@ impl Master {
                     (self.show)(&outcome.said);
                     reload.said = outcome.said;
                     match outcome.loaded {
-                        Some(loaded) => self.begin(loaded),
+                        Some(loaded) => {
+                            self.apps.add(&loaded.part.apps);
+                            reload.step = Step::Starting(loaded, now() + APPS_START);
+                        }
                         None => self.end_reload(1, "fairwater: all is as before\n"),
                     }
+                } else if reload.has_started(self.apps.are_settled(), now())
+                    && let Step::Starting(loaded, _) =
+                        std::mem::replace(&mut reload.step, Step::Over)
+                {
+                    self.begin(loaded);
                 } else if reload.is_late(now())
                     && let Some(worker) = reload.worker()
                 {
@@ -130,11 +145,13 @@ impl Master {
         let (worker, setting, until) = (0, None, now() + TAKING_IN);
         let mut next = Box::new(Next { loaded, sockets, worker, setting, until });
         let name = self.file.display().to_string();
-        let given =
-            Equipment { name: &name, files: next.loaded.files.as_fd(), sockets: &next.sockets };
+        let (files, sockets, apps) = (next.loaded.files.as_fd(), &next.sockets, &self.apps);
+        let given = Equipment { name: &name, files, sockets, apps };
         // One that cannot be told, or none at all: then a new one.
-        let told = self.serving().filter(|worker| worker.replace(given).is_ok());
-        match told.map(Worker::id) {
+        let mut workers = self.workers.iter_mut().rev();
+        let serving = workers.find(|worker| worker.stage == Stage::Serving);
+        let told = serving.and_then(|worker| worker.replace(given).is_ok().then(|| worker.id()));
+        match told {
             Some(id) => {
                 next.worker = id;
                 self.wait_for(next);
@@ -163,7 +180,7 @@ impl Master {
                 // Its end is told by it; one that was to come with the old files is not wanted.
                 self.due = None;
                 next.worker = worker.id();
-                self.workers.push(worker);
+                self.take_in(worker);
                 self.wait_for(next);
             }
             Err(error) => {
@@ -222,6 +239,8 @@ impl Master {
     }
 
     fn end_reload(&mut self, code: u8, text: &str) {
+        // Those that hold now; new ones that were started in vain are none of them.
+        self.apps.change(&self.good.part.apps, now());
         self.reload.take().into_iter().for_each(|reload| reload.end(code, text));
     }
 

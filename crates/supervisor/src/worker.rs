@@ -1,5 +1,6 @@
 //! One worker process, as the master has it.
 
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use fairwater_sys::{child, pass, process};
 use socket2::SockRef;
 
+use crate::app::Apps;
 use crate::link::{Link, News};
 use crate::sockets::{Share, Sockets};
 
@@ -22,6 +24,8 @@ pub(crate) struct Worker {
     link: Option<Link>,
     pub(crate) began: Instant,
     pub(crate) stage: Stage,
+    /// What it was told of apps.
+    told: HashMap<String, u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +42,7 @@ pub(crate) struct Equipment<'a> {
     pub(crate) name: &'a str,
     pub(crate) files: BorrowedFd<'a>,
     pub(crate) sockets: &'a Sockets,
+    pub(crate) apps: &'a Apps,
 }
 
 impl Worker {
@@ -50,7 +55,8 @@ impl Worker {
         command.arg("worker").stdin(Stdio::null());
         let child = child::spawn(&mut command, &[theirs.as_fd()])?;
         let link = Some(Link::new(ours));
-        let worker = Self { child, link, began: now, stage: Stage::Starting };
+        let (stage, told) = (Stage::Starting, HashMap::new());
+        let mut worker = Self { child, link, began: now, stage, told };
         // One that dies at once is found by its end, not by what cannot be sent to it.
         worker.equip(given, false).ok();
         Ok(worker)
@@ -60,11 +66,11 @@ impl Worker {
     ///
     /// # Errors
     /// When it cannot be told.
-    pub(crate) fn replace(&self, given: Equipment<'_>) -> io::Result<()> {
+    pub(crate) fn replace(&mut self, given: Equipment<'_>) -> io::Result<()> {
         self.equip(given, true)
     }
 
-    fn equip(&self, given: Equipment<'_>, has_before: bool) -> io::Result<()> {
+    fn equip(&mut self, given: Equipment<'_>, has_before: bool) -> io::Result<()> {
         let link = self.link.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
         link.order("configuration", given.name, &[given.files])?;
         for Share { address, sockets, is_kept } in given.sockets.shares()? {
@@ -77,7 +83,14 @@ impl Worker {
         if let Some(admin) = given.sockets.admin()?.filter(|_| !has_before) {
             link.order("admin", "", &[admin.as_fd()])?;
         }
+        given.apps.tell(&mut self.told, |state| link.order("app", &state.to_string(), &[]))?;
         link.order("serve", "", &[])
+    }
+
+    /// Tells it what is new of apps. One that does not read now is told later.
+    pub(crate) fn tell_of(&mut self, apps: &Apps) {
+        let Some(link) = &self.link else { return };
+        apps.tell(&mut self.told, |state| link.order_app(state)).ok();
     }
 
     pub(crate) fn id(&self) -> u32 {

@@ -1,0 +1,155 @@
+//! The processes of managed apps: the master tells of them, and is told what is in flight no more
+//! and how many requests there were.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use fairwater_message::app::{AppProcess, AppState};
+use fairwater_plan::Plan;
+use tokio::sync::mpsc;
+
+use crate::lookups::Shared;
+use crate::metrics::sum;
+use crate::{Sources, Steward};
+
+/// How often it is looked what is in flight. A rolling restart waits for it with each instance.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The way to and from the master.
+pub struct AppLink {
+    pub states: mpsc::Receiver<AppState>,
+    pub tell: Box<dyn Fn(AppReport) + Send>,
+}
+
+/// About a process, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppReport {
+    /// It drains, and nothing is in flight there any more.
+    Drained(u32),
+    /// So many requests were sent to it so far.
+    Requests(u32, u64),
+}
+
+/// All apps, by name.
+#[derive(Debug, Default)]
+pub(crate) struct Apps {
+    states: BTreeMap<String, AppState>,
+    /// What the master was told last of each process.
+    told: HashMap<u32, Told>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    is_drained: bool,
+    requests: u64,
+}
+
+impl Apps {
+    pub(crate) fn set(&mut self, state: AppState) {
+        self.states.insert(state.name.clone(), state);
+        let processes = || self.states.values().flat_map(|state| &state.processes);
+        self.told.retain(|number, _| processes().any(|process| process.number == *number));
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&AppState> {
+        self.states.get(name)
+    }
+
+    /// What is new for the master. Requests count for those apps alone that `limits_requests` is
+    /// true of.
+    fn reports(
+        &mut self,
+        sources: &Sources,
+        limits_requests: impl Fn(&str) -> bool,
+    ) -> Vec<AppReport> {
+        let plan = sources.plan.get();
+        // A thread with an older plan may still pick what drains by the newest.
+        let is_adopted = sources.plan.is_adopted();
+        let mut reports = Vec::new();
+        for state in self.states.values() {
+            let is_limited = limits_requests(&state.name);
+            for process in &state.processes {
+                let told = self.told.entry(process.number).or_default();
+                let load = Load::of(&state.name, process, sources, &plan);
+                if is_limited && load.requests > told.requests {
+                    told.requests = load.requests;
+                    reports.push(AppReport::Requests(process.number, load.requests));
+                }
+                let is_drained = process.is_draining && is_adopted && load.in_flight == 0;
+                if is_drained && !std::mem::replace(&mut told.is_drained, true) {
+                    reports.push(AppReport::Drained(process.number));
+                }
+            }
+        }
+        reports
+    }
+}
+
+/// What a process has to do, over all upstreams that it is in.
+struct Load {
+    in_flight: u32,
+    requests: u64,
+}
+
+impl Load {
+    fn of(app: &str, process: &AppProcess, sources: &Sources, plan: &Plan) -> Self {
+        let identity = identity(app, process);
+        let mut load = Self { in_flight: 0, requests: 0 };
+        let endpoints = plan.upstreams.iter().flat_map(|upstream| upstream.known());
+        for endpoint in endpoints.filter(|endpoint| endpoint.identity == identity) {
+            load.in_flight += endpoint.state.in_flight();
+            load.requests += sum(sources, |thread| thread.endpoints[endpoint.slot].attempts.get());
+        }
+        load
+    }
+}
+
+/// What an instance is called, whichever process it has.
+pub(crate) fn instance(app: &str, index: u32) -> String {
+    format!("{app}.{index}")
+}
+
+/// What a process is called in logs, metrics and states: as its instance, and with its number once
+/// it drains, since another one is called so then.
+pub(crate) fn identity(app: &str, process: &AppProcess) -> String {
+    match process.is_draining {
+        true => full_name(app, process),
+        false => instance(app, process.index),
+    }
+}
+
+pub(crate) fn full_name(app: &str, process: &AppProcess) -> String {
+    format!("{}/{}", instance(app, process.index), process.number)
+}
+
+/// Takes in what the master tells, and tells it what is new, for ever.
+pub(crate) async fn keep(shared: Shared, mut link: AppLink) {
+    let mut master_is_there = true;
+    while master_is_there {
+        if let Ok(state) = tokio::time::timeout(LOOK, link.states.recv()).await {
+            match state {
+                Some(state) => shared.steward.borrow_mut().told_of_app(state),
+                None => master_is_there = false,
+            }
+        }
+        let reports = shared.steward.borrow_mut().app_reports();
+        reports.into_iter().for_each(|report| (link.tell)(report));
+    }
+}
+
+impl Steward {
+    /// Takes in how an app is doing now.
+    pub fn told_of_app(&mut self, state: AppState) {
+        self.apps.set(state);
+        self.refresh();
+    }
+
+    fn app_reports(&mut self) -> Vec<AppReport> {
+        let Some(sources) = &self.sources else { return Vec::new() };
+        let configured = &self.config.apps;
+        self.apps.reports(sources, |name| {
+            let mut apps = configured.iter();
+            apps.any(|app| app.name.value == name && app.max_requests.is_some())
+        })
+    }
+}
