@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use fairwater_config::Config;
 use fairwater_message::app::{AppProcess, AppState};
-use fairwater_plan::Plan;
 use tokio::sync::mpsc;
 
 use crate::lookups::Shared;
 use crate::metrics::sum;
+use crate::registry::Registry;
 use crate::{Sources, Steward};
 
 /// How often it is looked what is in flight. A rolling restart waits for it with each instance.
@@ -55,14 +56,19 @@ impl Apps {
         self.states.get(name)
     }
 
+    /// Those that a configuration has, in its order.
+    pub(crate) fn of<'a>(&'a self, config: &'a Config) -> impl Iterator<Item = &'a AppState> {
+        config.apps.iter().filter_map(|app| self.get(&app.name.value))
+    }
+
     /// What is new for the master. Requests count for those apps alone that `limits_requests` is
     /// true of.
     fn reports(
         &mut self,
         sources: &Sources,
+        registry: &Registry,
         limits_requests: impl Fn(&str) -> bool,
     ) -> Vec<AppReport> {
-        let plan = sources.plan.get();
         // A thread with an older plan may still pick what drains by the newest.
         let is_adopted = sources.plan.is_adopted();
         let mut reports = Vec::new();
@@ -70,13 +76,17 @@ impl Apps {
             let is_limited = limits_requests(&state.name);
             for process in &state.processes {
                 let told = self.told.entry(process.number).or_default();
-                let load = Load::of(&state.name, process, sources, &plan);
+                let must_tell = process.is_draining && !told.is_drained && is_adopted;
+                if !is_limited && !must_tell {
+                    continue;
+                }
+                let load = Load::of(&state.name, process, sources, registry);
                 if is_limited && load.requests > told.requests {
                     told.requests = load.requests;
                     reports.push(AppReport::Requests(process.number, load.requests));
                 }
-                let is_drained = process.is_draining && is_adopted && load.in_flight == 0;
-                if is_drained && !std::mem::replace(&mut told.is_drained, true) {
+                if must_tell && load.in_flight == 0 {
+                    told.is_drained = true;
                     reports.push(AppReport::Drained(process.number));
                 }
             }
@@ -85,20 +95,19 @@ impl Apps {
     }
 }
 
-/// What a process has to do, over all upstreams that it is in.
+/// What a process has to do, over all upstreams that it is in, or was.
 struct Load {
     in_flight: u32,
     requests: u64,
 }
 
 impl Load {
-    fn of(app: &str, process: &AppProcess, sources: &Sources, plan: &Plan) -> Self {
-        let identity = identity(app, process);
+    fn of(app: &str, process: &AppProcess, sources: &Sources, registry: &Registry) -> Self {
         let mut load = Self { in_flight: 0, requests: 0 };
-        let endpoints = plan.upstreams.iter().flat_map(|upstream| upstream.known());
-        for endpoint in endpoints.filter(|endpoint| endpoint.identity == identity) {
-            load.in_flight += endpoint.state.in_flight();
-            load.requests += sum(sources, |thread| thread.endpoints[endpoint.slot].attempts.get());
+        for state in registry.of_name(&full_name(app, process)) {
+            load.in_flight += state.in_flight();
+            let slot = state.slot();
+            load.requests += sum(sources, |thread| thread.endpoints[slot].attempts.get());
         }
         load
     }
@@ -147,7 +156,7 @@ impl Steward {
     fn app_reports(&mut self) -> Vec<AppReport> {
         let Some(sources) = &self.sources else { return Vec::new() };
         let configured = &self.config.apps;
-        self.apps.reports(sources, |name| {
+        self.apps.reports(sources, &self.registry, |name| {
             let mut apps = configured.iter();
             apps.any(|app| app.name.value == name && app.max_requests.is_some())
         })

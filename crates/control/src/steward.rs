@@ -23,7 +23,7 @@ use crate::{Compiled, Outside, Sources};
 #[derive(Debug)]
 pub struct Steward {
     pub(crate) config: Config,
-    registry: Registry,
+    pub(crate) registry: Registry,
     pub(crate) names: Names,
     pub(crate) apps: Apps,
     pub(crate) changes: Changes,

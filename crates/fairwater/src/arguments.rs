@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Worker,
     /// Have a running master read its configuration again
     Reload(ReloadArguments),
+    /// Replace the processes of an app one by one, each once its successor is ready
+    Restart(RestartArguments),
     /// Check a configuration file and say what is wrong with it
     Check(ConfigFile),
     /// Show how a running process is doing
@@ -77,6 +79,18 @@ pub(crate) struct ReloadArguments {
     /// The socket of the master itself
     #[arg(long, value_name = "PATH", conflicts_with = "config")]
     pub socket: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestartArguments {
+    /// The app, as in [apps.NAME]
+    #[arg(value_name = "NAME")]
+    pub app: String,
+    /// Send the `reload_signal` of the app to its processes, in place of replacing them
+    #[arg(long)]
+    pub renew: bool,
+    #[command(flatten)]
+    pub master: ReloadArguments,
 }
 
 #[derive(Debug, Args)]

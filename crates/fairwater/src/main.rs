@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         Command::Load(arguments) => master::load(&arguments),
         Command::Worker => master::worker(),
         Command::Reload(arguments) => reload::run(&arguments),
+        Command::Restart(arguments) => reload::restart(&arguments),
         Command::Check(arguments) => run::check(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),

@@ -128,6 +128,7 @@ impl Master {
         self.due = Some(now() + APPS_START);
         while self.result.is_none() {
             self.apps.turn(now());
+            self.go_on_with_reload();
             self.workers.iter_mut().for_each(|worker| worker.tell_of(&self.apps));
             if self.is_due() {
                 self.start();
@@ -150,7 +151,6 @@ impl Master {
             if self.watch.has_changed(now()) {
                 self.wish_reload(None);
             }
-            self.go_on_with_reload();
         }
         self.result.take().unwrap_or(Ok(()))
     }

@@ -28,7 +28,7 @@ pub(crate) struct Reload {
 pub(crate) enum Step {
     Reading(Reading),
     /// Apps that are new start, until this time at the most: who sends to them shall find them.
-    Starting(Loaded, Instant),
+    Starting(Box<Loaded>, Instant),
     /// A worker takes it in: the one that serves, or a new one.
     TakingIn(Box<Next>),
     /// It is decided.
@@ -68,9 +68,15 @@ impl Reload {
         }
     }
 
-    /// Whether new apps are ready, or have had their time.
-    fn has_started(&self, are_settled: bool, now: Instant) -> bool {
-        matches!(&self.step, Step::Starting(_, until) if are_settled || now >= *until)
+    /// What was read, once new apps are ready or have had their time.
+    fn started(&mut self, are_settled: bool, now: Instant) -> Option<Loaded> {
+        match std::mem::replace(&mut self.step, Step::Over) {
+            Step::Starting(loaded, until) if are_settled || now >= until => Some(*loaded),
+            other => {
+                self.step = other;
+                None
+            }
+        }
     }
 
     pub(crate) fn is_late(&self, now: Instant) -> bool {
@@ -115,14 +121,12 @@ impl Master {
                     match outcome.loaded {
                         Some(loaded) => {
                             self.apps.add(&loaded.part.apps);
-                            reload.step = Step::Starting(loaded, now() + APPS_START);
+                            reload.step = Step::Starting(Box::new(loaded), now() + APPS_START);
                         }
-                        None => self.end_reload(1, "fairwater: all is as before\n"),
+                        None => return self.end_reload(1, "fairwater: all is as before\n"),
                     }
-                } else if reload.has_started(self.apps.are_settled(), now())
-                    && let Step::Starting(loaded, _) =
-                        std::mem::replace(&mut reload.step, Step::Over)
-                {
+                }
+                if let Some(loaded) = reload.started(self.apps.are_settled(), now()) {
                     self.begin(loaded);
                 } else if reload.is_late(now())
                     && let Some(worker) = reload.worker()

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
-use fairwater_e2e::proxy::{binary, signal_to};
+use fairwater_e2e::proxy::{binary, listen_to, signal_to, text};
 use fairwater_e2e::{Client, Proxy, Setup, until, until_some};
 use rustix::process::Signal;
 
 use crate::names::Load;
+use crate::peers::program;
 
 /// A command that answers with its name and process id.
 fn hello(name: &str) -> String {
@@ -203,4 +208,249 @@ fn a_restart_that_fails_leaves_what_serves() {
     until("the next attempt", || answer(&proxy) != before);
     let (code, said) = proxy.tell_master("restart nobody");
     assert_eq!((code, &*said), (1, "fairwater: there is no app `nobody`, only app\n"));
+}
+
+/// The process of an instance, by the master's word.
+fn process_of(proxy: &Proxy, instance: &str) -> u32 {
+    until_some("the process", || {
+        let status = status(proxy);
+        let line = status.lines().find(|line| line.starts_with(&format!("app {instance} ")))?;
+        line.split("process ").nth(1)?.split(',').next()?.parse().ok()
+    })
+}
+
+fn command(lines: &str, words: &[&str]) -> String {
+    format!("command = {words:?}\n{lines}\n")
+}
+
+/// A script that runs the demonstration's endpoint, after its own lines.
+fn script(before: &str, more: &str) -> String {
+    let program = binary().display().to_string();
+    let text =
+        format!("{before}\nexec {program} demo-endpoint --socket $FAIRWATER_SOCKET --name w");
+    command(more, &["sh", "-c", &text])
+}
+
+#[test]
+fn a_process_gets_no_traffic_before_it_says_that_it_is_ready() {
+    let setup = Setup::app("");
+    let go = setup.directory().join("go");
+    let before = format!(
+        "(while ! test -f {}; do sleep 0.02; done; echo server: now listening) &",
+        go.display()
+    );
+    let lines = script(&before, "ready = { line = \"now listening\" }");
+    let proxy = setup.more(&lines).start();
+    // The master waits for its apps, though not for ever.
+    assert_eq!(Client::new(&proxy).get("/").status(), 503);
+    assert!(status(&proxy).contains("app app.0 starting"), "{}", status(&proxy));
+    assert_eq!(proxy.metric("fairwater_app_up", &["app=\"app\"", "index=\"0\""]), 0);
+    fs::write(&go, "").unwrap();
+    until("it to be ready", || Client::new(&proxy).get("/").status() == 200);
+    assert!(proxy.said().contains("app.0: server: now listening"));
+    assert_eq!(proxy.metric("fairwater_app_up", &["app=\"app\"", "index=\"0\""]), 1);
+}
+
+#[test]
+fn one_that_never_becomes_ready_is_stopped_and_started_again() {
+    let words = command("start_timeout = \"200ms\"", &["sleep", "1000"]);
+    let proxy = Setup::app(&words).start();
+    let first = process_of(&proxy, "app.0");
+    until("it to be replaced", || process_of(&proxy, "app.0") != first);
+    assert!(!exists(first));
+    assert!(status(&proxy).contains("problem: it was not ready within 200ms"));
+    proxy.until_metric("fairwater_app_up", &["app=\"app\""], 0);
+}
+
+#[test]
+fn all_that_a_process_has_started_ends_with_it() {
+    let lines = script("sleep 1000 &\nnohup sleep 1000 & echo child $!", "");
+    let mut proxy = Setup::app(&lines).start();
+    let child = |proxy: &Proxy| {
+        let said = proxy.said();
+        let (_, rest) = said.rsplit_once("app.0: child ").unwrap();
+        rest.lines().next().unwrap().parse::<u32>().unwrap()
+    };
+    let first = child(&proxy);
+    assert!(exists(first));
+    // Without its parent it serves nobody.
+    signal_to(id(&answer(&proxy)), Signal::KILL);
+    until("the next one", || child(&proxy) != first && status(&proxy).contains("app.0 ready"));
+    assert!(!exists(first));
+    let second = child(&proxy);
+    proxy.signal(Signal::TERM);
+    assert!(proxy.until_ended().success());
+    assert!(!exists(second));
+}
+
+#[test]
+fn a_process_that_ignores_its_signal_is_killed() {
+    // The shell stays, and takes no notice.
+    let program = binary().display().to_string();
+    let text = format!(
+        "trap '' TERM\n{program} demo-endpoint --socket $FAIRWATER_SOCKET --name w &\n\
+         while :; do sleep 1; done"
+    );
+    let lines = command("stop_timeout = \"100ms\"\nstop_signal = \"TERM\"", &["sh", "-c", &text]);
+    let mut proxy = Setup::app(&lines).start();
+    let shell = process_of(&proxy, "app.0");
+    proxy.signal(Signal::TERM);
+    assert!(proxy.until_ended().success());
+    assert!(!exists(shell));
+    assert!(proxy.said().contains("was killed by signal 9, since it did not stop"));
+}
+
+#[test]
+fn processes_are_replaced_after_their_requests() {
+    let lines = hello("w") + "max_requests = 20\n";
+    let mut proxy = Setup::app(&lines).start();
+    let first = id(&answer(&proxy));
+    let load = Load::on(&proxy, 2);
+    until("three to have had their requests", || {
+        proxy.metric("fairwater_app_restarts_total", &["app=\"app\""]) >= 3
+    });
+    assert!(load.end() >= 60);
+    until("the first one to be gone", || !exists(first));
+    assert!(proxy.said().contains("app app.0 has had its requests, and is replaced"));
+    proxy.assert_sound();
+}
+
+#[test]
+fn a_process_that_takes_too_much_memory_is_replaced() {
+    // A variable of the shell, of a size that nobody else has.
+    let program = binary().display().to_string();
+    let text = format!(
+        "if test ! -f grown; then touch grown; x=$(head -c 40000000 /dev/zero | tr '\\0' x); fi\n\
+         {program} demo-endpoint --socket $FAIRWATER_SOCKET --name w & wait"
+    );
+    let setup = Setup::app("");
+    let directory = format!("max_memory = \"32MiB\"\ndirectory = {:?}", setup.directory().path());
+    let proxy = setup.more(&command(&directory, &["sh", "-c", &text])).start();
+    until("another one", || {
+        proxy.metric("fairwater_app_exits_total", &["app=\"app\"", "how=\"stopped\""]) == 1
+    });
+    assert!(proxy.said().contains("MiB, and is replaced"), "{}", proxy.said());
+    assert_eq!(answer(&proxy), answer(&proxy));
+}
+
+#[test]
+fn apps_live_on_without_a_master_and_the_next_one_ends_them() {
+    let line = "ready = { line = \"up\" }";
+    let words = command(line, &["sh", "-c", "echo up; exec sleep 1000"]);
+    let setup = Setup::app(&words);
+    let file = setup.directory().join("fairwater.toml");
+    let mut proxy = setup.start();
+    let (worker, process) = (proxy.worker_id(), process_of(&proxy, "app.0"));
+    proxy.signal(Signal::KILL);
+    proxy.until_ended();
+    assert!(exists(process) && exists(worker));
+    signal_to(worker, Signal::KILL);
+    until("the worker to be gone", || !exists(worker));
+    let mut next = std::process::Command::new(binary());
+    next.args(["run", "-c"]).arg(file).stderr(std::process::Stdio::piped());
+    let mut next = next.spawn().unwrap();
+    let said = listen_to(next.stderr.take());
+    until("it to end them", || text(&said).contains("ended 1 processes of apps without a master"));
+    assert!(!exists(process));
+    until("its own", || text(&said).contains("app app.0 is ready"));
+    signal_to(next.id(), Signal::TERM);
+    next.wait().unwrap();
+}
+
+#[test]
+fn people_restart_and_look_by_the_command_line() {
+    let more = "reload_signal = \"USR1\"\nstop_signal = \"QUIT\"\n";
+    let lines = command(
+        more,
+        &[
+            "sh",
+            "-c",
+            "trap 'echo renewed' USR1\ntrap 'echo bye; exit' QUIT\necho up\nwhile :; do sleep 0.05; done",
+        ],
+    );
+    let proxy = Setup::app(&(lines + "ready = { line = \"up\" }\ninstances = 2\n")).start();
+    let file = proxy.directory().join("fairwater.toml");
+    let run = |words: &[&str]| {
+        let mut command = std::process::Command::new(binary());
+        let output = command.args(words).arg("-c").arg(&file).output().unwrap();
+        let said =
+            String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+        (output.status.code(), said.into_owned())
+    };
+    let before = process_of(&proxy, "app.1");
+    assert_eq!(
+        run(&["restart", "--renew", "app"]),
+        (Some(0), "fairwater: told 2 processes of app\n".to_owned())
+    );
+    until("both to be told", || proxy.said().matches(": renewed").count() == 2);
+    assert_eq!(process_of(&proxy, "app.1"), before);
+    assert_eq!(
+        run(&["restart", "app"]),
+        (Some(0), "fairwater: 2 processes of app are new\n".to_owned())
+    );
+    until("both to say good-bye", || proxy.said().matches(": bye").count() == 2);
+    let process = process_of(&proxy, "app.1");
+    assert_ne!(process, before);
+    let (code, table) = run(&["status"]);
+    assert_eq!(code, Some(0));
+    let row = table.lines().find(|line| line.contains(&format!(" {process} "))).unwrap();
+    assert!(row.contains("ready"), "{table}");
+    let (code, said) = run(&["run", "--single"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("run it without `--single`"), "{said}");
+}
+
+/// GETs over connections that are kept, and ones that are not, until it is told to end.
+fn load_of(proxy: &Proxy, path: &'static str, is_over: &Arc<AtomicBool>) -> JoinHandle<usize> {
+    let (address, is_over) = (proxy.address.clone(), Arc::clone(is_over));
+    std::thread::spawn(move || {
+        let (mut client, mut count) = (Client::connect(&address), 0);
+        while !is_over.load(Ordering::Relaxed) {
+            let answer = client.get(path);
+            assert_eq!(answer.status(), 200, "{path}: {}", answer.text());
+            count += 1;
+            if count % 20 == 0 || answer.closes() {
+                client = Client::connect(&address);
+            }
+        }
+        count
+    })
+}
+
+/// Programs of the languages that people write apps in, as the example has them: all their
+/// processes are replaced under load, twice.
+#[test]
+fn real_programs_are_restarted_and_no_request_fails() {
+    if ["php", "python3", "node"].map(program).contains(&None) {
+        return;
+    }
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let text = fs::read_to_string(examples.join("managed-apps.toml")).unwrap();
+    let (_, apps) = text.split_once("[[routes]]").unwrap();
+    let directory = format!("directory = {:?}", examples.join("apps"));
+    let apps = apps.replace("directory = \"/srv/app\"", &directory);
+    let setup = Setup::of("http", &[]).reloadable().upstream("apps = \"php\"").threads(2);
+    let mut proxy = setup.more(&format!("[[routes]]{apps}")).start();
+    let paths = [("/", "PHP"), ("/python", "Python"), ("/node", "Node")];
+    let mut all = BTreeSet::new();
+    for (path, language) in paths {
+        until("it to answer", || Client::new(&proxy).get(path).status() == 200);
+        let answer = Client::new(&proxy).get(path).text();
+        assert!(answer.starts_with(&format!("Hello from {language} ")), "{answer}");
+        all.insert(id(&answer));
+    }
+    let is_over = Arc::new(AtomicBool::new(false));
+    let loads = paths.map(|(path, _)| load_of(&proxy, path, &is_over));
+    for app in ["php", "python", "node", "php"] {
+        let (code, said) = proxy.tell_master(&format!("restart {app}"));
+        assert_eq!(code, 0, "{said}");
+    }
+    until("those of before to be gone", || !all.iter().any(|process| exists(*process)));
+    is_over.store(true, Ordering::Relaxed);
+    for load in loads {
+        assert!(load.join().unwrap() > 20);
+    }
+    proxy.assert_sound();
+    proxy.signal(Signal::TERM);
+    assert!(proxy.until_ended().success());
 }

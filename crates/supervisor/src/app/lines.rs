@@ -4,7 +4,7 @@
 use std::io::{self, Read};
 
 /// With the name before it, a line still fits into what a pipe takes at once (`PIPE_BUF`).
-const LINE_BYTES_MAX: usize = 3800;
+const APP_LINE_BYTES_MAX: usize = 3800;
 /// Of one process in one turn: an app that writes without end must not keep the master from others.
 const TURN_BYTES_MAX: usize = 64 * 1024;
 
@@ -19,8 +19,8 @@ impl Lines {
     fn add(&mut self, bytes: &[u8], take: &mut dyn FnMut(&str)) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             self.rest.extend_from_slice(piece);
-            while self.rest.len() > LINE_BYTES_MAX {
-                let more = self.rest.split_off(LINE_BYTES_MAX);
+            while self.rest.len() > APP_LINE_BYTES_MAX {
+                let more = self.rest.split_off(APP_LINE_BYTES_MAX);
                 self.finish(take);
                 self.rest = more;
             }
@@ -62,7 +62,7 @@ fn shown(line: &str) -> String {
             c => out.push(c),
         }
     }
-    out.truncate(out.floor_char_boundary(LINE_BYTES_MAX));
+    out.truncate(out.floor_char_boundary(APP_LINE_BYTES_MAX));
     out
 }
 
@@ -86,12 +86,12 @@ mod tests {
 
     #[test]
     fn lines_without_end_are_cut() {
-        let (whole, rest) = ("x".repeat(LINE_BYTES_MAX), "x".repeat(10));
-        let long = "x".repeat(2 * LINE_BYTES_MAX + 10);
+        let (whole, rest) = ("x".repeat(APP_LINE_BYTES_MAX), "x".repeat(10));
+        let long = "x".repeat(2 * APP_LINE_BYTES_MAX + 10);
         check(&[long.as_bytes(), b"\ny"], &[&whole, &whole, &rest, "y"]);
         let (mut lines, mut found) = (Lines::default(), 0);
-        lines.add(&[7; LINE_BYTES_MAX], &mut |_| ());
+        lines.add(&[7; APP_LINE_BYTES_MAX], &mut |_| ());
         lines.finish(&mut |line| found = line.len());
-        assert!(found <= LINE_BYTES_MAX, "escapes make it no longer");
+        assert!(found <= APP_LINE_BYTES_MAX, "escapes make it no longer");
     }
 }

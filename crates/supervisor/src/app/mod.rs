@@ -51,6 +51,8 @@ pub(crate) struct Apps {
     workers: Vec<u32>,
     /// Of the last process that was started.
     number: u32,
+    /// Of the last change that workers shall know.
+    version: u64,
     memory_due: Option<Instant>,
     /// Lines of apps that nobody took.
     lines_lost: u64,
@@ -63,7 +65,7 @@ struct App {
     /// By index; those at the end are on their way out if there are more than instances.
     places: Vec<Place>,
     processes: Vec<Process>,
-    /// What workers shall know, and how often that has changed.
+    /// What workers shall know, and which change that was.
     state: AppState,
     version: u64,
     is_removed: bool,
@@ -74,7 +76,8 @@ struct App {
 impl Apps {
     pub(crate) fn new(say: Say) -> Self {
         let (apps, workers) = (Vec::new(), Vec::new());
-        Self { apps, record: None, workers, number: 0, memory_due: None, lines_lost: 0, say }
+        let (number, version) = (0, 0);
+        Self { apps, record: None, workers, number, version, memory_due: None, lines_lost: 0, say }
     }
 
     /// Begins. What the master before has left of its apps is ended first, if it is known in
@@ -125,7 +128,10 @@ impl Apps {
         }
         self.lines_lost = out.lost;
         self.apps.retain(|app| !(app.is_removed && app.places.iter().all(Place::is_empty)));
-        self.apps.iter_mut().for_each(App::take_stock);
+        for app in &mut self.apps {
+            app.forget_places();
+            app.take_stock(&mut self.version);
+        }
         if is_other {
             self.write_record();
         }
@@ -306,7 +312,8 @@ impl App {
 
     fn next_turns(&self, now: Instant) -> impl Iterator<Item = Instant> {
         let may_replace = !self.places.iter().any(Place::is_replacing);
-        let of_places = self.places.iter().filter_map(move |place| place.next_turn(may_replace));
+        let of_places =
+            self.places.iter().filter_map(move |place| place.next_turn(now, may_replace));
         let of_processes = self.processes.iter().filter_map(move |process| process.next_turn(now));
         of_places.chain(of_processes)
     }
@@ -423,8 +430,17 @@ impl App {
         }
     }
 
+    /// Of fewer instances than before, once the last process has left.
+    fn forget_places(&mut self) {
+        while self.places.len() > self.spec.instances as usize
+            && self.places.last().is_some_and(Place::is_empty)
+        {
+            self.places.pop();
+        }
+    }
+
     /// Brings up to date what workers shall know.
-    fn take_stock(&mut self) {
+    fn take_stock(&mut self, version: &mut u64) {
         let process = |process: &Process| {
             let place = &self.places[process.index as usize];
             let is_draining = match place.stage_of(process.number)? {
@@ -455,7 +471,8 @@ impl App {
         };
         if state != self.state {
             self.state = state;
-            self.version += 1;
+            *version += 1;
+            self.version = *version;
         }
     }
 }

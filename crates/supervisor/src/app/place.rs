@@ -37,6 +37,8 @@ pub(crate) struct Run {
     pub(crate) number: u32,
     pub(crate) stage: Stage,
     began: Instant,
+    /// It was not ready in time.
+    is_late: bool,
     /// Workers that may have something in flight there.
     busy: Vec<u32>,
 }
@@ -66,6 +68,8 @@ pub(crate) struct Place {
     is_closed: bool,
     starts: u64,
     exits: [u64; Exit::ALL.len()],
+    /// Starts that came to nothing.
+    failures: u64,
     /// What went wrong last.
     problem: String,
     /// How a process ended last.
@@ -76,7 +80,8 @@ pub(crate) struct Place {
 impl Place {
     /// What is due, all at once. A process that serves is replaced only if it `may_replace` it.
     pub(crate) fn turn(&mut self, now: Instant, may_replace: bool, times: &Timeouts) -> Vec<Act> {
-        if let Some(next) = self.next.take_if(|next| next.stage.is_over(now)) {
+        if let Some(mut next) = self.next.take_if(|next| next.stage.is_over(now)) {
+            next.is_late = true;
             self.failed(&format!("it was not ready within {:?}", times.start), now);
             self.stop(next, now, times);
         }
@@ -110,10 +115,13 @@ impl Place {
     }
 
     /// When `turn` has something to do without any news.
-    pub(crate) fn next_turn(&self, may_replace: bool) -> Option<Instant> {
+    pub(crate) fn next_turn(&self, now: Instant, may_replace: bool) -> Option<Instant> {
+        if !self.acts.is_empty() {
+            return Some(now);
+        }
         let runs = self.next.iter().chain(&self.leaving);
         let ends = runs.filter_map(|run| run.stage.until());
-        let due = self.due.filter(|_| self.wants_process(may_replace));
+        let due = self.wants_process(may_replace).then(|| self.due.unwrap_or(now));
         ends.chain(due).min()
     }
 
@@ -121,7 +129,7 @@ impl Place {
     pub(crate) fn started(&mut self, number: u32, now: Instant, times: &Timeouts) {
         let stage = Stage::Starting { until: now + times.start };
         self.starts += 1;
-        self.next = Some(Run { number, stage, began: now, busy: Vec::new() });
+        self.next = Some(Run { number, stage, began: now, is_late: false, busy: Vec::new() });
     }
 
     /// There is none, for this reason.
@@ -133,6 +141,7 @@ impl Place {
 
     fn failed(&mut self, problem: &str, now: Instant) {
         problem.clone_into(&mut self.problem);
+        self.failures += 1;
         self.pause(None, now);
     }
 
@@ -194,7 +203,9 @@ impl Place {
             return Some(Ended { exit: Exit::Unexpected, pause: self.due.map(|due| due - now) });
         }
         let at = self.leaving.iter().position(|run| run.number == number)?;
-        let exit = match self.leaving.remove(at).stage {
+        let run = self.leaving.remove(at);
+        let exit = match run.stage {
+            _ if run.is_late => Exit::NotReady,
             Stage::Killed => Exit::Killed,
             _ => Exit::Stopped,
         };
@@ -270,7 +281,7 @@ impl Place {
 
     /// Whether a start was tried, and went well or wrong.
     pub(crate) fn is_settled(&self) -> bool {
-        self.current.is_some() || self.exits[Exit::NotReady as usize] > 0
+        self.current.is_some() || self.failures > 0 || self.is_closed
     }
 
     pub(crate) fn runs(&self) -> impl Iterator<Item = &Run> {
@@ -299,6 +310,11 @@ impl Place {
 
     pub(crate) fn restarts(&self) -> u64 {
         self.starts.saturating_sub(1)
+    }
+
+    /// Starts that came to nothing.
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures
     }
 
     pub(crate) fn exits(&self) -> [u64; Exit::ALL.len()] {

@@ -3,8 +3,6 @@
 
 use std::time::Instant;
 
-use fairwater_message::app::Exit;
-
 use super::place::Place;
 use super::{App, Apps};
 use crate::command::Asker;
@@ -30,7 +28,7 @@ impl Apps {
         };
         let times = app.spec.timeouts;
         app.places.iter_mut().for_each(|place| place.replace(now, &times));
-        let failures = app.places.iter().map(failures).collect();
+        let failures = app.places.iter().map(Place::failures).collect();
         app.restarts.push(Restart { asker, failures });
     }
 
@@ -74,7 +72,7 @@ impl App {
         let failed = |restart: &Restart| {
             let before = restart.failures.iter().chain(std::iter::repeat(&0));
             let mut both = places.iter().zip(before);
-            both.position(|(place, before)| failures(place) > *before)
+            both.position(|(place, before)| place.failures() > *before)
         };
         let count = places.iter().filter(|place| !place.is_closed()).count();
         let are_new = places.iter().all(Place::is_new);
@@ -100,10 +98,6 @@ impl App {
             restart.asker.answer(1, &format!("fairwater: app {} ends\n", self.spec.name));
         }
     }
-}
-
-fn failures(place: &Place) -> u64 {
-    place.exits()[Exit::NotReady as usize]
 }
 
 fn processes(count: usize) -> String {

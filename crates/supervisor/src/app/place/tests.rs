@@ -71,7 +71,7 @@ fn a_process_that_ends_is_started_again_after_longer_and_longer_pauses() {
         scene.turn(&[]);
         assert_eq!(scene.place.condition(), Condition::Waiting);
         assert_eq!(
-            scene.place.next_turn(true),
+            scene.place.next_turn(scene.now, true),
             Some(scene.now + Duration::from_millis(pause as u64))
         );
         scene.wait(pause as u64);
@@ -107,7 +107,7 @@ fn one_that_does_not_become_ready_is_stopped_then_killed_and_tried_again() {
     scene.turn(&[Act::Kill(1)]);
     assert_eq!(scene.ended(1), None);
     scene.ready(2);
-    assert_eq!(scene.place.exits(), [0, 0, 0, 1]);
+    assert_eq!(scene.place.exits(), [1, 0, 0, 0]);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn what_serves_is_replaced_once_its_successor_is_ready() {
     assert_eq!(scene.ended(1), None);
     scene.turn(&[]);
     assert_eq!((scene.place.exits(), scene.place.restarts()), ([0, 0, 1, 0], 1));
-    assert_eq!(scene.place.next_turn(true), None);
+    assert_eq!(scene.place.next_turn(scene.now, true), None);
 }
 
 #[test]
