@@ -25,6 +25,8 @@ pub struct AppLink {
 /// About a process, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppReport {
+    /// It drains, and nothing new is sent to it.
+    Left(u32),
     /// It drains, and nothing is in flight there any more.
     Drained(u32),
     /// So many requests were sent to it so far.
@@ -41,6 +43,7 @@ pub(crate) struct Apps {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Told {
+    is_left: bool,
     is_drained: bool,
     requests: u64,
 }
@@ -84,6 +87,9 @@ impl Apps {
                 if is_limited && load.requests > told.requests {
                     told.requests = load.requests;
                     reports.push(AppReport::Requests(process.number, load.requests));
+                }
+                if must_tell && !std::mem::replace(&mut told.is_left, true) {
+                    reports.push(AppReport::Left(process.number));
                 }
                 if must_tell && load.in_flight == 0 {
                     told.is_drained = true;

@@ -281,6 +281,7 @@ fn app_link(master: &Link) -> io::Result<(Sender<AppState>, AppLink)> {
     let back = master.try_clone()?;
     let tell = move |report| {
         back.tell(&match report {
+            AppReport::Left(number) => News::AppLeft(number),
             AppReport::Drained(number) => News::AppDrained(number),
             AppReport::Requests(number, count) => News::AppRequests(number, count),
         });

@@ -15,6 +15,17 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
+    /// After so many failures.
+    #[allow(dead_code, reason = "for a master that becomes another")]
+    pub(crate) fn after(failures: u32) -> Self {
+        Self { failures }
+    }
+
+    #[allow(dead_code, reason = "for a master that becomes another")]
+    pub(crate) fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// The pause before the next attempt, after one that ran for so long, or did not come so far.
     /// None after the first failure.
     pub(crate) fn next(&mut self, ran: Option<Duration>) -> Duration {

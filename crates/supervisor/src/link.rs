@@ -47,6 +47,8 @@ pub enum News {
     Fixed(String),
     /// No new connection will be accepted.
     Draining,
+    /// Nothing new is sent to the process of an app that drains: its number.
+    AppLeft(u32),
     /// Nothing is in flight any more at the process of an app that drains: its number.
     AppDrained(u32),
     /// So many requests were sent to a process of an app: its number, and how many so far.
@@ -121,6 +123,7 @@ impl Link {
             News::Serving => "serving\n",
             News::Draining => "draining\n",
             News::Fixed(setting) => &format!("fixed\n{setting}"),
+            News::AppLeft(number) => &format!("app-left\n{number}"),
             News::AppDrained(number) => &format!("app-drained\n{number}"),
             News::AppRequests(number, count) => &format!("app-requests\n{number} {count}"),
             News::Failed(reason) => &format!("failed\n{reason}"),
@@ -136,6 +139,7 @@ impl Link {
             ("serving", "") => Some(News::Serving),
             ("draining", "") => Some(News::Draining),
             ("fixed", setting) => Some(News::Fixed(setting.to_owned())),
+            ("app-left", number) => Some(News::AppLeft(number.parse().ok()?)),
             ("app-drained", number) => Some(News::AppDrained(number.parse().ok()?)),
             ("app-requests", rest) => {
                 let (number, count) = rest.split_once(' ')?;
@@ -211,13 +215,14 @@ mod tests {
         let all = [
             News::Serving,
             News::AppRequests(3, 1 << 40),
+            News::AppLeft(3),
             News::AppDrained(3),
             News::Draining,
             News::Fixed("threads".to_owned()),
             News::Failed("a\nb".to_owned()),
         ];
         all.iter().for_each(|news| worker.tell(news));
-        assert_eq!(all, [(); 6].map(|()| master.next_news().unwrap()));
+        assert_eq!(all, [(); 7].map(|()| master.next_news().unwrap()));
         pass::send(worker.as_fd(), b"nonsense", &[]).unwrap();
         assert_eq!(master.next_news(), None);
         drop(worker);

@@ -221,6 +221,7 @@ impl Master {
             Some(News::Fixed(setting)) => self.succeed(id, setting),
             // An address that nobody will serve any more must not take connections.
             Some(News::Draining) if self.is_stopping => self.sockets.release(),
+            Some(News::AppLeft(number)) => self.apps.left(id, number),
             Some(News::AppDrained(number)) => self.apps.drained(id, number),
             Some(News::AppRequests(number, count)) => self.apps.requests(id, number, count),
             Some(News::Failed(reason)) if self.takes_in(id) => self.refuse(id, &reason),

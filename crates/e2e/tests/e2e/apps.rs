@@ -359,13 +359,13 @@ fn apps_live_on_without_a_master_and_the_next_one_ends_them() {
 
 #[test]
 fn people_restart_and_look_by_the_command_line() {
-    let more = "reload_signal = \"USR1\"\nstop_signal = \"QUIT\"\n";
+    let more = "preset = \"workerman\"\n";
     let lines = command(
         more,
         &[
             "sh",
             "-c",
-            "trap 'echo renewed' USR1\ntrap 'echo bye; exit' QUIT\necho up\nwhile :; do sleep 0.05; done",
+            "trap 'echo renewed' USR2\ntrap 'echo bye; exit' QUIT\necho up\nwhile :; do sleep 0.05; done",
         ],
     );
     let proxy = Setup::app(&(lines + "ready = { line = \"up\" }\ninstances = 2\n")).start();
@@ -453,4 +453,101 @@ fn real_programs_are_restarted_and_no_request_fails() {
     proxy.assert_sound();
     proxy.signal(Signal::TERM);
     assert!(proxy.until_ended().success());
+}
+
+/// A server that answers `/slow` once there is a file `go` in its directory.
+fn slow_app(directory: &Path, more: &str) -> String {
+    let script = "import os, sys, time\n\
+        sys.argv = ['', os.environ['FAIRWATER_SOCKET']]\n\
+        exec(open(os.environ['SERVER']).read().replace('def do_GET(self):', \
+        'def do_GET(self):\\n        while self.path == \"/slow\" and not os.path.exists(\"go\"): \
+        __import__(\"time\").sleep(0.02)'))";
+    let server = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/apps/server.py");
+    let lines = format!("directory = {directory:?}\nenv = {{ SERVER = {server:?} }}\n{more}");
+    command(&lines, &["python3", "-c", script])
+}
+
+/// Asks for what takes until `go` is there.
+fn slow_request(proxy: &Proxy) -> Client {
+    let mut client = Client::new(proxy);
+    client.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    proxy.until_metric("fairwater_endpoint_in_flight", &["upstream=\"app\""], 1);
+    client
+}
+
+#[test]
+fn what_runs_is_finished_before_a_process_is_stopped() {
+    if program("python3").is_none() {
+        return;
+    }
+    let setup = Setup::app("");
+    let directory = setup.directory().path().to_owned();
+    let proxy = setup.more(&slow_app(&directory, "")).start();
+    let first = id(&answer(&proxy));
+    let mut slow = slow_request(&proxy);
+    assert_eq!(proxy.tell_master("restart app").0, 0);
+    assert_ne!(id(&answer(&proxy)), first);
+    assert!(proxy.ask("/status").text().contains("\"state\":\"drain\""));
+    assert!(exists(first));
+    fs::write(directory.join("go"), "").unwrap();
+    assert_eq!(id(&slow.response_to("GET").unwrap().text()), first);
+    until("it to be stopped", || !exists(first));
+    // The same when its app is gone altogether.
+    fs::remove_file(directory.join("go")).unwrap();
+    let second = id(&answer(&proxy));
+    let mut slow = slow_request(&proxy);
+    proxy.edit("apps = \"app\"", "endpoints = [\"127.0.0.1:1\"]");
+    proxy.edit("[apps.app]", "[apps.other]");
+    proxy.edit("[upstreams.app]", "[upstreams.other]\napps = \"other\"\n[upstreams.app]");
+    proxy.reload_well();
+    until("the other one", || status(&proxy).contains("app other.0 ready"));
+    assert!(exists(second));
+    fs::write(directory.join("go"), "").unwrap();
+    assert_eq!(id(&slow.response_to("GET").unwrap().text()), second);
+    until("it to be stopped", || !exists(second));
+}
+
+#[test]
+fn what_does_not_end_in_time_is_not_waited_for() {
+    if program("python3").is_none() {
+        return;
+    }
+    let setup = Setup::app("");
+    let directory = setup.directory().path().to_owned();
+    let proxy = setup.more(&slow_app(&directory, "drain_timeout = \"100ms\"")).start();
+    let first = id(&answer(&proxy));
+    let mut slow = slow_request(&proxy);
+    assert_eq!(proxy.tell_master("restart app").0, 0);
+    let answer = slow.response_to("GET").unwrap();
+    assert!(answer.status() >= 500, "{}", answer.status());
+    until("it to be stopped", || !exists(first));
+}
+
+#[test]
+fn processes_have_the_rights_of_their_user() {
+    let is_root = rustix::process::geteuid().is_root();
+    let Some(php) = program("php").filter(|_| is_root) else {
+        eprintln!("skipped: it takes root and php");
+        return;
+    };
+    let setup = Setup::app("");
+    let server = setup.directory().join("server.php");
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    fs::copy(examples.join("apps/server.php"), &server).unwrap();
+    let words = [php.to_str().unwrap(), server.to_str().unwrap(), "{socket}"];
+    let lines = command("user = \"nobody\"\ninstances = 2\n", &words);
+    let proxy = setup.more(&lines).start();
+    let all = answers(&proxy, 2);
+    let status = fs::read_to_string(format!("/proc/{}/status", id(&all[0]))).unwrap();
+    let ids = |word: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(word)).unwrap_or_default();
+        line.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(ids("Uid:"), BTreeSet::from(["65534".to_owned()]));
+    assert!(!ids("Gid:").contains("0") && !ids("Groups:").contains("0"), "{status}");
+    let environment = fs::read(format!("/proc/{}/environ", id(&all[0]))).unwrap();
+    assert!(String::from_utf8_lossy(&environment).contains("\0USER=nobody\0"));
+    // The next one finds its place as well.
+    assert_eq!(proxy.tell_master("restart app").0, 0);
+    assert!(!answers(&proxy, 2).iter().any(|answer| all.contains(answer)));
 }

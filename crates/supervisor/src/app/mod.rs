@@ -15,6 +15,9 @@ mod record;
 mod restart;
 pub(crate) mod spec;
 mod status;
+mod words;
+#[allow(dead_code, reason = "for a master that becomes another")]
+mod written;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -47,8 +50,9 @@ const PROBLEM_BYTES_MAX: usize = 200;
 pub(crate) struct Apps {
     apps: Vec<App>,
     record: Option<Record>,
-    /// Those that get traffic to processes.
+    /// Those that get traffic to processes, and whose rights they have.
     workers: Vec<u32>,
+    worker_user: u32,
     /// Of the last process that was started.
     number: u32,
     /// Of the last change that workers shall know.
@@ -75,15 +79,16 @@ struct App {
 
 impl Apps {
     pub(crate) fn new(say: Say) -> Self {
-        let (apps, workers) = (Vec::new(), Vec::new());
+        let (apps, workers, worker_user) = (Vec::new(), Vec::new(), system::user_id());
         let (number, version) = (0, 0);
-        Self { apps, record: None, workers, number, version, memory_due: None, lines_lost: 0, say }
+        let (record, memory_due, lines_lost) = (None, None, 0);
+        Self { apps, record, workers, worker_user, number, version, memory_due, lines_lost, say }
     }
 
     /// Begins. What the master before has left of its apps is ended first, if it is known in
     /// `run_dir`.
     pub(crate) fn begin(&mut self, specs: &[Spec], run_dir: Option<&Path>) {
-        self.record = run_dir.map(|directory| Record::new(directory.join("apps")));
+        self.record = run_dir.map(Record::in_directory);
         match self.record.as_ref().map_or(0, Record::end_all) {
             0 => {}
             count => (self.say)(&format_args!("ended {count} processes of apps without a master")),
@@ -118,7 +123,7 @@ impl Apps {
         let mut out = Output { say: self.say, lost: self.lines_lost };
         for app in &mut self.apps {
             app.listen(&mut out);
-            app.look_for_ready(&self.workers, now, self.say);
+            app.look_for_ready((&self.workers, self.worker_user), now, self.say);
             is_other |= app.reap(now, &mut out);
             if must_weigh {
                 app.weigh(self.say);
@@ -181,6 +186,12 @@ impl Apps {
         self.workers.retain(|known| *known != worker);
         let places = self.apps.iter_mut().flat_map(|app| &mut app.places);
         places.for_each(|place| place.worker_ended(worker));
+    }
+
+    /// A worker sends nothing new to a process that drains.
+    pub(crate) fn left(&mut self, worker: u32, number: u32) {
+        let places = self.apps.iter_mut().flat_map(|app| &mut app.places);
+        places.for_each(|place| place.left(number, worker));
     }
 
     /// A worker has nothing in flight any more at a process that drains.
@@ -325,14 +336,14 @@ impl App {
         }
     }
 
-    fn look_for_ready(&mut self, workers: &[u32], now: Instant, say: Say) {
+    fn look_for_ready(&mut self, (workers, user): (&[u32], u32), now: Instant, say: Say) {
         for process in &mut self.processes {
             let place = &mut self.places[process.index as usize];
             if !matches!(place.stage_of(process.number), Some(Stage::Starting { .. })) {
                 continue;
             }
             let (name, index, id) = (&self.spec.name, process.index, process.id);
-            match process.is_ready(now) {
+            match process.is_ready(user, now) {
                 Ok(true) => {
                     say(&format_args!("app {name}.{index} is ready (process {id})"));
                     place.ready(process.number, workers, now, &self.spec.timeouts);

@@ -41,6 +41,8 @@ pub(crate) struct Run {
     is_late: bool,
     /// Workers that may have something in flight there.
     busy: Vec<u32>,
+    /// Those of them that may not know yet that it gets nothing new.
+    unaware: Vec<u32>,
 }
 
 /// What is to be done.
@@ -129,7 +131,14 @@ impl Place {
     pub(crate) fn started(&mut self, number: u32, now: Instant, times: &Timeouts) {
         let stage = Stage::Starting { until: now + times.start };
         self.starts += 1;
-        self.next = Some(Run { number, stage, began: now, is_late: false, busy: Vec::new() });
+        self.next = Some(Run {
+            number,
+            stage,
+            began: now,
+            is_late: false,
+            busy: Vec::new(),
+            unaware: Vec::new(),
+        });
     }
 
     /// There is none, for this reason.
@@ -164,6 +173,7 @@ impl Place {
     fn drain(&mut self, mut run: Run, workers: &[u32], now: Instant, times: &Timeouts) {
         run.stage = Stage::Draining { until: now + times.drain };
         run.busy = workers.to_vec();
+        run.unaware = workers.to_vec();
         self.leaving.push(run);
     }
 
@@ -171,6 +181,13 @@ impl Place {
         run.stage = Stage::Stopping { until: now + times.stop };
         self.acts.push(Act::Stop(run.number));
         self.leaving.push(run);
+    }
+
+    /// A worker sends nothing new to a process that drains.
+    pub(crate) fn left(&mut self, number: u32, worker: u32) {
+        for run in self.leaving.iter_mut().filter(|run| run.number == number) {
+            run.unaware.retain(|unaware| *unaware != worker);
+        }
     }
 
     /// A worker has nothing in flight any more at a process that drains.
@@ -182,7 +199,10 @@ impl Place {
 
     /// A worker has ended, and with it all that it had in flight.
     pub(crate) fn worker_ended(&mut self, worker: u32) {
-        self.leaving.iter_mut().for_each(|run| run.busy.retain(|busy| *busy != worker));
+        for run in &mut self.leaving {
+            run.busy.retain(|busy| *busy != worker);
+            run.unaware.retain(|unaware| *unaware != worker);
+        }
     }
 
     /// A process has ended. Tells how, and the pause before the next one if that is news.
@@ -335,9 +355,12 @@ impl Place {
         self.due.filter(|_| self.next.is_none() && !self.is_closed)
     }
 
-    /// Whether one serves that needs no successor, or none shall.
+    /// Whether one serves that needs no successor, or none shall, and all workers know.
     pub(crate) fn is_new(&self) -> bool {
-        self.is_closed || self.current.is_some() && !self.is_outdated
+        let mut draining =
+            self.leaving.iter().filter(|run| matches!(run.stage, Stage::Draining { .. }));
+        let is_known = draining.all(|run| run.unaware.is_empty());
+        is_known && (self.is_closed || self.current.is_some() && !self.is_outdated)
     }
 }
 
@@ -366,3 +389,5 @@ impl Stage {
 
 #[cfg(test)]
 mod tests;
+#[allow(dead_code, reason = "for a master that becomes another")]
+mod written;

@@ -5,7 +5,7 @@ use std::fs::{self, DirBuilder};
 use std::io::{self, PipeReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, chown};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, chown, lchown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::rc::Rc;
@@ -18,6 +18,9 @@ use crate::app::lines::Lines;
 use crate::app::probe::Probe;
 use crate::app::record::Entry;
 use crate::app::spec::{Address, Ready, Spec};
+
+/// The user who may give files away.
+const ROOT: u32 = 0;
 
 /// A running process. Dropping it leaves it alone.
 #[derive(Debug)]
@@ -119,11 +122,12 @@ impl Process {
         self.output.iter_mut().for_each(|(_, lines)| lines.finish(&mut take));
     }
 
-    /// Whether it can take traffic. To be asked until it can.
+    /// Whether it can take traffic, from workers with the rights of user `reader`. To be asked
+    /// until it can.
     ///
     /// # Errors
     /// Why it never will.
-    pub(crate) fn is_ready(&mut self, now: Instant) -> Result<bool, String> {
+    pub(crate) fn is_ready(&mut self, reader: u32, now: Instant) -> Result<bool, String> {
         let is_ready = match &mut self.probe {
             Some(probe) => probe.turn(&self.address, &self.spec.ready, now),
             None => self.has_said_it,
@@ -133,23 +137,35 @@ impl Process {
         }
         self.probe = None;
         if let Endpoint::Unix(path) = &self.address {
-            self.keep_socket(path)?;
+            self.keep_socket(path, reader)?;
         }
         Ok(true)
     }
 
     /// A process of another user must not put a link in the place of its socket, which would have
-    /// workers connect with rights that it has not: the directory is taken back.
-    fn keep_socket(&self, path: &Path) -> Result<(), String> {
+    /// workers connect with rights that it has not: the directory is taken back. Then the socket is
+    /// given to who connects to it.
+    fn keep_socket(&self, path: &Path, reader: u32) -> Result<(), String> {
+        let failed = |error| format!("its socket cannot be taken over: {error}");
+        let own = process::user_id();
         if self.spec.user.is_some()
             && let Some(directory) = path.parent()
         {
-            chown(directory, Some(process::user_id()), None)
-                .map_err(|error| format!("its directory cannot be taken back: {error}"))?;
+            chown(directory, Some(own), None).map_err(failed)?;
         }
         match fs::symlink_metadata(path) {
             Ok(file) if !file.file_type().is_socket() => {
                 Err(format!("{} is no socket", path.display()))
+            }
+            Ok(_) if reader != own && own == ROOT => {
+                let pass = fs::Permissions::from_mode(0o711);
+                path.parent()
+                    .map_or(Ok(()), |directory| fs::set_permissions(directory, pass))
+                    .and_then(|()| lchown(path, Some(reader), None))
+                    .map_err(failed)
+            }
+            Ok(file) if file.uid() != own && own == ROOT => {
+                lchown(path, Some(own), None).map_err(failed)
             }
             _ => Ok(()),
         }
@@ -337,6 +353,9 @@ fn problem(spec: &Spec, error: &io::Error) -> String {
         _ => format!("cannot start {program}: {error}"),
     }
 }
+
+#[allow(dead_code, reason = "for a master that becomes another")]
+mod written;
 
 #[cfg(test)]
 mod tests {

@@ -40,7 +40,12 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) fn new(path: PathBuf) -> Self {
+    /// The one of whoever has this `run_dir`.
+    pub(crate) fn in_directory(run_dir: &Path) -> Self {
+        Self::new(run_dir.join("apps"))
+    }
+
+    fn new(path: PathBuf) -> Self {
         Self { path }
     }
 
