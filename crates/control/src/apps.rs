@@ -15,6 +15,8 @@ use crate::{Sources, Steward};
 
 /// How often it is looked what is in flight. A rolling restart waits for it with each instance.
 const LOOK: Duration = Duration::from_millis(50);
+/// Nothing is waited for; whatever comes, comes from the master.
+const IDLE: Duration = Duration::from_secs(3600);
 
 /// The way to and from the master.
 pub struct AppLink {
@@ -137,15 +139,14 @@ pub(crate) fn full_name(app: &str, process: &AppProcess) -> String {
     format!("{}/{}", instance(app, process.index), process.number)
 }
 
-/// Takes in what the master tells, and tells it what is new, for ever.
+/// Takes in what the master tells, and tells it what is new, for as long as there is one.
 pub(crate) async fn keep(shared: Shared, mut link: AppLink) {
-    let mut master_is_there = true;
-    while master_is_there {
-        if let Ok(state) = tokio::time::timeout(LOOK, link.states.recv()).await {
-            match state {
-                Some(state) => shared.steward.borrow_mut().told_of_app(state),
-                None => master_is_there = false,
-            }
+    loop {
+        let wait = if shared.steward.borrow().watches_apps() { LOOK } else { IDLE };
+        match tokio::time::timeout(wait, link.states.recv()).await {
+            Ok(Some(state)) => shared.steward.borrow_mut().told_of_app(state),
+            Ok(None) => return,
+            Err(_) => {}
         }
         let reports = shared.steward.borrow_mut().app_reports();
         reports.into_iter().for_each(|report| (link.tell)(report));
@@ -159,12 +160,26 @@ impl Steward {
         self.refresh();
     }
 
-    fn app_reports(&mut self) -> Vec<AppReport> {
-        let Some(sources) = &self.sources else { return Vec::new() };
-        let configured = &self.config.apps;
-        self.apps.reports(sources, &self.registry, |name| {
-            let mut apps = configured.iter();
-            apps.any(|app| app.name.value == name && app.max_requests.is_some())
+    /// Whether the master waits for something.
+    fn watches_apps(&self) -> bool {
+        self.apps.states.values().any(|state| {
+            let told = |process: &AppProcess| self.apps.told.get(&process.number);
+            let is_drained = |process| told(process).is_some_and(|told| told.is_drained);
+            let mut processes = state.processes.iter();
+            processes.any(|process| process.is_draining && !is_drained(process))
+                || self.limits_requests(&state.name)
         })
+    }
+
+    fn limits_requests(&self, name: &str) -> bool {
+        let mut apps = self.config.apps.iter();
+        apps.any(|app| app.name.value == name && app.max_requests.is_some())
+    }
+
+    fn app_reports(&mut self) -> Vec<AppReport> {
+        let limited = self.apps.states.keys().filter(|name| self.limits_requests(name));
+        let limited: Vec<_> = limited.cloned().collect();
+        let Some(sources) = &self.sources else { return Vec::new() };
+        self.apps.reports(sources, &self.registry, |name| limited.iter().any(|one| one == name))
     }
 }

@@ -551,3 +551,41 @@ fn processes_have_the_rights_of_their_user() {
     assert_eq!(proxy.tell_master("restart app").0, 0);
     assert!(!answers(&proxy, 2).iter().any(|answer| all.contains(answer)));
 }
+
+#[test]
+fn a_worker_that_dies_during_a_restart_holds_nobody_up() {
+    if program("python3").is_none() {
+        return;
+    }
+    let setup = Setup::app("");
+    let directory = setup.directory().path().to_owned();
+    let proxy = setup.more(&slow_app(&directory, "")).start();
+    let first = id(&answer(&proxy));
+    let _slow = slow_request(&proxy);
+    assert_eq!(proxy.tell_master("restart app").0, 0);
+    assert!(exists(first));
+    signal_to(proxy.worker_id(), Signal::KILL);
+    until("the old process to be stopped", || !exists(first));
+    let second = process_of(&proxy, "app.0");
+    until("the next worker", || {
+        let mut client = Client::connect(&proxy.address);
+        client.get("/").text().contains(&format!("process {second}."))
+    });
+}
+
+#[test]
+fn one_that_writes_without_end_keeps_nobody_from_anything() {
+    let noisy = "[apps.noisy]\ncommand = [\"yes\", \"noise\"]\nready = { line = \"noise\" }\n\
+                 [upstreams.noisy]\napps = \"noisy\"\n\
+                 [[routes]]\nlistener = \"web\"\npath = \"/noisy\"\nupstream = \"noisy\"\n";
+    let mut proxy = Setup::app(&hello("w")).more(noisy).start();
+    let process = process_of(&proxy, "noisy.0");
+    for _ in 0..3 {
+        assert_eq!(Client::new(&proxy).get("/").status(), 200);
+        assert_eq!(proxy.tell_master("restart app").0, 0);
+    }
+    assert!(exists(process));
+    proxy.signal(Signal::TERM);
+    assert!(proxy.until_ended().success());
+    assert!(!exists(process));
+}

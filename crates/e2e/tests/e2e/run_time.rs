@@ -138,6 +138,8 @@ fn who_rests_finishes_what_runs() {
         answering(&proxy, 1);
         assert!(pooled.get("/").text().starts_with("1:"));
         assert_eq!(first.accepted(), 2);
+        // Who has its answer may be a moment ahead of the count.
+        until("one to run there", || proxy.ask(&path(&first)).text().contains("\"in_flight\":1"));
 
         let reply = order(&proxy, "POST", &path(&first), &format!("state={state}"));
         assert!(reply.contains(&format!("\"state\":\"{state}\"")), "{reply}");

@@ -301,7 +301,13 @@ impl App {
         let are_as_good = self.spec.has_same_processes(spec) && !self.is_removed;
         self.is_removed = false;
         self.spec = Rc::new(spec.clone());
-        if !are_as_good {
+        // Workers shall look at it again, by what they know of its settings now.
+        self.state = AppState::default();
+        if are_as_good {
+            let spec = &self.spec;
+            let same = self.processes.iter_mut().filter(|one| one.spec.has_same_processes(spec));
+            same.for_each(|one| one.adopt(spec, system::random_u64()));
+        } else {
             say(&format_args!("app {} is another one now: its instances are replaced", spec.name));
         }
         while self.places.len() < spec.instances as usize {

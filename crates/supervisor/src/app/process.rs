@@ -71,10 +71,6 @@ impl Process {
             Ready::Connect | Ready::Http(_) => Some(Probe::new(now)),
             Ready::Line(_) => None,
         };
-        let requests_max = spec.max_requests.map(|max| {
-            // So that those that were started together do not end together.
-            u64::from(max) + random % (u64::from(max) / 2 + 1)
-        });
         Ok(Self {
             number,
             index,
@@ -86,9 +82,17 @@ impl Process {
             probe,
             has_said_it: false,
             requests: Vec::new(),
-            requests_max,
+            requests_max: requests_max(spec, random),
             end: End::Running { is_stopping: false },
         })
+    }
+
+    /// Goes on under other settings, by which it would have been started in the same way.
+    pub(crate) fn adopt(&mut self, spec: &Rc<Spec>, random: u64) {
+        if self.spec.max_requests != spec.max_requests {
+            self.requests_max = requests_max(spec, random);
+        }
+        self.spec = Rc::clone(spec);
     }
 
     /// What to wait for.
@@ -242,6 +246,11 @@ impl Process {
             remove(path);
         }
     }
+}
+
+/// Up to half as many more by chance, so that those that were started together do not end together.
+fn requests_max(spec: &Spec, random: u64) -> Option<u64> {
+    spec.max_requests.map(|max| u64::from(max) + random % (u64::from(max) / 2 + 1))
 }
 
 /// A socket of a process, and its directory.
