@@ -312,7 +312,7 @@ fn check_apps(config: &Config, report: &mut Report) {
 const SOCKET_NAME_LONGEST: &str = "/255-4294967295/socket";
 
 fn check_sockets(app: &App, config: &Config, report: &mut Report) {
-    if app.address != AppAddress::Socket {
+    if app.address == AppAddress::Port {
         return;
     }
     let (name, span) = (&app.name.value, app.name.span);

@@ -189,7 +189,12 @@ fn add_instances(
     apps: &Apps,
 ) {
     let Some(name) = upstream.apps.as_ref().map(|name| name.value.as_str()) else { return };
-    let count = config.apps.iter().find(|app| app.name.value == name).map_or(0, |a| a.instances);
+    let app = config.apps.iter().find(|app| app.name.value == name);
+    let count = app.map_or(0, |app| match app.address {
+        // One endpoint for all.
+        config::AppAddress::Shared => 1,
+        config::AppAddress::Socket | config::AppAddress::Port => app.instances,
+    });
     let processes = apps.get(name).map_or(&[][..], |state| &state.processes);
     for index in 0..count {
         if !processes.iter().any(|one| one.index == index && !one.is_draining) {

@@ -34,6 +34,9 @@ fn spec(app: &App, run_dir: &Path) -> Result<Spec, String> {
             AppAddress::Socket => {
                 supervisor::AppAddress::Socket(app_directory(run_dir, &app.name.value))
             }
+            AppAddress::Shared => {
+                supervisor::AppAddress::Shared(app_directory(run_dir, &app.name.value))
+            }
             AppAddress::Port => supervisor::AppAddress::Port,
         },
         ready: match &app.ready {

@@ -57,18 +57,31 @@ pub struct Identity {
 /// Starts a child that shares nothing with this process but its standard input, output and error:
 /// in a process group of its own, whose number is that of the process, which is returned. With all
 /// signals as they are by default, and with the rights of `identity`, if there is one. It is to be
-/// waited for with [`ended`].
+/// waited for with [`ended`]. One descriptor it may have, as [`FIRST`].
 ///
 /// # Errors
 /// As [`Command::spawn`]; `PermissionDenied` for another identity, without being root.
-pub fn spawn_apart(command: &mut Command, identity: Option<&Identity>) -> io::Result<u32> {
+pub fn spawn_apart(
+    command: &mut Command,
+    identity: Option<&Identity>,
+    given: Option<BorrowedFd<'_>>,
+) -> io::Result<u32> {
     let identity = identity.cloned();
+    let given = given.map(|fd| fd.as_raw_fd());
     let arrange = move || {
         crate::signal::reset()?;
         // What this process has got from its own parent is not the child's either. Kernels before
         // 5.11 cannot do it; nothing of ours is open across an exec anyway.
         // SAFETY: the call touches no memory. What `Command` itself has open is closed on exec.
         unsafe { libc::close_range(FIRST as u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
+        if let Some(fd) = given {
+            // SAFETY: the calls touch no memory. The copy stays open across the exec.
+            let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, ASIDE) };
+            // SAFETY: as above.
+            if copy < 0 || unsafe { libc::dup2(copy, FIRST) } < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
         let Some(Identity { user, group, groups }) = &identity else { return Ok(()) };
         // SAFETY: the pointer is valid for as many groups as it says; the other calls touch no
         // memory. The user comes last, since it takes the right to the others away.
@@ -156,7 +169,7 @@ mod tests {
         let null = std::fs::File::open("/dev/null").unwrap();
         // SAFETY: the call touches no memory.
         unsafe { libc::fcntl(null.as_raw_fd(), libc::F_SETFD, 0) };
-        let id = spawn_apart(&mut command, None).unwrap();
+        let id = spawn_apart(&mut command, None, None).unwrap();
         drop(command);
         crate::signal::unblock().unwrap();
         let mut text = String::new();

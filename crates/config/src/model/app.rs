@@ -32,6 +32,7 @@ pub struct App {
 pub enum AppAddress {
     #[default]
     Socket,
+    Shared,
     Port,
 }
 

@@ -156,11 +156,15 @@ static READY: declare::Table = declare::Table {
 
 const ADDRESS_WORDS: &[Word] = &[
     Word { word: "socket", meaning: "a Unix socket of its own, below `run_dir`" },
+    Word {
+        word: "shared",
+        meaning: "one Unix socket for all, which Fairwater opens: each finds it as its descriptor 3",
+    },
     Word { word: "port", meaning: "a free port of 127.0.0.1 of its own" },
 ];
 
-const ADDRESSES: [(&str, AppAddress); 2] =
-    [("socket", AppAddress::Socket), ("port", AppAddress::Port)];
+const ADDRESSES: [(&str, AppAddress); 3] =
+    [("socket", AppAddress::Socket), ("shared", AppAddress::Shared), ("port", AppAddress::Port)];
 
 const SIGNAL_WORDS: &[Word] = words!["TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "WINCH"];
 
@@ -221,6 +225,11 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
         *timeout = read.unwrap_or(*timeout);
     }
     let requests = table.get("max_requests").and_then(|node| node.integer(report));
+    if let (Some(read), AppAddress::Shared) = (&requests, app.address) {
+        let message = "requests are not counted for each process of a shared socket";
+        let help = "remove the line, or set `address = \"socket\"`";
+        report.add(&code::BAD_COMMAND, read.span, message, "", help);
+    }
     app.max_requests = requests.map(|read| read.value);
     app.max_memory = table.get("max_memory").and_then(|node| node.size(report));
     app
@@ -262,7 +271,7 @@ fn command(table: &Table<'_>, address: AppAddress, report: &mut Report) -> Vec<S
 fn word(node: Node<'_>, address: AppAddress, report: &mut Report) -> Option<String> {
     let text = without_nul(node, report)?;
     let (other, set) = match address {
-        AppAddress::Socket => ("{port}", "port"),
+        AppAddress::Socket | AppAddress::Shared => ("{port}", "port"),
         AppAddress::Port => ("{socket}", "socket"),
     };
     if text.value.contains(other) {

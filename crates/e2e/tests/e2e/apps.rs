@@ -589,3 +589,62 @@ fn one_that_writes_without_end_keeps_nobody_from_anything() {
     assert!(proxy.until_ended().success());
     assert!(!exists(process));
 }
+
+/// A server on the socket that it is given, which finishes what it has accepted before it ends.
+const ON_DESCRIPTOR_3: &str = r#"
+import os, signal, socket, socketserver, threading
+from http.server import BaseHTTPRequestHandler
+
+class Server(socketserver.ThreadingUnixStreamServer):
+    def get_request(self):
+        return self.socket.accept()[0], ("", 0)
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(f"Hello from {os.environ['FAIRWATER_INDEX']}, process {os.getpid()}.".encode())
+    def log_message(self, *words):
+        pass
+
+assert os.environ["LISTEN_FDS"] == "1" and int(os.environ["LISTEN_PID"]) == os.getpid()
+server = Server(os.environ["FAIRWATER_SOCKET"], Handler, bind_and_activate=False)
+server.socket = socket.socket(fileno=3)
+stop = lambda *_: threading.Thread(target=server.shutdown).start()
+signal.signal(signal.SIGTERM, stop)
+print("listening", flush=True)
+server.serve_forever(0.05)
+server.server_close()
+"#;
+
+#[test]
+fn processes_may_share_one_socket() {
+    if program("python3").is_none() {
+        return;
+    }
+    let setup = Setup::app("");
+    let script = setup.directory().join("server.py");
+    fs::write(&script, ON_DESCRIPTOR_3).unwrap();
+    let lines = "address = \"shared\"\ninstances = 2\nready = { line = \"listening\" }\n";
+    let mut proxy = setup.more(&command(lines, &["python3", script.to_str().unwrap()])).start();
+    let before = [process_of(&proxy, "app.0"), process_of(&proxy, "app.1")];
+    assert!(before.contains(&id(&answer(&proxy))));
+    let is_over = Arc::new(AtomicBool::new(false));
+    let loads = [0; 2].map(|_| load_of(&proxy, "/", &is_over));
+    for _ in 0..2 {
+        let (code, said) = proxy.tell_master("restart app");
+        assert_eq!(code, 0, "{said}");
+    }
+    until("those of before to be gone", || !before.iter().any(|process| exists(*process)));
+    assert!(!before.contains(&id(&answer(&proxy))));
+    is_over.store(true, Ordering::Relaxed);
+    for load in loads {
+        assert!(load.join().unwrap() > 20);
+    }
+    let socket = proxy.directory().join("run/app-app/socket");
+    assert!(socket.exists());
+    proxy.assert_sound();
+    proxy.signal(Signal::TERM);
+    assert!(proxy.until_ended().success());
+    assert!(!socket.exists());
+}

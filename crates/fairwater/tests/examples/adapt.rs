@@ -41,7 +41,7 @@ fn adapted_value(key: &str, value: &str, scratch: &Scratch) -> String {
     match last {
         "bind" => listening(value, scratch),
         // Where the processes of an app are.
-        "address" if ["socket", "port"].contains(&value) => value.to_owned(),
+        "address" if ["socket", "shared", "port"].contains(&value) => value.to_owned(),
         "directory" => crate::root().join("examples/apps").display().to_string(),
         "endpoints" | "address" => answering(value, scratch),
         "socket" | "state_dir" | "run_dir" => own_file(value, scratch),

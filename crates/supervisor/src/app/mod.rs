@@ -13,6 +13,7 @@ mod probe;
 mod process;
 mod record;
 mod restart;
+mod shared;
 pub(crate) mod spec;
 mod status;
 mod words;
@@ -27,6 +28,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use fairwater_message::address::Endpoint;
 use fairwater_message::app::{AppPlace, AppProcess, AppState, Exit};
 use fairwater_sys::{poll, process as system};
 
@@ -35,7 +37,8 @@ use place::{Act, Ended, Place, Stage};
 use process::Process;
 use record::Record;
 use restart::Restart;
-use spec::Spec;
+use shared::Shared;
+use spec::{Address, Spec};
 
 /// Prints a line for people.
 type Say = fn(&dyn fmt::Display);
@@ -69,6 +72,8 @@ struct App {
     /// By index; those at the end are on their way out if there are more than instances.
     places: Vec<Place>,
     processes: Vec<Process>,
+    /// The socket of all of them, if they share one.
+    shared: Option<Shared>,
     /// What workers shall know, and which change that was.
     state: AppState,
     version: u64,
@@ -128,7 +133,7 @@ impl Apps {
             if must_weigh {
                 app.weigh(self.say);
             }
-            is_other |= app.act(&mut self.number, now, self.say);
+            is_other |= app.act(&mut self.number, self.worker_user, now, self.say);
             app.answer();
         }
         self.lines_lost = out.lost;
@@ -288,6 +293,7 @@ impl App {
         Self {
             places: (0..spec.instances).map(|_| Place::default()).collect(),
             processes: Vec::new(),
+            shared: None,
             state: AppState::default(),
             version: 0,
             is_removed: false,
@@ -310,6 +316,8 @@ impl App {
         } else {
             say(&format_args!("app {} is another one now: its instances are replaced", spec.name));
         }
+        // Nobody knows what is in flight at which process of a shared socket.
+        let workers = if matches!(spec.address, Address::Shared(_)) { &[] } else { workers };
         while self.places.len() < spec.instances as usize {
             self.places.push(Place::default());
         }
@@ -352,6 +360,9 @@ impl App {
             match process.is_ready(user, now) {
                 Ok(true) => {
                     say(&format_args!("app {name}.{index} is ready (process {id})"));
+                    // Nobody knows what is in flight at which process of a shared socket.
+                    let is_shared = matches!(process.spec.address, Address::Shared(_));
+                    let workers = if is_shared { &[] } else { workers };
                     place.ready(process.number, workers, now, &self.spec.timeouts);
                 }
                 Ok(false) => {}
@@ -409,7 +420,7 @@ impl App {
     }
 
     /// Does what its places want. Tells whether processes were started.
-    fn act(&mut self, number: &mut u32, now: Instant, say: Say) -> bool {
+    fn act(&mut self, number: &mut u32, worker_user: u32, now: Instant, say: Say) -> bool {
         let mut has_started = false;
         for index in 0..self.places.len() {
             let may_replace = !self.places.iter().any(Place::is_replacing);
@@ -419,7 +430,7 @@ impl App {
                     Act::Start => {
                         has_started = true;
                         *number += 1;
-                        self.start(*number, index as u32, now, say);
+                        self.start((*number, index as u32), worker_user, now, say);
                     }
                     Act::Stop(number) => self.with(number, Process::stop),
                     Act::Kill(number) => self.with(number, Process::kill),
@@ -433,9 +444,22 @@ impl App {
         self.processes.iter_mut().filter(|one| one.number == number).for_each(act);
     }
 
-    fn start(&mut self, number: u32, index: u32, now: Instant, say: Say) {
+    fn start(&mut self, (number, index): (u32, u32), worker_user: u32, now: Instant, say: Say) {
         let place = &mut self.places[index as usize];
-        match Process::start(&self.spec, (number, index), system::random_u64(), now) {
+        let shared = match (&self.spec.address, &self.shared) {
+            (Address::Shared(directory), None) => Shared::open(directory, worker_user)
+                .map(|shared| self.shared = Some(shared))
+                .map_err(|error| {
+                    format!("cannot open a socket in {}: {error}", directory.display())
+                }),
+            _ => Ok(()),
+        };
+        let is_shared = matches!(self.spec.address, Address::Shared(_));
+        let started = shared.and_then(|()| {
+            let shared = self.shared.as_ref().filter(|_| is_shared);
+            Process::start(&self.spec, (number, index), shared, system::random_u64(), now)
+        });
+        match started {
             Ok(process) => {
                 self.processes.push(process);
                 place.started(number, now, &self.spec.timeouts);
@@ -481,9 +505,17 @@ impl App {
                 problem: problem[..end].to_owned(),
             }
         };
+        let mut processes: Vec<_> = self.processes.iter().filter_map(process).collect();
+        if let (Address::Shared(_), Some(shared)) = (&self.spec.address, &self.shared) {
+            // One for all, whoever they are right now.
+            let is_up = processes.iter().any(|process| !process.is_draining);
+            let address = Endpoint::Unix(shared.path().to_owned());
+            let all = AppProcess { number: 0, index: 0, is_draining: false, address };
+            processes = is_up.then_some(all).into_iter().collect();
+        }
         let state = AppState {
             name: self.spec.name.clone(),
-            processes: self.processes.iter().filter_map(process).collect(),
+            processes,
             places: self.places.iter().map(place).collect(),
         };
         if state != self.state {

@@ -17,6 +17,7 @@ use fairwater_sys::{child, file, process};
 use crate::app::lines::Lines;
 use crate::app::probe::Probe;
 use crate::app::record::Entry;
+use crate::app::shared::Shared;
 use crate::app::spec::{Address, Ready, Spec};
 
 /// The user who may give files away.
@@ -61,11 +62,15 @@ impl Process {
     pub(crate) fn start(
         spec: &Rc<Spec>,
         (number, index): (u32, u32),
+        shared: Option<&Shared>,
         random: u64,
         now: Instant,
     ) -> Result<Self, String> {
-        let address = address(spec, number, index)?;
-        let started = launch(spec, index, &address);
+        let address = match shared {
+            Some(shared) => Endpoint::Unix(shared.path().to_owned()),
+            None => address(spec, number, index)?,
+        };
+        let started = launch(spec, index, &address, shared);
         let (id, pipes) = started.map_err(|error| problem(spec, &error))?;
         let probe = match spec.ready {
             Ready::Connect | Ready::Http(_) => Some(Probe::new(now)),
@@ -140,7 +145,7 @@ impl Process {
             return Ok(false);
         }
         self.probe = None;
-        if let Endpoint::Unix(path) = &self.address {
+        if let (Endpoint::Unix(path), Address::Socket(_)) = (&self.address, &self.spec.address) {
             self.keep_socket(path, reader)?;
         }
         Ok(true)
@@ -242,7 +247,7 @@ impl Process {
     }
 
     fn clean_up(&self) {
-        if let Endpoint::Unix(path) = &self.address {
+        if let (Endpoint::Unix(path), Address::Socket(_)) = (&self.address, &self.spec.address) {
             remove(path);
         }
     }
@@ -269,7 +274,7 @@ fn address(spec: &Spec, number: u32, index: u32) -> Result<Endpoint, String> {
             let free = free.and_then(|listener| listener.local_addr());
             free.map(Endpoint::Ip).map_err(|error| format!("there is no free port: {error}"))
         }
-        Address::Socket(directory) => {
+        Address::Socket(directory) | Address::Shared(directory) => {
             let own = directory.join(format!("{index}-{number}"));
             make(directory, &own, spec)
                 .map_err(|error| format!("cannot make {}: {error}", own.display()))?;
@@ -298,19 +303,25 @@ fn make(directory: &Path, own: &PathBuf, spec: &Spec) -> io::Result<()> {
     }
 }
 
-fn launch(spec: &Spec, index: u32, address: &Endpoint) -> io::Result<(u32, [PipeReader; 2])> {
+fn launch(
+    spec: &Spec,
+    index: u32,
+    address: &Endpoint,
+    shared: Option<&Shared>,
+) -> io::Result<(u32, [PipeReader; 2])> {
     let (output, output_end) = io::pipe()?;
     let (errors, errors_end) = io::pipe()?;
     for pipe in [&output, &errors] {
         file::never_wait(pipe.as_fd())?;
     }
     let words = Words::new(index, address);
-    let mut command = words.command(spec);
+    let mut command = words.command(spec, shared.is_some());
     command.stdin(Stdio::null()).stdout(output_end).stderr(errors_end);
     if let Some(directory) = &spec.directory {
         command.current_dir(directory);
     }
-    Ok((child::spawn_apart(&mut command, spec.user.as_ref())?, [output, errors]))
+    let id = child::spawn_apart(&mut command, spec.user.as_ref(), shared.map(AsFd::as_fd))?;
+    Ok((id, [output, errors]))
 }
 
 /// What `{socket}`, `{port}` and `{index}` stand for.
@@ -335,9 +346,22 @@ impl Words {
         known.fold(text.to_owned(), |text, (word, _, value)| text.replace(word, value))
     }
 
-    fn command(&self, spec: &Spec) -> Command {
+    fn command(&self, spec: &Spec, is_given: bool) -> Command {
         let mut words = spec.command.iter().map(|word| self.fill(word));
-        let mut command = Command::new(words.next().unwrap_or_default());
+        let mut command = match is_given {
+            // Only the process itself knows its number.
+            true => {
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", "export LISTEN_PID=$$; exec \"$@\"", "sh"]);
+                shell.env("LISTEN_FDS", "1");
+                shell
+            }
+            false => {
+                let mut command = Command::new(words.next().unwrap_or_default());
+                command.env_remove("LISTEN_FDS").env_remove("LISTEN_PID");
+                command
+            }
+        };
         command.args(words);
         // Those of a master that is an app itself are not meant.
         for (_, variable, value) in &self.0 {
@@ -373,7 +397,7 @@ mod tests {
 
     fn command_of(spec: &Spec, address: &str) -> (Vec<String>, Vec<String>) {
         let address = Endpoint::parse(address).unwrap();
-        let command = Words::new(3, &address).command(spec);
+        let command = Words::new(3, &address).command(spec, false);
         let program = std::iter::once(command.get_program());
         let words = program.chain(command.get_args()).map(|word| word.display().to_string());
         let variables = command.get_envs().map(|(name, value)| {

@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn only_the_process_that_is_meant_is_ended() {
         let mut command = Command::new("sleep");
-        let id = child::spawn_apart(command.arg("60").stdin(Stdio::null()), None).unwrap();
+        let id = child::spawn_apart(command.arg("60").stdin(Stdio::null()), None, None).unwrap();
         let entry = Entry::of(id, process::TERM).unwrap();
         let path = std::env::temp_dir().join(format!("fairwater-record-{id}"));
         let record = Record::new(path.clone());

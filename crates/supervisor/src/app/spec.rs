@@ -2,7 +2,7 @@
 //! line ends escaped.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use fairwater_sys::child::Identity;
@@ -35,6 +35,8 @@ pub struct Spec {
 pub enum Address {
     /// Each on a Unix socket of its own below this directory.
     Socket(PathBuf),
+    /// All on one Unix socket below this directory, which the master opens for them.
+    Shared(PathBuf),
     /// Each on a port of the loopback address that is free.
     Port,
 }
@@ -109,6 +111,7 @@ impl fmt::Display for Spec {
         }
         match &self.address {
             Address::Socket(path) => writeln!(f, "app-address {}", path.display())?,
+            Address::Shared(path) => writeln!(f, "app-address shared:{}", path.display())?,
             Address::Port => writeln!(f, "app-address port")?,
         }
         match &self.ready {
@@ -154,7 +157,11 @@ impl Spec {
             "app-address" => {
                 spec.address = match rest {
                     "port" => Address::Port,
-                    path => Address::Socket(Path::new(path).to_owned()),
+                    // Others are absolute paths.
+                    other => match other.strip_prefix("shared:") {
+                        Some(path) => Address::Shared(path.into()),
+                        None => Address::Socket(other.into()),
+                    },
                 }
             }
             "app-ready" => {
@@ -251,6 +258,7 @@ pub(crate) mod tests {
             max_memory: Some(1 << 30),
             ..sample("a")
         });
+        check(&Spec { address: Address::Shared("/run/app-c".into()), ..sample("c") });
         check(&Spec { ready: Ready::Http("/healthz?a b".to_owned()), ..sample("b") });
     }
 

@@ -2,7 +2,7 @@
 //! children, and their pipes stay open. Whoever waits for a restart is told nothing more.
 
 use std::fmt::Write;
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
@@ -10,6 +10,7 @@ use std::time::Instant;
 use super::place::Place;
 use super::process::Process;
 use super::record::Record;
+use super::shared::Shared;
 use super::spec::Spec;
 use super::words::Words;
 use super::{App, Apps, Say};
@@ -39,6 +40,10 @@ impl Apps {
         for app in &self.apps {
             let number = number_of(&app.spec).unwrap_or_default();
             writeln!(out, "apps-one {number} {}", u8::from(app.is_removed)).ok();
+            if let Some(shared) = &app.shared {
+                let (number, path) = (shared.as_fd().as_raw_fd(), shared.path().display());
+                writeln!(out, "apps-shared {number} {path}").ok();
+            }
             app.places.iter().for_each(|place| place.write(now, &mut out));
             for process in &app.processes {
                 process.write(number_of(&process.spec).unwrap_or_default(), &mut out);
@@ -49,7 +54,8 @@ impl Apps {
 
     /// What must stay open.
     pub(crate) fn pipes(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.apps.iter().flat_map(|app| &app.processes).flat_map(Process::pipes)
+        let shared = self.apps.iter().filter_map(|app| app.shared.as_ref().map(AsFd::as_fd));
+        self.apps.iter().flat_map(|app| &app.processes).flat_map(Process::pipes).chain(shared)
     }
 
     /// Apps that were written down; `take` gives what is open under a number. Nothing, if the lines
@@ -109,6 +115,11 @@ impl App {
         now: Instant,
     ) -> Option<()> {
         match word {
+            "apps-shared" => {
+                let (number, path) = rest.split_once(' ')?;
+                let socket = take(number.parse().ok()?)?;
+                self.shared = Some(Shared::of(path.into(), socket));
+            }
             "place" => self.places.push(Place::read(rest, now)?),
             "process" => {
                 let process = Process::read(rest, specs, take, now)?;
@@ -125,7 +136,6 @@ impl App {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsRawFd;
     use std::time::Duration;
 
     use super::*;
