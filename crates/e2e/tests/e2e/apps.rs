@@ -112,6 +112,9 @@ fn a_worker_that_dies_takes_no_app_with_it() {
 #[test]
 fn an_app_that_crashes_at_every_start_leaves_others_alone() {
     let broken = "[apps.broken]\ncommand = [\"sh\", \"-c\", \"echo no luck today; exit 3\"]\n\
+                  [apps.daemon]\ncommand = [\"true\"]\n\
+                  [upstreams.daemon]\napps = \"daemon\"\n\
+                  [[routes]]\nlistener = \"web\"\npath = \"/daemon\"\nupstream = \"daemon\"\n\
                   [upstreams.broken]\napps = \"broken\"\n\
                   [[routes]]\nlistener = \"web\"\npath = \"/broken\"\nupstream = \"broken\"\n";
     let mut proxy = Setup::app(&hello("w")).more(broken).start();
@@ -120,6 +123,8 @@ fn an_app_that_crashes_at_every_start_leaves_others_alone() {
     let whole = status(&proxy);
     let line = whole.lines().find(|line| line.starts_with("app broken.0 ")).unwrap();
     assert!(line.contains("problem: it has ended with exit code 3 before it was ready"), "{line}");
+    // Also one that ends well: nobody is there.
+    assert!(whole.contains("problem: it has ended before it was ready"), "{whole}");
     let mut client = Client::new(&proxy);
     assert_eq!(client.get("/broken").status(), 503);
     assert_eq!(client.get("/").status(), 200);
@@ -647,4 +652,25 @@ fn processes_may_share_one_socket() {
     proxy.signal(Signal::TERM);
     assert!(proxy.until_ended().success());
     assert!(!socket.exists());
+}
+
+#[test]
+fn a_process_is_ready_when_it_answers_a_path_well() {
+    if program("python3").is_none() {
+        return;
+    }
+    let script = "import os, sys\n\
+        sys.argv = ['', os.environ['FAIRWATER_SOCKET']]\n\
+        exec(open(os.environ['SERVER']).read().replace('send_response(200)', \
+        'send_response(200 if self.path != \"/healthz\" or os.path.exists(\"go\") else 503)'))";
+    let setup = Setup::app("");
+    let directory = setup.directory().path().to_owned();
+    let server = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/apps/server.py");
+    let lines =
+        format!("directory = {directory:?}\nenv = {{ SERVER = {server:?} }}\nready = \"/healthz\"");
+    let proxy = setup.more(&command(&lines, &["python3", "-c", script])).start();
+    assert_eq!(Client::new(&proxy).get("/").status(), 503);
+    assert!(status(&proxy).contains("app app.0 starting"), "{}", status(&proxy));
+    fs::write(directory.join("go"), "").unwrap();
+    until("it to be ready", || Client::new(&proxy).get("/").status() == 200);
 }

@@ -324,6 +324,10 @@ fn launch(
     Ok((id, [output, errors]))
 }
 
+/// What systemd tells the processes that it starts.
+const MASTERS: [&str; 5] =
+    ["LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
+
 /// What `{socket}`, `{port}` and `{index}` stand for.
 struct Words([(&'static str, &'static str, String); 3]);
 
@@ -358,11 +362,15 @@ impl Words {
             }
             false => {
                 let mut command = Command::new(words.next().unwrap_or_default());
-                command.env_remove("LISTEN_FDS").env_remove("LISTEN_PID");
+                command.env_remove("LISTEN_FDS");
                 command
             }
         };
         command.args(words);
+        // What the master was told by who has started it is not meant for others.
+        for variable in MASTERS {
+            command.env_remove(variable);
+        }
         // Those of a master that is an app itself are not meant.
         for (_, variable, value) in &self.0 {
             match value.is_empty() {
@@ -415,13 +423,15 @@ mod tests {
             env: vec![("PORT".to_owned(), "{port}".to_owned())],
             ..sample("a")
         };
-        let (words, variables) = command_of(&spec, "unix:/s");
+        let (words, mut variables) = command_of(&spec, "unix:/s");
+        variables.retain(|variable| !MASTERS.iter().any(|one| variable.starts_with(one)));
         assert_eq!(words, ["sh", "-c", "{ x /s3; }", "{port}"]);
         let expected = [
             "FAIRWATER_APP=a",
             "FAIRWATER_INDEX=3",
             "FAIRWATER_PORT=-",
             "FAIRWATER_SOCKET=/s",
+            "LISTEN_FDS=-",
             "PORT={port}",
         ];
         assert_eq!(variables, expected);
