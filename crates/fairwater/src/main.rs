@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit code out. What it wires together lives elsewhere.
 
 mod arguments;
+mod command;
 mod demo;
 mod directory;
 mod explain;
@@ -11,7 +12,6 @@ mod given;
 mod hash_password;
 mod master;
 mod proxy;
-mod reload;
 mod replace;
 mod room;
 mod run;
@@ -38,7 +38,8 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Load(arguments) => master::load(&arguments),
         Command::Worker => master::worker(),
-        Command::Reload(arguments) => reload::run(&arguments),
+        Command::Reload(arguments) => command::run("reload", &arguments),
+        Command::Upgrade(arguments) => command::run("upgrade", &arguments),
         Command::Check(arguments) => run::check(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),

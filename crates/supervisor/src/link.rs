@@ -22,8 +22,11 @@ pub enum Order {
     Admin(OwnedFd),
     /// That was all: serve with it from now on, or instead of what there was before.
     Serve,
-    /// Another worker serves now: finish what runs, and end.
-    Retire,
+    /// Connections come over this socket, from the worker before.
+    Inherit(OwnedFd),
+    /// Another worker serves now: finish what runs, and end. Connections may go to it over this
+    /// socket.
+    Retire(Option<OwnedFd>),
 }
 
 /// An address to listen on.
@@ -84,7 +87,8 @@ impl Link {
             ("configuration", Some(files)) => Order::Configuration { name: rest.to_owned(), files },
             ("admin", Some(socket)) => Order::Admin(socket),
             ("serve", None) => Order::Serve,
-            ("retire", None) => Order::Retire,
+            ("inherit", Some(socket)) => Order::Inherit(socket),
+            ("retire", heir) => Order::Retire(heir),
             _ => return Err(io::ErrorKind::InvalidData.into()),
         };
         Ok(Some(order))

@@ -77,7 +77,8 @@ impl Part {
                     let (stamp, path) = rest.split_once(' ')?;
                     part.watched.push((path.into(), Stamp::parse(stamp)));
                 }
-                _ => return None,
+                // A newer program knows what it is for, and gets it back when it takes over.
+                _ => {}
             }
         }
         Some(part).filter(|part| part.threads > 0)
