@@ -1,5 +1,6 @@
 //! A configuration in the making: what most tests need in one line, the rest as TOML.
 
+use crate::proxy::{OWN_BINARY, binary};
 use crate::{Directory, Endpoint, Proxy};
 
 #[derive(Debug)]
@@ -117,7 +118,20 @@ impl Setup {
     #[must_use]
     pub fn reloadable(self) -> Self {
         let line = format!("run_dir = {:?}", self.directory.join("run"));
-        self.top(&line)
+        if self.top.contains(&line) { self } else { self.top(&line) }
+    }
+
+    /// As `reloadable`, with a program of its own that can be replaced.
+    ///
+    /// # Panics
+    /// When the binary cannot be copied.
+    #[must_use]
+    pub fn upgradable(self) -> Self {
+        let own = self.directory.join(OWN_BINARY);
+        if std::fs::hard_link(binary(), &own).is_err() {
+            std::fs::copy(binary(), &own).unwrap();
+        }
+        self.reloadable()
     }
 
     /// Leaves out the shorthand route of the listener.

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fairwater_config::THREADS_MAX;
 
-const SIGNALS: &str =
-    "Signals: TERM finishes what runs and stops (25 s at the most), INT stops now, HUP reloads.";
+const SIGNALS: &str = "Signals: TERM finishes what runs and stops (25 s at the most), INT stops now, HUP reloads, \
+     USR2 upgrades.";
 
 /// Load balancer, reverse proxy and connection gateway.
 #[derive(Debug, Parser)]
@@ -25,12 +25,14 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Read a configuration for the master
     #[command(hide = true)]
-    Load(ConfigFile),
+    Load(LoadArguments),
     /// Serve what the master gives
     #[command(hide = true)]
     Worker,
     /// Have a running master read its configuration again
-    Reload(ReloadArguments),
+    Reload(MasterArguments),
+    /// Have a running master become the program that is installed now, without a pause
+    Upgrade(MasterArguments),
     /// Replace the processes of an app one by one, each once its successor is ready
     Restart(RestartArguments),
     /// Check a configuration file and say what is wrong with it
@@ -62,6 +64,18 @@ pub(crate) struct RunArguments {
     /// Serve in this one process, without a master that replaces it when it dies
     #[arg(long)]
     pub single: bool,
+    /// The descriptor in which the master before has left its state
+    #[arg(long, hide = true, value_name = "NUMBER")]
+    pub state: Option<i32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LoadArguments {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// For a master that wants to become this program
+    #[arg(long)]
+    pub upgrade: bool,
 }
 
 #[derive(Debug, Args)]
@@ -72,7 +86,7 @@ pub(crate) struct ConfigFile {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ReloadArguments {
+pub(crate) struct MasterArguments {
     /// The configuration file that says where the master is, by its run_dir
     #[arg(short, long, default_value = "fairwater.toml", value_name = "FILE")]
     pub config: PathBuf,
@@ -90,7 +104,7 @@ pub(crate) struct RestartArguments {
     #[arg(long)]
     pub renew: bool,
     #[command(flatten)]
-    pub master: ReloadArguments,
+    pub master: MasterArguments,
 }
 
 #[derive(Debug, Args)]

@@ -17,6 +17,8 @@ pub(crate) struct Given {
     pub admin: Option<OwnedFd>,
     /// How apps are doing.
     pub apps: Vec<AppState>,
+    /// Where connections of the worker before come in.
+    pub legacy: Option<OwnedFd>,
 }
 
 impl Given {
@@ -40,7 +42,8 @@ impl Given {
                 Order::Listening(address, sockets) => given.listening.push((address, sockets)),
                 Order::Admin(socket) => given.admin = Some(socket),
                 Order::App(state) => given.apps.push(state),
-                Order::Serve | Order::Retire => break,
+                Order::Inherit(socket) => given.legacy = Some(socket),
+                Order::Serve | Order::Retire(_) => break,
             }
             order = next(link)?;
         }

@@ -2,6 +2,7 @@
 
 mod apps;
 mod arguments;
+mod command;
 mod demo;
 mod directory;
 mod explain;
@@ -12,7 +13,6 @@ mod given;
 mod hash_password;
 mod master;
 mod proxy;
-mod reload;
 mod replace;
 mod room;
 mod run;
@@ -39,8 +39,9 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Load(arguments) => master::load(&arguments),
         Command::Worker => master::worker(),
-        Command::Reload(arguments) => reload::run(&arguments),
-        Command::Restart(arguments) => reload::restart(&arguments),
+        Command::Reload(arguments) => command::run("reload", &arguments),
+        Command::Upgrade(arguments) => command::run("upgrade", &arguments),
+        Command::Restart(arguments) => command::restart(&arguments),
         Command::Check(arguments) => run::check(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),

@@ -143,10 +143,12 @@ impl Running {
     /// Hears what the master wants, and does it. Returns false when there is no master any more.
     fn listen_to(&mut self, link: &Link, stopping: &mut Stopping) -> bool {
         let given = match link.next_order() {
-            Ok(Some(Order::Retire)) => {
+            Ok(Some(Order::Retire(heir))) => {
                 stopping.has_begun = true;
                 self.control.leave();
-                self.threads.retire();
+                if let Err(error) = self.threads.retire(heir.as_ref()) {
+                    say(format_args!("no connection moves to the next process: {error}"));
+                }
                 return true;
             }
             Ok(Some(Order::App(state))) => {

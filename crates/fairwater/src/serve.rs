@@ -1,6 +1,7 @@
 //! From a configuration to running threads, and on to the end: get sockets, start, wait for a
 //! signal, stop.
 
+use std::error::Error;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
@@ -128,14 +129,21 @@ pub(crate) fn serve_given(config: &Config, given: Given, master: Link) -> ExitCo
     let prepared = signal::block().map_err(|error| format!("cannot set up signals: {error}"));
     let prepared = prepared.and_then(|()| given.fits(config)).and_then(|()| Ground::of(config));
     let prepared = prepared.and_then(|ground| Ok((ground, steward(config)?)));
-    let started = prepared.map_err(Into::into).and_then(|(ground, mut steward)| {
+    let started = prepared.map_err(Into::into);
+    let started: Result<Started, Box<dyn Error>> = started.and_then(|(ground, mut steward)| {
         given.apps.into_iter().for_each(|state| steward.told_of_app(state));
         let Compiled { plan, binds } = steward.compile(Some(ground.room.connections));
         let listening = binds.iter().zip(given.listening);
         let listening = listening.map(|(bind, (address, fds))| (bind.listener, address, fds));
         let sockets = Sockets { listening: listening.collect(), admin: given.admin };
         say(ground.room);
-        start(config, steward, plan, &ground, sockets, Some(&master))
+        let started = start(config, steward, plan, &ground, sockets, Some(&master))?;
+        if let Some(socket) = &given.legacy
+            && let Err(error) = started.0.threads.inherit(socket)
+        {
+            say(format_args!("no connection comes from the process before: {error}"));
+        }
+        Ok(started)
     });
     match started {
         Ok((running, signals, _)) => {
@@ -221,7 +229,7 @@ fn start(
     ground: &Ground,
     sockets: Sockets,
     master: Option<&Link>,
-) -> Result<Started, Box<dyn std::error::Error>> {
+) -> Result<Started, Box<dyn Error>> {
     let signals = Signals::new()?;
     let threads = ground.threads;
     let log = start_log(&config.access_log)?;

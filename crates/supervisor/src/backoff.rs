@@ -16,12 +16,10 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     /// After so many failures.
-    #[allow(dead_code, reason = "for a master that becomes another")]
     pub(crate) fn after(failures: u32) -> Self {
         Self { failures }
     }
 
-    #[allow(dead_code, reason = "for a master that becomes another")]
     pub(crate) fn failures(&self) -> u32 {
         self.failures
     }

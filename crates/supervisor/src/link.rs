@@ -25,8 +25,11 @@ pub enum Order {
     App(AppState),
     /// That was all: serve with it from now on, or instead of what there was before.
     Serve,
-    /// Another worker serves now: finish what runs, and end.
-    Retire,
+    /// Connections come over this socket, from the worker before.
+    Inherit(OwnedFd),
+    /// Another worker serves now: finish what runs, and end. Connections may go to it over this
+    /// socket.
+    Retire(Option<OwnedFd>),
 }
 
 /// An address to listen on.
@@ -111,7 +114,8 @@ impl Link {
             ("admin", Some(socket)) => Order::Admin(socket),
             ("app", None) => Order::App(AppState::parse(rest).ok_or(io::ErrorKind::InvalidData)?),
             ("serve", None) => Order::Serve,
-            ("retire", None) => Order::Retire,
+            ("inherit", Some(socket)) => Order::Inherit(socket),
+            ("retire", heir) => Order::Retire(heir),
             _ => return Err(io::ErrorKind::InvalidData.into()),
         };
         Ok(Some(order))

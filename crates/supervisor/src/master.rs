@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -11,23 +11,21 @@ use fairwater_sys::signal::{self, Signal, Signals};
 
 use crate::app::Apps;
 use crate::backoff::Backoff;
-use crate::command::{Asker, Command, Commands};
+use crate::command::{Command, Commands};
 use crate::link::News;
 use crate::reading::Loaded;
-use crate::reload::Reload;
+use crate::reload::{Reload, Wish};
 use crate::sockets::Sockets;
 use crate::watch::Watch;
 use crate::worker::{Equipment, Stage, Worker};
 
-/// What the master is started with.
+/// What a master works with, whatever its configuration is.
 #[derive(Debug)]
-pub struct Charge {
+pub struct Means {
     /// Our own program, for workers.
     pub program: PathBuf,
-    /// The configuration file.
-    pub file: PathBuf,
-    /// What is in it.
-    pub loaded: Loaded,
+    /// Where a newer one is looked for.
+    pub installed: PathBuf,
     /// Prints a line for people.
     pub say: fn(&dyn fmt::Display),
     /// Prints what others have said, as it is.
@@ -35,25 +33,24 @@ pub struct Charge {
 }
 
 pub(crate) struct Master {
-    pub(crate) program: PathBuf,
+    pub(crate) means: Means,
+    /// The configuration file.
     pub(crate) file: PathBuf,
-    pub(crate) say: fn(&dyn fmt::Display),
-    pub(crate) show: fn(&str),
     /// The last good configuration.
     pub(crate) good: Loaded,
     pub(crate) sockets: Sockets,
-    commands: Option<Commands>,
+    pub(crate) commands: Option<Commands>,
     pub(crate) apps: Apps,
     pub(crate) watch: Watch,
     /// In the order of their starts.
     pub(crate) workers: Vec<Worker>,
     pub(crate) reload: Option<Reload>,
-    /// Who wants another reload after the one that runs; nobody may be among them who waits.
-    pub(crate) next_reload: Option<Vec<Asker>>,
+    /// Another reload after the one that runs.
+    pub(crate) next_reload: Option<Wish>,
     backoff: Backoff,
     /// When the next worker is due, while there is none.
     pub(crate) due: Option<Instant>,
-    has_served: bool,
+    pub(crate) has_served: bool,
     pub(crate) is_stopping: bool,
     /// Nothing that runs is waited for.
     is_urgent: bool,
@@ -67,41 +64,65 @@ pub(crate) const APPS_START: Duration = Duration::from_secs(5);
 /// Workers that finish what runs while others serve; the oldest beyond must hurry.
 const RETIRED_MAX: usize = 2;
 
-/// Serves until signals end it.
+/// Serves the configuration in `file`, with what was read of it, until signals end it.
 ///
 /// # Errors
 /// Why it could not begin, or did not end well.
-pub fn run(charge: Charge) -> Result<(), String> {
+pub fn run(means: Means, file: PathBuf, loaded: Loaded) -> Result<(), String> {
     signal::block().map_err(|error| format!("cannot set up signals: {error}"))?;
-    let signals = Signals::new().map_err(|error| format!("cannot wait for signals: {error}"))?;
-    let mut master = Master {
-        program: charge.program,
-        file: charge.file,
-        say: charge.say,
-        show: charge.show,
-        watch: Watch::of(&charge.loaded.part.watched, now()),
-        good: charge.loaded,
-        sockets: Sockets::default(),
-        commands: None,
-        apps: Apps::new(charge.say),
-        workers: Vec::new(),
-        reload: None,
-        next_reload: None,
-        backoff: Backoff::default(),
-        due: None,
-        has_served: false,
-        is_stopping: false,
-        is_urgent: false,
-        result: None,
-    };
-    let result = master.bind().and_then(|()| master.serve(&signals));
-    master.apps.end(&signals, master.is_urgent, now);
-    master.sockets.clean_up_unless(&Sockets::default());
-    master.commands.iter().for_each(Commands::clean_up);
-    result
+    let mut master = Master::new(means, file, loaded);
+    if let Err(problem) = master.bind() {
+        master.clean_up();
+        return Err(problem);
+    }
+    master.due = Some(now() + APPS_START);
+    master.serve_to_the_end()
 }
 
 impl Master {
+    pub(crate) fn new(means: Means, file: PathBuf, loaded: Loaded) -> Self {
+        let say = means.say;
+        Self {
+            means,
+            file,
+            watch: Watch::of(&loaded.part.watched, now()),
+            good: loaded,
+            sockets: Sockets::default(),
+            commands: None,
+            apps: Apps::new(say),
+            workers: Vec::new(),
+            reload: None,
+            next_reload: None,
+            backoff: Backoff::default(),
+            due: None,
+            has_served: false,
+            is_stopping: false,
+            is_urgent: false,
+            result: None,
+        }
+    }
+
+    /// Serves until it is over, and leaves nothing behind.
+    pub(crate) fn serve_to_the_end(mut self) -> Result<(), String> {
+        let signals = Signals::new().map_err(|error| format!("cannot wait for signals: {error}"));
+        let result = signals.and_then(|signals| {
+            let result = self.serve(&signals);
+            self.apps.end(&signals, self.is_urgent, now);
+            result
+        });
+        self.clean_up();
+        result
+    }
+
+    fn clean_up(&self) {
+        self.sockets.clean_up_unless(&Sockets::default());
+        self.commands.iter().for_each(Commands::clean_up);
+    }
+
+    pub(crate) fn say(&self, line: impl fmt::Display) {
+        (self.means.say)(&line);
+    }
+
     fn bind(&mut self) -> Result<(), String> {
         // First: who holds it is another master with the same files.
         self.open_commands()?;
@@ -125,7 +146,6 @@ impl Master {
     }
 
     fn serve(&mut self, signals: &Signals) -> Result<(), String> {
-        self.due = Some(now() + APPS_START);
         while self.result.is_none() {
             self.apps.turn(now());
             self.go_on_with_reload();
@@ -141,7 +161,8 @@ impl Master {
             let commands = self.commands.as_mut().map(|commands| commands.take(now()));
             for (command, asker) in commands.unwrap_or_default() {
                 match command {
-                    Command::Reload => self.wish_reload(Some(asker)),
+                    Command::Reload => self.wish(Some(asker), false),
+                    Command::Upgrade => self.wish(Some(asker), true),
                     Command::Status => asker.answer(0, &self.status()),
                     Command::Restart(name) => self.apps.restart(&name, asker, now()),
                     Command::Renew(name) => self.apps.renew(&name, asker),
@@ -149,7 +170,7 @@ impl Master {
             }
             self.reap();
             if self.watch.has_changed(now()) {
-                self.wish_reload(None);
+                self.wish(None, false);
             }
         }
         self.result.take().unwrap_or(Ok(()))
@@ -178,7 +199,7 @@ impl Master {
     /// Starts a worker with the last good configuration.
     pub(crate) fn start(&mut self) {
         self.due = None;
-        let started = self.start_with(&self.good, &self.sockets);
+        let started = self.start_with(&self.means.program, &self.good, &self.sockets);
         match started {
             Ok(worker) => self.take_in(worker),
             Err(error) => self.failed(&format!("cannot start a worker: {error}")),
@@ -190,11 +211,16 @@ impl Master {
         self.workers.push(worker);
     }
 
-    pub(crate) fn start_with(&self, loaded: &Loaded, sockets: &Sockets) -> std::io::Result<Worker> {
+    pub(crate) fn start_with(
+        &self,
+        program: &Path,
+        loaded: &Loaded,
+        sockets: &Sockets,
+    ) -> std::io::Result<Worker> {
         let name = self.file.display().to_string();
-        let files = loaded.files.as_fd();
-        let equipment = Equipment { name: &name, files, sockets, apps: &self.apps };
-        Worker::start(&self.program, equipment, now())
+        let (files, apps) = (loaded.files.as_fd(), &self.apps);
+        let equipment = Equipment { name: &name, files, sockets, apps };
+        Worker::start(program, equipment, self.serving().is_some(), now())
     }
 
     /// Takes in what the workers say.
@@ -218,14 +244,14 @@ impl Master {
                 }
                 self.serves(id);
             }
-            Some(News::Fixed(setting)) => self.succeed(id, setting),
+            Some(News::Fixed(setting)) => self.succeed(id, &setting),
             // An address that nobody will serve any more must not take connections.
             Some(News::Draining) if self.is_stopping => self.sockets.release(),
             Some(News::AppLeft(number)) => self.apps.left(id, number),
             Some(News::AppDrained(number)) => self.apps.drained(id, number),
             Some(News::AppRequests(number, count)) => self.apps.requests(id, number, count),
             Some(News::Failed(reason)) if self.takes_in(id) => self.refuse(id, &reason),
-            Some(News::Failed(reason)) => (self.say)(&reason),
+            Some(News::Failed(reason)) => self.say(reason),
             Some(News::Draining) | None => {}
         }
     }
@@ -236,14 +262,19 @@ impl Master {
     }
 
     /// A worker serves with what it was given last.
-    fn serves(&mut self, id: u32) {
+    pub(crate) fn serves(&mut self, id: u32) {
         if !std::mem::replace(&mut self.has_served, true) {
             self.say_places(&Sockets::default());
         }
-        self.commit(id);
+        if !self.commit(id) {
+            return;
+        }
         // Of several the last one serves.
+        let heir = self.workers.iter_mut().find(|worker| worker.id() == id);
+        let heir = heir.and_then(Worker::take_heir);
         let others = self.workers.iter_mut().filter(|worker| worker.id() != id);
-        others.filter(|worker| worker.stage == Stage::Serving).for_each(Worker::retire);
+        let serving = others.filter(|worker| worker.stage == Stage::Serving);
+        serving.for_each(|worker| worker.retire(heir.as_ref()));
         let retired = self.workers.iter().filter(|worker| worker.stage == Stage::Retired);
         let beyond = retired.clone().count().saturating_sub(RETIRED_MAX);
         retired.take(beyond).for_each(Worker::drain);
@@ -251,8 +282,13 @@ impl Master {
 
     pub(crate) fn say_places(&self, before: &Sockets) {
         for (listener, address) in self.sockets.beyond(before) {
-            (self.say)(&format_args!("{listener} listens on {address}"));
+            self.say(format_args!("{listener} listens on {address}"));
         }
+    }
+
+    /// The worker that serves, if one does.
+    fn serving(&self) -> Option<&Worker> {
+        self.workers.iter().rev().find(|worker| worker.stage == Stage::Serving)
     }
 
     fn obey(&mut self, signal: Signal) {
@@ -262,8 +298,9 @@ impl Master {
                 self.is_urgent = true;
                 self.stop(Worker::stop);
             }
-            Signal::Hangup => self.wish_reload(None),
-            Signal::User1 | Signal::User2 | Signal::Child => {}
+            Signal::Hangup => self.wish(None, false),
+            Signal::User2 => self.wish(None, true),
+            Signal::User1 | Signal::Child => {}
         }
     }
 
@@ -301,7 +338,7 @@ impl Master {
         self.refuse(worker.id(), &end);
         if self.is_stopping {
             if !status.success() {
-                (self.say)(&end);
+                self.say(&end);
             }
             let is_last = self.workers.is_empty();
             let result = if status.success() { Ok(()) } else { Err(end) };
@@ -316,7 +353,7 @@ impl Master {
         if worker.stage == Stage::Retired && status.success() {
             return;
         }
-        (self.say)(&end);
+        self.say(end);
         if self.workers.iter().all(|worker| worker.stage == Stage::Retired) {
             let serves = worker.stage == Stage::Serving;
             self.again(serves.then(|| now().saturating_duration_since(worker.began)));
@@ -326,7 +363,7 @@ impl Master {
     fn failed(&mut self, problem: &str) {
         match self.has_served {
             true => {
-                (self.say)(&problem);
+                self.say(problem);
                 self.again(None);
             }
             false => self.result = Some(Err(problem.to_owned())),
@@ -337,14 +374,15 @@ impl Master {
     fn again(&mut self, served: Option<Duration>) {
         let pause = self.backoff.next(served);
         if !pause.is_zero() {
-            (self.say)(&format_args!("the next worker starts in {pause:?}"));
+            self.say(format_args!("the next worker starts in {pause:?}"));
         }
         self.due = Some(now() + pause);
     }
 
     /// How it is, in lines for people.
     fn status(&self) -> String {
-        let mut text = format!("master {}\n", std::process::id());
+        let (id, version) = (std::process::id(), env!("CARGO_PKG_VERSION"));
+        let mut text = format!("master {id}, version {version}\n");
         for worker in &self.workers {
             let stage = match worker.stage {
                 Stage::Starting => "starts",

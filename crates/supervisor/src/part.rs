@@ -86,7 +86,11 @@ impl Part {
                     part.watched.push((path.into(), Stamp::parse(stamp)));
                 }
                 ("run_dir", path) => part.run_dir = Some(path.into()),
-                (word, rest) => Spec::read(&mut part.apps, word, rest)?,
+                (word, rest) if word == "app" || word.starts_with("app-") => {
+                    Spec::read(&mut part.apps, word, rest)?;
+                }
+                // A newer program knows what it is for, and gets it back when it takes over.
+                _ => {}
             }
         }
         Some(part).filter(|part| part.threads > 0)

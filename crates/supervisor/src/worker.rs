@@ -2,17 +2,21 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use fairwater_sys::exec::Left;
 use fairwater_sys::{child, pass, process};
 use socket2::SockRef;
 
 use crate::app::Apps;
 use crate::link::{Link, News};
+use crate::record::WorkerRecord;
 use crate::sockets::{Share, Sockets};
+use crate::upgrade::NAME;
 
 /// For a worker to take an order while the link is full.
 const TELLING: Duration = Duration::from_secs(2);
@@ -20,12 +24,14 @@ const TELLING: Duration = Duration::from_secs(2);
 /// A running worker. Dropping it leaves the process alone.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    child: Child,
+    id: u32,
     link: Option<Link>,
     pub(crate) began: Instant,
     pub(crate) stage: Stage,
     /// What it was told of apps.
     told: HashMap<String, u64>,
+    /// The other end of a socket over which it takes connections of the worker before.
+    heir: Option<OwnedFd>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +40,19 @@ pub(crate) enum Stage {
     Serving,
     /// Another one serves in its place.
     Retired,
+}
+
+impl Stage {
+    const NAMED: [(Self, &str); 3] =
+        [(Self::Starting, "starting"), (Self::Serving, "serving"), (Self::Retired, "retired")];
+
+    fn name(self) -> &'static str {
+        Self::NAMED.iter().find(|(stage, _)| *stage == self).map_or("", |(_, name)| name)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::NAMED.iter().find(|(_, name)| *name == text).map(|(stage, _)| *stage)
+    }
 }
 
 /// What a worker serves with.
@@ -46,20 +65,40 @@ pub(crate) struct Equipment<'a> {
 }
 
 impl Worker {
-    /// Starts a worker and gives it all that it needs.
-    pub(crate) fn start(program: &Path, given: Equipment<'_>, now: Instant) -> io::Result<Self> {
+    /// Starts a worker and gives it all that it needs. One that `follows` another takes its
+    /// connections.
+    pub(crate) fn start(
+        program: &Path,
+        given: Equipment<'_>,
+        follows: bool,
+        now: Instant,
+    ) -> io::Result<Self> {
         let (ours, theirs) = pass::pair()?;
         // A worker that takes nothing more must not hold the master.
         SockRef::from(&ours).set_write_timeout(Some(TELLING))?;
         let mut command = Command::new(program);
-        command.arg("worker").stdin(Stdio::null());
+        command.arg0(NAME).arg("worker").stdin(Stdio::null());
         let child = child::spawn(&mut command, &[theirs.as_fd()])?;
         let link = Some(Link::new(ours));
-        let (stage, told) = (Stage::Starting, HashMap::new());
-        let mut worker = Self { child, link, began: now, stage, told };
+        let (id, stage, told) = (child.id(), Stage::Starting, HashMap::new());
+        let mut worker = Self { id, link, began: now, stage, heir: None, told };
         // One that dies at once is found by its end, not by what cannot be sent to it.
+        if follows {
+            worker.expect_connections().ok();
+        }
         worker.equip(given, false).ok();
         Ok(worker)
+    }
+
+    fn expect_connections(&mut self) -> io::Result<()> {
+        let link = self.link.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        let (before, after) = pass::pair()?;
+        for end in [&before, &after] {
+            SockRef::from(end).set_nonblocking(true)?;
+        }
+        link.order("inherit", "", &[after.as_fd()])?;
+        self.heir = Some(before);
+        Ok(())
     }
 
     /// Has it serve with other files, and the sockets that it does not have yet.
@@ -68,6 +107,31 @@ impl Worker {
     /// When it cannot be told.
     pub(crate) fn replace(&mut self, given: Equipment<'_>) -> io::Result<()> {
         self.equip(given, true)
+    }
+
+    /// As it is written down for the next master.
+    pub(crate) fn record(&self, now: Instant) -> WorkerRecord {
+        let age = now.saturating_duration_since(self.began);
+        WorkerRecord {
+            id: self.id,
+            stage: self.stage.name().to_owned(),
+            age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+            link: self.link.as_ref().map(|link| link.as_fd().as_raw_fd()),
+            heir: self.heir.as_ref().map(AsRawFd::as_raw_fd),
+        }
+    }
+
+    /// One that the master before has started. It is told of all apps again.
+    pub(crate) fn of(record: &WorkerRecord, left: &mut Left, now: Instant) -> Option<Self> {
+        let link = record.link.map(|number| left.take(number));
+        Some(Self {
+            id: record.id,
+            link: link.map(|link| link.map(Link::new)).unwrap_or_default(),
+            began: now.checked_sub(Duration::from_millis(record.age_ms)).unwrap_or(now),
+            stage: Stage::parse(&record.stage)?,
+            heir: record.heir.and_then(|number| left.take(number)),
+            told: HashMap::new(),
+        })
     }
 
     fn equip(&mut self, given: Equipment<'_>, has_before: bool) -> io::Result<()> {
@@ -94,7 +158,7 @@ impl Worker {
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        self.id
     }
 
     /// What it says; nothing once it says no more.
@@ -106,6 +170,11 @@ impl Worker {
         news
     }
 
+    /// All that is open to it.
+    pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.link().into_iter().chain(self.heir.as_ref().map(AsFd::as_fd))
+    }
+
     /// Where news come in.
     pub(crate) fn link(&self) -> Option<BorrowedFd<'_>> {
         self.link.as_ref().map(AsFd::as_fd)
@@ -113,13 +182,19 @@ impl Worker {
 
     /// How it ended, once it has.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().ok().flatten()
+        child::ended(self.id).ok().flatten()
     }
 
-    /// Has it finish what runs, while another serves.
-    pub(crate) fn retire(&mut self) {
+    /// Where connections of the worker before come in, once.
+    pub(crate) fn take_heir(&mut self) -> Option<OwnedFd> {
+        self.heir.take()
+    }
+
+    /// Has it finish what runs, while another serves, which takes connections over `heir`.
+    pub(crate) fn retire(&mut self, heir: Option<&OwnedFd>) {
         self.stage = Stage::Retired;
-        self.link.iter().for_each(|link| drop(link.order("retire", "", &[])));
+        let fds: Vec<_> = heir.map(AsFd::as_fd).into_iter().collect();
+        self.link.iter().for_each(|link| drop(link.order("retire", "", &fds)));
     }
 
     /// Has it finish what runs and end.

@@ -99,33 +99,51 @@ pub fn spawn_apart(
     command.spawn().map(|child| child.id())
 }
 
-/// How a child ended, once it has; it is forgotten then. One that is not ours, or was waited for
-/// already, has ended somehow.
-pub fn ended(process_id: u32) -> Option<ExitStatus> {
-    let id = libc::pid_t::try_from(process_id).unwrap_or(libc::pid_t::MAX);
+/// The same descriptor under a number where no child has what it is given: for a program that is
+/// started by it.
+///
+/// # Errors
+/// When there is no descriptor left.
+pub fn aside(fd: &OwnedFd) -> io::Result<OwnedFd> {
+    // SAFETY: the call touches no memory.
+    let fd = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, ASIDE) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new and owned by nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// How a child ended, once it has: one of this process, whichever of its programs started it.
+///
+/// # Errors
+/// When it is no child of ours.
+pub fn ended(process_id: u32) -> io::Result<Option<ExitStatus>> {
+    let id = libc::pid_t::try_from(process_id).map_err(|_| io::ErrorKind::InvalidInput)?;
     let mut status = 0;
-    // SAFETY: the pointer is valid for one integer.
+    // SAFETY: the pointer is valid.
     match unsafe { libc::waitpid(id, &mut status, libc::WNOHANG) } {
-        0 => None,
-        ended if ended == id => Some(ExitStatus::from_raw(status)),
-        _ => Some(ExitStatus::from_raw(0)),
+        0 => Ok(None),
+        ended if ended == id => Ok(Some(ExitStatus::from_raw(status))),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
-/// Takes the first descriptor that this process was given by [`spawn`]; closed on exec from now on.
-/// To be called once, before anything else opens descriptors.
+/// Takes the descriptor with this index of those that this process was given by [`spawn`]; closed
+/// on exec from now on. To be called once for each, before anything else opens descriptors.
 ///
 /// # Errors
 /// When there is none.
-pub fn given() -> io::Result<OwnedFd> {
+pub fn given(index: u8) -> io::Result<OwnedFd> {
+    let at = FIRST + RawFd::from(index);
     // SAFETY: both calls touch no memory. What is closed is the number that the child was given,
     // which nobody in this process owns yet.
-    let fd = unsafe { libc::fcntl(FIRST, libc::F_DUPFD_CLOEXEC, FIRST + 1) };
+    let fd = unsafe { libc::fcntl(at, libc::F_DUPFD_CLOEXEC, ASIDE) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: as above.
-    unsafe { libc::close(FIRST) };
+    unsafe { libc::close(at) };
     // SAFETY: the descriptor is new and owned by nobody else.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -182,9 +200,9 @@ mod tests {
         // The C library keeps 32 and 33 for itself, and lets nobody touch them.
         assert_eq!((set(blocked), set(ignored) & !(3 << 31)), (0, 0), "{text}");
         assert_eq!((descriptors, group), ("3", &*id.to_string()));
-        let status = std::iter::from_fn(|| Some(ended(id))).flatten().next().unwrap();
+        let status = std::iter::from_fn(|| Some(ended(id).unwrap())).flatten().next().unwrap();
         assert_eq!(status.code(), Some(3));
         assert!(!crate::process::has_group(id));
-        assert!(ended(id).is_some(), "it is not ours any more");
+        assert!(ended(id).is_err(), "it is not ours any more");
     }
 }

@@ -15,6 +15,7 @@ mod filter;
 mod in_force;
 pub mod limits;
 mod listening;
+mod moving;
 mod own_reply;
 mod password;
 mod patience;

@@ -12,6 +12,7 @@ use fairwater_telemetry::{Counters, LogBatch};
 
 use crate::auth::Remembered;
 use crate::in_force::InForce;
+use crate::moving::Heir;
 use crate::password::PasswordChecks;
 use crate::pipes::Pipes;
 use crate::thread::ThreadParts;
@@ -48,6 +49,9 @@ pub(crate) struct Shard {
     random: Cell<u64>,
     request_ids: Cell<u128>,
     is_draining: Cell<bool>,
+    /// The process that serves in place of this one, while it takes connections.
+    heir: RefCell<Option<Rc<Heir>>>,
+    moves: Cell<bool>,
     /// The wall clock when the monotonic one stood at zero.
     wall_start_us: Cell<u64>,
 }
@@ -79,6 +83,8 @@ impl Shard {
             random: Cell::new(seed | 1),
             request_ids: Cell::new(u128::from(seed) << 64),
             is_draining: Cell::new(false),
+            heir: RefCell::default(),
+            moves: Cell::new(false),
             wall_start_us: Cell::new(wall_start_us()),
         }
     }
@@ -141,6 +147,37 @@ impl Shard {
 
     pub(crate) fn drain(&self) {
         self.is_draining.set(true);
+        self.moves.set(self.heir.borrow().is_some());
+    }
+
+    /// Whether connections move to another process.
+    #[inline]
+    pub(crate) fn moves(&self) -> bool {
+        self.moves.get()
+    }
+
+    /// Whether clients shall come again by another connection.
+    #[inline]
+    pub(crate) fn sends_away(&self) -> bool {
+        self.is_draining.get() && !self.moves.get()
+    }
+
+    pub(crate) fn heir(&self) -> Option<Rc<Heir>> {
+        self.heir.borrow().clone()
+    }
+
+    /// Connections move to this process, once this one drains.
+    pub(crate) fn has_heir(self: &Rc<Self>, heir: Heir) {
+        let heir = Rc::new(heir);
+        *self.heir.borrow_mut() = Some(Rc::clone(&heir));
+        drop(tokio::task::spawn_local(heir.listen(Rc::clone(self))));
+    }
+
+    /// The other process takes nothing more.
+    pub(crate) fn has_no_heir(&self) {
+        self.moves.set(false);
+        drop(self.heir.take());
+        self.wheel.wake_all();
     }
 
     /// Connections that are open on this thread.

@@ -1,7 +1,7 @@
 //! The worker threads: each one current-thread runtime with a shard of its own.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -9,10 +9,12 @@ use std::thread::JoinHandle;
 
 use fairwater_net::drive;
 use fairwater_plan::{CurrentPlan, ListenerId};
+use fairwater_sys::pass;
 use fairwater_telemetry::{Counters, LogBatch};
 use tokio::runtime::{Builder, LocalOptions};
 
-use crate::listening::{Inbox, Listening, SocketKey, SocketOrder};
+use crate::listening::{Inbox, Listening, SocketKey, SocketOrder, ThreadOrder};
+use crate::moving::{Estate, FORM};
 use crate::password::PasswordChecks;
 use crate::shard::Shard;
 
@@ -86,7 +88,7 @@ impl Threads {
         order: impl Fn(usize) -> io::Result<SocketOrder>,
     ) -> io::Result<()> {
         for (index, thread) in self.threads.iter().enumerate() {
-            thread.inbox.put(key, order(index)?);
+            thread.inbox.put(ThreadOrder::Socket(key, order(index)?));
         }
         Ok(())
     }
@@ -100,9 +102,36 @@ impl Threads {
         self.threads.iter().all(|thread| thread.inbox.is_empty())
     }
 
-    /// As [`Self::drain`], with the time that a process has which another one has replaced.
-    pub fn retire(&self) {
-        self.order.fetch_max(RETIRE, Ordering::Relaxed);
+    /// As [`Self::drain`], with the time that a process has which another one has replaced. What
+    /// can move goes to that, if there is a socket to it.
+    ///
+    /// # Errors
+    /// When there is no descriptor left; then nothing moves.
+    pub fn retire(&self, heir: Option<&OwnedFd>) -> io::Result<()> {
+        let estate = Arc::new(Estate::default());
+        let speaks = |socket: &&OwnedFd| is_form_of_ours(socket);
+        let result = heir.filter(speaks).map_or(Ok(()), |socket| {
+            let own = self.threads.iter().map(|_| socket.try_clone());
+            for (thread, socket) in self.threads.iter().zip(own.collect::<io::Result<Vec<_>>>()?) {
+                thread.inbox.put(ThreadOrder::Give(socket, Arc::clone(&estate)));
+            }
+            Ok(())
+        });
+        // Behind the sockets: what finds nowhere to go is closed.
+        self.order.fetch_max(RETIRE, Ordering::AcqRel);
+        result
+    }
+
+    /// Takes connections that the process at the other end gives away.
+    ///
+    /// # Errors
+    /// When there is no descriptor left, or nobody at the other end.
+    pub fn inherit(&self, socket: &OwnedFd) -> io::Result<()> {
+        let own = self.threads.iter().map(|_| socket.try_clone());
+        for (thread, socket) in self.threads.iter().zip(own.collect::<io::Result<Vec<_>>>()?) {
+            thread.inbox.put(ThreadOrder::Take(socket));
+        }
+        pass::send(socket.as_fd(), &FORM.to_le_bytes(), &[])
     }
 
     /// Lets running exchanges finish, for as long as the plan lets them, and takes no new ones.
@@ -139,6 +168,13 @@ impl Threads {
     }
 }
 
+/// Whether the process at the other end understands what it is told. It has said so by now.
+fn is_form_of_ours(socket: &OwnedFd) -> bool {
+    let mut form = [0; 8];
+    let said = pass::receive(socket.as_fd(), &mut form);
+    said.is_ok_and(|(len, _)| len == form.len()) && u64::from_le_bytes(form) == FORM
+}
+
 fn run(mut parts: ThreadParts, order: &AtomicU8, inbox: &Inbox) -> io::Result<()> {
     let sockets = std::mem::take(&mut parts.sockets);
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
@@ -154,7 +190,7 @@ fn run(mut parts: ThreadParts, order: &AtomicU8, inbox: &Inbox) -> io::Result<()
             if let Some(plan) = plans.newer() {
                 shard.adopt(plan);
             }
-            inbox.carry_out(|key, order| listening.obey(&shard, key, order));
+            inbox.carry_out(|order| listening.obey(&shard, order));
         })
         .await;
         Ok(())
@@ -171,6 +207,8 @@ async fn until_stopped(shard: &Rc<Shard>, order: &AtomicU8, mut news: impl FnMut
     let mut drain: Option<(u8, u64)> = None;
     drive(Rc::clone(&shard.wheel), |now_ms| {
         shard.hand_over_log();
+        // Before what it needs is looked for.
+        let order = order.load(Ordering::Acquire);
         news();
         ticks += 1;
         if ticks % SWEEP_TICKS == 0 {
@@ -180,7 +218,7 @@ async fn until_stopped(shard: &Rc<Shard>, order: &AtomicU8, mut news: impl FnMut
         if ticks % SWEEP_TICKS == 0 || shard.is_draining() || shard.has_waiters() {
             shard.pools.sweep(shard, &shard.in_force().plan, now_ms);
         }
-        match order.load(Ordering::Relaxed) {
+        match order {
             RUN => false,
             STOP => true,
             order => {

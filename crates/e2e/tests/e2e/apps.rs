@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,6 +29,12 @@ fn answer(proxy: &Proxy) -> String {
     answer.text()
 }
 
+/// The same of an app that may take longer to start than the first worker waits for it.
+fn first_answer(proxy: &Proxy) -> String {
+    until("it to be ready", || Client::new(proxy).get("/").status() == 200);
+    answer(proxy)
+}
+
 /// Who answered, of `Hello from NAME, process ID.`
 fn name(answer: &str) -> &str {
     answer.split(['m', ',']).nth(1).unwrap_or(answer).trim()
@@ -48,6 +55,7 @@ fn status(proxy: &Proxy) -> String {
 
 /// The answers of all processes that serve, once there are so many.
 fn answers(proxy: &Proxy, count: usize) -> Vec<String> {
+    first_answer(proxy);
     until_some("all processes to answer", || {
         let all: BTreeSet<_> = (0..2 * count).map(|_| answer(proxy)).collect();
         let all: Vec<_> = all.into_iter().collect();
@@ -66,8 +74,7 @@ fn processes_answer_each_on_a_socket_of_its_own_and_end_with_the_master() {
         let line = format!("app app.{index} ready, process {}, 0 restarts\n", id(answer));
         assert!(status.contains(&line), "{status}");
     }
-    let log = proxy.until_log(6);
-    assert!(log.iter().any(|line| line.get("endpoint") == "app.2"));
+    until("the log", || proxy.log().iter().any(|line| line.get("endpoint") == "app.2"));
     let sockets = proxy.directory().join("run/app-app");
     assert_eq!(fs::read_dir(&sockets).unwrap().count(), 3);
     proxy.signal(Signal::TERM);
@@ -488,7 +495,7 @@ fn what_runs_is_finished_before_a_process_is_stopped() {
     let setup = Setup::app("");
     let directory = setup.directory().path().to_owned();
     let proxy = setup.more(&slow_app(&directory, "")).start();
-    let first = id(&answer(&proxy));
+    let first = id(&first_answer(&proxy));
     let mut slow = slow_request(&proxy);
     assert_eq!(proxy.tell_master("restart app").0, 0);
     assert_ne!(id(&answer(&proxy)), first);
@@ -499,7 +506,7 @@ fn what_runs_is_finished_before_a_process_is_stopped() {
     until("it to be stopped", || !exists(first));
     // The same when its app is gone altogether.
     fs::remove_file(directory.join("go")).unwrap();
-    let second = id(&answer(&proxy));
+    let second = id(&first_answer(&proxy));
     let mut slow = slow_request(&proxy);
     proxy.edit("apps = \"app\"", "endpoints = [\"127.0.0.1:1\"]");
     proxy.edit("[apps.app]", "[apps.other]");
@@ -520,7 +527,7 @@ fn what_does_not_end_in_time_is_not_waited_for() {
     let setup = Setup::app("");
     let directory = setup.directory().path().to_owned();
     let proxy = setup.more(&slow_app(&directory, "drain_timeout = \"100ms\"")).start();
-    let first = id(&answer(&proxy));
+    let first = id(&first_answer(&proxy));
     let mut slow = slow_request(&proxy);
     assert_eq!(proxy.tell_master("restart app").0, 0);
     let answer = slow.response_to("GET").unwrap();
@@ -565,7 +572,7 @@ fn a_worker_that_dies_during_a_restart_holds_nobody_up() {
     let setup = Setup::app("");
     let directory = setup.directory().path().to_owned();
     let proxy = setup.more(&slow_app(&directory, "")).start();
-    let first = id(&answer(&proxy));
+    let first = id(&first_answer(&proxy));
     let _slow = slow_request(&proxy);
     assert_eq!(proxy.tell_master("restart app").0, 0);
     assert!(exists(first));
@@ -633,7 +640,7 @@ fn processes_may_share_one_socket() {
     let lines = "address = \"shared\"\ninstances = 2\nready = { line = \"listening\" }\n";
     let mut proxy = setup.more(&command(lines, &["python3", script.to_str().unwrap()])).start();
     let before = [process_of(&proxy, "app.0"), process_of(&proxy, "app.1")];
-    assert!(before.contains(&id(&answer(&proxy))));
+    assert!(before.contains(&id(&first_answer(&proxy))));
     let is_over = Arc::new(AtomicBool::new(false));
     let loads = [0; 2].map(|_| load_of(&proxy, "/", &is_over));
     for _ in 0..2 {
@@ -673,4 +680,46 @@ fn a_process_is_ready_when_it_answers_a_path_well() {
     assert!(status(&proxy).contains("app app.0 starting"), "{}", status(&proxy));
     fs::write(directory.join("go"), "").unwrap();
     until("it to be ready", || Client::new(&proxy).get("/").status() == 200);
+}
+
+#[test]
+fn an_upgrade_changes_nothing_for_apps() {
+    let setup = Setup::app("").upgradable().threads(2);
+    let directory = setup.directory().path().display().to_string();
+    let before = format!(
+        "cd {directory}; if test -f started0 -a $FAIRWATER_INDEX = 0; then\n\
+         while ! test -f go; do sleep 0.02; done; fi; touch started$FAIRWATER_INDEX"
+    );
+    let mut proxy = setup.more(&script(&before, "instances = 2")).start();
+    let processes = |proxy: &Proxy| ["app.0", "app.1"].map(|name| process_of(proxy, name));
+    let first = processes(&proxy);
+    let load = Load::on(&proxy, 2);
+    proxy.upgrade_well();
+    assert_eq!(processes(&proxy), first);
+    assert!(status(&proxy).contains("app app.1 ready"));
+    // Somebody waits for a restart when the next one comes.
+    let socket = proxy.directory().join("run/master.sock");
+    let waits = std::thread::spawn(move || {
+        let mut socket = std::os::unix::net::UnixStream::connect(socket).unwrap();
+        socket.write_all(b"restart app\n").unwrap();
+        let mut said = String::new();
+        socket.read_to_string(&mut said).unwrap();
+        said
+    });
+    until("it to begin", || status(&proxy).contains("app app.0 replacing"));
+    proxy.upgrade_well();
+    assert_eq!(processes(&proxy), first);
+    fs::write(proxy.directory().join("go"), "").unwrap();
+    assert_eq!(waits.join().unwrap(), "0\nfairwater: 2 processes of app are new\n");
+    until("those of before to be gone", || !first.iter().any(|process| exists(*process)));
+    let second = processes(&proxy);
+    proxy.upgrade_well();
+    assert!(load.end() > 20);
+    // Ends of processes are seen that the program before has started.
+    signal_to(second[1], Signal::KILL);
+    until("the next one", || process_of(&proxy, "app.1") != second[1]);
+    proxy.assert_sound();
+    proxy.signal(Signal::TERM);
+    assert!(proxy.until_ended().success());
+    assert!(!exists(second[0]));
 }

@@ -17,7 +17,6 @@ mod shared;
 pub(crate) mod spec;
 mod status;
 mod words;
-#[allow(dead_code, reason = "for a master that becomes another")]
 mod written;
 
 use std::collections::HashMap;

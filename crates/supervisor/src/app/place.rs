@@ -389,5 +389,4 @@ impl Stage {
 
 #[cfg(test)]
 mod tests;
-#[allow(dead_code, reason = "for a master that becomes another")]
 mod written;

@@ -229,7 +229,7 @@ impl Process {
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         let status = match &self.end {
             End::Running { is_stopping } => {
-                let status = child::ended(self.id)?;
+                let status = status_of(self.id)?;
                 if *is_stopping && process::signal_group(self.id, self.spec.stop_signal).is_ok() {
                     self.end = End::Left(status);
                     return None;
@@ -240,7 +240,7 @@ impl Process {
             }
             End::Left(_) if process::has_group(self.id) => return None,
             End::Left(status) | End::Killed(Some(status)) => *status,
-            End::Killed(None) => child::ended(self.id)?,
+            End::Killed(None) => status_of(self.id)?,
         };
         self.clean_up();
         Some(status)
@@ -256,6 +256,11 @@ impl Process {
 /// Up to half as many more by chance, so that those that were started together do not end together.
 fn requests_max(spec: &Spec, random: u64) -> Option<u64> {
     spec.max_requests.map(|max| u64::from(max) + random % (u64::from(max) / 2 + 1))
+}
+
+/// One that is no child of ours any more has ended somehow.
+fn status_of(process_id: u32) -> Option<ExitStatus> {
+    child::ended(process_id).unwrap_or_else(|_| Some(ExitStatus::default()))
 }
 
 /// A socket of a process, and its directory.
@@ -395,7 +400,6 @@ fn problem(spec: &Spec, error: &io::Error) -> String {
     }
 }
 
-#[allow(dead_code, reason = "for a master that becomes another")]
 mod written;
 
 #[cfg(test)]

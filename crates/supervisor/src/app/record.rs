@@ -158,7 +158,7 @@ mod tests {
         record.write(std::slice::from_ref(&entry)).unwrap();
         assert_eq!(record.end_all(), 1);
         assert!(!entry.is_running());
-        child::ended(id);
+        child::ended(id).unwrap();
         record.write(&[]).unwrap();
         assert!(!path.exists());
     }

@@ -1,9 +1,11 @@
 //! Restarts of an app that somebody waits for: its processes are replaced one by one, each once its
 //! successor is ready.
 
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Instant;
 
 use super::place::Place;
+use super::words::Words;
 use super::{App, Apps};
 use crate::command::Asker;
 
@@ -16,6 +18,30 @@ pub(super) struct Restart {
     asker: Asker,
     /// How often each instance was not ready when it began.
     failures: Vec<u64>,
+}
+
+impl Restart {
+    /// Who waits.
+    pub(super) fn asker(&self) -> BorrowedFd<'_> {
+        self.asker.as_fd()
+    }
+
+    pub(super) fn write(&self, out: &mut String) {
+        out.push_str(&format!("apps-restart {}", self.asker().as_raw_fd()));
+        self.failures.iter().for_each(|count| out.push_str(&format!(" {count}")));
+        out.push('\n');
+    }
+
+    /// What `write` has made; nothing in it if nobody waits any more.
+    pub(super) fn read(
+        line: &str,
+        take: &mut dyn FnMut(RawFd) -> Option<OwnedFd>,
+    ) -> Option<Option<Self>> {
+        let mut words = Words::of(line);
+        let asker = take(words.number()?).map(Asker::of);
+        let failures = words.rest()?;
+        Some(asker.map(|asker| Self { asker, failures }))
+    }
 }
 
 impl Apps {

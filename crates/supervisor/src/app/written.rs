@@ -1,5 +1,5 @@
 //! All apps, written down for a master that goes on in this one's place: the processes stay its
-//! children, and their pipes stay open. Whoever waits for a restart is told nothing more.
+//! children, and their pipes stay open.
 
 use std::fmt::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -10,6 +10,7 @@ use std::time::Instant;
 use super::place::Place;
 use super::process::Process;
 use super::record::Record;
+use super::restart::Restart;
 use super::shared::Shared;
 use super::spec::Spec;
 use super::words::Words;
@@ -44,6 +45,7 @@ impl Apps {
                 let (number, path) = (shared.as_fd().as_raw_fd(), shared.path().display());
                 writeln!(out, "apps-shared {number} {path}").ok();
             }
+            app.restarts.iter().for_each(|restart| restart.write(&mut out));
             app.places.iter().for_each(|place| place.write(now, &mut out));
             for process in &app.processes {
                 process.write(number_of(&process.spec).unwrap_or_default(), &mut out);
@@ -53,9 +55,11 @@ impl Apps {
     }
 
     /// What must stay open.
-    pub(crate) fn pipes(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+    pub(crate) fn open(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let shared = self.apps.iter().filter_map(|app| app.shared.as_ref().map(AsFd::as_fd));
-        self.apps.iter().flat_map(|app| &app.processes).flat_map(Process::pipes).chain(shared)
+        let askers = self.apps.iter().flat_map(|app| &app.restarts).map(Restart::asker);
+        let pipes = self.apps.iter().flat_map(|app| &app.processes).flat_map(Process::pipes);
+        pipes.chain(shared).chain(askers)
     }
 
     /// Apps that were written down; `take` gives what is open under a number. Nothing, if the lines
@@ -70,6 +74,8 @@ impl Apps {
         let mut all = Self::new(say);
         all.record = run_dir.map(Record::in_directory);
         let (mut written, mut specs) = (Vec::new(), Vec::new());
+        // The program before knew no apps.
+        let text = if text.is_empty() { END } else { text };
         for line in text.strip_suffix(END)?.lines() {
             let (word, rest) = line.split_once(' ')?;
             if word == "app" || word.starts_with("app-") {
@@ -117,9 +123,10 @@ impl App {
         match word {
             "apps-shared" => {
                 let (number, path) = rest.split_once(' ')?;
-                let socket = take(number.parse().ok()?)?;
-                self.shared = Some(Shared::of(path.into(), socket));
+                let socket = take(number.parse().ok()?);
+                self.shared = socket.map(|socket| Shared::of(path.into(), socket));
             }
+            "apps-restart" => self.restarts.extend(Restart::read(rest, take)?),
             "place" => self.places.push(Place::read(rest, now)?),
             "process" => {
                 let process = Process::read(rest, specs, take, now)?;
@@ -147,7 +154,7 @@ mod tests {
     fn taken_over(before: &Apps, now: Instant) -> Apps {
         let text = before.written(now);
         let mut open: Vec<_> =
-            before.pipes().map(|fd| (fd.as_raw_fd(), fd.try_clone_to_owned().unwrap())).collect();
+            before.open().map(|fd| (fd.as_raw_fd(), fd.try_clone_to_owned().unwrap())).collect();
         let mut take = |number: RawFd| {
             let at = open.iter().position(|(one, _)| *one == number)?;
             Some(open.remove(at).1)
@@ -160,7 +167,7 @@ mod tests {
             text.lines().map(words).collect::<Vec<_>>()
         };
         assert_eq!(plain(&after), plain(before));
-        for end in (0..text.len()).step_by(7) {
+        for end in (7..text.len()).step_by(7) {
             assert!(Apps::of(&text[..end], None, |_| (), &mut |_| None, now).is_none());
         }
         after

@@ -1,12 +1,12 @@
-//! `fairwater reload` and `fairwater restart`: tell the master to read its files again, or to
-//! replace the processes of an app, and say what came of it.
+//! `fairwater reload`, `upgrade` and `restart`: tell the master what to do, and say what came of
+//! it.
 
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::arguments::{ReloadArguments, RestartArguments};
+use crate::arguments::{MasterArguments, RestartArguments};
 use crate::{fail, master, run, show};
 
 /// Longer than the master gives its processes.
@@ -14,8 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// Instances are replaced one by one, and each may take its `start_timeout`.
 const PATIENCE_OF_APPS: Duration = Duration::from_secs(3600);
 
-pub(crate) fn run(arguments: &ReloadArguments) -> ExitCode {
-    tell(arguments, "reload", PATIENCE)
+pub(crate) fn run(command: &str, arguments: &MasterArguments) -> ExitCode {
+    tell(arguments, command, PATIENCE)
 }
 
 pub(crate) fn restart(arguments: &RestartArguments) -> ExitCode {
@@ -23,7 +23,7 @@ pub(crate) fn restart(arguments: &RestartArguments) -> ExitCode {
     tell(&arguments.master, &format!("{word} {}", arguments.app), PATIENCE_OF_APPS)
 }
 
-fn tell(arguments: &ReloadArguments, command: &str, patience: Duration) -> ExitCode {
+fn tell(arguments: &MasterArguments, command: &str, patience: Duration) -> ExitCode {
     let path = match socket(arguments) {
         Ok(path) => path,
         Err(code) => return code,
@@ -41,7 +41,7 @@ fn tell(arguments: &ReloadArguments, command: &str, patience: Duration) -> ExitC
 }
 
 /// The master's socket: the one that is named, or that of the configuration.
-fn socket(arguments: &ReloadArguments) -> Result<PathBuf, ExitCode> {
+fn socket(arguments: &MasterArguments) -> Result<PathBuf, ExitCode> {
     if let Some(path) = &arguments.socket {
         return Ok(path.clone());
     }
@@ -51,7 +51,7 @@ fn socket(arguments: &ReloadArguments) -> Result<PathBuf, ExitCode> {
         let file = arguments.config.display();
         fail(format_args!(
             "{file} has no `run_dir`, where the socket of the master would be: set it and restart, \
-             or send HUP to the master"
+             or send HUP (reload) or USR2 (upgrade) to the master"
         ))
     })
 }
