@@ -1,7 +1,8 @@
 //! The master's one loop: signals, commands, news of the workers, and their ends.
 
 use std::fmt;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -38,6 +39,8 @@ pub(crate) struct Master {
     /// The last good configuration.
     pub(crate) good: Loaded,
     pub(crate) sockets: Sockets,
+    /// What the worker that serves has given, for one in its place.
+    pub(crate) state: Option<OwnedFd>,
     pub(crate) commands: Option<Commands>,
     pub(crate) watch: Watch,
     /// In the order of their starts.
@@ -81,6 +84,7 @@ impl Master {
             watch: Watch::of(&loaded.part.watched, now()),
             good: loaded,
             sockets: Sockets::default(),
+            state: None,
             commands: None,
             workers: Vec::new(),
             reload: None,
@@ -171,7 +175,8 @@ impl Master {
     /// Starts a worker with the last good configuration.
     pub(crate) fn start(&mut self) {
         self.due = None;
-        let started = self.start_with(&self.means.program, &self.good, &self.sockets);
+        let state = self.state.as_ref();
+        let started = self.start_with(&self.means.program, (&self.good, &self.sockets), state);
         match started {
             Ok(worker) => self.workers.push(worker),
             Err(error) => self.failed(&format!("cannot start a worker: {error}")),
@@ -181,11 +186,12 @@ impl Master {
     pub(crate) fn start_with(
         &self,
         program: &Path,
-        loaded: &Loaded,
-        sockets: &Sockets,
+        (loaded, sockets): (&Loaded, &Sockets),
+        state: Option<&OwnedFd>,
     ) -> std::io::Result<Worker> {
         let name = self.file.display().to_string();
-        let equipment = Equipment { name: &name, files: loaded.files.as_fd(), sockets };
+        let (files, state) = (loaded.files.as_fd(), state.map(AsFd::as_fd));
+        let equipment = Equipment { name: &name, files, sockets, state };
         Worker::start(program, equipment, self.serving().is_some(), now())
     }
 
@@ -207,12 +213,26 @@ impl Master {
             Some(News::Serving) => {
                 if was == Stage::Starting {
                     worker.stage = Stage::Serving;
+                    self.state = worker.state.take();
                 }
                 self.serves(id);
             }
+            // That of one that starts counts once it serves.
+            Some(News::State(state)) => match was {
+                Stage::Starting => worker.state = Some(state),
+                Stage::Serving => self.state = Some(state),
+                Stage::Retired => {}
+            },
             Some(News::Fixed(setting)) => self.succeed(id, &setting),
             // An address that nobody will serve any more must not take connections.
             Some(News::Draining) if self.is_stopping => self.sockets.release(),
+            Some(News::Hangs(doing)) => {
+                worker.doom();
+                self.say(format_args!("worker {id} has a thread that hangs: {doing}"));
+                if was == Stage::Serving && self.due.is_none() {
+                    self.start();
+                }
+            }
             Some(News::Failed(reason)) if self.takes_in(id) => self.refuse(id, &reason),
             Some(News::Failed(reason)) => self.say(reason),
             Some(News::Draining) | None => {}
@@ -237,7 +257,7 @@ impl Master {
         let heir = heir.and_then(Worker::take_heir);
         let others = self.workers.iter_mut().filter(|worker| worker.id() != id);
         let serving = others.filter(|worker| worker.stage == Stage::Serving);
-        serving.for_each(|worker| worker.retire(heir.as_ref()));
+        serving.for_each(|worker| worker.retire(heir.as_ref(), now()));
         let retired = self.workers.iter().filter(|worker| worker.stage == Stage::Retired);
         let beyond = retired.clone().count().saturating_sub(RETIRED_MAX);
         retired.take(beyond).for_each(Worker::drain);
@@ -278,10 +298,17 @@ impl Master {
     fn reap(&mut self) {
         let mut at = 0;
         while let Some(worker) = self.workers.get_mut(at) {
-            let Some(status) = worker.ended() else {
+            worker.meet_doom(now());
+            let Some(status) = worker.change() else {
                 at += 1;
                 continue;
             };
+            if status.code().is_none() && status.signal().is_none() {
+                let what = if status.continued() { "goes on" } else { "was stopped, and waits" };
+                let id = worker.id();
+                self.say(format_args!("worker {id} {what}"));
+                continue;
+            }
             // Its last words may still be in the link.
             let id = worker.id();
             while self.workers.get(at).is_some_and(|worker| worker.link().is_some()) {
@@ -313,7 +340,7 @@ impl Master {
             return;
         }
         self.say(end);
-        if self.workers.iter().all(|worker| worker.stage == Stage::Retired) {
+        if self.workers.iter().all(|worker| worker.stage == Stage::Retired || worker.is_doomed()) {
             let serves = worker.stage == Stage::Serving;
             self.again(serves.then(|| now().saturating_duration_since(worker.began)));
         }
@@ -360,7 +387,6 @@ impl Master {
 }
 
 fn ended(status: ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
         (Some(0), _) => "has ended".to_owned(),
         (Some(code), _) => format!("has ended with exit code {code}"),

@@ -23,6 +23,8 @@ pub(crate) struct Record {
     /// The master's own socket, among `listening`.
     pub commands: Option<usize>,
     pub workers: Vec<WorkerRecord>,
+    /// What the worker that serves has given.
+    pub state: Option<RawFd>,
     /// Who waits for the upgrade that this is, and what the reader has said.
     pub askers: Vec<RawFd>,
     pub said: String,
@@ -59,6 +61,7 @@ pub(crate) struct WorkerRecord {
     pub age_ms: u64,
     pub link: Option<RawFd>,
     pub heir: Option<RawFd>,
+    pub is_doomed: bool,
 }
 
 impl fmt::Display for Record {
@@ -82,10 +85,11 @@ impl fmt::Display for Record {
         if let Some(at) = self.commands {
             writeln!(f, "commands {at}")?;
         }
-        for WorkerRecord { id, stage, age_ms, link, heir } in &self.workers {
+        for WorkerRecord { id, stage, age_ms, link, heir, is_doomed } in &self.workers {
             let (link, heir) = (list(link.as_slice()), list(heir.as_slice()));
-            writeln!(f, "worker {id} {age_ms} {link} {heir} {stage}")?;
+            writeln!(f, "worker {id} {age_ms} {link} {heir} {} {stage}", u8::from(*is_doomed))?;
         }
+        writeln!(f, "state {}", list(self.state.as_slice()))?;
         writeln!(f, "askers {}", list(&self.askers))?;
         writeln!(f, "said {}", escape(&self.said))?;
         if let Some((loaded, worker)) = &self.next {
@@ -145,15 +149,17 @@ impl Record {
             "good" => self.good = LoadedRecord::parse(rest)?,
             "commands" => self.commands = Some(rest.parse().ok()?),
             "worker" => {
-                let mut words = rest.splitn(5, ' ');
+                let mut words = rest.splitn(6, ' ');
                 self.workers.push(WorkerRecord {
                     id: words.next()?.parse().ok()?,
                     age_ms: words.next()?.parse().ok()?,
                     link: unlist(words.next()?)?.pop(),
                     heir: unlist(words.next()?)?.pop(),
+                    is_doomed: words.next()? != "0",
                     stage: words.next()?.to_owned(),
                 });
             }
+            "state" => self.state = unlist(rest)?.pop(),
             "askers" => self.askers = unlist(rest)?,
             "said" => self.said = unescape(rest)?,
             "next" => {
@@ -243,6 +249,7 @@ mod tests {
             age_ms: 5_000_000_000,
             link,
             heir: link.map(|link| link + 1),
+            is_doomed: link.is_none(),
         };
         Record {
             version: "0.1.0".to_owned(),
@@ -257,6 +264,7 @@ mod tests {
             good: loaded(&[(0, true), (2, false)], Some(1)),
             commands: Some(1),
             workers: vec![worker(12, "retired", None), worker(13, "serving", Some(9))],
+            state: Some(8),
             askers: vec![10, 11],
             said: "a\n\\b\n".to_owned(),
             next: Some((loaded(&[], None), 13)),

@@ -170,8 +170,12 @@ impl Master {
             return self.succeed_with(next);
         }
         let name = self.file.display().to_string();
-        let given =
-            Equipment { name: &name, files: next.loaded.files.as_fd(), sockets: &next.sockets };
+        let given = Equipment {
+            name: &name,
+            files: next.loaded.files.as_fd(),
+            sockets: &next.sockets,
+            state: None,
+        };
         // One that cannot be told, or none at all: then a new one.
         let told = self.serving().filter(|worker| worker.replace(given).is_ok());
         match told.map(Worker::id) {
@@ -201,7 +205,9 @@ impl Master {
     fn succeed_with(&mut self, mut next: Box<Next>) {
         let other = self.reload.as_ref().and_then(|reload| reload.program.as_ref());
         let program = other.map_or_else(|| self.means.program.clone(), Program::path);
-        match self.start_with(&program, &next.loaded, &next.sockets) {
+        // An upgrade goes on where the worker before was; a reload ends what was set until then.
+        let state = other.and(self.state.as_ref());
+        match self.start_with(&program, (&next.loaded, &next.sockets), state) {
             Ok(worker) => {
                 // Its end is told by it; one that was to come with the old files is not wanted.
                 self.due = None;

@@ -83,6 +83,7 @@ impl Master {
             good,
             commands,
             workers: self.workers.iter().map(|worker| worker.record(now())).collect(),
+            state: self.state.as_ref().map(AsRawFd::as_raw_fd),
             askers: reload.map(|reload| numbers(&reload.askers)).unwrap_or_default(),
             said: reload.map(|reload| reload.said.clone()).unwrap_or_default(),
             next,
@@ -103,6 +104,7 @@ impl Master {
         let mut kept: Vec<BorrowedFd<'_>> = vec![record.as_fd(), self.good.files.as_fd()];
         kept.extend(all.iter().flat_map(|listening| listening.fds()));
         kept.extend(self.workers.iter().flat_map(Worker::fds));
+        kept.extend(self.state.as_ref().map(AsFd::as_fd));
         if let Some(Reload { step: Step::TakingIn(next), askers, .. }) = &self.reload {
             kept.push(next.loaded.files.as_fd());
             kept.extend(askers.iter().map(AsFd::as_fd));
@@ -174,13 +176,15 @@ fn restore(means: Means, record: &Record, left: &mut Left) -> Option<Master> {
     });
     let wish = Wish { askers: askers(&record.wishes), is_upgrade: false };
     let workers = record.workers.iter().map(|worker| Worker::of(worker, left, now()));
+    let workers = workers.collect::<Option<_>>()?;
     let commands = record.commands.and_then(|at| all.get(at));
     let commands = commands.zip(good.part.control.as_deref());
     let commands = commands.and_then(|(all, path)| Commands::of(path, Rc::clone(all)).ok());
     let mut master = Master::new(means, record.file.clone(), good);
     master.commands = commands;
+    master.state = record.state.and_then(|number| left.take(number));
     master.sockets = sockets;
-    master.workers = workers.collect::<Option<_>>()?;
+    master.workers = workers;
     master.reload = reload;
     master.next_reload = record.has_wish.then_some(wish);
     master.has_served = record.has_served;

@@ -19,6 +19,9 @@ use crate::upgrade::NAME;
 /// For a worker to take an order while the link is full.
 const TELLING: Duration = Duration::from_secs(2);
 
+/// For the connections of a worker that hangs to move to the next one.
+const LEAVING: Duration = Duration::from_secs(2);
+
 /// A running worker. Dropping it leaves the process alone.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -28,6 +31,18 @@ pub(crate) struct Worker {
     pub(crate) stage: Stage,
     /// The other end of a socket over which it takes connections of the worker before.
     heir: Option<OwnedFd>,
+    /// What it has given before it serves.
+    pub(crate) state: Option<OwnedFd>,
+    doom: Doom,
+}
+
+/// Whether a worker has to be ended from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doom {
+    None,
+    /// Once another serves.
+    Sealed,
+    At(Instant),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +72,8 @@ pub(crate) struct Equipment<'a> {
     pub(crate) name: &'a str,
     pub(crate) files: BorrowedFd<'a>,
     pub(crate) sockets: &'a Sockets,
+    /// What the worker before has given, for one that begins where that was.
+    pub(crate) state: Option<BorrowedFd<'a>>,
 }
 
 impl Worker {
@@ -76,7 +93,8 @@ impl Worker {
         let child = child::spawn(&mut command, &[theirs.as_fd()])?;
         let link = Some(Link::new(ours));
         let (id, stage) = (child.id(), Stage::Starting);
-        let mut worker = Self { id, link, began: now, stage, heir: None };
+        let mut worker =
+            Self { id, link, began: now, stage, heir: None, state: None, doom: Doom::None };
         // One that dies at once is found by its end, not by what cannot be sent to it.
         if follows {
             worker.expect_connections().ok();
@@ -113,6 +131,7 @@ impl Worker {
             age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
             link: self.link.as_ref().map(|link| link.as_fd().as_raw_fd()),
             heir: self.heir.as_ref().map(AsRawFd::as_raw_fd),
+            is_doomed: self.doom != Doom::None,
         }
     }
 
@@ -125,6 +144,8 @@ impl Worker {
             began: now.checked_sub(Duration::from_millis(record.age_ms)).unwrap_or(now),
             stage: Stage::parse(&record.stage)?,
             heir: record.heir.and_then(|number| left.take(number)),
+            state: None,
+            doom: if record.is_doomed { Doom::At(now) } else { Doom::None },
         })
     }
 
@@ -140,6 +161,9 @@ impl Worker {
         }
         if let Some(admin) = given.sockets.admin()?.filter(|_| !has_before) {
             link.order("admin", "", &[admin.as_fd()])?;
+        }
+        if let Some(state) = given.state {
+            link.order("state", "", &[state])?;
         }
         link.order("serve", "", &[])
     }
@@ -167,9 +191,28 @@ impl Worker {
         self.link.as_ref().map(AsFd::as_fd)
     }
 
-    /// How it ended, once it has.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
-        child::ended(self.id).ok().flatten()
+    /// What has become of it: it has ended, was stopped, or goes on.
+    pub(crate) fn change(&self) -> Option<ExitStatus> {
+        child::change(self.id).ok().flatten()
+    }
+
+    /// Ends it some time after another serves in its place.
+    pub(crate) fn doom(&mut self) {
+        self.doom = Doom::Sealed;
+    }
+
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.doom != Doom::None
+    }
+
+    /// Ends it now if it is doomed and its time has come.
+    pub(crate) fn meet_doom(&mut self, now: Instant) {
+        if let Doom::At(at) = self.doom
+            && at <= now
+        {
+            self.doom = Doom::None;
+            process::signal(self.id, process::KILL).ok();
+        }
     }
 
     /// Where connections of the worker before come in, once.
@@ -178,8 +221,11 @@ impl Worker {
     }
 
     /// Has it finish what runs, while another serves, which takes connections over `heir`.
-    pub(crate) fn retire(&mut self, heir: Option<&OwnedFd>) {
+    pub(crate) fn retire(&mut self, heir: Option<&OwnedFd>, now: Instant) {
         self.stage = Stage::Retired;
+        if self.doom == Doom::Sealed {
+            self.doom = Doom::At(now + LEAVING);
+        }
         let fds: Vec<_> = heir.map(AsFd::as_fd).into_iter().collect();
         self.link.iter().for_each(|link| drop(link.order("retire", "", &fds)));
     }

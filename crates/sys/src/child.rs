@@ -60,17 +60,18 @@ pub fn aside(fd: &OwnedFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// How a child ended, once it has: one of this process, whichever of its programs started it.
+/// What has become of a child since the last call: it has ended, was stopped, or goes on. One of
+/// this process, whichever of its programs started it.
 ///
 /// # Errors
 /// When it is no child of ours.
-pub fn ended(process_id: u32) -> io::Result<Option<ExitStatus>> {
+pub fn change(process_id: u32) -> io::Result<Option<ExitStatus>> {
     let id = libc::pid_t::try_from(process_id).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let mut status = 0;
+    let (flags, mut status) = (libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED, 0);
     // SAFETY: the pointer is valid.
-    match unsafe { libc::waitpid(id, &mut status, libc::WNOHANG) } {
+    match unsafe { libc::waitpid(id, &mut status, flags) } {
         0 => Ok(None),
-        ended if ended == id => Ok(Some(ExitStatus::from_raw(status))),
+        changed if changed == id => Ok(Some(ExitStatus::from_raw(status))),
         _ => Err(io::Error::last_os_error()),
     }
 }
