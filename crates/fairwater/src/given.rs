@@ -17,6 +17,8 @@ pub(crate) struct Given {
     pub admin: Option<OwnedFd>,
     /// How apps are doing.
     pub apps: Vec<AppState>,
+    /// What the worker before has said of itself.
+    pub state: Option<OwnedFd>,
     /// Where connections of the worker before come in.
     pub legacy: Option<OwnedFd>,
 }
@@ -42,6 +44,7 @@ impl Given {
                 Order::Listening(address, sockets) => given.listening.push((address, sockets)),
                 Order::Admin(socket) => given.admin = Some(socket),
                 Order::App(state) => given.apps.push(state),
+                Order::State(state) => given.state = Some(state),
                 Order::Inherit(socket) => given.legacy = Some(socket),
                 Order::Serve | Order::Retire(_) => break,
             }

@@ -17,7 +17,7 @@ use fairwater_supervisor::{Address, Link, News, Order};
 use fairwater_sys::poll;
 use fairwater_sys::signal::{Signal, Signals};
 use fairwater_telemetry::LogWriter;
-use fairwater_worker::{SocketKey, SocketOrder, Threads};
+use fairwater_worker::{Doing, SocketKey, SocketOrder, Threads, Trouble};
 use tokio::sync::mpsc::Sender;
 
 use crate::given::Given;
@@ -39,6 +39,8 @@ pub(crate) struct Running {
     pub log: LogWriter,
     pub config: Config,
     pub places: Places,
+    /// A thread does, and the master knows it.
+    pub hangs: bool,
 }
 
 /// Where connections come in.
@@ -97,6 +99,7 @@ impl Running {
             while let Some(signal) = signals.next() {
                 self.obey(signal, &mut stopping, master.is_some());
             }
+            self.look_at_threads(master.as_ref());
             if ready.get(1) == Some(&true) {
                 // Without a master a worker serves on.
                 master = master.filter(|link| self.listen_to(link, &mut stopping));
@@ -114,6 +117,38 @@ impl Running {
                 return self.end();
             }
         }
+    }
+
+    /// A thread that hangs ends the process: at once, or once a master has started another.
+    fn look_at_threads(&mut self, master: Option<&Link>) {
+        let Some((trouble, doing)) = self.threads.look() else { return };
+        let one =
+            |(index, doing): (usize, &Doing)| format!("worker-{index} {}", self.where_is(*doing));
+        let all: Vec<_> = doing.iter().enumerate().map(one).collect();
+        let all = all.join(", ");
+        match (trouble, master) {
+            (Trouble::Waits, _) => {
+                say(format_args!("a thread is held up outside of its loop: {all}"))
+            }
+            (Trouble::Hangs, _) if self.hangs => {}
+            (Trouble::Hangs, Some(master)) => {
+                self.hangs = true;
+                master.tell(&News::Hangs(all));
+            }
+            (Trouble::Hangs, None) => {
+                say(format_args!("bug, please report: a thread hangs: {all}"));
+                std::process::abort();
+            }
+        }
+    }
+
+    fn where_is(&self, doing: Doing) -> String {
+        let is_there = |place: &&Place| Some(place.listener.0) == doing.listener();
+        let place = self.places.all.iter().find(is_there);
+        place.map_or_else(
+            || doing.to_string(),
+            |place| format!("{doing} at {}", place.address.bound),
+        )
     }
 
     fn obey(&self, signal: Signal, stopping: &mut Stopping, has_master: bool) {

@@ -18,7 +18,7 @@ use fairwater_net::clock;
 use fairwater_plan::{CurrentPlan, ListenerId, Plan, Protocol};
 use fairwater_supervisor::{Address, Link, Listening, News, bind, bind_private};
 use fairwater_sys::signal::Signals;
-use fairwater_sys::{allocator, process, signal};
+use fairwater_sys::{allocator, memory_file, process, signal};
 use fairwater_telemetry::{Counters, LogWriter, Surroundings};
 use fairwater_worker::{PasswordChecks, ThreadParts, Threads};
 use tokio::sync::mpsc::{Sender, channel};
@@ -132,6 +132,10 @@ pub(crate) fn serve_given(config: &Config, given: Given, master: Link) -> ExitCo
     let started = prepared.map_err(Into::into);
     let started: Result<Started, Box<dyn Error>> = started.and_then(|(ground, mut steward)| {
         given.apps.into_iter().for_each(|state| steward.told_of_app(state));
+        let state = given.state.and_then(|state| memory_file::read(state).ok());
+        state.iter().for_each(|state| steward.resume(&String::from_utf8_lossy(state)));
+        let keeper = master.try_clone()?;
+        steward.keep_with(move |state| keep(&keeper, state));
         let Compiled { plan, binds } = steward.compile(Some(ground.room.connections));
         let listening = binds.iter().zip(given.listening);
         let listening = listening.map(|(bind, (address, fds))| (bind.listener, address, fds));
@@ -154,6 +158,14 @@ pub(crate) fn serve_given(config: &Config, given: Given, master: Link) -> ExitCo
             master.tell(&News::Failed(error.to_string()));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Gives the master what a worker in place of this one should know.
+fn keep(master: &Link, state: &str) {
+    match memory_file::sealed(c"fairwater-state", state.as_bytes()) {
+        Ok(file) => master.tell(&News::State(file)),
+        Err(error) => say(format_args!("what was set at run time cannot be kept: {error}")),
     }
 }
 
@@ -278,7 +290,8 @@ fn start(
     let control = fairwater_control::start(steward, sources, sockets.admin, link)?;
     let threads = Threads::start(parts)?;
     let config = config.clone();
-    Ok((Running { threads, control, apps, is_ready, log, config, places }, signals, bound))
+    let running = Running { threads, control, apps, is_ready, log, config, places, hangs: false };
+    Ok((running, signals, bound))
 }
 
 /// The way of news of apps from the master to the control thread, and of numbers back.

@@ -160,6 +160,20 @@ impl Stream {
         }
     }
 
+    /// The socket alone, which no runtime knows of any more.
+    ///
+    /// # Errors
+    /// When the runtime does not let go of it.
+    pub fn into_fd(self) -> io::Result<OwnedFd> {
+        match self.io.into_inner() {
+            Io::Fresh(socket) => {
+                socket.map(OwnedFd::from).ok_or(io::ErrorKind::NotConnected.into())
+            }
+            Io::Tcp(tcp) => tcp.into_std().map(OwnedFd::from),
+            Io::Unix(unix) => unix.into_std().map(OwnedFd::from),
+        }
+    }
+
     /// Does something with its descriptor, which stays here.
     pub fn with_fd<T>(&self, action: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
         self.with_socket(|socket| action(socket.as_fd()))

@@ -23,6 +23,8 @@ pub enum Order {
     Admin(OwnedFd),
     /// How an app is doing: before `Serve`, and whenever that changes.
     App(AppState),
+    /// What the worker before has given as its state.
+    State(OwnedFd),
     /// That was all: serve with it from now on, or instead of what there was before.
     Serve,
     /// Connections come over this socket, from the worker before.
@@ -42,10 +44,12 @@ pub struct Address {
 }
 
 /// From a worker to the master.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum News {
     /// It serves with what it was given last.
     Serving,
+    /// What a worker in its place should know, in a file that the master does not read.
+    State(OwnedFd),
     /// It serves as before: this setting takes another process.
     Fixed(String),
     /// No new connection will be accepted.
@@ -58,6 +62,8 @@ pub enum News {
     AppRequests(u32, u64),
     /// It cannot serve, for this reason.
     Failed(String),
+    /// A thread of it does not come back. What each of them does.
+    Hangs(String),
 }
 
 /// Far more than the longest path or reason; room for an app of hundreds of instances, all of which
@@ -69,7 +75,7 @@ impl Link {
         Self(socket)
     }
 
-    /// Another hold on the same end.
+    /// The same end in other hands.
     ///
     /// # Errors
     /// When there is no descriptor left.
@@ -113,6 +119,7 @@ impl Link {
             ("configuration", Some(files)) => Order::Configuration { name: rest.to_owned(), files },
             ("admin", Some(socket)) => Order::Admin(socket),
             ("app", None) => Order::App(AppState::parse(rest).ok_or(io::ErrorKind::InvalidData)?),
+            ("state", Some(state)) => Order::State(state),
             ("serve", None) => Order::Serve,
             ("inherit", Some(socket)) => Order::Inherit(socket),
             ("retire", heir) => Order::Retire(heir),
@@ -125,21 +132,25 @@ impl Link {
     pub fn tell(&self, news: &News) {
         let text = match news {
             News::Serving => "serving\n",
+            News::State(_) => "state\n",
             News::Draining => "draining\n",
             News::Fixed(setting) => &format!("fixed\n{setting}"),
             News::AppLeft(number) => &format!("app-left\n{number}"),
             News::AppDrained(number) => &format!("app-drained\n{number}"),
             News::AppRequests(number, count) => &format!("app-requests\n{number} {count}"),
             News::Failed(reason) => &format!("failed\n{reason}"),
+            News::Hangs(doing) => &format!("hangs\n{doing}"),
         };
         let end = text.floor_char_boundary(MESSAGE_BYTES_MAX);
-        pass::send(self.0.as_fd(), &text.as_bytes()[..end], &[]).ok();
+        let fds = if let News::State(state) = news { &[state.as_fd()][..] } else { &[] };
+        pass::send(self.0.as_fd(), &text.as_bytes()[..end], fds).ok();
     }
 
     /// The next news; nothing if the worker is gone, or speaks in riddles.
     pub(crate) fn next_news(&self) -> Option<News> {
-        let (text, _) = self.next().ok()??;
+        let (text, mut fds) = self.next().ok()??;
         match text.split_once('\n')? {
+            ("state", "") => fds.pop().map(News::State),
             ("serving", "") => Some(News::Serving),
             ("draining", "") => Some(News::Draining),
             ("fixed", setting) => Some(News::Fixed(setting.to_owned())),
@@ -149,6 +160,7 @@ impl Link {
                 let (number, count) = rest.split_once(' ')?;
                 Some(News::AppRequests(number.parse().ok()?, count.parse().ok()?))
             }
+            ("hangs", doing) => Some(News::Hangs(doing.to_owned())),
             ("failed", reason) => Some(News::Failed(reason.to_owned())),
             _ => None,
         }
@@ -226,10 +238,13 @@ mod tests {
             News::Failed("a\nb".to_owned()),
         ];
         all.iter().for_each(|news| worker.tell(news));
-        assert_eq!(all, [(); 7].map(|()| master.next_news().unwrap()));
+        let read = [(); 7].map(|()| master.next_news().unwrap());
+        assert_eq!(format!("{read:?}"), format!("{all:?}"));
+        worker.tell(&News::State(File::open("/dev/null").unwrap().into()));
+        assert!(matches!(master.next_news(), Some(News::State(_))));
         pass::send(worker.as_fd(), b"nonsense", &[]).unwrap();
-        assert_eq!(master.next_news(), None);
+        assert!(master.next_news().is_none());
         drop(worker);
-        assert_eq!(master.next_news(), None);
+        assert!(master.next_news().is_none());
     }
 }

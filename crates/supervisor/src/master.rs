@@ -1,7 +1,8 @@
 //! The master's one loop: signals, commands, news of the workers, and their ends.
 
 use std::fmt;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -39,6 +40,8 @@ pub(crate) struct Master {
     /// The last good configuration.
     pub(crate) good: Loaded,
     pub(crate) sockets: Sockets,
+    /// What the worker that serves has given, for one in its place.
+    pub(crate) state: Option<OwnedFd>,
     pub(crate) commands: Option<Commands>,
     pub(crate) apps: Apps,
     pub(crate) watch: Watch,
@@ -88,6 +91,7 @@ impl Master {
             watch: Watch::of(&loaded.part.watched, now()),
             good: loaded,
             sockets: Sockets::default(),
+            state: None,
             commands: None,
             apps: Apps::new(say),
             workers: Vec::new(),
@@ -199,7 +203,8 @@ impl Master {
     /// Starts a worker with the last good configuration.
     pub(crate) fn start(&mut self) {
         self.due = None;
-        let started = self.start_with(&self.means.program, &self.good, &self.sockets);
+        let state = self.state.as_ref();
+        let started = self.start_with(&self.means.program, (&self.good, &self.sockets), state);
         match started {
             Ok(worker) => self.take_in(worker),
             Err(error) => self.failed(&format!("cannot start a worker: {error}")),
@@ -214,12 +219,12 @@ impl Master {
     pub(crate) fn start_with(
         &self,
         program: &Path,
-        loaded: &Loaded,
-        sockets: &Sockets,
+        (loaded, sockets): (&Loaded, &Sockets),
+        state: Option<&OwnedFd>,
     ) -> std::io::Result<Worker> {
         let name = self.file.display().to_string();
-        let (files, apps) = (loaded.files.as_fd(), &self.apps);
-        let equipment = Equipment { name: &name, files, sockets, apps };
+        let (files, apps, state) = (loaded.files.as_fd(), &self.apps, state.map(AsFd::as_fd));
+        let equipment = Equipment { name: &name, files, sockets, apps, state };
         Worker::start(program, equipment, self.serving().is_some(), now())
     }
 
@@ -241,15 +246,29 @@ impl Master {
             Some(News::Serving) => {
                 if was == Stage::Starting {
                     worker.stage = Stage::Serving;
+                    self.state = worker.state.take();
                 }
                 self.serves(id);
             }
+            // That of one that starts counts once it serves.
+            Some(News::State(state)) => match was {
+                Stage::Starting => worker.state = Some(state),
+                Stage::Serving => self.state = Some(state),
+                Stage::Retired => {}
+            },
             Some(News::Fixed(setting)) => self.succeed(id, &setting),
             // An address that nobody will serve any more must not take connections.
             Some(News::Draining) if self.is_stopping => self.sockets.release(),
             Some(News::AppLeft(number)) => self.apps.left(id, number),
             Some(News::AppDrained(number)) => self.apps.drained(id, number),
             Some(News::AppRequests(number, count)) => self.apps.requests(id, number, count),
+            Some(News::Hangs(doing)) => {
+                worker.doom();
+                self.say(format_args!("worker {id} has a thread that hangs: {doing}"));
+                if was == Stage::Serving && self.due.is_none() {
+                    self.start();
+                }
+            }
             Some(News::Failed(reason)) if self.takes_in(id) => self.refuse(id, &reason),
             Some(News::Failed(reason)) => self.say(reason),
             Some(News::Draining) | None => {}
@@ -274,7 +293,7 @@ impl Master {
         let heir = heir.and_then(Worker::take_heir);
         let others = self.workers.iter_mut().filter(|worker| worker.id() != id);
         let serving = others.filter(|worker| worker.stage == Stage::Serving);
-        serving.for_each(|worker| worker.retire(heir.as_ref()));
+        serving.for_each(|worker| worker.retire(heir.as_ref(), now()));
         let retired = self.workers.iter().filter(|worker| worker.stage == Stage::Retired);
         let beyond = retired.clone().count().saturating_sub(RETIRED_MAX);
         retired.take(beyond).for_each(Worker::drain);
@@ -318,10 +337,17 @@ impl Master {
     fn reap(&mut self) {
         let mut at = 0;
         while let Some(worker) = self.workers.get_mut(at) {
-            let Some(status) = worker.ended() else {
+            worker.meet_doom(now());
+            let Some(status) = worker.change() else {
                 at += 1;
                 continue;
             };
+            if status.code().is_none() && status.signal().is_none() {
+                let what = if status.continued() { "goes on" } else { "was stopped, and waits" };
+                let id = worker.id();
+                self.say(format_args!("worker {id} {what}"));
+                continue;
+            }
             // Its last words may still be in the link.
             let id = worker.id();
             while self.workers.get(at).is_some_and(|worker| worker.link().is_some()) {
@@ -354,7 +380,7 @@ impl Master {
             return;
         }
         self.say(end);
-        if self.workers.iter().all(|worker| worker.stage == Stage::Retired) {
+        if self.workers.iter().all(|worker| worker.stage == Stage::Retired || worker.is_doomed()) {
             let serves = worker.stage == Stage::Serving;
             self.again(serves.then(|| now().saturating_duration_since(worker.began)));
         }
@@ -401,7 +427,6 @@ impl Master {
 }
 
 pub(crate) fn ended(status: ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
         (Some(0), _) => "has ended".to_owned(),
         (Some(code), _) => format!("has ended with exit code {code}"),

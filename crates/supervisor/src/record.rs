@@ -25,6 +25,8 @@ pub(crate) struct Record {
     pub workers: Vec<WorkerRecord>,
     /// All apps, as they write themselves down.
     pub apps: String,
+    /// What the worker that serves has given.
+    pub state: Option<RawFd>,
     /// Who waits for the upgrade that this is, and what the reader has said.
     pub askers: Vec<RawFd>,
     pub said: String,
@@ -61,6 +63,7 @@ pub(crate) struct WorkerRecord {
     pub age_ms: u64,
     pub link: Option<RawFd>,
     pub heir: Option<RawFd>,
+    pub is_doomed: bool,
 }
 
 impl fmt::Display for Record {
@@ -84,13 +87,14 @@ impl fmt::Display for Record {
         if let Some(at) = self.commands {
             writeln!(f, "commands {at}")?;
         }
-        for WorkerRecord { id, stage, age_ms, link, heir } in &self.workers {
+        for WorkerRecord { id, stage, age_ms, link, heir, is_doomed } in &self.workers {
             let (link, heir) = (list(link.as_slice()), list(heir.as_slice()));
-            writeln!(f, "worker {id} {age_ms} {link} {heir} {stage}")?;
+            writeln!(f, "worker {id} {age_ms} {link} {heir} {} {stage}", u8::from(*is_doomed))?;
         }
         if !self.apps.is_empty() {
             writeln!(f, "apps {}", escape(&self.apps))?;
         }
+        writeln!(f, "state {}", list(self.state.as_slice()))?;
         writeln!(f, "askers {}", list(&self.askers))?;
         writeln!(f, "said {}", escape(&self.said))?;
         if let Some((loaded, worker)) = &self.next {
@@ -150,16 +154,18 @@ impl Record {
             "good" => self.good = LoadedRecord::parse(rest)?,
             "commands" => self.commands = Some(rest.parse().ok()?),
             "worker" => {
-                let mut words = rest.splitn(5, ' ');
+                let mut words = rest.splitn(6, ' ');
                 self.workers.push(WorkerRecord {
                     id: words.next()?.parse().ok()?,
                     age_ms: words.next()?.parse().ok()?,
                     link: unlist(words.next()?)?.pop(),
                     heir: unlist(words.next()?)?.pop(),
+                    is_doomed: words.next()? != "0",
                     stage: words.next()?.to_owned(),
                 });
             }
             "apps" => self.apps = unescape(rest)?,
+            "state" => self.state = unlist(rest)?.pop(),
             "askers" => self.askers = unlist(rest)?,
             "said" => self.said = unescape(rest)?,
             "next" => {
@@ -249,6 +255,7 @@ mod tests {
             age_ms: 5_000_000_000,
             link,
             heir: link.map(|link| link + 1),
+            is_doomed: link.is_none(),
         };
         Record {
             version: "0.1.0".to_owned(),
@@ -264,6 +271,7 @@ mod tests {
             commands: Some(1),
             workers: vec![worker(12, "retired", None), worker(13, "serving", Some(9))],
             apps: "a\nb\n".to_owned(),
+            state: Some(8),
             askers: vec![10, 11],
             said: "a\n\\b\n".to_owned(),
             next: Some((loaded(&[], None), 13)),

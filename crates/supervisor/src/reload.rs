@@ -190,7 +190,7 @@ impl Master {
         }
         let name = self.file.display().to_string();
         let (files, sockets, apps) = (next.loaded.files.as_fd(), &next.sockets, &self.apps);
-        let given = Equipment { name: &name, files, sockets, apps };
+        let given = Equipment { name: &name, files, sockets, apps, state: None };
         // One that cannot be told, or none at all: then a new one.
         let mut workers = self.workers.iter_mut().rev();
         let serving = workers.find(|worker| worker.stage == Stage::Serving);
@@ -222,7 +222,9 @@ impl Master {
     fn succeed_with(&mut self, mut next: Box<Next>) {
         let other = self.reload.as_ref().and_then(|reload| reload.program.as_ref());
         let program = other.map_or_else(|| self.means.program.clone(), Program::path);
-        match self.start_with(&program, &next.loaded, &next.sockets) {
+        // An upgrade goes on where the worker before was; a reload ends what was set until then.
+        let state = other.and(self.state.as_ref());
+        match self.start_with(&program, (&next.loaded, &next.sockets), state) {
             Ok(worker) => {
                 // Its end is told by it; one that was to come with the old files is not wanted.
                 self.due = None;

@@ -86,6 +86,7 @@ impl Master {
             good,
             commands,
             workers: self.workers.iter().map(|worker| worker.record(now())).collect(),
+            state: self.state.as_ref().map(AsRawFd::as_raw_fd),
             askers: reload.map(|reload| numbers(&reload.askers)).unwrap_or_default(),
             said: reload.map(|reload| reload.said.clone()).unwrap_or_default(),
             next,
@@ -108,6 +109,7 @@ impl Master {
         kept.extend(all.iter().flat_map(|listening| listening.fds()));
         kept.extend(self.workers.iter().flat_map(Worker::fds));
         kept.extend(self.apps.open());
+        kept.extend(self.state.as_ref().map(AsFd::as_fd));
         if let Some(Reload { step: Step::TakingIn(next), askers, .. }) = &self.reload {
             kept.push(next.loaded.files.as_fd());
             kept.extend(askers.iter().map(AsFd::as_fd));
@@ -189,6 +191,7 @@ fn restore(means: Means, record: &Record, left: &mut Left) -> Option<Master> {
     let mut master = Master::new(means, record.file.clone(), good);
     master.apps = apps;
     master.commands = commands;
+    master.state = record.state.and_then(|number| left.take(number));
     master.sockets = sockets;
     master.workers = workers;
     master.reload = reload;

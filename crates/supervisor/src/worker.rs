@@ -21,6 +21,9 @@ use crate::upgrade::NAME;
 /// For a worker to take an order while the link is full.
 const TELLING: Duration = Duration::from_secs(2);
 
+/// For the connections of a worker that hangs to move to the next one.
+const LEAVING: Duration = Duration::from_secs(2);
+
 /// A running worker. Dropping it leaves the process alone.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -32,6 +35,18 @@ pub(crate) struct Worker {
     told: HashMap<String, u64>,
     /// The other end of a socket over which it takes connections of the worker before.
     heir: Option<OwnedFd>,
+    /// What it has given before it serves.
+    pub(crate) state: Option<OwnedFd>,
+    doom: Doom,
+}
+
+/// Whether a worker has to be ended from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doom {
+    None,
+    /// Once another serves.
+    Sealed,
+    At(Instant),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +77,8 @@ pub(crate) struct Equipment<'a> {
     pub(crate) files: BorrowedFd<'a>,
     pub(crate) sockets: &'a Sockets,
     pub(crate) apps: &'a Apps,
+    /// What the worker before has given, for one that begins where that was.
+    pub(crate) state: Option<BorrowedFd<'a>>,
 }
 
 impl Worker {
@@ -81,7 +98,8 @@ impl Worker {
         let child = child::spawn(&mut command, &[theirs.as_fd()])?;
         let link = Some(Link::new(ours));
         let (id, stage, told) = (child.id(), Stage::Starting, HashMap::new());
-        let mut worker = Self { id, link, began: now, stage, heir: None, told };
+        let (heir, state, doom) = (None, None, Doom::None);
+        let mut worker = Self { id, link, began: now, stage, told, heir, state, doom };
         // One that dies at once is found by its end, not by what cannot be sent to it.
         if follows {
             worker.expect_connections().ok();
@@ -118,6 +136,7 @@ impl Worker {
             age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
             link: self.link.as_ref().map(|link| link.as_fd().as_raw_fd()),
             heir: self.heir.as_ref().map(AsRawFd::as_raw_fd),
+            is_doomed: self.doom != Doom::None,
         }
     }
 
@@ -131,6 +150,8 @@ impl Worker {
             stage: Stage::parse(&record.stage)?,
             heir: record.heir.and_then(|number| left.take(number)),
             told: HashMap::new(),
+            state: None,
+            doom: if record.is_doomed { Doom::At(now) } else { Doom::None },
         })
     }
 
@@ -146,6 +167,9 @@ impl Worker {
         }
         if let Some(admin) = given.sockets.admin()?.filter(|_| !has_before) {
             link.order("admin", "", &[admin.as_fd()])?;
+        }
+        if let Some(state) = given.state {
+            link.order("state", "", &[state])?;
         }
         given.apps.tell(&mut self.told, |state| link.order("app", &state.to_string(), &[]))?;
         link.order("serve", "", &[])
@@ -180,9 +204,28 @@ impl Worker {
         self.link.as_ref().map(AsFd::as_fd)
     }
 
-    /// How it ended, once it has.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
-        child::ended(self.id).ok().flatten()
+    /// What has become of it: it has ended, was stopped, or goes on.
+    pub(crate) fn change(&self) -> Option<ExitStatus> {
+        child::change(self.id).ok().flatten()
+    }
+
+    /// Ends it some time after another serves in its place.
+    pub(crate) fn doom(&mut self) {
+        self.doom = Doom::Sealed;
+    }
+
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.doom != Doom::None
+    }
+
+    /// Ends it now if it is doomed and its time has come.
+    pub(crate) fn meet_doom(&mut self, now: Instant) {
+        if let Doom::At(at) = self.doom
+            && at <= now
+        {
+            self.doom = Doom::None;
+            process::signal(self.id, process::KILL).ok();
+        }
     }
 
     /// Where connections of the worker before come in, once.
@@ -191,8 +234,11 @@ impl Worker {
     }
 
     /// Has it finish what runs, while another serves, which takes connections over `heir`.
-    pub(crate) fn retire(&mut self, heir: Option<&OwnedFd>) {
+    pub(crate) fn retire(&mut self, heir: Option<&OwnedFd>, now: Instant) {
         self.stage = Stage::Retired;
+        if self.doom == Doom::Sealed {
+            self.doom = Doom::At(now + LEAVING);
+        }
         let fds: Vec<_> = heir.map(AsFd::as_fd).into_iter().collect();
         self.link.iter().for_each(|link| drop(link.order("retire", "", &fds)));
     }

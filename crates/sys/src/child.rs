@@ -114,17 +114,30 @@ pub fn aside(fd: &OwnedFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// How a child ended, once it has: one of this process, whichever of its programs started it.
+/// What has become of a child since the last call: it has ended, was stopped, or goes on. One of
+/// this process, whichever of its programs started it.
 ///
 /// # Errors
 /// When it is no child of ours.
+pub fn change(process_id: u32) -> io::Result<Option<ExitStatus>> {
+    wait(process_id, libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED)
+}
+
+/// How a child ended, once it has; it is forgotten then.
+///
+/// # Errors
+/// As [`change`].
 pub fn ended(process_id: u32) -> io::Result<Option<ExitStatus>> {
+    wait(process_id, libc::WNOHANG)
+}
+
+fn wait(process_id: u32, flags: libc::c_int) -> io::Result<Option<ExitStatus>> {
     let id = libc::pid_t::try_from(process_id).map_err(|_| io::ErrorKind::InvalidInput)?;
     let mut status = 0;
     // SAFETY: the pointer is valid.
-    match unsafe { libc::waitpid(id, &mut status, libc::WNOHANG) } {
+    match unsafe { libc::waitpid(id, &mut status, flags) } {
         0 => Ok(None),
-        ended if ended == id => Ok(Some(ExitStatus::from_raw(status))),
+        changed if changed == id => Ok(Some(ExitStatus::from_raw(status))),
         _ => Err(io::Error::last_os_error()),
     }
 }

@@ -54,6 +54,12 @@ pub fn user_id() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// The number of the calling thread.
+pub fn thread_id() -> i32 {
+    // SAFETY: the call takes nothing and cannot fail.
+    unsafe { libc::gettid() }
+}
+
 /// The process id of the parent.
 pub fn parent_id() -> u32 {
     // SAFETY: the call takes nothing and cannot fail.

@@ -43,6 +43,7 @@ impl Accepted {
         let counters = &shard.counters.listeners[listener.0 as usize];
         counters.connections.add(1);
         counters.active.add(1);
+        shard.spread.entered();
         let timer = Timer::new(&shard.wheel);
         Self { stream, timer, peer, listener, counted_by, shard }
     }
@@ -77,6 +78,7 @@ impl Drop for Accepted {
     fn drop(&mut self) {
         let shard = &self.shard;
         shard.counters.listeners[self.listener.0 as usize].active.subtract(1);
+        shard.spread.left();
         let in_force = shard.in_force();
         let limits = &in_force.plan.listener(self.listener).connections;
         limits.leave();
@@ -158,7 +160,13 @@ impl Source {
             _ => false,
         };
         if has_room && !is_one_too_many {
-            return spawn(Accepted::new(shard, stream, peer, listener));
+            // Handing over costs more than most requests: for those a difference may stay.
+            let is_raw = matches!(in_force.plan.listener(listener).protocol, Protocol::Tcp { .. });
+            let slack = if is_raw { 0 } else { limits::SPREAD_SLACK };
+            let own = shard.spread.hand_over(stream, peer, listener, slack);
+            return own.into_iter().for_each(|stream| {
+                spawn(Accepted::new(shard, stream, peer, listener));
+            });
         }
         if has_room {
             limits.leave();
@@ -198,7 +206,7 @@ impl Source {
     }
 }
 
-fn spawn(accepted: Accepted) {
+pub(crate) fn spawn(accepted: Accepted) {
     let in_force = accepted.shard.in_force();
     match &in_force.plan.listener(accepted.listener).protocol {
         Protocol::Http(_) => drop(tokio::task::spawn_local(h1::serve(accepted))),

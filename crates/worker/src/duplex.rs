@@ -9,9 +9,11 @@ use std::time::Duration;
 use fairwater_message::pack::{Packer, Unpacker};
 use fairwater_net::{Stream, Timer, clock};
 
+use crate::accept::Accepted;
 use crate::limits;
 use crate::patience::Patience;
 use crate::pipes::LentPipe;
+use crate::pulse::Stage;
 use crate::shard::Shard;
 use crate::write::Stall;
 
@@ -288,54 +290,67 @@ impl Flow {
 
 /// Relays until both directions have ended, one broke, or nothing moves for too long.
 pub(crate) async fn relay(
-    shard: &Shard,
-    client: &Stream,
+    connection: &Accepted,
     endpoint: &Stream,
-    timer: &Timer,
     (up, down): (&mut Flow, &mut Flow),
     silence: &mut Silence,
 ) -> Ending {
-    let idle = silence.idle;
     poll_fn(|cx| {
-        if shard.moves() && !silence.stays {
-            return Poll::Ready(Ending::Moves);
-        }
-        let before = (up.bytes, down.bytes);
-        if up.is_ended && up.bytes == 0 {
-            // Who asks nothing is owed nothing.
-            down.on_empty = Vec::new();
-        }
-        let sent = up.poll(cx, shard, client, endpoint, limits::BYTES_PER_TURN);
-        let received = down.poll(cx, shard, endpoint, client, limits::BYTES_PER_TURN);
-        match (sent, received) {
-            (Poll::Ready(Err(broken)), _) => {
-                return Poll::Ready(break_both(client, endpoint, broken == Broken::Source));
-            }
-            (_, Poll::Ready(Err(broken))) => {
-                return Poll::Ready(break_both(client, endpoint, broken == Broken::Target));
-            }
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ending::Closed),
-            _ => {}
-        }
-        // A client that has closed its direction can send no heartbeat.
-        let is_client_only = idle.is_client_only && !up.is_ended;
-        let has_moved = up.bytes > before.0 || (down.bytes > before.1 && !is_client_only);
-        let is_half_closed = up.is_ended || down.is_ended;
-        ready!(silence.poll(cx, timer, has_moved, is_half_closed));
-        // What a slow reader takes of what it was sent before keeps the connection as well.
-        let reader = match (up.is_blocked(), down.is_blocked() && !is_client_only) {
-            (true, _) => Some(endpoint),
-            (_, true) => Some(client),
-            _ => None,
-        };
-        let patience = Patience { timer, stall: idle.stall };
-        match reader {
-            Some(reader) => silence.stall.get_or_insert_default().poll(cx, reader, patience),
-            None => Poll::Ready(()),
-        }
-        .map(|()| Ending::Idle)
+        let pulse = &connection.shard.pulse;
+        pulse.doing(Stage::Relay, connection);
+        let ending = poll(cx, connection, endpoint, (up, down), silence);
+        pulse.done();
+        ending
     })
     .await
+}
+
+fn poll(
+    cx: &mut Context<'_>,
+    connection: &Accepted,
+    endpoint: &Stream,
+    (up, down): (&mut Flow, &mut Flow),
+    silence: &mut Silence,
+) -> Poll<Ending> {
+    let Accepted { shard, stream: client, timer, .. } = connection;
+    let idle = silence.idle;
+    if shard.moves() && !silence.stays {
+        return Poll::Ready(Ending::Moves);
+    }
+    let before = (up.bytes, down.bytes);
+    if up.is_ended && up.bytes == 0 {
+        // Who asks nothing is owed nothing.
+        down.on_empty = Vec::new();
+    }
+    let sent = up.poll(cx, shard, client, endpoint, limits::BYTES_PER_TURN);
+    let received = down.poll(cx, shard, endpoint, client, limits::BYTES_PER_TURN);
+    match (sent, received) {
+        (Poll::Ready(Err(broken)), _) => {
+            return Poll::Ready(break_both(client, endpoint, broken == Broken::Source));
+        }
+        (_, Poll::Ready(Err(broken))) => {
+            return Poll::Ready(break_both(client, endpoint, broken == Broken::Target));
+        }
+        (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ending::Closed),
+        _ => {}
+    }
+    // A client that has closed its direction can send no heartbeat.
+    let is_client_only = idle.is_client_only && !up.is_ended;
+    let has_moved = up.bytes > before.0 || (down.bytes > before.1 && !is_client_only);
+    let is_half_closed = up.is_ended || down.is_ended;
+    ready!(silence.poll(cx, timer, has_moved, is_half_closed));
+    // What a slow reader takes of what it was sent before keeps the connection as well.
+    let reader = match (up.is_blocked(), down.is_blocked() && !is_client_only) {
+        (true, _) => Some(endpoint),
+        (_, true) => Some(client),
+        _ => None,
+    };
+    let patience = Patience { timer, stall: idle.stall };
+    match reader {
+        Some(reader) => silence.stall.get_or_insert_default().poll(cx, reader, patience),
+        None => Poll::Ready(()),
+    }
+    .map(|()| Ending::Idle)
 }
 
 /// How long nothing has moved. A message costs a look at the clock; the timer is set anew only when

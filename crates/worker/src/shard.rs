@@ -15,6 +15,8 @@ use crate::in_force::InForce;
 use crate::moving::Heir;
 use crate::password::PasswordChecks;
 use crate::pipes::Pipes;
+use crate::pulse::Pulse;
+use crate::spread::Spread;
 use crate::thread::ThreadParts;
 use crate::upstream::Pools;
 use crate::work::Work;
@@ -23,6 +25,8 @@ use crate::work::Work;
 pub(crate) struct Shard {
     in_force: RefCell<Rc<InForce>>,
     pub counters: Arc<Counters>,
+    pub spread: Spread,
+    pub pulse: Arc<Pulse>,
     pub wheel: Rc<Wheel>,
     pub pools: Pools,
     /// Memory for the futures of running exchanges.
@@ -60,12 +64,19 @@ pub(crate) struct Shard {
 const SCRATCH_BYTES: usize = 64 * 1024;
 
 impl Shard {
-    pub(crate) fn new(plan: Arc<Plan>, parts: ThreadParts) -> Self {
+    pub(crate) fn new(
+        plan: Arc<Plan>,
+        parts: ThreadParts,
+        spread: Spread,
+        pulse: Arc<Pulse>,
+    ) -> Self {
         let ThreadParts { counters, is_ready, passwords, log, seed, refusals_max, .. } = parts;
         Self {
             pools: Pools::new(plan.slots_end),
             in_force: RefCell::new(Rc::new(InForce::new(plan))),
             counters,
+            spread,
+            pulse,
             wheel: Wheel::new(),
             futures: Recycler::new(),
             log_is_on: log.is_on(),
@@ -178,11 +189,6 @@ impl Shard {
         self.moves.set(false);
         drop(self.heir.take());
         self.wheel.wake_all();
-    }
-
-    /// Connections that are open on this thread.
-    pub(crate) fn active(&self) -> u64 {
-        self.counters.listeners.iter().map(|listener| listener.active.get()).sum()
     }
 
     /// Whether exchanges anywhere wait for a connection of a full upstream.

@@ -84,11 +84,9 @@ pub(crate) async fn serve(accepted: Accepted, moved: Option<Box<Moved>>) {
             (connection, Silence::new(idle))
         }
     };
-    let (client, timer) = (&accepted.stream, &accepted.timer);
     let ending = loop {
         let flows = (&mut account.up, &mut account.down);
-        let relay = duplex::relay(&shard, client, &connection.stream, timer, flows, &mut silence);
-        match relay.await {
+        match duplex::relay(&accepted, &connection.stream, flows, &mut silence).await {
             Ending::Moves => match Box::pin(account.give_away(&connection, &silence)).await {
                 Ok(true) => return,
                 Ok(false) => silence.stays = true,

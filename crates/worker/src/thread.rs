@@ -12,11 +12,14 @@ use fairwater_plan::{CurrentPlan, ListenerId};
 use fairwater_sys::pass;
 use fairwater_telemetry::{Counters, LogBatch};
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc::Receiver;
 
 use crate::listening::{Inbox, Listening, SocketKey, SocketOrder, ThreadOrder};
 use crate::moving::{Estate, FORM};
 use crate::password::PasswordChecks;
+use crate::pulse::{Doing, Pulse, Trouble, Watch};
 use crate::shard::Shard;
+use crate::spread::{self, Handed, Spread};
 
 /// Ticks of the wheel between two looks at the pools: one second.
 const SWEEP_TICKS: u32 = 20;
@@ -44,6 +47,8 @@ pub struct ThreadParts {
 struct Thread {
     handle: JoinHandle<io::Result<()>>,
     inbox: Arc<Inbox>,
+    pulse: Arc<Pulse>,
+    watch: Watch,
 }
 
 /// All worker threads, and the order that they are under.
@@ -67,14 +72,17 @@ impl Threads {
     /// When a thread cannot be started.
     pub fn start(parts: Vec<ThreadParts>) -> io::Result<Self> {
         let order = Arc::new(AtomicU8::new(RUN));
-        let start = |(index, parts)| {
+        let spread = spread::over(parts.len());
+        let start = |(index, (parts, spread)): (usize, (ThreadParts, _))| {
             let (order, inbox) = (Arc::clone(&order), Arc::new(Inbox::default()));
+            let pulse = Arc::new(Pulse::default());
             let builder = std::thread::Builder::new().name(format!("worker-{index}"));
-            let own = Arc::clone(&inbox);
-            let handle = builder.spawn(move || run(parts, &order, &own))?;
-            Ok(Thread { handle, inbox })
+            let (own, own_pulse) = (Arc::clone(&inbox), Arc::clone(&pulse));
+            let handle = builder.spawn(move || run(parts, spread, own_pulse, &order, &own))?;
+            Ok(Thread { handle, inbox, pulse, watch: Watch::default() })
         };
-        let threads = parts.into_iter().enumerate().map(start).collect::<io::Result<_>>()?;
+        let threads =
+            parts.into_iter().zip(spread).enumerate().map(start).collect::<io::Result<_>>()?;
         Ok(Self { threads, order })
     }
 
@@ -144,6 +152,17 @@ impl Threads {
         self.order.store(STOP, Ordering::Relaxed);
     }
 
+    /// What is wrong with threads, and what each of all does then. To be asked some times a
+    /// second.
+    pub fn look(&mut self) -> Option<(Trouble, Vec<Doing>)> {
+        let running = self.threads.iter_mut().filter(|thread| !thread.handle.is_finished());
+        let looked = running.map(|Thread { watch, pulse, .. }| watch.look(pulse));
+        let troubles: Vec<_> = looked.flatten().collect();
+        let worst = troubles.iter().find(|trouble| **trouble == Trouble::Hangs);
+        let trouble = *worst.or(troubles.first())?;
+        Some((trouble, self.threads.iter().map(|thread| thread.pulse.now()).collect()))
+    }
+
     /// Whether a thread has ended.
     pub fn has_ended(&self) -> bool {
         self.threads.iter().any(|thread| thread.handle.is_finished())
@@ -175,13 +194,21 @@ fn is_form_of_ours(socket: &OwnedFd) -> bool {
     said.is_ok_and(|(len, _)| len == form.len()) && u64::from_le_bytes(form) == FORM
 }
 
-fn run(mut parts: ThreadParts, order: &AtomicU8, inbox: &Inbox) -> io::Result<()> {
+fn run(
+    mut parts: ThreadParts,
+    (spread, handed): (Spread, Receiver<Handed>),
+    pulse: Arc<Pulse>,
+    order: &AtomicU8,
+    inbox: &Inbox,
+) -> io::Result<()> {
+    pulse.begin();
     let sockets = std::mem::take(&mut parts.sockets);
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let mut plans = parts.plan.reader();
     let first = plans.newer().unwrap_or_else(|| parts.plan.get());
-    let shard = Rc::new(Shard::new(first, parts));
+    let shard = Rc::new(Shard::new(first, parts, spread, pulse));
     let result = runtime.block_on(async {
+        drop(tokio::task::spawn_local(spread::take_in(Rc::clone(&shard), handed)));
         let mut listening = Listening::default();
         for (key, listener, socket) in sockets {
             listening.listen(&shard, key, socket, listener)?;
@@ -206,6 +233,7 @@ async fn until_stopped(shard: &Rc<Shard>, order: &AtomicU8, mut news: impl FnMut
     let mut ticks = 0;
     let mut drain: Option<(u8, u64)> = None;
     drive(Rc::clone(&shard.wheel), |now_ms| {
+        shard.pulse.turn();
         shard.hand_over_log();
         // Before what it needs is looked for.
         let order = order.load(Ordering::Acquire);
@@ -233,7 +261,7 @@ async fn until_stopped(shard: &Rc<Shard>, order: &AtomicU8, mut news: impl FnMut
                     _ => now_ms,
                 };
                 drain = Some((order, begun_ms));
-                now_ms >= begun_ms + patience.as_millis() as u64 || shard.active() == 0
+                now_ms >= begun_ms + patience.as_millis() as u64 || shard.spread.open() == 0
             }
         }
     })

@@ -75,10 +75,8 @@ pub(crate) async fn serve(connection: Accepted, tunnel: Box<Tunnel>) {
     let mut running = Running { connection, tunnel, ending: None, is_handed_on: false };
     while running.ending.is_none() {
         let Running { connection, tunnel, ending, .. } = &mut running;
-        let (shard, client, timer) = (&*connection.shard, &connection.stream, &connection.timer);
         let Tunnel { endpoint, up, down, silence, .. } = &mut **tunnel;
-        let flows = (up, down);
-        match duplex::relay(shard, client, &endpoint.stream, timer, flows, silence).await {
+        match duplex::relay(connection, &endpoint.stream, (up, down), silence).await {
             Ending::Moves => match Box::pin(running.give_away()).await {
                 Ok(true) => return,
                 Ok(false) => running.tunnel.silence.stays = true,

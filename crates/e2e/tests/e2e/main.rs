@@ -16,6 +16,7 @@ mod exchanges;
 mod failures;
 mod filters;
 mod formatting;
+mod hang;
 mod limits;
 mod master;
 mod moving;

@@ -12,6 +12,7 @@ use fairwater_proto::h1::RequestReader;
 use crate::accept::Accepted;
 use crate::exchange::{self, End};
 use crate::limits;
+use crate::pulse::Watched;
 use crate::record::HeadTimes;
 use crate::respond;
 use crate::shard::Shard;
@@ -39,7 +40,8 @@ pub(crate) fn serve(connection: Accepted) -> impl Future<Output = ()> {
                 Next::End => return,
                 Next::Move => return Box::pin(connection.give_away()).await,
             }
-            match connection.shard.futures.place(|| busy(&connection)).await {
+            let future = connection.shard.futures.place(|| busy(&connection));
+            match (Watched { connection: &connection, future }).await {
                 Turn::Idle => {}
                 Turn::Close => return,
                 Turn::Tunnel(tunnel) => {
