@@ -1,6 +1,7 @@
 //! The master process: it holds the listening sockets, starts what serves them, and starts it again
 //! when it ends. Single-threaded; it reads nothing that comes from a network.
 
+mod app;
 mod backoff;
 mod bind;
 mod command;
@@ -16,6 +17,7 @@ mod upgrade;
 mod watch;
 mod worker;
 
+pub use app::spec::{Address as AppAddress, Ready as AppReady, Spec, Timeouts};
 pub use bind::{BindError, Bound, Listening, bind, bind_private};
 pub use command::ask;
 pub use link::{Address, Link, News, Order};
