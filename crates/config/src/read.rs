@@ -11,6 +11,7 @@ mod filter;
 mod header;
 mod limit;
 mod listener;
+mod process;
 mod resolver;
 mod route;
 mod template;
@@ -32,6 +33,7 @@ use crate::model::{Admin, Config};
 use crate::read::access_log::ACCESS_LOG;
 use crate::read::limit::DAY_MS;
 use crate::read::listener::LISTENER;
+use crate::read::process::PROCESS;
 use crate::read::resolver::RESOLVER;
 use crate::read::route::ROUTE;
 use crate::read::test::TEST;
@@ -172,7 +174,7 @@ pub(crate) static ROOT: declare::Table = declare::Table {
             example: "[[tests]]",
         },
     ],
-    shared: &[],
+    shared: &[&PROCESS],
     notes: include_str!("../reference/top_level.md"),
 };
 
@@ -211,9 +213,11 @@ pub(crate) fn add(
     let (threads, log, admin_table) = (once("threads"), once("access_log"), once("admin"));
     let (resolver_table, state_dir) = (once("resolver"), once("state_dir"));
     let run_dir = once("run_dir");
+    let of_process = process::NAMES.map(&mut once);
     let (connections, delay, drain) =
         (once("max_connections"), once("drain_delay"), once("drain_timeout"));
     let (once_replaced, watch) = (once("replaced_timeout"), once("watch"));
+    process::read(&mut config.process, of_process, report);
     if let Some(read) = connections.and_then(|node| node.integer(report)) {
         let count = NonZeroU32::new(read.value);
         config.max_connections = count.map(|count| Spanned::new(count, read.span));

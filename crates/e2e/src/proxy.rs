@@ -14,6 +14,7 @@ pub struct Proxy {
     /// Of the first listener, for [`Client::connect`].
     pub address: String,
     child: Child,
+    is_single: bool,
     said: Arc<Mutex<String>>,
     directory: Directory,
 }
@@ -39,17 +40,18 @@ fn beside_tests() -> PathBuf {
 }
 
 impl Proxy {
-    /// Runs the `fairwater.toml` in `directory`.
+    /// Runs the `fairwater.toml` in `directory`, with further flags.
     ///
     /// # Errors
     /// What it said when it ended.
     ///
     /// # Panics
     /// When the binary is not there.
-    pub fn start(directory: Directory) -> Result<Self, String> {
+    pub fn start(directory: Directory, flags: &[String]) -> Result<Self, String> {
         let mut child = Command::new(binary())
             .args(["run", "-c"])
             .arg(directory.join("fairwater.toml"))
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -67,7 +69,10 @@ impl Proxy {
             }
         });
         match address {
-            Ok(address) => Ok(Self { address, child, said, directory }),
+            Ok(address) => {
+                let is_single = flags.iter().any(|flag| flag == "--single");
+                Ok(Self { address, child, is_single, said, directory })
+            }
             Err(_) => {
                 // Its last words may still be in the pipe.
                 until("the end of what it says", || Arc::strong_count(&said) == 1);
@@ -85,12 +90,15 @@ impl Proxy {
         self.child.id()
     }
 
-    /// Of the process that serves: the master's only child.
+    /// Of the process that serves: the master's only child, or with `--single` itself.
     ///
     /// # Panics
     /// When there is none for a while.
     pub fn worker_id(&self) -> u32 {
         let master = self.child.id();
+        if self.is_single {
+            return master;
+        }
         let path = format!("/proc/{master}/task/{master}/children");
         let is_running = |id: &&str| {
             let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
@@ -341,6 +349,11 @@ pub fn listen_to(pipe: Option<impl Read + Send + 'static>) -> Arc<Mutex<String>>
     said
 }
 
+/// What was said so far, but for what is only said since the tests run as root.
 pub fn text(said: &Mutex<String>) -> String {
-    said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    let said = said.lock().unwrap_or_else(PoisonError::into_inner);
+    said.split_inclusive('\n').filter(|line| !line.contains(AS_ROOT)).collect()
 }
+
+/// What is said of one who serves as root.
+pub const AS_ROOT: &str = "warning: traffic is served as root";

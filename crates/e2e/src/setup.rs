@@ -13,6 +13,7 @@ pub struct Setup {
     top: String,
     threads: usize,
     has_route: bool,
+    flags: Vec<String>,
     directory: Directory,
 }
 
@@ -43,6 +44,7 @@ impl Setup {
             top: String::new(),
             threads: 1,
             has_route: true,
+            flags: Vec::new(),
             directory: Directory::new(),
         }
     }
@@ -113,6 +115,13 @@ impl Setup {
         self.top(&line)
     }
 
+    /// A flag of the command line.
+    #[must_use]
+    pub fn flag(mut self, flag: &str) -> Self {
+        self.flags.push(flag.to_owned());
+        self
+    }
+
     /// Leaves out the shorthand route of the listener.
     #[must_use]
     pub fn without_route(mut self) -> Self {
@@ -145,6 +154,14 @@ impl Setup {
         )
     }
 
+    /// Writes `fairwater.toml` into the directory, for who starts it otherwise.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write(&self) {
+        std::fs::write(self.directory.join("fairwater.toml"), self.text()).unwrap();
+    }
+
     /// Starts the proxy and waits until it listens.
     ///
     /// # Panics
@@ -159,7 +176,7 @@ impl Setup {
     /// # Panics
     /// When the binary is not there.
     pub fn try_start(self) -> Result<Proxy, String> {
-        std::fs::write(self.directory.join("fairwater.toml"), self.text()).unwrap();
-        Proxy::start(self.directory)
+        self.write();
+        Proxy::start(self.directory, &self.flags)
     }
 }

@@ -13,11 +13,13 @@ mod master;
 mod proxy;
 mod reload;
 mod replace;
+mod rights;
 mod room;
 mod run;
 mod running;
 mod serve;
 mod status;
+mod ties;
 mod way;
 
 use std::fmt::Display;
@@ -37,8 +39,8 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Load(arguments) => master::load(&arguments),
-        Command::Worker => master::worker(),
         Command::Reload(arguments) => reload::run(&arguments),
+        Command::Worker(arguments) => master::worker(&arguments),
         Command::Check(arguments) => run::check(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),

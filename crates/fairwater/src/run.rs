@@ -9,14 +9,17 @@ use fairwater_control::{prove, sketch};
 
 use crate::arguments::{ConfigFile, RunArguments};
 use crate::files::{self, Files};
-use crate::{fail, master, say, serve};
+use crate::{fail, master, rights, say, serve};
 
 pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
     if !arguments.single {
-        return master::run(&arguments.file);
+        return master::run(arguments);
     }
     match load(&arguments.file, &Files) {
-        Ok((config, _)) => serve::serve(&config),
+        Ok((config, _)) => {
+            rights::warn(&config);
+            serve::serve(&config)
+        }
         Err(code) => code,
     }
 }

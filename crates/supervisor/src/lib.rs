@@ -1,22 +1,37 @@
 //! The master process: it holds the listening sockets, starts what serves them, and starts it again
 //! when it ends. Single-threaded; it reads nothing that comes from a network.
 
+mod account;
 mod backoff;
 mod bind;
 mod command;
+mod daemon;
+mod inherit;
+mod life;
 mod link;
 mod master;
+mod notify;
+mod own_file;
 mod part;
+mod pid_file;
+mod process_part;
 mod reading;
 mod reload;
 mod sockets;
 mod watch;
 mod worker;
 
-pub use bind::{BindError, Bound, Listening, bind, bind_private};
+pub use account::{Account, ROOT};
+pub use bind::{BindError, Bound, Listening, Manner, bind, bind_private};
 pub use command::ask;
+pub use daemon::{Launch, Report, Side, detach};
+pub use inherit::Inherited;
+pub use life::Life;
 pub use link::{Address, Link, News, Order};
 pub use master::{Charge, run};
+pub use notify::Notify;
+pub use own_file::make_for;
 pub use part::{Bind, Part};
+pub use process_part::ProcessPart;
 pub use reading::{Loaded, hand_over, load};
 pub use watch::Stamp;

@@ -11,6 +11,7 @@ use fairwater_sys::signal::{self, Signal, Signals};
 
 use crate::backoff::Backoff;
 use crate::command::{Asker, Command, Commands};
+use crate::life::Life;
 use crate::link::News;
 use crate::reading::Loaded;
 use crate::reload::Reload;
@@ -27,6 +28,7 @@ pub struct Charge {
     pub file: PathBuf,
     /// What is in it.
     pub loaded: Loaded,
+    pub life: Life,
     /// Prints a line for people.
     pub say: fn(&dyn fmt::Display),
     /// Prints what others have said, as it is.
@@ -40,6 +42,7 @@ pub(crate) struct Master {
     pub(crate) show: fn(&str),
     /// The last good configuration.
     pub(crate) good: Loaded,
+    pub(crate) life: Life,
     pub(crate) sockets: Sockets,
     commands: Option<Commands>,
     pub(crate) watch: Watch,
@@ -75,6 +78,7 @@ pub fn run(charge: Charge) -> Result<(), String> {
         show: charge.show,
         watch: Watch::of(&charge.loaded.part.watched, now()),
         good: charge.loaded,
+        life: charge.life,
         sockets: Sockets::default(),
         commands: None,
         workers: Vec::new(),
@@ -96,8 +100,14 @@ impl Master {
     fn bind(&mut self) -> Result<(), String> {
         // First: who holds it is another master with the same files.
         self.open_commands()?;
-        let sockets = self.sockets.followed_by(&self.good.part);
+        let inherited = &mut self.life.inherited;
+        let sockets = self.sockets.followed_by(&self.good.part, inherited);
         self.sockets = sockets.map_err(|error| error.to_string())?;
+        for address in inherited.left() {
+            (self.say)(&format_args!(
+                "warning: no listener has {address}, whose socket was passed"
+            ));
+        }
         Ok(())
     }
 
@@ -129,6 +139,8 @@ impl Master {
                 }
             }
             self.reap();
+            // After those that are ours: their ends are waited for there.
+            self.life.reap_orphans(|id| self.is_ours(id));
             if self.watch.has_changed(now()) {
                 self.wish_reload(None);
             }
@@ -141,13 +153,14 @@ impl Master {
     }
 
     /// Waits until there is something to do.
-    fn wait(&self, signals: &Signals) -> Result<(), String> {
+    fn wait(&mut self, signals: &Signals) -> Result<(), String> {
         let due = self.due.into_iter().chain(self.watch.next()).min();
         let patience = due.map_or(LOOK, |due| due.saturating_duration_since(now()));
+        let patience = self.life.look(patience.min(LOOK));
         let mut fds = vec![signals.as_fd()];
         fds.extend(self.workers.iter().filter_map(Worker::link));
         fds.extend(self.commands.iter().flat_map(Commands::fds));
-        let ready = poll::readable(&fds, patience.min(LOOK));
+        let ready = poll::readable(&fds, patience);
         ready.map(drop).map_err(|error| format!("cannot wait for signals: {error}"))
     }
 
@@ -163,7 +176,8 @@ impl Master {
 
     pub(crate) fn start_with(&self, loaded: &Loaded, sockets: &Sockets) -> std::io::Result<Worker> {
         let name = self.file.display().to_string();
-        let equipment = Equipment { name: &name, files: loaded.files.as_fd(), sockets };
+        let (files, output) = (loaded.files.as_fd(), self.life.output());
+        let equipment = Equipment { name: &name, files, sockets, output };
         Worker::start(&self.program, equipment, now())
     }
 
@@ -205,6 +219,9 @@ impl Master {
     /// A worker serves with what it was given last.
     fn serves(&mut self, id: u32) {
         if !std::mem::replace(&mut self.has_served, true) {
+            if let Err(error) = self.life.serving() {
+                (self.say)(&format_args!("cannot write to the log file: {error}"));
+            }
             self.say_places(&Sockets::default());
         }
         self.commit(id);
@@ -222,6 +239,12 @@ impl Master {
         }
     }
 
+    /// Whether the end of a child is waited for.
+    fn is_ours(&self, id: u32) -> bool {
+        let reader = self.reload.as_ref().and_then(Reload::reader);
+        self.workers.iter().map(Worker::id).chain(reader).any(|ours| ours == id)
+    }
+
     /// The worker that serves, if one does.
     pub(crate) fn serving(&self) -> Option<&Worker> {
         self.workers.iter().rev().find(|worker| worker.stage == Stage::Serving)
@@ -232,12 +255,19 @@ impl Master {
             Signal::Terminate if !self.is_stopping => self.stop(Worker::drain),
             Signal::Terminate | Signal::Interrupt => self.stop(Worker::stop),
             Signal::Hangup => self.wish_reload(None),
-            Signal::User1 | Signal::User2 | Signal::Child => {}
+            Signal::User1 => {
+                if let Err(problem) = self.life.reopen(&self.good.part.process) {
+                    (self.say)(&problem);
+                }
+                self.workers.iter().for_each(Worker::reopen);
+            }
+            Signal::User2 | Signal::Child => {}
         }
     }
 
     fn stop(&mut self, how: fn(&Worker)) {
         self.is_stopping = true;
+        self.life.notify.stopping();
         self.due = None;
         self.give_up_reload("fairwater: it is told to end\n");
         self.workers.iter().for_each(how);

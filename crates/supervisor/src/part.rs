@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use fairwater_message::address::Listen;
 
+use crate::process_part::ProcessPart;
 use crate::watch::Stamp;
 
 /// The last line: half of a part is none.
@@ -23,6 +24,7 @@ pub struct Part {
     pub control: Option<PathBuf>,
     /// Files and directories that are looked at for changes.
     pub watched: Vec<(PathBuf, Stamp)>,
+    pub process: ProcessPart,
 }
 
 /// An address to listen on.
@@ -33,14 +35,17 @@ pub struct Bind {
     pub backlog: u32,
     /// The client speaks first.
     pub waits_for_data: bool,
+    /// The machine need not have the address yet.
+    pub freebind: bool,
 }
 
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "threads {}", self.threads)?;
-        for Bind { listener, address, backlog, waits_for_data } in &self.binds {
+        for Bind { listener, address, backlog, waits_for_data, freebind } in &self.binds {
             let word = if *waits_for_data { "data" } else { "connect" };
-            writeln!(f, "bind {listener} {backlog} {word} {address}")?;
+            let held = if *freebind { "free" } else { "held" };
+            writeln!(f, "bind {listener} {backlog} {word} {held} {address}")?;
         }
         if let Some(path) = &self.admin {
             writeln!(f, "admin {}", path.display())?;
@@ -51,6 +56,7 @@ impl fmt::Display for Part {
         for (path, stamp) in &self.watched {
             writeln!(f, "watch {stamp} {}", path.display())?;
         }
+        self.process.fmt(f)?;
         f.write_str(END)
     }
 }
@@ -63,11 +69,12 @@ impl Part {
             match line.split_once(' ')? {
                 ("threads", count) => part.threads = count.parse().ok()?,
                 ("bind", rest) => {
-                    let mut words = rest.splitn(4, ' ');
+                    let mut words = rest.splitn(5, ' ');
                     part.binds.push(Bind {
                         listener: words.next()?.to_owned(),
                         backlog: words.next()?.parse().ok()?,
                         waits_for_data: words.next()? == "data",
+                        freebind: words.next()? == "free",
                         address: Listen::parse(words.next()?).ok()?,
                     });
                 }
@@ -77,7 +84,7 @@ impl Part {
                     let (stamp, path) = rest.split_once(' ')?;
                     part.watched.push((path.into(), Stamp::parse(stamp)));
                 }
-                _ => return None,
+                (word, rest) => part.process.take(word, rest)?,
             }
         }
         Some(part).filter(|part| part.threads > 0)
@@ -97,6 +104,7 @@ mod tests {
             address: Listen::parse(address).unwrap(),
             backlog: 4096,
             waits_for_data,
+            freebind: !waits_for_data,
         };
         let part = Part {
             threads: 2,
@@ -111,6 +119,13 @@ mod tests {
                 ("a b.toml".into(), Stamp::of(Path::new("/"))),
                 ("conf.d".into(), Stamp::of(Path::new("/none"))),
             ],
+            process: ProcessPart {
+                owner: Some((33, 34)),
+                access_log: Some("/var/log/an access.log".into()),
+                pid_file: Some("/run/a b.pid".into()),
+                log_file: Some("/var/log/a b.log".into()),
+                core_dumps: true,
+            },
         };
         assert_eq!(Part::parse(&part.to_string()), Some(part.clone()));
         let text = part.to_string();

@@ -59,6 +59,10 @@ impl Reading {
         Ok(Self { child, link, said, until: now + READING })
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What has come of it, once it has ended.
     pub(crate) fn outcome(&mut self, now: Instant) -> Option<Outcome> {
         let status = match self.child.try_wait() {

@@ -58,6 +58,14 @@ impl Reload {
         }
     }
 
+    /// The process that reads it.
+    pub(crate) fn reader(&self) -> Option<u32> {
+        match &self.step {
+            Step::Reading(reading) => Some(reading.id()),
+            Step::TakingIn(_) | Step::Over => None,
+        }
+    }
+
     /// The worker that takes it in.
     pub(crate) fn worker(&self) -> Option<u32> {
         match &self.step {
@@ -120,7 +128,7 @@ impl Master {
 
     /// Gives what was read to the worker.
     fn begin(&mut self, loaded: Loaded) {
-        let sockets = match self.sockets.followed_by(&loaded.part) {
+        let sockets = match self.sockets.followed_by(&loaded.part, &mut self.life.inherited) {
             Ok(sockets) => sockets,
             Err(error) => {
                 (self.say)(&error);
@@ -130,8 +138,8 @@ impl Master {
         let (worker, setting, until) = (0, None, now() + TAKING_IN);
         let mut next = Box::new(Next { loaded, sockets, worker, setting, until });
         let name = self.file.display().to_string();
-        let given =
-            Equipment { name: &name, files: next.loaded.files.as_fd(), sockets: &next.sockets };
+        let (files, sockets) = (next.loaded.files.as_fd(), &next.sockets);
+        let given = Equipment { name: &name, files, sockets, output: None };
         // One that cannot be told, or none at all: then a new one.
         let told = self.serving().filter(|worker| worker.replace(given).is_ok());
         match told.map(Worker::id) {
@@ -187,7 +195,10 @@ impl Master {
         let Some(next) = self.next_of(id) else { return };
         let Next { loaded, sockets, setting, .. } = *next;
         let before = std::mem::replace(&mut self.sockets, sockets);
-        self.good = loaded;
+        let last = std::mem::replace(&mut self.good, loaded).part.process;
+        for note in self.life.take_in(&last, &self.good.part.process) {
+            (self.say)(&note);
+        }
         self.sockets.tune();
         self.say_places(&before);
         for (listener, address) in before.beyond(&self.sockets) {

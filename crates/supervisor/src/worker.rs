@@ -1,8 +1,9 @@
 //! One worker process, as the master has it.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,8 @@ pub(crate) struct Equipment<'a> {
     pub(crate) name: &'a str,
     pub(crate) files: BorrowedFd<'a>,
     pub(crate) sockets: &'a Sockets,
+    /// Where it says what it says, if not where the master does.
+    pub(crate) output: Option<(&'a PathBuf, &'a File)>,
 }
 
 impl Worker {
@@ -48,6 +51,10 @@ impl Worker {
         SockRef::from(&ours).set_write_timeout(Some(TELLING))?;
         let mut command = Command::new(program);
         command.arg("worker").stdin(Stdio::null());
+        if let Some((path, file)) = given.output {
+            command.arg("--log-file").arg(path);
+            command.stdout(file.try_clone()?).stderr(file.try_clone()?);
+        }
         let child = child::spawn(&mut command, &[theirs.as_fd()])?;
         let link = Some(Link::new(ours));
         let worker = Self { child, link, began: now, stage: Stage::Starting };
@@ -112,6 +119,11 @@ impl Worker {
     /// Has it finish what runs and end.
     pub(crate) fn drain(&self) {
         process::signal(self.id(), process::TERM).ok();
+    }
+
+    /// Has it open its logs again.
+    pub(crate) fn reopen(&self) {
+        process::signal(self.id(), process::USR1).ok();
     }
 
     /// Ends it at once, in order.

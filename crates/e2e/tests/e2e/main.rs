@@ -20,6 +20,7 @@ mod master;
 mod names;
 mod peers;
 mod pressure;
+mod privileges;
 mod proofs;
 mod reload;
 mod replies;

@@ -143,7 +143,7 @@ fn an_address_that_is_taken_changes_nothing() {
 #[test]
 fn fewer_threads_leave_no_socket_alone() {
     let endpoint = Endpoint::echo("e");
-    let mut proxy = Setup::http(&[&endpoint]).reloadable().threads(3).start();
+    let proxy = Setup::http(&[&endpoint]).reloadable().threads(3).start();
     let second = free_address();
     proxy.edit(
         "upstream = \"app\"\n",
