@@ -86,11 +86,12 @@ pub(crate) static ROOT: declare::Table = declare::Table {
         Setting {
             name: "max_connections",
             kind: Kind::Integer { min: 1, max: u32::MAX },
-            absent: Absent::Otherwise("what the limit of open descriptors allows"),
+            absent: Absent::Otherwise("what the limits of descriptors and memory allow"),
             meaning: "connections of all listeners at a time; what is beyond waits or is rejected, as \
                       `when_full` of its listener says. The limit of descriptors is raised at the \
                       start as far as it may be, and by default half of it is for clients; a number \
-                      that it does not allow is an error.",
+                      that it does not allow is an error. In a control group (a container) with a \
+                      limit of memory it is by default no more than one for each 32 KiB of that.",
             example: "max_connections = 100000",
         },
         Setting {

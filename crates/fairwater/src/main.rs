@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit code out. What it wires together lives elsewhere.
 
 mod arguments;
+mod cgroup;
 mod demo;
 mod directory;
 mod explain;

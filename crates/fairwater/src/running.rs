@@ -136,7 +136,8 @@ impl Running {
                 self.log.reopen();
                 self.ties.reopen();
             }
-            Signal::Hangup | Signal::User2 | Signal::Child => {}
+            Signal::Child => self.ties.reap(),
+            Signal::Hangup | Signal::User2 => {}
         }
     }
 

@@ -128,7 +128,8 @@ pub(crate) fn serve_then(
         Ok((mut running, signals, bound)) => {
             own.release();
             running.ties.notify = Notify::from_environment();
-            running.ties.notify.ready();
+            running.ties.notify.ready("Serving");
+            running.ties.reaps = rights == Rights::Needed;
             for (name, address) in &bound {
                 say(format_args!("{name} listens on {address}"));
             }
@@ -344,7 +345,17 @@ fn start_log(settings: &AccessLog) -> io::Result<LogWriter> {
             }
             LogTarget::File(path) | LogTarget::Socket(path) => path.display().to_string(),
         };
-        io::Error::new(error.kind(), format!("cannot write the access log to {path}: {error}"))
+        let hint = match &settings.target {
+            LogTarget::File(path) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let (user, path) = (process::user_id(), path.display());
+                format!("; it must belong to the user that serves: `chown {user} {path}`")
+            }
+            _ => String::new(),
+        };
+        io::Error::new(
+            error.kind(),
+            format!("cannot write the access log to {path}: {error}{hint}"),
+        )
     })
 }
 

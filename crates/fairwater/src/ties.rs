@@ -17,9 +17,17 @@ pub(crate) struct Ties {
     pub log_file: Option<PathBuf>,
     /// The service manager, where this process is the one that it has started.
     pub notify: Notify,
+    /// It has no children but those that others have left to it, as the first process of a
+    /// container.
+    pub reaps: bool,
 }
 
 impl Ties {
+    /// Takes the ends of orphans.
+    pub(crate) fn reap(&self) {
+        while self.reaps && process::reap_orphan(|_| false).is_some() {}
+    }
+
     /// Goes on in a new file, where the old one was moved away.
     pub(crate) fn reopen(&self) {
         let Some(path) = &self.log_file else { return };

@@ -24,7 +24,9 @@ pub struct Life {
     /// Sockets that it was started with.
     pub inherited: Inherited,
     /// Who is told how it is.
-    pub notify: Notify,
+    pub(crate) notify: Notify,
+    /// Connections are accepted.
+    is_serving: bool,
     /// Waits to be told that it serves.
     report: Option<Report>,
     output: Option<Output>,
@@ -63,6 +65,7 @@ impl Life {
         Ok(Self {
             inherited,
             notify: Notify::from_environment(),
+            is_serving: false,
             report,
             output,
             _pid_file: pid_file,
@@ -74,7 +77,8 @@ impl Life {
     /// # Errors
     /// Never, with an open log file.
     pub(crate) fn serving(&mut self) -> io::Result<()> {
-        self.notify.ready();
+        self.is_serving = true;
+        self.notify.ready("Serving");
         match (self.report.take(), &self.output) {
             (Some(report), Some(output)) => report.serving(&output.file),
             _ => Ok(()),
@@ -96,6 +100,15 @@ impl Life {
             }
         }
         notes
+    }
+
+    /// A reload has ended, well or not: either way connections are accepted.
+    pub(crate) fn reloaded(&self, is_good: bool) {
+        if self.is_serving {
+            let good = "Serving";
+            let bad = "Serving, and the last reload has changed nothing";
+            self.notify.ready(if is_good { good } else { bad });
+        }
     }
 
     /// Takes the ends of orphans: they are left to the first process of a container, and to nobody

@@ -267,9 +267,9 @@ impl Master {
 
     fn stop(&mut self, how: fn(&Worker)) {
         self.is_stopping = true;
-        self.life.notify.stopping();
         self.due = None;
         self.give_up_reload("fairwater: it is told to end\n");
+        self.life.notify.stopping();
         self.workers.iter().for_each(how);
         if self.workers.is_empty() {
             self.result = Some(Ok(()));

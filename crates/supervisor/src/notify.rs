@@ -43,9 +43,9 @@ impl Notify {
         Self { every_ms: every_ms.filter(|_| link.is_some()), link, due_ms: 0 }
     }
 
-    /// Connections are accepted.
-    pub fn ready(&self) {
-        self.tell(&format!("READY=1\nMAINPID={}\nSTATUS=Serving", std::process::id()));
+    /// Connections are accepted; `status` is for people.
+    pub fn ready(&self, status: &str) {
+        self.tell(&format!("READY=1\nMAINPID={}\nSTATUS={status}", std::process::id()));
     }
 
     /// Another configuration is being read; [`Self::ready`] ends it.
@@ -94,7 +94,7 @@ mod tests {
         let receiver = UnixDatagram::bind_addr(&address).unwrap();
         receiver.set_nonblocking(true).unwrap();
         let mut notify = Notify::new(&format!("@{name}"), Some(3_000_000));
-        notify.ready();
+        notify.ready("Serving");
         assert!(next(&receiver).starts_with("READY=1\nMAINPID="));
         notify.reloading();
         assert!(next(&receiver).starts_with("RELOADING=1\nMONOTONIC_USEC="));
@@ -107,7 +107,7 @@ mod tests {
         notify.stopping();
         assert!(next(&receiver).starts_with("STOPPING=1\n"));
         drop(receiver);
-        notify.ready();
+        notify.ready("Serving");
     }
 
     #[test]

@@ -100,11 +100,13 @@ impl Master {
         match &mut self.reload {
             None => {
                 let Some(askers) = self.next_reload.take() else { return };
+                self.life.notify.reloading();
                 match Reading::start(&self.program, &self.file, now()) {
                     Ok(reading) => self.reload = Some(Reload::new(reading, askers)),
                     Err(error) => {
                         let text = format!("fairwater: nothing can be read: {error}\n");
                         (self.show)(&text);
+                        self.life.reloaded(false);
                         askers.into_iter().for_each(|asker| asker.answer(1, &text));
                     }
                 }
@@ -233,7 +235,10 @@ impl Master {
     }
 
     fn end_reload(&mut self, code: u8, text: &str) {
-        self.reload.take().into_iter().for_each(|reload| reload.end(code, text));
+        if let Some(reload) = self.reload.take() {
+            self.life.reloaded(code == 0);
+            reload.end(code, text);
+        }
     }
 
     /// There will be no reload any more.

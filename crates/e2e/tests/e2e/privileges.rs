@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -185,4 +185,52 @@ fn root_is_warned() {
         let (_, said) = run(&setup, None);
         assert_eq!(said.contains(AS_ROOT), expected, "{said}");
     }
+}
+
+/// What it takes in later is read by the master, which may read more.
+#[test]
+fn a_worker_without_rights_is_given_files_that_it_cannot_read() {
+    if !is_root() {
+        return;
+    }
+    let (first, second) = (Endpoint::echo("1"), Endpoint::echo("2"));
+    let proxy = Setup::http(&[&first]).reloadable().top("user = \"nobody\"").start();
+    let secrets = proxy.directory().join("secrets");
+    fs::create_dir(&secrets).unwrap();
+    fs::set_permissions(&secrets, fs::Permissions::from_mode(0o700)).unwrap();
+    let upstream = format!("[upstreams.more]\nendpoints = [{:?}]\n", second.address);
+    fs::write(secrets.join("more.toml"), upstream).unwrap();
+    let worker = proxy.worker_id();
+    let include = format!("include = [{:?}]\nuser", secrets.join("more.toml"));
+    proxy.edit("user", &include);
+    proxy.edit("upstream = \"app\"", "upstream = \"more\"");
+    proxy.reload_well();
+    assert_eq!(proxy.worker_id(), worker);
+    assert!(Client::new(&proxy).get("/").status() == 200 && !second.requests().is_empty());
+    assert_status(&proxy, &OF_NOBODY);
+}
+
+#[test]
+fn another_user_takes_another_process() {
+    if !is_root() {
+        return;
+    }
+    let endpoint = Endpoint::echo("e");
+    let proxy = Setup::http(&[&endpoint]).reloadable().top("user = \"root\"").start();
+    let worker = proxy.worker_id();
+    proxy.edit("user = \"root\"", "user = \"nobody\"");
+    // Its files are those of the one before.
+    let (code, said) = proxy.reload();
+    assert!(code == 1 && said.contains("`chown 65534 "), "{said}");
+    assert_eq!(Client::new(&proxy).get("/").status(), 200);
+    chown(proxy.directory().join("access.log"), Some(NOBODY), Some(NOBODY)).unwrap();
+    assert!(proxy.reload_well().contains("`user` takes a new process"));
+    until("the first to end", || proxy.worker_id() != worker);
+    assert_eq!(Client::new(&proxy).get("/").status(), 200);
+    assert_status(&proxy, &OF_NOBODY);
+    // One that cannot be leaves all as it is.
+    proxy.edit("user = \"nobody\"", "user = \"nobody-of-this-name\"");
+    let (code, said) = proxy.reload();
+    assert!(code == 1 && said.contains("there is no user `nobody-of-this-name`"), "{said}");
+    assert_status(&proxy, &OF_NOBODY);
 }
