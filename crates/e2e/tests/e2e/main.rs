@@ -11,6 +11,7 @@
 mod access_log;
 mod attacks;
 mod command_line;
+mod daemon;
 mod exchanges;
 mod failures;
 mod filters;
