@@ -11,6 +11,7 @@
 mod access_log;
 mod attacks;
 mod command_line;
+mod containers;
 mod daemon;
 mod exchanges;
 mod failures;
@@ -28,6 +29,7 @@ mod replies;
 mod requests;
 mod run_time;
 mod schema;
+mod service;
 mod settings;
 mod tcp;
 mod upgrades;

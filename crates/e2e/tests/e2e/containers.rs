@@ -1,0 +1,163 @@
+//! As the first process of a container: orphans are its own, and limits are those of the container.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use fairwater_e2e::proxy::{binary, listen_to, signal_to, text};
+use fairwater_e2e::{Client, Endpoint, Setup, until, until_some};
+use rustix::process::Signal;
+
+use crate::privileges::is_root;
+
+/// A namespace of processes, whose first one is Fairwater. It ends with `unshare`, and all with it.
+struct Container {
+    unshare: Child,
+    /// Fairwater, by its number outside.
+    first: u32,
+}
+
+impl Container {
+    fn start(setup: &Setup, flags: &[&str]) -> (Self, String) {
+        setup.write();
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "--"]);
+        command.arg(binary()).arg("run").args(flags).arg("-c");
+        command.arg(setup.directory().join("fairwater.toml")).stderr(Stdio::piped());
+        let mut unshare = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        let said = listen_to(unshare.stderr.take());
+        let address = until_some("the proxy to listen", || {
+            let lines = text(&said);
+            let mut found = lines.lines();
+            found.find_map(|line| line.split("web listens on ").nth(1).map(str::to_owned))
+        });
+        let first = children(unshare.id()).pop().unwrap();
+        (Self { unshare, first }, address)
+    }
+
+    /// Runs a script in the container that leaves an orphan behind.
+    fn leave_orphan(&self) {
+        let id = self.first.to_string();
+        let mut command = Command::new("nsenter");
+        // Its child is left over when it ends, and says so when it ends itself.
+        let script = "(read line; exit 3) <&3 & echo left";
+        command.args(["--target", &id, "--pid", "--", "sh", "-c"]);
+        command.arg(format!("exec 3<&0; {script}"));
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "left\n");
+        let mut input = child.stdin.take().unwrap();
+        assert!(child.wait().unwrap().success());
+        until("the orphan to come", || self.names().iter().any(|name| name == "sh"));
+        input.write_all(b"end\n").unwrap();
+    }
+
+    fn names(&self) -> Vec<String> {
+        let name = |id| fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
+        children(self.first).into_iter().map(|id| name(id).trim().to_owned()).collect()
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        self.unshare.kill().ok();
+        self.unshare.wait().ok();
+    }
+}
+
+fn children(process: u32) -> Vec<u32> {
+    let path = format!("/proc/{process}/task/{process}/children");
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.split_whitespace().map(|id| id.parse().unwrap()).collect()
+}
+
+#[test]
+fn the_first_process_takes_the_ends_of_orphans() {
+    if !is_root() {
+        return;
+    }
+    for flags in [&[][..], &["--single"]] {
+        let endpoint = Endpoint::echo("e");
+        let setup = Setup::http(&[&endpoint]).reloadable();
+        let (mut container, address) = Container::start(&setup, flags);
+        for _ in 0..3 {
+            container.leave_orphan();
+            until("the orphan to be gone", || !container.names().iter().any(|name| name == "sh"));
+        }
+        assert_eq!(Client::connect(&address).get("/").status(), 200);
+        // A child of its own is waited for by the one that has started it.
+        if flags.is_empty() {
+            let worker = children(container.first)[0];
+            signal_to(worker, Signal::KILL);
+            assert_eq!(Client::connect(&address).get("/").status(), 200);
+            until("another worker", || children(container.first).iter().any(|id| *id != worker));
+        }
+        signal_to(container.first, Signal::TERM);
+        assert!(container.unshare.wait().unwrap().success());
+    }
+}
+
+/// A group of the test's own with a limit of memory, in whichever version the system has.
+struct Group(PathBuf);
+
+impl Group {
+    fn with_memory(bytes: u64) -> Option<Self> {
+        let name = format!("fairwater-e2e-{}", std::process::id());
+        let kinds = [("memory", "memory.limit_in_bytes"), ("", "memory.max")];
+        kinds.into_iter().find_map(|(below, file)| {
+            let group = Self(Path::new("/sys/fs/cgroup").join(below).join(&name));
+            fs::create_dir(&group.0).ok()?;
+            fs::write(group.0.join(file), bytes.to_string()).ok().map(|()| group)
+        })
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        fs::remove_dir(&self.0).ok();
+    }
+}
+
+#[test]
+fn memory_of_the_container_is_shared_among_its_connections() {
+    let Some(group) = is_root().then(|| Group::with_memory(128 << 20)).flatten() else {
+        eprintln!("skipped: there can be no control group");
+        return;
+    };
+    let endpoint = Endpoint::echo("e");
+    let setup = Setup::http(&[&endpoint]);
+    setup.write();
+    let mut command = Command::new("sh");
+    command.args(["-c", "echo $$ >\"$0\"/cgroup.procs && exec \"$@\""]).arg(&group.0);
+    command.arg(binary()).args(["run", "--single", "-c"]);
+    command.arg(setup.directory().join("fairwater.toml"));
+    let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let said = listen_to(child.stderr.take());
+    until("it to listen", || text(&said).contains("web listens on"));
+    signal_to(child.id(), Signal::INT);
+    child.wait().unwrap();
+    let said = text(&said);
+    assert!(said.contains("room for 4096 connections (") && said.contains("128 MiB"), "{said}");
+}
+
+/// An address that comes later, as with a virtual router: of a test network, and on no machine.
+#[test]
+fn an_address_that_is_not_there_yet_can_be_listened_on() {
+    const LATER: &str = "192.0.2.1:0";
+    let setup = || Setup::of("http", &["127.0.0.1:1"]).bind(LATER);
+    let said = setup().try_start().err().unwrap();
+    assert!(said.contains("write `freebind = true`"), "{said}");
+    let proxy = setup().listener("freebind = true").start();
+    assert!(proxy.address.starts_with("192.0.2.1:"), "{}", proxy.address);
+    drop(proxy);
+    // Another one there is found as well as elsewhere.
+    let endpoint = Endpoint::echo("e");
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = holder.local_addr().unwrap().to_string();
+    let setup = Setup::http(&[&endpoint]).listener("freebind = true").bind(&address);
+    let said = setup.try_start().err().unwrap();
+    assert!(said.contains("is in use by another process"), "{said}");
+}
