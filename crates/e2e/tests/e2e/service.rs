@@ -221,3 +221,12 @@ fn a_passed_socket_that_nobody_wants_is_told_of() {
     let words = format!("warning: no listener has {address}, whose socket was passed");
     until("it to be said", || text(&service.said).contains(&words));
 }
+
+#[test]
+fn the_packaged_configuration_is_good() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/fairwater.toml");
+    for words in [&["check", "-c"][..], &["fmt", "--check", "-c"]] {
+        let output = Command::new(binary()).args(words).arg(file).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {output:?}");
+    }
+}
