@@ -5,9 +5,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use fairwater_e2e::proxy::{binary, listen_to, signal_to, text};
-use fairwater_e2e::{Client, Endpoint, Setup, until, until_some};
+use fairwater_e2e::proxy::{binary, listen_to, signal_to, text as text_of};
+use fairwater_e2e::{Client, Directory, Endpoint, Setup, until, until_some};
 use rustix::process::Signal;
 
 use crate::privileges::is_root;
@@ -29,7 +30,7 @@ impl Container {
         let mut unshare = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
         let said = listen_to(unshare.stderr.take());
         let address = until_some("the proxy to listen", || {
-            let lines = text(&said);
+            let lines = text_of(&said);
             let mut found = lines.lines();
             found.find_map(|line| line.split("web listens on ").nth(1).map(str::to_owned))
         });
@@ -100,18 +101,42 @@ fn the_first_process_takes_the_ends_of_orphans() {
     }
 }
 
-/// A group of the test's own with a limit of memory, in whichever version the system has.
+/// A group of the test's own with a limit, in whichever version the system has.
 struct Group(PathBuf);
 
 impl Group {
-    fn with_memory(bytes: u64) -> Option<Self> {
-        let name = format!("fairwater-e2e-{}", std::process::id());
-        let kinds = [("memory", "memory.limit_in_bytes"), ("", "memory.max")];
-        kinds.into_iter().find_map(|(below, file)| {
+    fn with(limits: [(&str, &str, &str); 2]) -> Option<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("fairwater-e2e-{}-{number}", std::process::id());
+        limits.into_iter().find_map(|(below, file, limit)| {
             let group = Self(Path::new("/sys/fs/cgroup").join(below).join(&name));
             fs::create_dir(&group.0).ok()?;
-            fs::write(group.0.join(file), bytes.to_string()).ok().map(|()| group)
+            fs::write(group.0.join(file), limit).ok().map(|()| group)
         })
+    }
+
+    /// Starts Fairwater in it, looks, and gives what was said.
+    fn run(&self, look: impl FnOnce(u32)) -> String {
+        let endpoint = Endpoint::echo("e");
+        let directory = Directory::new();
+        let text = format!(
+            "access_log = {{ format = \"off\" }}\nlisteners.web = {{ bind = \"127.0.0.1:0\", \
+             upstream = \"app\" }}\nupstreams.app = {{ endpoints = [{:?}] }}\n",
+            endpoint.address
+        );
+        fs::write(directory.join("fairwater.toml"), text).unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo $$ >\"$0\"/cgroup.procs && exec \"$@\""]).arg(&self.0);
+        command.arg(binary()).args(["run", "--single", "-c"]);
+        command.arg(directory.join("fairwater.toml")).stderr(Stdio::piped());
+        let mut child = command.stdin(Stdio::null()).spawn().unwrap();
+        let said = listen_to(child.stderr.take());
+        until("it to listen", || text_of(&said).contains("web listens on"));
+        look(child.id());
+        signal_to(child.id(), Signal::INT);
+        child.wait().unwrap();
+        text_of(&said)
     }
 }
 
@@ -121,26 +146,30 @@ impl Drop for Group {
     }
 }
 
+fn skipped() {
+    eprintln!("skipped: there can be no control group");
+}
+
 #[test]
 fn memory_of_the_container_is_shared_among_its_connections() {
-    let Some(group) = is_root().then(|| Group::with_memory(128 << 20)).flatten() else {
-        eprintln!("skipped: there can be no control group");
-        return;
-    };
-    let endpoint = Endpoint::echo("e");
-    let setup = Setup::http(&[&endpoint]);
-    setup.write();
-    let mut command = Command::new("sh");
-    command.args(["-c", "echo $$ >\"$0\"/cgroup.procs && exec \"$@\""]).arg(&group.0);
-    command.arg(binary()).args(["run", "--single", "-c"]);
-    command.arg(setup.directory().join("fairwater.toml"));
-    let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let said = listen_to(child.stderr.take());
-    until("it to listen", || text(&said).contains("web listens on"));
-    signal_to(child.id(), Signal::INT);
-    child.wait().unwrap();
-    let said = text(&said);
+    let bytes = (128 << 20).to_string();
+    let limits = [("memory", "memory.limit_in_bytes", &*bytes), ("", "memory.max", &bytes)];
+    let Some(group) = Group::with(limits) else { return skipped() };
+    let said = group.run(|_| {});
     assert!(said.contains("room for 4096 connections (") && said.contains("128 MiB"), "{said}");
+}
+
+#[test]
+fn threads_follow_the_quota_of_the_container() {
+    let limits = [("cpu", "cpu.cfs_quota_us", "100000"), ("", "cpu.max", "100000 100000")];
+    let Some(group) = Group::with(limits) else { return skipped() };
+    group.run(|id| {
+        let tasks = fs::read_dir(format!("/proc/{id}/task")).unwrap();
+        let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).unwrap();
+        let names: Vec<_> = tasks.map(|task| name(task.unwrap())).collect();
+        let workers = names.iter().filter(|name| name.starts_with("worker-")).count();
+        assert_eq!(workers, 1, "{names:?}");
+    });
 }
 
 /// An address that comes later, as with a virtual router: of a test network, and on no machine.
@@ -160,4 +189,28 @@ fn an_address_that_is_not_there_yet_can_be_listened_on() {
     let setup = Setup::http(&[&endpoint]).listener("freebind = true").bind(&address);
     let said = setup.try_start().err().unwrap();
     assert!(said.contains("is in use by another process"), "{said}");
+}
+
+/// In a network of its own, where the address comes and goes.
+#[test]
+fn an_address_is_served_when_it_comes() {
+    const SCRIPT: &str = "ip link set lo up\n\
+        \"$@\" & server=$!\n\
+        ask() { curl -s -m 5 -o /dev/null -w '%{http_code} ' http://192.0.2.1:8080/; }\n\
+        until grep -q ':1F90 ' /proc/net/tcp; do kill -0 $server || exit 1; done\n\
+        ask; ip addr add 192.0.2.1/32 dev lo; ask; ip addr del 192.0.2.1/32 dev lo; ask\n\
+        ip addr add 192.0.2.1/32 dev lo; ask; kill -TERM $server; wait $server; echo $?";
+    let is_there = |program: &&str| Command::new(program).arg("-V").output().is_ok();
+    if !is_root() || !["ip", "curl"].iter().all(is_there) {
+        return;
+    }
+    let directory = Directory::new();
+    let file = directory.join("fairwater.toml");
+    let listener = "bind = \"192.0.2.1:8080\", freebind = true, respond = 204";
+    fs::write(&file, format!("access_log.format = \"off\"\nlisteners.web = {{ {listener} }}\n"))
+        .unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["--net", "sh", "-c", SCRIPT, "sh"]).arg(binary()).args(["run", "-c"]).arg(file);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "000 204 000 204 0\n", "{output:?}");
 }

@@ -44,11 +44,13 @@ impl Daemon {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
-    /// Whom its log says that it listens on, in the end.
+    /// Where its log says that it listens.
     fn address(&self) -> String {
-        let log = self.log();
-        let found = log.lines().rev().find_map(|line| line.split("web listens on ").nth(1));
-        found.unwrap().to_owned()
+        until_some("it to say where it listens", || {
+            let log = self.log();
+            let found = log.lines().rev().find_map(|line| line.split("web listens on ").nth(1));
+            found.map(str::to_owned)
+        })
     }
 
     fn signal(&self, signal: Signal) {
