@@ -156,7 +156,7 @@ fn memory_of_the_container_is_shared_among_its_connections() {
     let limits = [("memory", "memory.limit_in_bytes", &*bytes), ("", "memory.max", &bytes)];
     let Some(group) = Group::with(limits) else { return skipped() };
     let said = group.run(|_| {});
-    assert!(said.contains("room for 4096 connections (") && said.contains("128 MiB"), "{said}");
+    assert!(said.contains("room for 2048 connections (") && said.contains("128 MiB"), "{said}");
 }
 
 #[test]
