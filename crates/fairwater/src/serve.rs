@@ -315,11 +315,22 @@ fn start(
         allocations: allocator::allocations,
         started_ms: clock::coarse_ms(),
     };
-    let control = fairwater_control::start(steward, sources, sockets.admin)?;
-    let threads = Threads::start(parts)?;
+    let control = fairwater_control::start(steward, sources, sockets.admin).map_err(no_thread)?;
+    let threads = Threads::start(parts).map_err(no_thread)?;
     let config = config.clone();
     let ties = Ties::default();
     Ok((Running { threads, control, is_ready, log, config, places, ties }, signals, bound))
+}
+
+fn no_thread(error: io::Error) -> String {
+    let hint = match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            "; the limit of processes is too low (`ulimit -u`, TasksMax of a systemd unit, or \
+             pids.max of a container)"
+        }
+        _ => "",
+    };
+    format!("cannot start a thread: {error}{hint}")
 }
 
 fn start_log(settings: &AccessLog) -> io::Result<LogWriter> {

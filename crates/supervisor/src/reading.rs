@@ -121,8 +121,10 @@ impl Drop for Reading {
 /// # Errors
 /// What is wrong with it, in lines for people.
 pub fn load(program: &Path, file: &Path, now: Instant) -> Result<(Loaded, String), String> {
-    let reading = Reading::start(program, file, now)
-        .map_err(|error| format!("fairwater: the configuration cannot be read: {error}\n"))?;
+    let reading = Reading::start(program, file, now).map_err(|error| {
+        let program = program.display();
+        format!("fairwater: cannot start {program} to read the configuration: {error}\n")
+    })?;
     let Outcome { said, loaded } = reading.wait();
     match loaded {
         Some(loaded) => Ok((loaded, said)),

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use fairwater_e2e::proxy::{binary, listen_to, signal_to, text as text_of};
@@ -132,10 +133,15 @@ impl Group {
         command.arg(directory.join("fairwater.toml")).stderr(Stdio::piped());
         let mut child = command.stdin(Stdio::null()).spawn().unwrap();
         let said = listen_to(child.stderr.take());
-        until("it to listen", || text_of(&said).contains("web listens on"));
-        look(child.id());
-        signal_to(child.id(), Signal::INT);
-        child.wait().unwrap();
+        until("it to listen or to end", || {
+            text_of(&said).contains("web listens on") || child.try_wait().unwrap().is_some()
+        });
+        if child.try_wait().unwrap().is_none() {
+            look(child.id());
+            signal_to(child.id(), Signal::INT);
+            child.wait().unwrap();
+        }
+        until("all that it says", || Arc::strong_count(&said) == 1);
         text_of(&said)
     }
 }
@@ -170,6 +176,14 @@ fn threads_follow_the_quota_of_the_container() {
         let workers = names.iter().filter(|name| name.starts_with("worker-")).count();
         assert_eq!(workers, 1, "{names:?}");
     });
+}
+
+#[test]
+fn too_few_processes_are_told_of_at_the_start() {
+    let limits = [("pids", "pids.max", "2"), ("", "pids.max", "2")];
+    let Some(group) = Group::with(limits) else { return skipped() };
+    let said = group.run(|id| panic!("{id} serves"));
+    assert!(said.contains("cannot start a thread: ") && said.contains("`ulimit -u`"), "{said}");
 }
 
 /// An address that comes later, as with a virtual router: of a test network, and on no machine.
