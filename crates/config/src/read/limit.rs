@@ -86,7 +86,8 @@ pub(super) static LIMITS: declare::Table = declare::Table {
             name: "freebind",
             kind: Kind::Boolean,
             absent: Absent::Default("false"),
-            meaning: "listens on addresses that this machine does not have yet, as those that move                       between two machines (VRRP)",
+            meaning: "listens on addresses that this machine does not have yet, as those that move \
+                      between two machines (VRRP)",
             example: "freebind = false",
         },
         Setting {
