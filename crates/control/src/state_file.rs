@@ -85,10 +85,9 @@ impl StateFile {
     }
 }
 
-fn render(changes: &Changes) -> String {
-    let mut out = format!(
-        "# What was set at run time with `persist`. Written by Fairwater.\nversion = {VERSION}\n"
-    );
+pub(crate) fn render(changes: &Changes) -> String {
+    let mut out =
+        format!("# What was set at run time. Written by Fairwater.\nversion = {VERSION}\n");
     for (upstream, name, change) in changes.iter() {
         out.push_str("\n[[endpoints]]\n");
         let mut line = |key: &str, value: &str| out.push_str(&format!("{key} = {value}\n"));
@@ -114,7 +113,7 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-fn parse(text: &str) -> Result<Changes, String> {
+pub(crate) fn parse(text: &str) -> Result<Changes, String> {
     let root = DeTable::parse(text).map_err(|error| error.message().to_owned())?;
     let mut changes = Changes::default();
     let mut has_version = false;

@@ -16,7 +16,7 @@ use crate::names::Names;
 use crate::problem::Problem;
 use crate::registry::Registry;
 use crate::roster::{self, Member, Roster};
-use crate::state_file::StateFile;
+use crate::state_file::{self, StateFile};
 use crate::{Compiled, Outside, Sources};
 
 #[derive(Debug)]
@@ -35,6 +35,19 @@ pub struct Steward {
     /// What will be in force once its names are known.
     next: Option<Config>,
     connections_max: Option<u32>,
+    snapshots: Snapshots,
+}
+
+/// Who is given what was set at run time, for a process in place of this one.
+#[derive(Default)]
+struct Snapshots(Option<Keeper>);
+
+type Keeper = Box<dyn Fn(&str) + Send>;
+
+impl std::fmt::Debug for Snapshots {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Snapshots").field(&self.0.is_some()).finish()
+    }
 }
 
 impl Steward {
@@ -58,9 +71,35 @@ impl Steward {
             sources: None,
             next: None,
             connections_max: None,
+            snapshots: Snapshots::default(),
         };
         steward.refresh();
         Ok(steward)
+    }
+
+    /// Begins with what was set at run time in the process before, as that has given it to its
+    /// keeper.
+    pub fn resume(&mut self, snapshot: &str) {
+        match state_file::parse(snapshot) {
+            Ok(mut changes) => {
+                retain(&mut changes, &self.config, self.outside);
+                self.changes = changes;
+                self.refresh();
+            }
+            Err(problem) => {
+                (self.outside.say)(&format!("what was set at run time is lost: {problem}"));
+            }
+        }
+    }
+
+    /// Gives `keeper` what was set at run time, now and whenever it is something else.
+    pub fn keep_with(&mut self, keeper: impl Fn(&str) + Send + 'static) {
+        self.snapshots = Snapshots(Some(Box::new(keeper)));
+        self.snapshot();
+    }
+
+    fn snapshot(&self) {
+        self.snapshots.0.iter().for_each(|keep| keep(&state_file::render(&self.changes)));
     }
 
     /// The first plan; at most `connections_max` clients may be connected.
@@ -141,6 +180,7 @@ impl Steward {
             self.kept = kept;
         }
         self.changes = changes;
+        self.snapshot();
         self.refresh();
         Ok(())
     }
@@ -218,6 +258,7 @@ impl Steward {
         sources.bound = compiled.binds.iter().zip(addresses).map(named).collect();
         (self.config, self.roster) = (next, roster);
         self.publish(compiled.plan);
+        self.snapshot();
         // Names that nobody asks for any more are forgotten.
         self.refresh();
         Some(compiled.binds)

@@ -263,6 +263,11 @@ impl Caller {
         bytes
     }
 
+    /// What is there, once there is something; 0 at the end.
+    pub fn read_some(&mut self, room: &mut [u8]) -> usize {
+        self.socket.read(room).unwrap_or(0)
+    }
+
     /// Everything until the other side ends; and whether it did so by a reset.
     pub fn read_to_end(&mut self) -> (Vec<u8>, bool) {
         let mut bytes = self.reader.take_rest();

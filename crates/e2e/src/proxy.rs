@@ -19,6 +19,9 @@ pub struct Proxy {
     directory: Directory,
 }
 
+/// The binary of a proxy whose program can be replaced, in its directory.
+pub(crate) const OWN_BINARY: &str = "fairwater";
+
 /// Where the binary under test is.
 ///
 /// # Panics
@@ -48,7 +51,8 @@ impl Proxy {
     /// # Panics
     /// When the binary is not there.
     pub fn start(directory: Directory, flags: &[String]) -> Result<Self, String> {
-        let mut child = Command::new(binary())
+        let own = directory.join(OWN_BINARY);
+        let mut child = Command::new(if own.exists() { own } else { binary() })
             .args(["run", "-c"])
             .arg(directory.join("fairwater.toml"))
             .args(flags)
@@ -95,19 +99,22 @@ impl Proxy {
     /// # Panics
     /// When there is none for a while.
     pub fn worker_id(&self) -> u32 {
+        until_some("the worker", || self.worker_ids().first().copied())
+    }
+
+    /// Of all processes that the master has started, and that run.
+    pub fn worker_ids(&self) -> Vec<u32> {
         let master = self.child.id();
         if self.is_single {
-            return master;
+            return vec![master];
         }
         let path = format!("/proc/{master}/task/{master}/children");
         let is_running = |id: &&str| {
             let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
             status.contains("State:") && !status.contains("State:\tZ")
         };
-        until_some("the worker", || {
-            let children = std::fs::read_to_string(&path).unwrap();
-            children.split_whitespace().find(is_running)?.parse().ok()
-        })
+        let children = std::fs::read_to_string(&path).unwrap_or_default();
+        children.split_whitespace().filter(is_running).filter_map(|id| id.parse().ok()).collect()
     }
 
     /// Everything that it has said on its standard error.
@@ -148,9 +155,17 @@ impl Proxy {
     /// # Panics
     /// When there is no such command.
     pub fn reload(&self) -> (i32, String) {
+        self.command("reload")
+    }
+
+    /// A command to the master: its exit code, and what it says.
+    ///
+    /// # Panics
+    /// When there is no such command.
+    pub fn command(&self, name: &str) -> (i32, String) {
         let socket = self.directory.join("run").join("master.sock");
         let mut command = Command::new(binary());
-        let output = command.arg("reload").arg("--socket").arg(socket).output().unwrap();
+        let output = command.arg(name).arg("--socket").arg(socket).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         (output.status.code().unwrap(), said)
     }
@@ -163,6 +178,19 @@ impl Proxy {
     pub fn reload_well(&self) -> String {
         let (code, said) = self.reload();
         assert_eq!(code, 0, "{said}");
+        said
+    }
+
+    /// An upgrade that goes well. Waits until another worker has taken over.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[track_caller]
+    pub fn upgrade_well(&self) -> String {
+        let before = self.worker_id();
+        let (code, said) = self.command("upgrade");
+        assert_eq!(code, 0, "{said}");
+        until("another worker", || self.worker_ids().iter().any(|id| *id > before));
         said
     }
 

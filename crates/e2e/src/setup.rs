@@ -1,5 +1,6 @@
 //! A configuration in the making: what most tests need in one line, the rest as TOML.
 
+use crate::proxy::{OWN_BINARY, binary};
 use crate::{Directory, Endpoint, Proxy};
 
 #[derive(Debug)]
@@ -120,6 +121,19 @@ impl Setup {
     pub fn flag(mut self, flag: &str) -> Self {
         self.flags.push(flag.to_owned());
         self
+    }
+
+    /// As `reloadable`, with a program of its own that can be replaced.
+    ///
+    /// # Panics
+    /// When the binary cannot be copied.
+    #[must_use]
+    pub fn upgradable(self) -> Self {
+        let own = self.directory.join(OWN_BINARY);
+        if std::fs::hard_link(binary(), &own).is_err() {
+            std::fs::copy(binary(), &own).unwrap();
+        }
+        self.reloadable()
     }
 
     /// Leaves out the shorthand route of the listener.

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use fairwater_config::THREADS_MAX;
 
 const SIGNALS: &str = "Signals: TERM finishes what runs and stops (25 s at the most), INT stops now, \
-     HUP reloads, USR1 opens the logs again.";
+     HUP reloads, USR1 opens the logs again, USR2 upgrades.";
 
 /// Load balancer, reverse proxy and connection gateway.
 #[derive(Debug, Parser)]
@@ -25,12 +25,14 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Read a configuration for the master
     #[command(hide = true)]
-    Load(ConfigFile),
+    Load(LoadArguments),
     /// Serve what the master gives
     #[command(hide = true)]
     Worker(WorkerArguments),
     /// Have a running master read its configuration again
-    Reload(ReloadArguments),
+    Reload(MasterArguments),
+    /// Have a running master become the program that is installed now, without a pause
+    Upgrade(MasterArguments),
     /// Check a configuration file and say what is wrong with it
     Check(ConfigFile),
     /// Show how a running process is doing
@@ -69,6 +71,9 @@ pub(crate) struct RunArguments {
     /// Where a daemon says what it says, and writes an access log to the standard output
     #[arg(long, value_name = "FILE", requires = "daemon")]
     pub log_file: Option<PathBuf>,
+    /// The descriptor in which the master before has left its state
+    #[arg(long, hide = true, value_name = "NUMBER")]
+    pub state: Option<i32>,
 }
 
 #[derive(Debug, Args)]
@@ -79,6 +84,15 @@ pub(crate) struct WorkerArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct LoadArguments {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// For a master that wants to become this program
+    #[arg(long)]
+    pub upgrade: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ConfigFile {
     /// The configuration file
     #[arg(short, long, default_value = "fairwater.toml", value_name = "FILE")]
@@ -86,7 +100,7 @@ pub(crate) struct ConfigFile {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ReloadArguments {
+pub(crate) struct MasterArguments {
     /// The configuration file that says where the master is, by its run_dir
     #[arg(short, long, default_value = "fairwater.toml", value_name = "FILE")]
     pub config: PathBuf,

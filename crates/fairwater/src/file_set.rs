@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use fairwater_config::Surroundings;
+use fairwater_message::pack::{Packer, Unpacker};
 use fairwater_supervisor::Stamp;
 
 /// What surroundings were asked, and what they answered.
@@ -116,51 +117,48 @@ impl FileSet {
 
     /// As one block of bytes.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        put(&mut out, &self.main);
+        let mut out = Packer::default();
+        out.bytes(&self.main);
         for (question, answer) in &self.answers {
-            let (kind, words): (u8, &[&str]) = match question {
-                Question::Expand { pattern, from } => (b'e', &[pattern, from]),
-                Question::Read(name) => (b'r', &[name]),
-                Question::Variable(name) => (b'v', &[name]),
+            match question {
+                Question::Expand { pattern, from } => {
+                    out.number(EXPAND).bytes(pattern.as_bytes()).bytes(from.as_bytes())
+                }
+                Question::Read(name) => out.number(READ).bytes(name.as_bytes()),
+                Question::Variable(name) => out.number(VARIABLE).bytes(name.as_bytes()),
             };
-            out.push(kind);
-            words.iter().for_each(|word| put(&mut out, word.as_bytes()));
             match answer {
                 Ok(parts) => {
-                    out.push(b'+');
-                    out.extend_from_slice(&(parts.len() as u64).to_le_bytes());
-                    parts.iter().for_each(|part| put(&mut out, part));
+                    out.number(1).number(parts.len() as u64);
+                    for part in parts {
+                        out.bytes(part);
+                    }
                 }
-                Err(problem) => {
-                    out.push(b'-');
-                    put(&mut out, problem.as_bytes());
-                }
+                Err(problem) => _ = out.number(0).bytes(problem.as_bytes()),
             }
         }
-        out
+        out.into_vec()
     }
 
     /// Reads what `encode` writes; nothing, if that is broken.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut rest = bytes;
-        let mut set = Self { main: take(&mut rest)?, ..Self::default() };
-        while let Some((&kind, tail)) = rest.split_first() {
-            rest = tail;
+        let mut rest = Unpacker::new(bytes);
+        let mut set = Self { main: rest.bytes()?.to_vec(), ..Self::default() };
+        while !rest.is_empty() {
+            let (kind, text) = (rest.number()?, rest.text()?.to_owned());
             let question = match kind {
-                b'e' => Question::Expand { pattern: text(&mut rest)?, from: text(&mut rest)? },
-                b'r' => Question::Read(text(&mut rest)?),
-                b'v' => Question::Variable(text(&mut rest)?),
+                EXPAND => Question::Expand { pattern: text, from: rest.text()?.to_owned() },
+                READ => Question::Read(text),
+                VARIABLE => Question::Variable(text),
                 _ => return None,
             };
-            let (&sign, tail) = rest.split_first()?;
-            rest = tail;
-            let answer = match sign {
-                b'+' => {
-                    let count = number(&mut rest)?;
-                    Ok((0..count).map(|_| take(&mut rest)).collect::<Option<_>>()?)
+            let answer = match rest.number()? {
+                1 => {
+                    let count = rest.number()?;
+                    let parts = (0..count).map(|_| Some(rest.bytes()?.to_vec()));
+                    Ok(parts.collect::<Option<_>>()?)
                 }
-                b'-' => Err(text(&mut rest)?),
+                0 => Err(rest.text()?.to_owned()),
                 _ => return None,
             };
             set.answers.insert(question, answer);
@@ -169,27 +167,10 @@ impl FileSet {
     }
 }
 
-fn put(out: &mut Vec<u8>, part: &[u8]) {
-    out.extend_from_slice(&(part.len() as u64).to_le_bytes());
-    out.extend_from_slice(part);
-}
-
-fn number(rest: &mut &[u8]) -> Option<u64> {
-    let (digits, tail) = rest.split_first_chunk()?;
-    *rest = tail;
-    Some(u64::from_le_bytes(*digits))
-}
-
-fn take(rest: &mut &[u8]) -> Option<Vec<u8>> {
-    let len = usize::try_from(number(rest)?).ok()?;
-    let (part, tail) = rest.split_at_checked(len)?;
-    *rest = tail;
-    Some(part.to_vec())
-}
-
-fn text(rest: &mut &[u8]) -> Option<String> {
-    String::from_utf8(take(rest)?).ok()
-}
+/// Kinds of questions in a block.
+const EXPAND: u64 = 1;
+const READ: u64 = 2;
+const VARIABLE: u64 = 3;
 
 #[cfg(test)]
 mod tests {
@@ -246,7 +227,7 @@ mod tests {
         for bytes in [&b""[..], &[9, 0, 0, 0, 0, 0, 0, 0, 1], &[0, 0, 0, 0, 0, 0, 0, 0, b'x']] {
             assert_eq!(FileSet::decode(bytes), None);
         }
-        let huge = [&[0; 8][..], b"r", &u64::MAX.to_le_bytes()].concat();
+        let huge = [&[0; 8][..], &READ.to_le_bytes(), &u64::MAX.to_le_bytes()].concat();
         assert_eq!(FileSet::decode(&huge), None);
     }
 }

@@ -14,6 +14,10 @@ pub(crate) struct Given {
     /// In the order of the configuration; none for an address that this worker listens on already.
     pub listening: Vec<(Address, Vec<OwnedFd>)>,
     pub admin: Option<OwnedFd>,
+    /// What the worker before has said of itself.
+    pub state: Option<OwnedFd>,
+    /// Where connections of the worker before come in.
+    pub legacy: Option<OwnedFd>,
 }
 
 impl Given {
@@ -36,7 +40,9 @@ impl Given {
                 }
                 Order::Listening(address, sockets) => given.listening.push((address, sockets)),
                 Order::Admin(socket) => given.admin = Some(socket),
-                Order::Serve | Order::Retire => break,
+                Order::State(state) => given.state = Some(state),
+                Order::Inherit(socket) => given.legacy = Some(socket),
+                Order::Serve | Order::Retire(_) => break,
             }
             order = next(link)?;
         }

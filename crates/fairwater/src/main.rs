@@ -2,6 +2,7 @@
 
 mod arguments;
 mod cgroup;
+mod command;
 mod demo;
 mod directory;
 mod explain;
@@ -12,7 +13,6 @@ mod given;
 mod hash_password;
 mod master;
 mod proxy;
-mod reload;
 mod replace;
 mod rights;
 mod room;
@@ -40,8 +40,9 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Load(arguments) => master::load(&arguments),
-        Command::Reload(arguments) => reload::run(&arguments),
         Command::Worker(arguments) => master::worker(&arguments),
+        Command::Reload(arguments) => command::run("reload", &arguments),
+        Command::Upgrade(arguments) => command::run("upgrade", &arguments),
         Command::Check(arguments) => run::check(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),

@@ -7,11 +7,13 @@ use std::time::Instant;
 
 use fairwater_config::{Config, LogTarget, Protocol};
 use fairwater_supervisor::{
-    Bind, Charge, Inherited, Life, Link, Part, ProcessPart, Report, Side, detach, hand_over,
+    Bind, Inherited, Life, Link, Means, Part, ProcessPart, Report, Side, detach, hand_over,
+    master_before, understands,
 };
 use fairwater_sys::child;
+use fairwater_sys::exec::Left;
 
-use crate::arguments::{ConfigFile, RunArguments, WorkerArguments};
+use crate::arguments::{LoadArguments, RunArguments, WorkerArguments};
 use crate::file_set::Recording;
 use crate::files::Files;
 use crate::given::{self, Given};
@@ -63,16 +65,47 @@ fn run_here(arguments: &RunArguments, inherited: Inherited, report: Option<Repor
         Ok(life) => life,
         Err(problem) => return fail(problem),
     };
-    let say = |line: &dyn std::fmt::Display| say(line);
-    let (program, file) = (program.to_owned(), file.clone());
-    match fairwater_supervisor::run(Charge { program, file, loaded, life, say, show }) {
+    match fairwater_supervisor::run(means(), file.clone(), loaded, life) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => fail(problem),
     }
 }
 
+/// Goes on as the master that has become this program, and left in descriptor `state` how.
+pub(crate) fn go_on(left: Left, state: i32) -> ExitCode {
+    match fairwater_supervisor::go_on(means(), left, state) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => fail(problem),
+    }
+}
+
+fn means() -> Means {
+    Means { program: PROGRAM.into(), installed: installed(), say: |line| say(line), show }
+}
+
+/// Where this program was found: the place of a newer one.
+fn installed() -> PathBuf {
+    let name = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    let is_path = name.components().count() > 1;
+    let found = match is_path {
+        true => std::env::current_dir().ok().map(|directory| directory.join(&name)),
+        false => std::env::var_os("PATH").and_then(|path| {
+            let mut places = std::env::split_paths(&path).map(|directory| directory.join(&name));
+            places.find(|place| place.is_file())
+        }),
+    };
+    let found = found.filter(|place| place.is_file());
+    found.or_else(|| std::env::current_exe().ok()).unwrap_or(name)
+}
+
 /// `fairwater load`: reads a configuration, says what is wrong with it, and gives it to the master.
-pub(crate) fn load(arguments: &ConfigFile) -> ExitCode {
+pub(crate) fn load(arguments: &LoadArguments) -> ExitCode {
+    if arguments.upgrade && !master_before().is_ok_and(|record| understands(&record)) {
+        return fail(
+            "this program cannot go on as the master that runs, whose version is another: restart it",
+        );
+    }
+    let arguments = &arguments.file;
     let recording = Recording::new(&Files);
     recording.stamp(&arguments.config);
     let (config, text) = match run::load(arguments, &recording) {
@@ -138,7 +171,7 @@ fn process_part(config: &Config) -> Result<ProcessPart, String> {
 
 /// `fairwater worker`: serves what the master gives.
 pub(crate) fn worker(arguments: &WorkerArguments) -> ExitCode {
-    let link = match child::given() {
+    let link = match child::given(0) {
         Ok(socket) => Link::new(socket),
         Err(error) => return fail(format_args!("there is no master to work for: {error}")),
     };

@@ -6,12 +6,19 @@ use std::process::ExitCode;
 
 use fairwater_config::{Config, Diagnostic, FILE_BYTES_MAX, Surroundings};
 use fairwater_control::{prove, sketch};
+use fairwater_sys::exec::Left;
 
 use crate::arguments::{ConfigFile, RunArguments};
 use crate::files::{self, Files};
 use crate::{fail, master, rights, say, serve};
 
 pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
+    if let Some(state) = arguments.state {
+        return match Left::find() {
+            Ok(left) => master::go_on(left, state),
+            Err(error) => fail(format_args!("cannot list open descriptors: {error}")),
+        };
+    }
     if !arguments.single {
         return master::run(arguments);
     }

@@ -16,7 +16,7 @@ use fairwater_supervisor::{Address, Link, News, Order};
 use fairwater_sys::poll;
 use fairwater_sys::signal::{Signal, Signals};
 use fairwater_telemetry::LogWriter;
-use fairwater_worker::{SocketKey, SocketOrder, Threads};
+use fairwater_worker::{Doing, SocketKey, SocketOrder, Threads, Trouble};
 
 use crate::given::Given;
 use crate::ties::Ties;
@@ -37,6 +37,8 @@ pub(crate) struct Running {
     pub config: Config,
     pub places: Places,
     pub ties: Ties,
+    /// A thread does, and the master knows it.
+    pub hangs: bool,
 }
 
 /// Where connections come in.
@@ -97,6 +99,7 @@ impl Running {
             while let Some(signal) = signals.next() {
                 self.obey(signal, &mut stopping, master.is_some());
             }
+            self.look_at_threads(master.as_ref());
             if ready.get(1) == Some(&true) {
                 // Without a master a worker serves on.
                 master = master.filter(|link| self.listen_to(link, &mut stopping));
@@ -114,6 +117,38 @@ impl Running {
                 return self.end();
             }
         }
+    }
+
+    /// A thread that hangs ends the process: at once, or once a master has started another.
+    fn look_at_threads(&mut self, master: Option<&Link>) {
+        let Some((trouble, doing)) = self.threads.look() else { return };
+        let one =
+            |(index, doing): (usize, &Doing)| format!("worker-{index} {}", self.where_is(*doing));
+        let all: Vec<_> = doing.iter().enumerate().map(one).collect();
+        let all = all.join(", ");
+        match (trouble, master) {
+            (Trouble::Waits, _) => {
+                say(format_args!("a thread is held up outside of its loop: {all}"))
+            }
+            (Trouble::Hangs, _) if self.hangs => {}
+            (Trouble::Hangs, Some(master)) => {
+                self.hangs = true;
+                master.tell(&News::Hangs(all));
+            }
+            (Trouble::Hangs, None) => {
+                say(format_args!("bug, please report: a thread hangs: {all}"));
+                std::process::abort();
+            }
+        }
+    }
+
+    fn where_is(&self, doing: Doing) -> String {
+        let is_there = |place: &&Place| Some(place.listener.0) == doing.listener();
+        let place = self.places.all.iter().find(is_there);
+        place.map_or_else(
+            || doing.to_string(),
+            |place| format!("{doing} at {}", place.address.bound),
+        )
     }
 
     fn obey(&self, signal: Signal, stopping: &mut Stopping, has_master: bool) {
@@ -149,10 +184,12 @@ impl Running {
     /// Hears what the master wants, and does it. Returns false when there is no master any more.
     fn listen_to(&mut self, link: &Link, stopping: &mut Stopping) -> bool {
         let given = match link.next_order() {
-            Ok(Some(Order::Retire)) => {
+            Ok(Some(Order::Retire(heir))) => {
                 stopping.has_begun = true;
                 self.control.leave();
-                self.threads.retire();
+                if let Err(error) = self.threads.retire(heir.as_ref()) {
+                    say(format_args!("no connection moves to the next process: {error}"));
+                }
                 return true;
             }
             Ok(Some(order)) => Given::take(link, order),

@@ -1,6 +1,7 @@
 //! From a configuration to running threads, and on to the end: get sockets, start, wait for a
 //! signal, stop.
 
+use std::error::Error;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
@@ -18,7 +19,7 @@ use fairwater_supervisor::{
     Address, BindError, Inherited, Link, Listening, Manner, News, Notify, bind_private, make_for,
 };
 use fairwater_sys::signal::Signals;
-use fairwater_sys::{allocator, process, signal};
+use fairwater_sys::{allocator, memory_file, process, signal};
 use fairwater_telemetry::{Counters, LogWriter, Surroundings};
 use fairwater_worker::{PasswordChecks, ThreadParts, Threads};
 
@@ -155,13 +156,24 @@ pub(crate) fn serve_given(
         rights::give_up(config, &needs)?;
         Ok((ground, steward(config)?))
     });
-    let started = prepared.map_err(Into::into).and_then(|(ground, mut steward)| {
+    let started = prepared.map_err(Into::into);
+    let started: Result<Started, Box<dyn Error>> = started.and_then(|(ground, mut steward)| {
+        let state = given.state.and_then(|state| memory_file::read(state).ok());
+        state.iter().for_each(|state| steward.resume(&String::from_utf8_lossy(state)));
+        let keeper = master.try_clone()?;
+        steward.keep_with(move |state| keep(&keeper, state));
         let Compiled { plan, binds } = steward.compile(Some(ground.room.connections));
         let listening = binds.iter().zip(given.listening);
         let listening = listening.map(|(bind, (address, fds))| (bind.listener, address, fds));
         let sockets = Sockets { listening: listening.collect(), admin: given.admin };
         say(ground.room);
-        start(config, steward, plan, &ground, sockets)
+        let started = start(config, steward, plan, &ground, sockets)?;
+        if let Some(socket) = &given.legacy
+            && let Err(error) = started.0.threads.inherit(socket)
+        {
+            say(format_args!("no connection comes from the process before: {error}"));
+        }
+        Ok(started)
     });
     match started {
         Ok((mut running, signals, _)) => {
@@ -173,6 +185,14 @@ pub(crate) fn serve_given(
             master.tell(&News::Failed(error.to_string()));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Gives the master what a worker in place of this one should know.
+fn keep(master: &Link, state: &str) {
+    match memory_file::sealed(c"fairwater-state", state.as_bytes()) {
+        Ok(file) => master.tell(&News::State(file)),
+        Err(error) => say(format_args!("what was set at run time cannot be kept: {error}")),
     }
 }
 
@@ -270,7 +290,7 @@ fn start(
     plan: Plan,
     ground: &Ground,
     sockets: Sockets,
-) -> Result<Started, Box<dyn std::error::Error>> {
+) -> Result<Started, Box<dyn Error>> {
     let signals = Signals::new()?;
     let threads = ground.threads;
     let log = start_log(&config.access_log)?;
@@ -318,8 +338,9 @@ fn start(
     let control = fairwater_control::start(steward, sources, sockets.admin).map_err(no_thread)?;
     let threads = Threads::start(parts).map_err(no_thread)?;
     let config = config.clone();
-    let ties = Ties::default();
-    Ok((Running { threads, control, is_ready, log, config, places, ties }, signals, bound))
+    let (ties, hangs) = (Ties::default(), false);
+    let running = Running { threads, control, is_ready, log, config, places, ties, hangs };
+    Ok((running, signals, bound))
 }
 
 fn no_thread(error: io::Error) -> String {

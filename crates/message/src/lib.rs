@@ -1,8 +1,8 @@
 //! The vocabulary that every stage shares: request and response heads as bytes plus an index,
 //! header names as small ids, methods, and [`Fault`].
 //!
-//! This crate knows no codec, no socket and no serialisation format. A head that arrived over any
-//! protocol version ends up as the same index over one byte buffer.
+//! This crate knows no codec and no socket, and no form of bytes but that of `pack`. A head that
+//! arrived over any protocol version ends up as the same index over one byte buffer.
 
 pub mod address;
 mod fault;
@@ -11,6 +11,7 @@ mod header;
 pub mod log;
 mod method;
 pub mod network;
+pub mod pack;
 pub mod secret;
 pub mod target;
 pub mod template;

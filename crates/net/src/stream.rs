@@ -5,12 +5,12 @@ use std::cell::RefCell;
 use std::io::{self, IoSlice, Read};
 use std::mem::MaybeUninit;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use fairwater_sys::pipe::Pipe;
-use socket2::{SockRef, Socket};
+use socket2::{Domain, SockRef, Socket};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
@@ -146,6 +146,37 @@ impl Stream {
     /// An accepted Unix socket in non-blocking mode.
     pub(crate) fn unix(socket: std::os::unix::net::UnixStream) -> io::Result<Self> {
         UnixStream::from_std(socket).map(Self::from)
+    }
+
+    /// A connected socket that came from another process, in non-blocking mode.
+    ///
+    /// # Errors
+    /// When it is no socket, or the runtime cannot take it.
+    pub fn given(fd: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(fd);
+        match socket.domain()? {
+            Domain::UNIX => Self::unix(socket.into()),
+            _ => Ok(Self::fresh(socket.into())),
+        }
+    }
+
+    /// The socket alone, which no runtime knows of any more.
+    ///
+    /// # Errors
+    /// When the runtime does not let go of it.
+    pub fn into_fd(self) -> io::Result<OwnedFd> {
+        match self.io.into_inner() {
+            Io::Fresh(socket) => {
+                socket.map(OwnedFd::from).ok_or(io::ErrorKind::NotConnected.into())
+            }
+            Io::Tcp(tcp) => tcp.into_std().map(OwnedFd::from),
+            Io::Unix(unix) => unix.into_std().map(OwnedFd::from),
+        }
+    }
+
+    /// Does something with its descriptor, which stays here.
+    pub fn with_fd<T>(&self, action: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
+        self.with_socket(|socket| action(socket.as_fd()))
     }
 
     /// Reads into `buffer`; 0 is the end of the stream. `buffer` must not be empty.

@@ -39,6 +39,13 @@ pub struct EndpointState {
     slot: Slot,
 }
 
+impl Endpoint {
+    /// Counts an exchange as in flight that was picked elsewhere.
+    pub fn hold(&self) -> InFlight {
+        InFlight::new(&self.state)
+    }
+}
+
 impl EndpointState {
     pub fn new(slot: Slot) -> Self {
         Self { in_flight: AtomicU32::new(0), slot }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fairwater_message::HeadLimits;
 
-use crate::{Admission, Balance, Draw, Endpoint, InFlight};
+use crate::{Admission, Balance, Draw, Endpoint};
 
 /// The most endpoints that one exchange tries.
 const TRIED_MAX: usize = 8;
@@ -98,13 +98,6 @@ impl Upstream {
 #[derive(Debug)]
 pub struct Pick<'a> {
     pub endpoint: &'a Endpoint,
-}
-
-impl Pick<'_> {
-    /// Counts on without the plan, for a connection that stays long.
-    pub fn detach(&self) -> InFlight {
-        InFlight::new(&self.endpoint.state)
-    }
 }
 
 impl Drop for Pick<'_> {

@@ -5,12 +5,15 @@ use std::fmt;
 use std::fs::Permissions;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use fairwater_message::address::Listen;
+use fairwater_sys::exec::Left;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::record::ListeningRecord;
 
 /// Of a socket for its owner alone: no place for crowds.
 const PRIVATE_BACKLOG: i32 = 128;
@@ -256,6 +259,31 @@ impl Listening {
             }
         }
         Ok(Self { sockets, address, file: None })
+    }
+
+    /// As it is written down for the next master.
+    pub(crate) fn record(&self) -> ListeningRecord {
+        ListeningRecord {
+            sockets: self.sockets.iter().map(AsRawFd::as_raw_fd).collect(),
+            address: self.address.to_string(),
+            file: self.file.map(|FileId(device, number)| (device, number)),
+        }
+    }
+
+    /// One that the master before has bound.
+    pub(crate) fn of(record: &ListeningRecord, left: &mut Left) -> Option<Self> {
+        let sockets = record.sockets.iter().map(|number| left.take(*number).map(Socket::from));
+        let address = match record.address.strip_prefix("unix:") {
+            Some(path) => Bound::Unix(path.into()),
+            None => Bound::Ip(record.address.parse().ok()?),
+        };
+        let file = record.file.map(|(device, number)| FileId(device, number));
+        Some(Self { sockets: sockets.collect::<Option<_>>()?, address, file })
+    }
+
+    /// Its own descriptors.
+    pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.sockets.iter().map(AsFd::as_fd)
     }
 
     /// The socket that thread `index` serves: its own, or its own handle of the shared one.

@@ -1,7 +1,7 @@
 //! The master's own socket: its owner writes a line, and is answered when it is done.
 
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -22,6 +22,7 @@ const ANSWERING: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Reload,
+    Upgrade,
     Status,
 }
 
@@ -29,6 +30,7 @@ impl Command {
     fn parse(line: &str) -> Option<Self> {
         match line {
             "reload" => Some(Self::Reload),
+            "upgrade" => Some(Self::Upgrade),
             "status" => Some(Self::Status),
             _ => None,
         }
@@ -40,11 +42,22 @@ impl Command {
 pub(crate) struct Asker(UnixStream);
 
 impl Asker {
+    /// One who asked the master before.
+    pub(crate) fn of(socket: OwnedFd) -> Self {
+        Self(socket.into())
+    }
+
     /// Answers: `code` is what the one who asks ends with.
     pub(crate) fn answer(mut self, code: u8, text: &str) {
         drop(self.0.set_write_timeout(Some(ANSWERING)));
         // Who has gone away needs no answer.
         drop(self.0.write_all(format!("{code}\n{text}").as_bytes()));
+    }
+}
+
+impl AsFd for Asker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -59,16 +72,24 @@ pub(crate) struct Commands {
 
 impl Commands {
     pub(crate) fn open(path: &Path) -> Result<Self, BindError> {
-        let failed = |error| BindError::Io(format!("unix:{}", path.display()), error);
         let listening = bind_private(path)?;
-        let mut sockets = listening.sockets().map_err(failed)?;
-        let socket = sockets.pop().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-        Ok(Self {
-            path: path.to_owned(),
-            listening: Rc::new(listening),
-            listener: socket.into(),
-            askers: Vec::new(),
-        })
+        let failed = |error| BindError::Io(format!("unix:{}", path.display()), error);
+        Self::of(path, Rc::new(listening)).map_err(failed)
+    }
+
+    /// On sockets that are bound there.
+    ///
+    /// # Errors
+    /// When there is no descriptor left.
+    pub(crate) fn of(path: &Path, listening: Rc<Listening>) -> io::Result<Self> {
+        let socket = listening.sockets()?.pop().ok_or(io::ErrorKind::NotFound)?;
+        let (path, listener) = (path.to_owned(), socket.into());
+        Ok(Self { path, listening, listener, askers: Vec::new() })
+    }
+
+    /// Its own sockets.
+    pub(crate) fn listening(&self) -> &Rc<Listening> {
+        &self.listening
     }
 
     pub(crate) fn path(&self) -> &Path {

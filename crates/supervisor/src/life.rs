@@ -3,10 +3,11 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fairwater_sys::exec::Left;
 use fairwater_sys::file::open_for_appending;
 use fairwater_sys::{clock, privileges, process};
 
@@ -17,6 +18,7 @@ use crate::notify::Notify;
 use crate::own_file::make_for;
 use crate::pid_file::PidFile;
 use crate::process_part::ProcessPart;
+use crate::record::Record;
 
 /// The ties of a master.
 #[derive(Debug, Default)]
@@ -31,7 +33,7 @@ pub struct Life {
     report: Option<Report>,
     output: Option<Output>,
     /// Locked as long as it runs.
-    _pid_file: Option<PidFile>,
+    pid_file: Option<PidFile>,
 }
 
 /// Where a daemon says what it says.
@@ -68,8 +70,40 @@ impl Life {
             is_serving: false,
             report,
             output,
-            _pid_file: pid_file,
+            pid_file,
         })
+    }
+
+    /// Goes on with what the master before has left.
+    pub(crate) fn of(record: &Record, part: &ProcessPart, left: &mut Left) -> Self {
+        // Another program begins with what every program begins with.
+        privileges::set_core_dumps(part.core_dumps).ok();
+        let mut take = |file: &Option<(RawFd, PathBuf)>| {
+            let (number, path) = file.as_ref()?;
+            Some((File::from(left.take(*number)?), path.clone()))
+        };
+        Self {
+            inherited: Inherited::default(),
+            notify: Notify::from_environment(),
+            is_serving: record.has_served,
+            report: None,
+            output: take(&record.output).map(|(file, path)| Output { path, file }),
+            pid_file: take(&record.pid_file).map(|(file, path)| PidFile::of(file, path)),
+        }
+    }
+
+    pub(crate) fn pid_file_record(&self) -> Option<(RawFd, PathBuf)> {
+        self.pid_file.as_ref().map(|file| (file.as_fd().as_raw_fd(), file.path().to_owned()))
+    }
+
+    pub(crate) fn output_record(&self) -> Option<(RawFd, PathBuf)> {
+        self.output.as_ref().map(|output| (output.file.as_raw_fd(), output.path.clone()))
+    }
+
+    /// What the next master goes on with.
+    pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let output = self.output.iter().map(|output| output.file.as_fd());
+        self.pid_file.iter().map(PidFile::as_fd).chain(output)
     }
 
     /// Tells whoever waits for it that connections are accepted.

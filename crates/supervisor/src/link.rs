@@ -20,10 +20,15 @@ pub enum Order {
     Listening(Address, Vec<OwnedFd>),
     /// The admin socket.
     Admin(OwnedFd),
+    /// What the worker before has given as its state.
+    State(OwnedFd),
     /// That was all: serve with it from now on, or instead of what there was before.
     Serve,
-    /// Another worker serves now: finish what runs, and end.
-    Retire,
+    /// Connections come over this socket, from the worker before.
+    Inherit(OwnedFd),
+    /// Another worker serves now: finish what runs, and end. Connections may go to it over this
+    /// socket.
+    Retire(Option<OwnedFd>),
 }
 
 /// An address to listen on.
@@ -36,16 +41,20 @@ pub struct Address {
 }
 
 /// From a worker to the master.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum News {
     /// It serves with what it was given last.
     Serving,
+    /// What a worker in its place should know, in a file that the master does not read.
+    State(OwnedFd),
     /// It serves as before: this setting takes another process.
     Fixed(String),
     /// No new connection will be accepted.
     Draining,
     /// It cannot serve, for this reason.
     Failed(String),
+    /// A thread of it does not come back. What each of them does.
+    Hangs(String),
 }
 
 /// Far more than the longest path or reason.
@@ -54,6 +63,14 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 impl Link {
     pub fn new(socket: OwnedFd) -> Self {
         Self(socket)
+    }
+
+    /// The same end in other hands.
+    ///
+    /// # Errors
+    /// When there is no descriptor left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
     }
 
     /// Sends an order whose descriptors the sender keeps.
@@ -83,8 +100,10 @@ impl Link {
             }
             ("configuration", Some(files)) => Order::Configuration { name: rest.to_owned(), files },
             ("admin", Some(socket)) => Order::Admin(socket),
+            ("state", Some(state)) => Order::State(state),
             ("serve", None) => Order::Serve,
-            ("retire", None) => Order::Retire,
+            ("inherit", Some(socket)) => Order::Inherit(socket),
+            ("retire", heir) => Order::Retire(heir),
             _ => return Err(io::ErrorKind::InvalidData.into()),
         };
         Ok(Some(order))
@@ -94,21 +113,26 @@ impl Link {
     pub fn tell(&self, news: &News) {
         let text = match news {
             News::Serving => "serving\n",
+            News::State(_) => "state\n",
             News::Draining => "draining\n",
             News::Fixed(setting) => &format!("fixed\n{setting}"),
             News::Failed(reason) => &format!("failed\n{reason}"),
+            News::Hangs(doing) => &format!("hangs\n{doing}"),
         };
         let end = text.floor_char_boundary(MESSAGE_BYTES_MAX);
-        pass::send(self.0.as_fd(), &text.as_bytes()[..end], &[]).ok();
+        let fds = if let News::State(state) = news { &[state.as_fd()][..] } else { &[] };
+        pass::send(self.0.as_fd(), &text.as_bytes()[..end], fds).ok();
     }
 
     /// The next news; nothing if the worker is gone, or speaks in riddles.
     pub(crate) fn next_news(&self) -> Option<News> {
-        let (text, _) = self.next().ok()??;
+        let (text, mut fds) = self.next().ok()??;
         match text.split_once('\n')? {
+            ("state", "") => fds.pop().map(News::State),
             ("serving", "") => Some(News::Serving),
             ("draining", "") => Some(News::Draining),
             ("fixed", setting) => Some(News::Fixed(setting.to_owned())),
+            ("hangs", doing) => Some(News::Hangs(doing.to_owned())),
             ("failed", reason) => Some(News::Failed(reason.to_owned())),
             _ => None,
         }
@@ -170,10 +194,13 @@ mod tests {
         let fixed = News::Fixed("threads".to_owned());
         let all = [News::Serving, News::Draining, fixed, News::Failed("a\nb".to_owned())];
         all.iter().for_each(|news| worker.tell(news));
-        assert_eq!(all, [(); 4].map(|()| master.next_news().unwrap()));
+        let read = [(); 4].map(|()| master.next_news().unwrap());
+        assert_eq!(format!("{read:?}"), format!("{all:?}"));
+        worker.tell(&News::State(File::open("/dev/null").unwrap().into()));
+        assert!(matches!(master.next_news(), Some(News::State(_))));
         pass::send(worker.as_fd(), b"nonsense", &[]).unwrap();
-        assert_eq!(master.next_news(), None);
+        assert!(master.next_news().is_none());
         drop(worker);
-        assert_eq!(master.next_news(), None);
+        assert!(master.next_news().is_none());
     }
 }

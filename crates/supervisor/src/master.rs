@@ -1,8 +1,9 @@
 //! The master's one loop: signals, commands, news of the workers, and their ends.
 
 use std::fmt;
-use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -10,25 +11,22 @@ use fairwater_sys::poll;
 use fairwater_sys::signal::{self, Signal, Signals};
 
 use crate::backoff::Backoff;
-use crate::command::{Asker, Command, Commands};
+use crate::command::{Command, Commands};
 use crate::life::Life;
 use crate::link::News;
 use crate::reading::Loaded;
-use crate::reload::Reload;
+use crate::reload::{Reload, Wish};
 use crate::sockets::Sockets;
 use crate::watch::Watch;
 use crate::worker::{Equipment, Stage, Worker};
 
-/// What the master is started with.
+/// What a master works with, whatever its configuration is.
 #[derive(Debug)]
-pub struct Charge {
+pub struct Means {
     /// Our own program, for workers.
     pub program: PathBuf,
-    /// The configuration file.
-    pub file: PathBuf,
-    /// What is in it.
-    pub loaded: Loaded,
-    pub life: Life,
+    /// Where a newer one is looked for.
+    pub installed: PathBuf,
     /// Prints a line for people.
     pub say: fn(&dyn fmt::Display),
     /// Prints what others have said, as it is.
@@ -36,25 +34,26 @@ pub struct Charge {
 }
 
 pub(crate) struct Master {
-    pub(crate) program: PathBuf,
+    pub(crate) means: Means,
+    /// The configuration file.
     pub(crate) file: PathBuf,
-    pub(crate) say: fn(&dyn fmt::Display),
-    pub(crate) show: fn(&str),
     /// The last good configuration.
     pub(crate) good: Loaded,
     pub(crate) life: Life,
     pub(crate) sockets: Sockets,
-    commands: Option<Commands>,
+    /// What the worker that serves has given, for one in its place.
+    pub(crate) state: Option<OwnedFd>,
+    pub(crate) commands: Option<Commands>,
     pub(crate) watch: Watch,
     /// In the order of their starts.
     pub(crate) workers: Vec<Worker>,
     pub(crate) reload: Option<Reload>,
-    /// Who wants another reload after the one that runs; nobody may be among them who waits.
-    pub(crate) next_reload: Option<Vec<Asker>>,
+    /// Another reload after the one that runs.
+    pub(crate) next_reload: Option<Wish>,
     backoff: Backoff,
     /// When the next worker is due, while there is none.
     pub(crate) due: Option<Instant>,
-    has_served: bool,
+    pub(crate) has_served: bool,
     pub(crate) is_stopping: bool,
     result: Option<Result<(), String>>,
 }
@@ -64,39 +63,60 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Workers that finish what runs while others serve; the oldest beyond must hurry.
 const RETIRED_MAX: usize = 2;
 
-/// Serves until signals end it.
+/// Serves the configuration in `file`, with what was read of it, until signals end it.
 ///
 /// # Errors
 /// Why it could not begin, or did not end well.
-pub fn run(charge: Charge) -> Result<(), String> {
+pub fn run(means: Means, file: PathBuf, loaded: Loaded, life: Life) -> Result<(), String> {
     signal::block().map_err(|error| format!("cannot set up signals: {error}"))?;
-    let signals = Signals::new().map_err(|error| format!("cannot wait for signals: {error}"))?;
-    let mut master = Master {
-        program: charge.program,
-        file: charge.file,
-        say: charge.say,
-        show: charge.show,
-        watch: Watch::of(&charge.loaded.part.watched, now()),
-        good: charge.loaded,
-        life: charge.life,
-        sockets: Sockets::default(),
-        commands: None,
-        workers: Vec::new(),
-        reload: None,
-        next_reload: None,
-        backoff: Backoff::default(),
-        due: None,
-        has_served: false,
-        is_stopping: false,
-        result: None,
-    };
-    let result = master.bind().and_then(|()| master.serve(&signals));
-    master.sockets.clean_up_unless(&Sockets::default());
-    master.commands.iter().for_each(Commands::clean_up);
-    result
+    let mut master = Master::new(means, file, loaded, life);
+    if let Err(problem) = master.bind() {
+        master.clean_up();
+        return Err(problem);
+    }
+    master.start();
+    master.serve_to_the_end()
 }
 
 impl Master {
+    pub(crate) fn new(means: Means, file: PathBuf, loaded: Loaded, life: Life) -> Self {
+        Self {
+            means,
+            file,
+            watch: Watch::of(&loaded.part.watched, now()),
+            good: loaded,
+            life,
+            sockets: Sockets::default(),
+            state: None,
+            commands: None,
+            workers: Vec::new(),
+            reload: None,
+            next_reload: None,
+            backoff: Backoff::default(),
+            due: None,
+            has_served: false,
+            is_stopping: false,
+            result: None,
+        }
+    }
+
+    /// Serves until it is over, and leaves nothing behind.
+    pub(crate) fn serve_to_the_end(mut self) -> Result<(), String> {
+        let signals = Signals::new().map_err(|error| format!("cannot wait for signals: {error}"));
+        let result = signals.and_then(|signals| self.serve(&signals));
+        self.clean_up();
+        result
+    }
+
+    fn clean_up(&self) {
+        self.sockets.clean_up_unless(&Sockets::default());
+        self.commands.iter().for_each(Commands::clean_up);
+    }
+
+    pub(crate) fn say(&self, line: impl fmt::Display) {
+        (self.means.say)(&line);
+    }
+
     fn bind(&mut self) -> Result<(), String> {
         // First: who holds it is another master with the same files.
         self.open_commands()?;
@@ -104,7 +124,7 @@ impl Master {
         let sockets = self.sockets.followed_by(&self.good.part, inherited);
         self.sockets = sockets.map_err(|error| error.to_string())?;
         for address in inherited.left() {
-            (self.say)(&format_args!(
+            (self.means.say)(&format_args!(
                 "warning: no listener has {address}, whose socket was passed"
             ));
         }
@@ -124,7 +144,6 @@ impl Master {
     }
 
     fn serve(&mut self, signals: &Signals) -> Result<(), String> {
-        self.start();
         while self.result.is_none() {
             self.wait(signals)?;
             self.hear_all();
@@ -134,7 +153,8 @@ impl Master {
             let commands = self.commands.as_mut().map(|commands| commands.take(now()));
             for (command, asker) in commands.unwrap_or_default() {
                 match command {
-                    Command::Reload => self.wish_reload(Some(asker)),
+                    Command::Reload => self.wish(Some(asker), false),
+                    Command::Upgrade => self.wish(Some(asker), true),
                     Command::Status => asker.answer(0, &self.status()),
                 }
             }
@@ -142,7 +162,7 @@ impl Master {
             // After those that are ours: their ends are waited for there.
             self.life.reap_orphans(|id| self.is_ours(id));
             if self.watch.has_changed(now()) {
-                self.wish_reload(None);
+                self.wish(None, false);
             }
             self.go_on_with_reload();
             if self.due.is_some_and(|due| due <= now()) {
@@ -167,18 +187,25 @@ impl Master {
     /// Starts a worker with the last good configuration.
     pub(crate) fn start(&mut self) {
         self.due = None;
-        let started = self.start_with(&self.good, &self.sockets);
+        let state = self.state.as_ref();
+        let started = self.start_with(&self.means.program, (&self.good, &self.sockets), state);
         match started {
             Ok(worker) => self.workers.push(worker),
             Err(error) => self.failed(&format!("cannot start a worker: {error}")),
         }
     }
 
-    pub(crate) fn start_with(&self, loaded: &Loaded, sockets: &Sockets) -> std::io::Result<Worker> {
+    pub(crate) fn start_with(
+        &self,
+        program: &Path,
+        (loaded, sockets): (&Loaded, &Sockets),
+        state: Option<&OwnedFd>,
+    ) -> std::io::Result<Worker> {
         let name = self.file.display().to_string();
-        let (files, output) = (loaded.files.as_fd(), self.life.output());
-        let equipment = Equipment { name: &name, files, sockets, output };
-        Worker::start(&self.program, equipment, now())
+        let (files, state) = (loaded.files.as_fd(), state.map(AsFd::as_fd));
+        let output = self.life.output();
+        let equipment = Equipment { name: &name, files, sockets, state, output };
+        Worker::start(program, equipment, self.serving().is_some(), now())
     }
 
     /// Takes in what the workers say.
@@ -199,14 +226,28 @@ impl Master {
             Some(News::Serving) => {
                 if was == Stage::Starting {
                     worker.stage = Stage::Serving;
+                    self.state = worker.state.take();
                 }
                 self.serves(id);
             }
-            Some(News::Fixed(setting)) => self.succeed(id, setting),
+            // That of one that starts counts once it serves.
+            Some(News::State(state)) => match was {
+                Stage::Starting => worker.state = Some(state),
+                Stage::Serving => self.state = Some(state),
+                Stage::Retired => {}
+            },
+            Some(News::Fixed(setting)) => self.succeed(id, &setting),
             // An address that nobody will serve any more must not take connections.
             Some(News::Draining) if self.is_stopping => self.sockets.release(),
+            Some(News::Hangs(doing)) => {
+                worker.doom();
+                self.say(format_args!("worker {id} has a thread that hangs: {doing}"));
+                if was == Stage::Serving && self.due.is_none() {
+                    self.start();
+                }
+            }
             Some(News::Failed(reason)) if self.takes_in(id) => self.refuse(id, &reason),
-            Some(News::Failed(reason)) => (self.say)(&reason),
+            Some(News::Failed(reason)) => self.say(reason),
             Some(News::Draining) | None => {}
         }
     }
@@ -217,17 +258,22 @@ impl Master {
     }
 
     /// A worker serves with what it was given last.
-    fn serves(&mut self, id: u32) {
+    pub(crate) fn serves(&mut self, id: u32) {
         if !std::mem::replace(&mut self.has_served, true) {
             if let Err(error) = self.life.serving() {
-                (self.say)(&format_args!("cannot write to the log file: {error}"));
+                self.say(format_args!("cannot write to the log file: {error}"));
             }
             self.say_places(&Sockets::default());
         }
-        self.commit(id);
+        if !self.commit(id) {
+            return;
+        }
         // Of several the last one serves.
+        let heir = self.workers.iter_mut().find(|worker| worker.id() == id);
+        let heir = heir.and_then(Worker::take_heir);
         let others = self.workers.iter_mut().filter(|worker| worker.id() != id);
-        others.filter(|worker| worker.stage == Stage::Serving).for_each(Worker::retire);
+        let serving = others.filter(|worker| worker.stage == Stage::Serving);
+        serving.for_each(|worker| worker.retire(heir.as_ref(), now()));
         let retired = self.workers.iter().filter(|worker| worker.stage == Stage::Retired);
         let beyond = retired.clone().count().saturating_sub(RETIRED_MAX);
         retired.take(beyond).for_each(Worker::drain);
@@ -235,7 +281,7 @@ impl Master {
 
     pub(crate) fn say_places(&self, before: &Sockets) {
         for (listener, address) in self.sockets.beyond(before) {
-            (self.say)(&format_args!("{listener} listens on {address}"));
+            self.say(format_args!("{listener} listens on {address}"));
         }
     }
 
@@ -254,14 +300,15 @@ impl Master {
         match signal {
             Signal::Terminate if !self.is_stopping => self.stop(Worker::drain),
             Signal::Terminate | Signal::Interrupt => self.stop(Worker::stop),
-            Signal::Hangup => self.wish_reload(None),
+            Signal::Hangup => self.wish(None, false),
+            Signal::User2 => self.wish(None, true),
             Signal::User1 => {
                 if let Err(problem) = self.life.reopen(&self.good.part.process) {
-                    (self.say)(&problem);
+                    self.say(&problem);
                 }
                 self.workers.iter().for_each(Worker::reopen);
             }
-            Signal::User2 | Signal::Child => {}
+            Signal::Child => {}
         }
     }
 
@@ -280,10 +327,17 @@ impl Master {
     fn reap(&mut self) {
         let mut at = 0;
         while let Some(worker) = self.workers.get_mut(at) {
-            let Some(status) = worker.ended() else {
+            worker.meet_doom(now());
+            let Some(status) = worker.change() else {
                 at += 1;
                 continue;
             };
+            if status.code().is_none() && status.signal().is_none() {
+                let what = if status.continued() { "goes on" } else { "was stopped, and waits" };
+                let id = worker.id();
+                self.say(format_args!("worker {id} {what}"));
+                continue;
+            }
             // Its last words may still be in the link.
             let id = worker.id();
             while self.workers.get(at).is_some_and(|worker| worker.link().is_some()) {
@@ -299,7 +353,7 @@ impl Master {
         self.refuse(worker.id(), &end);
         if self.is_stopping {
             if !status.success() {
-                (self.say)(&end);
+                self.say(&end);
             }
             let is_last = self.workers.is_empty();
             let result = if status.success() { Ok(()) } else { Err(end) };
@@ -314,8 +368,8 @@ impl Master {
         if worker.stage == Stage::Retired && status.success() {
             return;
         }
-        (self.say)(&end);
-        if self.workers.iter().all(|worker| worker.stage == Stage::Retired) {
+        self.say(end);
+        if self.workers.iter().all(|worker| worker.stage == Stage::Retired || worker.is_doomed()) {
             let serves = worker.stage == Stage::Serving;
             self.again(serves.then(|| now().saturating_duration_since(worker.began)));
         }
@@ -324,7 +378,7 @@ impl Master {
     fn failed(&mut self, problem: &str) {
         match self.has_served {
             true => {
-                (self.say)(&problem);
+                self.say(problem);
                 self.again(None);
             }
             false => self.result = Some(Err(problem.to_owned())),
@@ -335,14 +389,15 @@ impl Master {
     fn again(&mut self, served: Option<Duration>) {
         let pause = self.backoff.next(served);
         if !pause.is_zero() {
-            (self.say)(&format_args!("the next worker starts in {pause:?}"));
+            self.say(format_args!("the next worker starts in {pause:?}"));
         }
         self.due = Some(now() + pause);
     }
 
     /// How it is, in lines for people.
     fn status(&self) -> String {
-        let mut text = format!("master {}\n", std::process::id());
+        let (id, version) = (std::process::id(), env!("CARGO_PKG_VERSION"));
+        let mut text = format!("master {id}, version {version}\n");
         for worker in &self.workers {
             let stage = match worker.stage {
                 Stage::Starting => "starts",
@@ -361,7 +416,6 @@ impl Master {
 }
 
 fn ended(status: ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
         (Some(0), _) => "has ended".to_owned(),
         (Some(code), _) => format!("has ended with exit code {code}"),

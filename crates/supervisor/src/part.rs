@@ -84,6 +84,7 @@ impl Part {
                     let (stamp, path) = rest.split_once(' ')?;
                     part.watched.push((path.into(), Stamp::parse(stamp)));
                 }
+                // What a newer program knows is its own: it gets it back when it takes over.
                 (word, rest) => part.process.take(word, rest)?,
             }
         }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,19 @@ pub(crate) struct PidFile {
 const NUMBER_BYTES_MAX: u64 = 20;
 
 impl PidFile {
+    /// One that this process has locked already.
+    pub(crate) fn of(file: File, path: PathBuf) -> Self {
+        Self { file, path }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
     /// Locks the file, and writes the number of this process into it.
     ///
     /// # Errors

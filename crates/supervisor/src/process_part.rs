@@ -35,7 +35,8 @@ impl fmt::Display for ProcessPart {
 }
 
 impl ProcessPart {
-    /// Takes in a line that `Display` has written; nothing, if it is another one.
+    /// Takes in a line that `Display` has written; nothing, if that is not whole. Others are not
+    /// for us.
     pub(crate) fn take(&mut self, word: &str, rest: &str) -> Option<()> {
         match word {
             "owner" => {
@@ -46,7 +47,7 @@ impl ProcessPart {
             "pid_file" => self.pid_file = Some(rest.into()),
             "log_file" => self.log_file = Some(rest.into()),
             "core_dumps" => self.core_dumps = rest == "on",
-            _ => return None,
+            _ => {}
         }
         Some(())
     }

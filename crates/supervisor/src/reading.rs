@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -12,11 +13,14 @@ use fairwater_sys::{child, memory_file, pass};
 
 use crate::link::Link;
 use crate::part::Part;
+use crate::upgrade::NAME;
 
 /// A configuration that is good.
 #[derive(Debug)]
 pub struct Loaded {
     pub part: Part,
+    /// The part as it was written.
+    pub text: String,
     /// Its files, sealed.
     pub files: OwnedFd,
 }
@@ -45,17 +49,27 @@ const SAID_BYTES_MAX: u64 = 64 * 1024;
 const READING: Duration = Duration::from_secs(30);
 
 impl Reading {
-    /// Has `program` read a configuration.
+    /// Has `program` read a configuration; and, for an upgrade, what a master has written down.
     ///
     /// # Errors
     /// When there can be no such process.
-    pub(crate) fn start(program: &Path, file: &Path, now: Instant) -> io::Result<Self> {
+    pub(crate) fn start(
+        program: &Path,
+        file: &Path,
+        master: Option<&OwnedFd>,
+        now: Instant,
+    ) -> io::Result<Self> {
         let (link, theirs) = pass::pair()?;
         let said = File::from(memory_file::open(c"what was said")?);
         let mut command = Command::new(program);
-        command.arg("load").arg("-c").arg(file);
+        command.arg0(NAME).arg("load").arg("-c").arg(file);
+        if master.is_some() {
+            command.arg("--upgrade");
+        }
         command.stdin(Stdio::null()).stderr(Stdio::from(said.try_clone()?));
-        let child = child::spawn(&mut command, &[theirs.as_fd()])?;
+        let mut fds = vec![theirs.as_fd()];
+        fds.extend(master.map(AsFd::as_fd));
+        let child = child::spawn(&mut command, &fds)?;
         Ok(Self { child, link, said, until: now + READING })
     }
 
@@ -103,8 +117,9 @@ impl Reading {
     fn receive(&self) -> Option<Loaded> {
         let mut buffer = vec![0; PART_BYTES_MAX];
         let (len, mut fds) = pass::receive(self.link.as_fd(), &mut buffer).ok()?;
-        let part = Part::parse(std::str::from_utf8(&buffer[..len]).ok()?)?;
-        Some(Loaded { part, files: fds.pop()? })
+        buffer.truncate(len);
+        let text = String::from_utf8(buffer).ok()?;
+        Some(Loaded { part: Part::parse(&text)?, text, files: fds.pop()? })
     }
 }
 
@@ -121,7 +136,7 @@ impl Drop for Reading {
 /// # Errors
 /// What is wrong with it, in lines for people.
 pub fn load(program: &Path, file: &Path, now: Instant) -> Result<(Loaded, String), String> {
-    let reading = Reading::start(program, file, now).map_err(|error| {
+    let reading = Reading::start(program, file, None, now).map_err(|error| {
         let program = program.display();
         format!("fairwater: cannot start {program} to read the configuration: {error}\n")
     })?;
@@ -132,12 +147,20 @@ pub fn load(program: &Path, file: &Path, now: Instant) -> Result<(Loaded, String
     }
 }
 
+/// What the master that asks for an upgrade has written down.
+///
+/// # Errors
+/// When there is none.
+pub fn master_before() -> io::Result<Vec<u8>> {
+    memory_file::read(child::given(1)?)
+}
+
 /// Gives a configuration that was read to the master that asked for it.
 ///
 /// # Errors
 /// When there is none, or too much to tell.
 pub fn hand_over(part: &Part, files: &[u8]) -> io::Result<()> {
-    let master = Link::new(child::given()?);
+    let master = Link::new(child::given(0)?);
     let files = memory_file::sealed(c"fairwater.toml", files)?;
     let text = part.to_string();
     if text.len() > PART_BYTES_MAX {

@@ -8,11 +8,21 @@ use crate::command::Asker;
 use crate::master::{Master, now};
 use crate::reading::{Loaded, Outcome, Reading};
 use crate::sockets::Sockets;
+use crate::upgrade::Program;
 use crate::watch::Watch;
 use crate::worker::{Equipment, Stage, Worker};
 
 /// For a worker that serves to take in another configuration, or for a new one to begin.
 pub(crate) const TAKING_IN: Duration = Duration::from_secs(30);
+
+/// Somebody wants a reload.
+#[derive(Debug, Default)]
+pub(crate) struct Wish {
+    /// Who waits for it; nobody, if a signal or a change asked.
+    pub askers: Vec<Asker>,
+    /// By another program.
+    pub is_upgrade: bool,
+}
 
 /// A reload that has begun.
 #[derive(Debug)]
@@ -22,6 +32,8 @@ pub(crate) struct Reload {
     pub askers: Vec<Asker>,
     /// What the reader has said, warnings above all.
     pub said: String,
+    /// The program that does it, if that is another one.
+    pub program: Option<Program>,
 }
 
 #[derive(Debug)]
@@ -40,16 +52,12 @@ pub(crate) struct Next {
     pub sockets: Sockets,
     /// The worker that takes it in.
     pub worker: u32,
-    /// The setting that took a new worker.
-    pub setting: Option<String>,
+    /// What else is to be said once it is in force.
+    pub how: String,
     pub until: Instant,
 }
 
 impl Reload {
-    pub(crate) fn new(reading: Reading, askers: Vec<Asker>) -> Self {
-        Self { step: Step::Reading(reading), askers, said: String::new() }
-    }
-
     /// What was read, once it is.
     pub(crate) fn read(&mut self, now: Instant) -> Option<Outcome> {
         match &mut self.step {
@@ -86,38 +94,57 @@ impl Reload {
 }
 
 impl Master {
-    /// Somebody wants a reload: after the one that runs, which may have read what it shall not.
-    pub(crate) fn wish_reload(&mut self, asker: Option<Asker>) {
+    /// Somebody wants a reload, or an upgrade: after the one that runs, which may have read what it
+    /// shall not.
+    pub(crate) fn wish(&mut self, asker: Option<Asker>, is_upgrade: bool) {
         if self.is_stopping {
             asker.into_iter().for_each(|asker| asker.answer(1, "fairwater: it ends\n"));
             return;
         }
-        self.next_reload.get_or_insert_default().extend(asker);
+        let wish = self.next_reload.get_or_insert_default();
+        wish.askers.extend(asker);
+        wish.is_upgrade |= is_upgrade;
+    }
+
+    fn begin_reading(&mut self, wish: Wish) {
+        let Wish { askers, is_upgrade } = wish;
+        self.life.notify.reloading();
+        let installed = &self.means.installed;
+        let program = is_upgrade.then(|| Program::open(installed)).transpose();
+        let read = program.and_then(|program| {
+            let path = program.as_ref().map_or_else(|| self.means.program.clone(), Program::path);
+            let before = is_upgrade.then(|| self.write_down()).transpose()?;
+            Ok((Reading::start(&path, &self.file, before.as_ref(), now())?, program))
+        });
+        match read {
+            Ok((reading, program)) => {
+                let (step, said) = (Step::Reading(reading), String::new());
+                self.reload = Some(Reload { step, askers, said, program });
+            }
+            Err(error) => {
+                let what = if is_upgrade { installed } else { &self.file };
+                let text = format!("fairwater: cannot read {}: {error}\n", what.display());
+                (self.means.show)(&text);
+                self.life.reloaded(false);
+                askers.into_iter().for_each(|asker| asker.answer(1, &text));
+            }
+        }
     }
 
     /// Takes the next step of a reload, if it is time.
     pub(crate) fn go_on_with_reload(&mut self) {
         match &mut self.reload {
             None => {
-                let Some(askers) = self.next_reload.take() else { return };
-                self.life.notify.reloading();
-                match Reading::start(&self.program, &self.file, now()) {
-                    Ok(reading) => self.reload = Some(Reload::new(reading, askers)),
-                    Err(error) => {
-                        let text = format!("fairwater: nothing can be read: {error}\n");
-                        (self.show)(&text);
-                        self.life.reloaded(false);
-                        askers.into_iter().for_each(|asker| asker.answer(1, &text));
-                    }
-                }
+                let wish = self.next_reload.take();
+                wish.into_iter().for_each(|wish| self.begin_reading(wish));
             }
             Some(reload) => {
                 if let Some(outcome) = reload.read(now()) {
-                    (self.show)(&outcome.said);
+                    (self.means.show)(&outcome.said);
                     reload.said = outcome.said;
                     match outcome.loaded {
                         Some(loaded) => self.begin(loaded),
-                        None => self.end_reload(1, "fairwater: all is as before\n"),
+                        None => self.end_unread(),
                     }
                 } else if reload.is_late(now())
                     && let Some(worker) = reload.worker()
@@ -128,20 +155,38 @@ impl Master {
         }
     }
 
+    /// Nothing good was read.
+    fn end_unread(&mut self) {
+        let is_upgrade = self.reload.as_ref().is_some_and(|reload| reload.program.is_some());
+        let text = match is_upgrade {
+            true => format!("{} does not take over; ", self.means.installed.display()),
+            false => String::new(),
+        };
+        self.end_reload(1, &format!("fairwater: {text}all is as before\n"));
+    }
+
     /// Gives what was read to the worker.
     fn begin(&mut self, loaded: Loaded) {
         let sockets = match self.sockets.followed_by(&loaded.part, &mut self.life.inherited) {
             Ok(sockets) => sockets,
             Err(error) => {
-                (self.say)(&error);
+                self.say(&error);
                 return self.end_reload(1, &format!("fairwater: {error}; all is as before\n"));
             }
         };
-        let (worker, setting, until) = (0, None, now() + TAKING_IN);
-        let mut next = Box::new(Next { loaded, sockets, worker, setting, until });
+        let (worker, how, until) = (0, String::new(), now() + TAKING_IN);
+        let mut next = Box::new(Next { loaded, sockets, worker, how, until });
+        if self.reload.as_ref().is_some_and(|reload| reload.program.is_some()) {
+            return self.succeed_with(next);
+        }
         let name = self.file.display().to_string();
-        let (files, sockets) = (next.loaded.files.as_fd(), &next.sockets);
-        let given = Equipment { name: &name, files, sockets, output: None };
+        let given = Equipment {
+            name: &name,
+            files: next.loaded.files.as_fd(),
+            sockets: &next.sockets,
+            state: None,
+            output: None,
+        };
         // One that cannot be told, or none at all: then a new one.
         let told = self.serving().filter(|worker| worker.replace(given).is_ok());
         match told.map(Worker::id) {
@@ -160,15 +205,20 @@ impl Master {
     }
 
     /// The worker cannot take in a setting: a new one does.
-    pub(crate) fn succeed(&mut self, id: u32, setting: String) {
+    pub(crate) fn succeed(&mut self, id: u32, setting: &str) {
         if let Some(mut next) = self.next_of(id) {
-            next.setting = Some(setting);
+            next.how =
+                format!("; `{setting}` takes a new process, and the old one finishes what runs");
             self.succeed_with(next);
         }
     }
 
     fn succeed_with(&mut self, mut next: Box<Next>) {
-        match self.start_with(&next.loaded, &next.sockets) {
+        let other = self.reload.as_ref().and_then(|reload| reload.program.as_ref());
+        let program = other.map_or_else(|| self.means.program.clone(), Program::path);
+        // An upgrade goes on where the worker before was; a reload ends what was set until then.
+        let state = other.and(self.state.as_ref());
+        match self.start_with(&program, (&next.loaded, &next.sockets), state) {
             Ok(worker) => {
                 // Its end is told by it; one that was to come with the old files is not wanted.
                 self.due = None;
@@ -192,38 +242,46 @@ impl Master {
         }
     }
 
-    /// What was read counts from now on.
-    pub(crate) fn commit(&mut self, id: u32) {
-        let Some(next) = self.next_of(id) else { return };
-        let Next { loaded, sockets, setting, .. } = *next;
+    /// What was read counts from now on. Returns false if it cannot.
+    pub(crate) fn commit(&mut self, id: u32) -> bool {
+        let is_awaited = |reload: &&Reload| reload.worker() == Some(id);
+        let upgrade = self.reload.as_ref().filter(is_awaited);
+        if let Some(program) = upgrade.and_then(|upgrade| upgrade.program.as_ref()) {
+            // The rest of this is what the other program begins with.
+            let error = self.become_other(program);
+            let others = self.workers.iter_mut().filter(|worker| worker.id() == id);
+            others.for_each(|worker| worker.stage = Stage::Starting);
+            self.refuse(id, &format!("cannot run {}: {error}", self.means.installed.display()));
+            return false;
+        }
+        let Some(next) = self.next_of(id) else { return true };
+        let Next { loaded, sockets, how, .. } = *next;
         let before = std::mem::replace(&mut self.sockets, sockets);
         let last = std::mem::replace(&mut self.good, loaded).part.process;
         for note in self.life.take_in(&last, &self.good.part.process) {
-            (self.say)(&note);
+            self.say(&note);
         }
         self.sockets.tune();
         self.say_places(&before);
         for (listener, address) in before.beyond(&self.sockets) {
-            (self.say)(&format_args!("{listener} listens on {address} no more"));
+            self.say(format_args!("{listener} listens on {address} no more"));
         }
         before.clean_up_unless(&self.sockets);
         if let Err(error) = self.open_commands() {
-            (self.say)(&error);
+            self.say(error);
         }
         self.watch = Watch::of(&self.good.part.watched, now());
-        let how = setting.map_or_else(String::new, |setting| {
-            format!("; `{setting}` takes a new process, and the old one finishes what runs")
-        });
         let text = format!("{} is in force{how}", self.file.display());
-        (self.say)(&text);
+        self.say(&text);
         self.end_reload(0, &format!("fairwater: {text}\n"));
+        true
     }
 
     /// The worker does not take in what was read: all stays as it was.
     pub(crate) fn refuse(&mut self, id: u32, reason: &str) {
         let Some(next) = self.next_of(id) else { return };
         next.sockets.clean_up_unless(&self.sockets);
-        (self.say)(&format_args!("{reason}; the configuration is as before"));
+        self.say(format_args!("{reason}; the configuration is as before"));
         self.end_reload(1, &format!("fairwater: {reason}; the configuration is as before\n"));
         // Nobody knows how far it came.
         let Some(worker) = self.workers.iter().find(|worker| worker.id() == id) else { return };
@@ -247,7 +305,7 @@ impl Master {
             next.sockets.clean_up_unless(&self.sockets);
         }
         self.end_reload(1, text);
-        let askers = self.next_reload.take().unwrap_or_default();
-        askers.into_iter().for_each(|asker| asker.answer(1, text));
+        let wish = self.next_reload.take().unwrap_or_default();
+        wish.askers.into_iter().for_each(|asker| asker.answer(1, text));
     }
 }

@@ -8,6 +8,7 @@ use crate::bind::{BindError, Listening, Manner, bind_private};
 use crate::inherit::Inherited;
 use crate::link::Address;
 use crate::part::{Bind, Part};
+use crate::record::LoadedRecord;
 
 /// The sockets of one configuration.
 #[derive(Debug, Default)]
@@ -82,6 +83,29 @@ impl Sockets {
         Ok(())
     }
 
+    /// As they are written down for the next master: places with their numbers in `all`, where
+    /// those go that are not in it yet, and the number of the admin socket.
+    pub(crate) fn record(
+        &self,
+        all: &mut Vec<Rc<Listening>>,
+    ) -> (Vec<(usize, bool)>, Option<usize>) {
+        let mut number = |listening: &Rc<Listening>| number_in(all, listening);
+        let places = self.places.iter().map(|place| (number(&place.listening), place.is_kept));
+        let places = places.collect();
+        (places, self.admin.as_ref().map(|(_, listening)| number(listening)))
+    }
+
+    /// Those that the master before had for a configuration with this part.
+    pub(crate) fn of(record: &LoadedRecord, part: &Part, all: &[Rc<Listening>]) -> Option<Self> {
+        let place = |(bind, (at, is_kept)): (&Bind, &(usize, bool))| {
+            Some(Place { bind: bind.clone(), listening: all.get(*at)?.clone(), is_kept: *is_kept })
+        };
+        let places =
+            part.binds.iter().zip(&record.places).map(place).collect::<Option<Vec<_>>>()?;
+        let admin = part.admin.clone().zip(record.admin.and_then(|at| all.get(at).cloned()));
+        (places.len() == part.binds.len()).then_some(Self { places, admin })
+    }
+
     /// Puts the settings of sockets into force that were there before.
     pub(crate) fn tune(&self) {
         for place in self.places.iter().filter(|place| place.is_kept) {
@@ -142,6 +166,15 @@ impl Sockets {
         let mut all = own.chain(self.admin.iter().map(|(_, listening)| listening));
         all.any(|other| Rc::ptr_eq(other, listening))
     }
+}
+
+/// The number of these sockets in `all`; they are its last from now on if they were not in it.
+pub(crate) fn number_in(all: &mut Vec<Rc<Listening>>, listening: &Rc<Listening>) -> usize {
+    let known = all.iter().position(|other| Rc::ptr_eq(other, listening));
+    known.unwrap_or_else(|| {
+        all.push(Rc::clone(listening));
+        all.len() - 1
+    })
 }
 
 #[cfg(test)]

@@ -2,27 +2,48 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use fairwater_sys::exec::Left;
 use fairwater_sys::{child, pass, process};
 use socket2::SockRef;
 
 use crate::link::{Link, News};
+use crate::record::WorkerRecord;
 use crate::sockets::{Share, Sockets};
+use crate::upgrade::NAME;
 
 /// For a worker to take an order while the link is full.
 const TELLING: Duration = Duration::from_secs(2);
 
+/// For the connections of a worker that hangs to move to the next one.
+const LEAVING: Duration = Duration::from_secs(2);
+
 /// A running worker. Dropping it leaves the process alone.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    child: Child,
+    id: u32,
     link: Option<Link>,
     pub(crate) began: Instant,
     pub(crate) stage: Stage,
+    /// The other end of a socket over which it takes connections of the worker before.
+    heir: Option<OwnedFd>,
+    /// What it has given before it serves.
+    pub(crate) state: Option<OwnedFd>,
+    doom: Doom,
+}
+
+/// Whether a worker has to be ended from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doom {
+    None,
+    /// Once another serves.
+    Sealed,
+    At(Instant),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +54,19 @@ pub(crate) enum Stage {
     Retired,
 }
 
+impl Stage {
+    const NAMED: [(Self, &str); 3] =
+        [(Self::Starting, "starting"), (Self::Serving, "serving"), (Self::Retired, "retired")];
+
+    fn name(self) -> &'static str {
+        Self::NAMED.iter().find(|(stage, _)| *stage == self).map_or("", |(_, name)| name)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::NAMED.iter().find(|(_, name)| *name == text).map(|(stage, _)| *stage)
+    }
+}
+
 /// What a worker serves with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Equipment<'a> {
@@ -41,26 +75,50 @@ pub(crate) struct Equipment<'a> {
     pub(crate) sockets: &'a Sockets,
     /// Where it says what it says, if not where the master does.
     pub(crate) output: Option<(&'a PathBuf, &'a File)>,
+    /// What the worker before has given, for one that begins where that was.
+    pub(crate) state: Option<BorrowedFd<'a>>,
 }
 
 impl Worker {
-    /// Starts a worker and gives it all that it needs.
-    pub(crate) fn start(program: &Path, given: Equipment<'_>, now: Instant) -> io::Result<Self> {
+    /// Starts a worker and gives it all that it needs. One that `follows` another takes its
+    /// connections.
+    pub(crate) fn start(
+        program: &Path,
+        given: Equipment<'_>,
+        follows: bool,
+        now: Instant,
+    ) -> io::Result<Self> {
         let (ours, theirs) = pass::pair()?;
         // A worker that takes nothing more must not hold the master.
         SockRef::from(&ours).set_write_timeout(Some(TELLING))?;
         let mut command = Command::new(program);
-        command.arg("worker").stdin(Stdio::null());
+        command.arg0(NAME).arg("worker").stdin(Stdio::null());
         if let Some((path, file)) = given.output {
             command.arg("--log-file").arg(path);
             command.stdout(file.try_clone()?).stderr(file.try_clone()?);
         }
         let child = child::spawn(&mut command, &[theirs.as_fd()])?;
         let link = Some(Link::new(ours));
-        let worker = Self { child, link, began: now, stage: Stage::Starting };
+        let (id, stage) = (child.id(), Stage::Starting);
+        let mut worker =
+            Self { id, link, began: now, stage, heir: None, state: None, doom: Doom::None };
         // One that dies at once is found by its end, not by what cannot be sent to it.
+        if follows {
+            worker.expect_connections().ok();
+        }
         worker.equip(given, false).ok();
         Ok(worker)
+    }
+
+    fn expect_connections(&mut self) -> io::Result<()> {
+        let link = self.link.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        let (before, after) = pass::pair()?;
+        for end in [&before, &after] {
+            SockRef::from(end).set_nonblocking(true)?;
+        }
+        link.order("inherit", "", &[after.as_fd()])?;
+        self.heir = Some(before);
+        Ok(())
     }
 
     /// Has it serve with other files, and the sockets that it does not have yet.
@@ -69,6 +127,33 @@ impl Worker {
     /// When it cannot be told.
     pub(crate) fn replace(&self, given: Equipment<'_>) -> io::Result<()> {
         self.equip(given, true)
+    }
+
+    /// As it is written down for the next master.
+    pub(crate) fn record(&self, now: Instant) -> WorkerRecord {
+        let age = now.saturating_duration_since(self.began);
+        WorkerRecord {
+            id: self.id,
+            stage: self.stage.name().to_owned(),
+            age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+            link: self.link.as_ref().map(|link| link.as_fd().as_raw_fd()),
+            heir: self.heir.as_ref().map(AsRawFd::as_raw_fd),
+            is_doomed: self.doom != Doom::None,
+        }
+    }
+
+    /// One that the master before has started.
+    pub(crate) fn of(record: &WorkerRecord, left: &mut Left, now: Instant) -> Option<Self> {
+        let link = record.link.map(|number| left.take(number));
+        Some(Self {
+            id: record.id,
+            link: link.map(|link| link.map(Link::new)).unwrap_or_default(),
+            began: now.checked_sub(Duration::from_millis(record.age_ms)).unwrap_or(now),
+            stage: Stage::parse(&record.stage)?,
+            heir: record.heir.and_then(|number| left.take(number)),
+            state: None,
+            doom: if record.is_doomed { Doom::At(now) } else { Doom::None },
+        })
     }
 
     fn equip(&self, given: Equipment<'_>, has_before: bool) -> io::Result<()> {
@@ -84,11 +169,14 @@ impl Worker {
         if let Some(admin) = given.sockets.admin()?.filter(|_| !has_before) {
             link.order("admin", "", &[admin.as_fd()])?;
         }
+        if let Some(state) = given.state {
+            link.order("state", "", &[state])?;
+        }
         link.order("serve", "", &[])
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        self.id
     }
 
     /// What it says; nothing once it says no more.
@@ -100,20 +188,53 @@ impl Worker {
         news
     }
 
+    /// All that is open to it.
+    pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.link().into_iter().chain(self.heir.as_ref().map(AsFd::as_fd))
+    }
+
     /// Where news come in.
     pub(crate) fn link(&self) -> Option<BorrowedFd<'_>> {
         self.link.as_ref().map(AsFd::as_fd)
     }
 
-    /// How it ended, once it has.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().ok().flatten()
+    /// What has become of it: it has ended, was stopped, or goes on.
+    pub(crate) fn change(&self) -> Option<ExitStatus> {
+        child::change(self.id).ok().flatten()
     }
 
-    /// Has it finish what runs, while another serves.
-    pub(crate) fn retire(&mut self) {
+    /// Ends it some time after another serves in its place.
+    pub(crate) fn doom(&mut self) {
+        self.doom = Doom::Sealed;
+    }
+
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.doom != Doom::None
+    }
+
+    /// Ends it now if it is doomed and its time has come.
+    pub(crate) fn meet_doom(&mut self, now: Instant) {
+        if let Doom::At(at) = self.doom
+            && at <= now
+        {
+            self.doom = Doom::None;
+            process::signal(self.id, process::KILL).ok();
+        }
+    }
+
+    /// Where connections of the worker before come in, once.
+    pub(crate) fn take_heir(&mut self) -> Option<OwnedFd> {
+        self.heir.take()
+    }
+
+    /// Has it finish what runs, while another serves, which takes connections over `heir`.
+    pub(crate) fn retire(&mut self, heir: Option<&OwnedFd>, now: Instant) {
         self.stage = Stage::Retired;
-        self.link.iter().for_each(|link| drop(link.order("retire", "", &[])));
+        if self.doom == Doom::Sealed {
+            self.doom = Doom::At(now + LEAVING);
+        }
+        let fds: Vec<_> = heir.map(AsFd::as_fd).into_iter().collect();
+        self.link.iter().for_each(|link| drop(link.order("retire", "", &fds)));
     }
 
     /// Has it finish what runs and end.

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus};
 
 /// The first descriptor behind standard input, output and error: where a child finds the first of
 /// those that it is given.
@@ -58,20 +58,52 @@ pub fn spawn(command: &mut Command, fds: &[BorrowedFd<'_>]) -> io::Result<Child>
     command.spawn()
 }
 
-/// Takes the first descriptor that this process was given by [`spawn`]; closed on exec from now on.
-/// To be called once, before anything else opens descriptors.
+/// The same descriptor under a number where no child has what it is given: for a program that is
+/// started by it.
+///
+/// # Errors
+/// When there is no descriptor left.
+pub fn aside(fd: &OwnedFd) -> io::Result<OwnedFd> {
+    // SAFETY: the call touches no memory.
+    let fd = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, ASIDE) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new and owned by nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// What has become of a child since the last call: it has ended, was stopped, or goes on. One of
+/// this process, whichever of its programs started it.
+///
+/// # Errors
+/// When it is no child of ours.
+pub fn change(process_id: u32) -> io::Result<Option<ExitStatus>> {
+    let id = libc::pid_t::try_from(process_id).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let (flags, mut status) = (libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED, 0);
+    // SAFETY: the pointer is valid.
+    match unsafe { libc::waitpid(id, &mut status, flags) } {
+        0 => Ok(None),
+        changed if changed == id => Ok(Some(ExitStatus::from_raw(status))),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Takes the descriptor with this index of those that this process was given by [`spawn`]; closed
+/// on exec from now on. To be called once for each, before anything else opens descriptors.
 ///
 /// # Errors
 /// When there is none.
-pub fn given() -> io::Result<OwnedFd> {
+pub fn given(index: u8) -> io::Result<OwnedFd> {
+    let at = FIRST + RawFd::from(index);
     // SAFETY: both calls touch no memory. What is closed is the number that the child was given,
     // which nobody in this process owns yet.
-    let fd = unsafe { libc::fcntl(FIRST, libc::F_DUPFD_CLOEXEC, FIRST + 1) };
+    let fd = unsafe { libc::fcntl(at, libc::F_DUPFD_CLOEXEC, ASIDE) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: as above.
-    unsafe { libc::close(FIRST) };
+    unsafe { libc::close(at) };
     // SAFETY: the descriptor is new and owned by nobody else.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -4,6 +4,7 @@
 pub mod allocator;
 pub mod child;
 pub mod clock;
+pub mod exec;
 pub mod file;
 pub mod landlock;
 pub mod memory_file;

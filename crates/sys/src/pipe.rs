@@ -61,6 +61,29 @@ impl Pipe {
         self.held -= count;
         Ok(count)
     }
+
+    /// Reads all that the pipe holds.
+    ///
+    /// # Errors
+    /// As `read(2)`.
+    pub fn empty_into(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        let start = out.len();
+        out.resize(start + self.held, 0);
+        let mut end = start;
+        while self.held > 0 {
+            let room = &mut out[end..];
+            // SAFETY: the pointer is valid for as many bytes as the length says.
+            let count = unsafe {
+                libc::read(self.reader.as_raw_fd(), room.as_mut_ptr().cast(), room.len())
+            };
+            let Some(count) = usize::try_from(count).ok().filter(|count| *count > 0) else {
+                out.truncate(end);
+                return Err(io::Error::last_os_error());
+            };
+            (self.held, end) = (self.held - count, end + count);
+        }
+        Ok(())
+    }
 }
 
 fn splice(from: RawFd, to: RawFd, len: usize) -> io::Result<usize> {
@@ -101,6 +124,11 @@ mod tests {
         let mut got = [0; 7];
         d.read_exact(&mut got).unwrap();
         assert_eq!(&got, b"one two");
+        a.write_all(b"three").unwrap();
+        assert_eq!(pipe.fill(b.as_raw_fd(), 100).unwrap(), 5);
+        let mut out = b"two ".to_vec();
+        pipe.empty_into(&mut out).unwrap();
+        assert_eq!((out.as_slice(), pipe.held()), (&b"two three"[..], 0));
         drop(a);
         assert_eq!(pipe.fill(b.as_raw_fd(), 100).unwrap(), 0);
     }

@@ -134,6 +134,12 @@ pub fn user_id() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// The number of the calling thread.
+pub fn thread_id() -> i32 {
+    // SAFETY: the call takes nothing and cannot fail.
+    unsafe { libc::gettid() }
+}
+
 /// The process id of the parent.
 pub fn parent_id() -> u32 {
     // SAFETY: the call takes nothing and cannot fail.
@@ -144,6 +150,7 @@ pub fn parent_id() -> u32 {
 pub const TERM: libc::c_int = libc::SIGTERM;
 pub const INT: libc::c_int = libc::SIGINT;
 pub const USR1: libc::c_int = libc::SIGUSR1;
+pub const KILL: libc::c_int = libc::SIGKILL;
 
 /// Sends SIGTERM to a process that the caller has started and not yet waited for.
 ///

@@ -6,11 +6,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use fairwater_message::pack::Packer;
 use fairwater_net::{Acceptor, Peer, Stream, Timer};
 use fairwater_plan::{Admission, ConnectionLimits, Listener, ListenerId, Protocol, Turn};
 
 use crate::downstream::h1;
 use crate::listening::Place;
+use crate::moving::{Door, Kind};
 use crate::patience::Patience;
 use crate::shard::Shard;
 use crate::{limits, refuse, tcp};
@@ -33,7 +35,7 @@ pub(crate) struct Accepted {
 
 impl Accepted {
     /// Of a connection that the limits of the listener have counted.
-    fn new(shard: &Rc<Shard>, stream: Stream, peer: Peer, listener: ListenerId) -> Self {
+    pub(crate) fn new(shard: &Rc<Shard>, stream: Stream, peer: Peer, listener: ListenerId) -> Self {
         let shard = Rc::clone(shard);
         let in_force = shard.in_force();
         let limits = &in_force.plan.listener(listener).connections;
@@ -41,6 +43,7 @@ impl Accepted {
         let counters = &shard.counters.listeners[listener.0 as usize];
         counters.connections.add(1);
         counters.active.add(1);
+        shard.spread.entered();
         let timer = Timer::new(&shard.wheel);
         Self { stream, timer, peer, listener, counted_by, shard }
     }
@@ -48,6 +51,15 @@ impl Accepted {
     /// Whether nothing new may begin: the process ends, or the listener is gone.
     pub(crate) fn is_over(&self) -> bool {
         self.shard.is_draining() || self.of_listener(Listener::is_gone)
+    }
+
+    /// Gives the connection, which has no request under way, to the process that serves in place of
+    /// this one. One that it does not take is closed.
+    pub(crate) async fn give_away(self) {
+        let Some(heir) = self.shard.heir() else { return };
+        let mut parcel = Packer::default();
+        Door::of(&self).pack(Kind::Idle, &mut parcel);
+        heir.give(parcel.into_vec(), &self.stream, None).await;
     }
 
     /// For what this connection is sent and sends, apart from any route.
@@ -66,6 +78,7 @@ impl Drop for Accepted {
     fn drop(&mut self) {
         let shard = &self.shard;
         shard.counters.listeners[self.listener.0 as usize].active.subtract(1);
+        shard.spread.left();
         let in_force = shard.in_force();
         let limits = &in_force.plan.listener(self.listener).connections;
         limits.leave();
@@ -147,7 +160,13 @@ impl Source {
             _ => false,
         };
         if has_room && !is_one_too_many {
-            return spawn(Accepted::new(shard, stream, peer, listener));
+            // Handing over costs more than most requests: for those a difference may stay.
+            let is_raw = matches!(in_force.plan.listener(listener).protocol, Protocol::Tcp { .. });
+            let slack = if is_raw { 0 } else { limits::SPREAD_SLACK };
+            let own = shard.spread.hand_over(stream, peer, listener, slack);
+            return own.into_iter().for_each(|stream| {
+                spawn(Accepted::new(shard, stream, peer, listener));
+            });
         }
         if has_room {
             limits.leave();
@@ -187,7 +206,7 @@ impl Source {
     }
 }
 
-fn spawn(accepted: Accepted) {
+pub(crate) fn spawn(accepted: Accepted) {
     let in_force = accepted.shard.in_force();
     match &in_force.plan.listener(accepted.listener).protocol {
         Protocol::Http(_) => drop(tokio::task::spawn_local(h1::serve(accepted))),
@@ -195,7 +214,7 @@ fn spawn(accepted: Accepted) {
         Protocol::Gone => {}
         Protocol::Tcp { .. } => {
             accepted.stream.keep_alive(limits::KEEPALIVE_IDLE, limits::KEEPALIVE_INTERVAL);
-            drop(tokio::task::spawn_local(tcp::serve(accepted)));
+            drop(tokio::task::spawn_local(tcp::serve(accepted, None)));
         }
     }
 }

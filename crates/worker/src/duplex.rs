@@ -2,15 +2,18 @@
 //! buffer of the thread, so that an idle connection holds none; what streams is spliced.
 
 use std::future::poll_fn;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use fairwater_message::pack::{Packer, Unpacker};
 use fairwater_net::{Stream, Timer, clock};
 
+use crate::accept::Accepted;
 use crate::limits;
 use crate::patience::Patience;
 use crate::pipes::LentPipe;
+use crate::pulse::Stage;
 use crate::shard::Shard;
 use crate::write::Stall;
 
@@ -42,6 +45,8 @@ pub(crate) enum Ending {
     ClientReset,
     EndpointReset,
     Idle,
+    /// It has not: another process may go on with it.
+    Moves,
 }
 
 /// One direction.
@@ -91,6 +96,33 @@ impl Flow {
     /// A direction whose target gets these bytes if the source ends without having sent any.
     pub(crate) fn answering_empty(bytes: Vec<u8>) -> Self {
         Self { on_empty: bytes, ..Self::default() }
+    }
+
+    /// Brings bytes on their way into user space, where they can be told to another process.
+    ///
+    /// # Errors
+    /// When they cannot be read. Then some are lost, and the connection with them.
+    pub(crate) fn come_to_rest(&mut self) -> io::Result<()> {
+        self.supply = Supply::Unknown;
+        match self.pipe.take() {
+            Some(mut pipe) => pipe.empty_into(&mut self.held),
+            None => Ok(()),
+        }
+    }
+
+    /// Of a direction that has come to rest.
+    pub(crate) fn pack(&self, out: &mut Packer) {
+        let flags = [self.is_read_out, self.is_ended, self.is_empty];
+        out.number(self.bytes).bytes(&self.held[self.held_start..]).bytes(&flags.map(u8::from));
+        out.bytes(&self.on_empty);
+    }
+
+    pub(crate) fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
+        let (bytes, held) = (from.number()?, from.bytes()?.to_vec());
+        let flags = <[u8; 3]>::try_from(from.bytes()?).ok()?;
+        let [is_read_out, is_ended, is_empty] = flags.map(|flag| flag != 0);
+        let on_empty = from.bytes()?.to_vec();
+        Some(Self { bytes, held, is_read_out, is_ended, is_empty, on_empty, ..Self::default() })
     }
 
     /// Whether there are bytes that the target does not take.
@@ -258,58 +290,76 @@ impl Flow {
 
 /// Relays until both directions have ended, one broke, or nothing moves for too long.
 pub(crate) async fn relay(
-    shard: &Shard,
-    client: &Stream,
+    connection: &Accepted,
     endpoint: &Stream,
-    timer: &Timer,
     (up, down): (&mut Flow, &mut Flow),
-    idle: Idle,
+    silence: &mut Silence,
 ) -> Ending {
-    let mut silence = Silence::new(idle);
     poll_fn(|cx| {
-        let before = (up.bytes, down.bytes);
-        if up.is_ended && up.bytes == 0 {
-            // Who asks nothing is owed nothing.
-            down.on_empty = Vec::new();
-        }
-        let sent = up.poll(cx, shard, client, endpoint, limits::BYTES_PER_TURN);
-        let received = down.poll(cx, shard, endpoint, client, limits::BYTES_PER_TURN);
-        match (sent, received) {
-            (Poll::Ready(Err(broken)), _) => {
-                return Poll::Ready(break_both(client, endpoint, broken == Broken::Source));
-            }
-            (_, Poll::Ready(Err(broken))) => {
-                return Poll::Ready(break_both(client, endpoint, broken == Broken::Target));
-            }
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ending::Closed),
-            _ => {}
-        }
-        // A client that has closed its direction can send no heartbeat.
-        let is_client_only = idle.is_client_only && !up.is_ended;
-        let has_moved = up.bytes > before.0 || (down.bytes > before.1 && !is_client_only);
-        let is_half_closed = up.is_ended || down.is_ended;
-        ready!(silence.poll(cx, timer, has_moved, is_half_closed));
-        // What a slow reader takes of what it was sent before keeps the connection as well.
-        let reader = match (up.is_blocked(), down.is_blocked() && !is_client_only) {
-            (true, _) => Some(endpoint),
-            (_, true) => Some(client),
-            _ => None,
-        };
-        let patience = Patience { timer, stall: idle.stall };
-        match reader {
-            Some(reader) => silence.stall.get_or_insert_default().poll(cx, reader, patience),
-            None => Poll::Ready(()),
-        }
-        .map(|()| Ending::Idle)
+        let pulse = &connection.shard.pulse;
+        pulse.doing(Stage::Relay, connection);
+        let ending = poll(cx, connection, endpoint, (up, down), silence);
+        pulse.done();
+        ending
     })
     .await
+}
+
+fn poll(
+    cx: &mut Context<'_>,
+    connection: &Accepted,
+    endpoint: &Stream,
+    (up, down): (&mut Flow, &mut Flow),
+    silence: &mut Silence,
+) -> Poll<Ending> {
+    let Accepted { shard, stream: client, timer, .. } = connection;
+    let idle = silence.idle;
+    if shard.moves() && !silence.stays {
+        return Poll::Ready(Ending::Moves);
+    }
+    let before = (up.bytes, down.bytes);
+    if up.is_ended && up.bytes == 0 {
+        // Who asks nothing is owed nothing.
+        down.on_empty = Vec::new();
+    }
+    let sent = up.poll(cx, shard, client, endpoint, limits::BYTES_PER_TURN);
+    let received = down.poll(cx, shard, endpoint, client, limits::BYTES_PER_TURN);
+    match (sent, received) {
+        (Poll::Ready(Err(broken)), _) => {
+            return Poll::Ready(break_both(client, endpoint, broken == Broken::Source));
+        }
+        (_, Poll::Ready(Err(broken))) => {
+            return Poll::Ready(break_both(client, endpoint, broken == Broken::Target));
+        }
+        (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ending::Closed),
+        _ => {}
+    }
+    // A client that has closed its direction can send no heartbeat.
+    let is_client_only = idle.is_client_only && !up.is_ended;
+    let has_moved = up.bytes > before.0 || (down.bytes > before.1 && !is_client_only);
+    let is_half_closed = up.is_ended || down.is_ended;
+    ready!(silence.poll(cx, timer, has_moved, is_half_closed));
+    // What a slow reader takes of what it was sent before keeps the connection as well.
+    let reader = match (up.is_blocked(), down.is_blocked() && !is_client_only) {
+        (true, _) => Some(endpoint),
+        (_, true) => Some(client),
+        _ => None,
+    };
+    let patience = Patience { timer, stall: idle.stall };
+    match reader {
+        Some(reader) => silence.stall.get_or_insert_default().poll(cx, reader, patience),
+        None => Poll::Ready(()),
+    }
+    .map(|()| Ending::Idle)
 }
 
 /// How long nothing has moved. A message costs a look at the clock; the timer is set anew only when
 /// it has fired.
 #[derive(Debug)]
-struct Silence {
-    idle: Idle,
+pub(crate) struct Silence {
+    pub idle: Idle,
+    /// No other process takes the connection.
+    pub stays: bool,
     moved_ms: u64,
     /// When the timer fires and there is something to decide; 0 for at once.
     look_ms: u64,
@@ -319,8 +369,33 @@ struct Silence {
 }
 
 impl Silence {
-    fn new(idle: Idle) -> Self {
-        Self { idle, moved_ms: clock::coarse_ms(), look_ms: 0, is_half_closed: false, stall: None }
+    pub(crate) fn new(idle: Idle) -> Self {
+        Self {
+            idle,
+            stays: false,
+            moved_ms: clock::coarse_ms(),
+            look_ms: 0,
+            is_half_closed: false,
+            stall: None,
+        }
+    }
+
+    pub(crate) fn pack(&self, out: &mut Packer) {
+        let Idle { after, half_close, stall, is_client_only } = self.idle;
+        for time in [after, half_close, stall] {
+            out.number(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        }
+        out.number(is_client_only.into()).number(self.is_half_closed.into()).number(self.moved_ms);
+    }
+
+    pub(crate) fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
+        let mut time = || from.number().map(Duration::from_millis);
+        let (after, half_close, stall) = (time()?, time()?, time()?);
+        let is_client_only = from.number()? != 0;
+        let is_half_closed = from.number()? != 0;
+        let moved_ms = from.number()?.min(clock::coarse_ms());
+        let idle = Idle { after, half_close, stall, is_client_only };
+        Some(Self { moved_ms, is_half_closed, ..Self::new(idle) })
     }
 
     /// Ready when the connection has been silent for too long.

@@ -45,6 +45,8 @@ pub const PASSWORD_PATIENCE: Duration = Duration::from_secs(10);
 /// Credentials that a thread remembers as right, and for how long.
 pub const REMEMBERED_MAX: usize = 1024;
 pub const REMEMBERED_FOR: Duration = Duration::from_secs(300);
+/// HTTP connections that a thread may have more than another before it hands new ones over.
+pub const SPREAD_SLACK: u32 = 2;
 /// When a TCP peer is silent this long the kernel asks whether it is there.
 pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);

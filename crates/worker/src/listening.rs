@@ -6,13 +6,14 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use fairwater_net::Acceptor;
 use fairwater_plan::ListenerId;
 
 use crate::accept;
+use crate::moving::{Estate, Heir, take_from};
 use crate::shard::Shard;
 
 /// A number that all sockets of one address have, over all threads and plans.
@@ -29,18 +30,28 @@ pub enum SocketOrder {
     Close,
 }
 
+/// What a thread is told.
+#[derive(Debug)]
+pub(crate) enum ThreadOrder {
+    Socket(SocketKey, SocketOrder),
+    /// Connections go to the process at the other end.
+    Give(OwnedFd, Arc<Estate>),
+    /// Connections come from the process at the other end.
+    Take(OwnedFd),
+}
+
 /// Orders that a thread has not carried out yet.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
-    orders: Mutex<Vec<(SocketKey, SocketOrder)>>,
+    orders: Mutex<Vec<ThreadOrder>>,
     /// Whether there are any, to be read without the lock.
     is_full: AtomicBool,
 }
 
 impl Inbox {
-    pub(crate) fn put(&self, key: SocketKey, order: SocketOrder) {
+    pub(crate) fn put(&self, order: ThreadOrder) {
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        orders.push((key, order));
+        orders.push(order);
         self.is_full.store(true, Ordering::Release);
     }
 
@@ -49,12 +60,12 @@ impl Inbox {
     }
 
     /// Carries out all orders, in their turn.
-    pub(crate) fn carry_out(&self, mut one: impl FnMut(SocketKey, SocketOrder)) {
+    pub(crate) fn carry_out(&self, one: impl FnMut(ThreadOrder)) {
         if self.is_empty() {
             return;
         }
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        orders.drain(..).for_each(|(key, order)| one(key, order));
+        orders.drain(..).for_each(one);
         // Not before they are: who sees that there are none takes them for carried out.
         self.is_full.store(false, Ordering::Release);
     }
@@ -111,8 +122,21 @@ impl Listening {
         Ok(())
     }
 
-    /// Carries out an order. A socket that the runtime cannot take is counted as a failed accept.
-    pub(crate) fn obey(&mut self, shard: &Rc<Shard>, key: SocketKey, order: SocketOrder) {
+    /// Carries out an order. What the runtime cannot take is left out.
+    pub(crate) fn obey(&mut self, shard: &Rc<Shard>, order: ThreadOrder) {
+        match order {
+            ThreadOrder::Socket(key, order) => self.place(shard, key, order),
+            ThreadOrder::Give(socket, estate) => {
+                drop(Heir::new(socket, estate).map(|heir| shard.has_heir(heir)));
+            }
+            ThreadOrder::Take(socket) => {
+                drop(tokio::task::spawn_local(take_from(socket, Rc::clone(shard))));
+            }
+        }
+    }
+
+    /// A socket that the runtime cannot take is counted as a failed accept.
+    fn place(&mut self, shard: &Rc<Shard>, key: SocketKey, order: SocketOrder) {
         match order {
             SocketOrder::Listen { sockets, listener } => {
                 for socket in sockets {

@@ -1,12 +1,17 @@
 //! Step 12: what an exchange comes to, as one log line and a few counters. Closed on drop, so that
 //! an exchange that is cut off (a panic, a stop) is accounted for like any other.
 
-use fairwater_message::{Fault, FaultKind, HeaderId, RequestHead, ResponseHead, Version};
+use fairwater_message::pack::{Packer, Unpacker};
+use fairwater_message::{
+    Fault, FaultKind, HeadLimits, HeaderId, RequestHead, ResponseHead, Version,
+};
 use fairwater_net::Peer;
 use fairwater_plan::Listener;
+use fairwater_proto::h1::RequestReader;
 use fairwater_telemetry::{Entry, Kept, Timers};
 
 use crate::accept::Accepted;
+use crate::moving::RelayParcel;
 use crate::shard::Shard;
 
 /// When a request head began to come, and when it was there; the same for one that came at once.
@@ -224,6 +229,49 @@ pub(crate) struct OwnedRecord {
 }
 
 impl OwnedRecord {
+    /// Where the exchange went.
+    pub(crate) fn way(&self) -> RelayParcel<'_> {
+        RelayParcel { upstream: &self.upstream, endpoint: &self.endpoint }
+    }
+
+    /// All but what a template wants of the head of the reply: another process may have another
+    /// template.
+    pub(crate) fn pack(&self, out: &mut Packer) {
+        let way = self.way();
+        out.bytes(&self.bytes[..self.head.len]);
+        self.times_us.iter().for_each(|time| _ = out.number(*time));
+        out.bytes(&self.id.map(u128::to_le_bytes).unwrap_or_default());
+        out.number(self.status.into()).number(self.attempts.into()).number(self.is_reused.into());
+        way.pack(out);
+    }
+
+    pub(crate) fn unpack(from: &mut Unpacker<'_>, limits: HeadLimits) -> Option<Self> {
+        let (bytes, mut head) = (from.bytes()?.to_vec(), RequestHead::default());
+        RequestReader::new(limits).read(&bytes, &mut head).ok().filter(|is_whole| *is_whole)?;
+        let mut time = || from.number();
+        let times_us = [time()?, time()?, time()?, time()?];
+        let id = u128::from_le_bytes(from.bytes()?.try_into().ok()?);
+        let status = u16::try_from(from.number()?).ok()?;
+        let attempts = u32::try_from(from.number()?).ok()?;
+        let is_reused = from.number()? != 0;
+        let RelayParcel { upstream, endpoint } = RelayParcel::unpack(from)?;
+        let (upstream, endpoint) = (upstream.to_owned(), endpoint.to_owned());
+        let id = (id != 0).then_some(id);
+        let reply = None;
+        Some(Self {
+            head,
+            bytes,
+            times_us,
+            id,
+            status,
+            upstream,
+            endpoint,
+            attempts,
+            is_reused,
+            reply,
+        })
+    }
+
     /// Writes the line and counts.
     pub(crate) fn close(
         &mut self,

@@ -12,8 +12,11 @@ use fairwater_telemetry::{Counters, LogBatch};
 
 use crate::auth::Remembered;
 use crate::in_force::InForce;
+use crate::moving::Heir;
 use crate::password::PasswordChecks;
 use crate::pipes::Pipes;
+use crate::pulse::Pulse;
+use crate::spread::Spread;
 use crate::thread::ThreadParts;
 use crate::upstream::Pools;
 use crate::work::Work;
@@ -22,6 +25,8 @@ use crate::work::Work;
 pub(crate) struct Shard {
     in_force: RefCell<Rc<InForce>>,
     pub counters: Arc<Counters>,
+    pub spread: Spread,
+    pub pulse: Arc<Pulse>,
     pub wheel: Rc<Wheel>,
     pub pools: Pools,
     /// Memory for the futures of running exchanges.
@@ -48,6 +53,9 @@ pub(crate) struct Shard {
     random: Cell<u64>,
     request_ids: Cell<u128>,
     is_draining: Cell<bool>,
+    /// The process that serves in place of this one, while it takes connections.
+    heir: RefCell<Option<Rc<Heir>>>,
+    moves: Cell<bool>,
     /// The wall clock when the monotonic one stood at zero.
     wall_start_us: Cell<u64>,
 }
@@ -56,12 +64,19 @@ pub(crate) struct Shard {
 const SCRATCH_BYTES: usize = 64 * 1024;
 
 impl Shard {
-    pub(crate) fn new(plan: Arc<Plan>, parts: ThreadParts) -> Self {
+    pub(crate) fn new(
+        plan: Arc<Plan>,
+        parts: ThreadParts,
+        spread: Spread,
+        pulse: Arc<Pulse>,
+    ) -> Self {
         let ThreadParts { counters, is_ready, passwords, log, seed, refusals_max, .. } = parts;
         Self {
             pools: Pools::new(plan.slots_end),
             in_force: RefCell::new(Rc::new(InForce::new(plan))),
             counters,
+            spread,
+            pulse,
             wheel: Wheel::new(),
             futures: Recycler::new(),
             log_is_on: log.is_on(),
@@ -79,6 +94,8 @@ impl Shard {
             random: Cell::new(seed | 1),
             request_ids: Cell::new(u128::from(seed) << 64),
             is_draining: Cell::new(false),
+            heir: RefCell::default(),
+            moves: Cell::new(false),
             wall_start_us: Cell::new(wall_start_us()),
         }
     }
@@ -141,11 +158,37 @@ impl Shard {
 
     pub(crate) fn drain(&self) {
         self.is_draining.set(true);
+        self.moves.set(self.heir.borrow().is_some());
     }
 
-    /// Connections that are open on this thread.
-    pub(crate) fn active(&self) -> u64 {
-        self.counters.listeners.iter().map(|listener| listener.active.get()).sum()
+    /// Whether connections move to another process.
+    #[inline]
+    pub(crate) fn moves(&self) -> bool {
+        self.moves.get()
+    }
+
+    /// Whether clients shall come again by another connection.
+    #[inline]
+    pub(crate) fn sends_away(&self) -> bool {
+        self.is_draining.get() && !self.moves.get()
+    }
+
+    pub(crate) fn heir(&self) -> Option<Rc<Heir>> {
+        self.heir.borrow().clone()
+    }
+
+    /// Connections move to this process, once this one drains.
+    pub(crate) fn has_heir(self: &Rc<Self>, heir: Heir) {
+        let heir = Rc::new(heir);
+        *self.heir.borrow_mut() = Some(Rc::clone(&heir));
+        drop(tokio::task::spawn_local(heir.listen(Rc::clone(self))));
+    }
+
+    /// The other process takes nothing more.
+    pub(crate) fn has_no_heir(&self) {
+        self.moves.set(false);
+        drop(self.heir.take());
+        self.wheel.wake_all();
     }
 
     /// Whether exchanges anywhere wait for a connection of a full upstream.

@@ -1,15 +1,18 @@
 //! One raw TCP connection: steps 1, 7, 8, 11 and 12 of the way of a request.
 
+use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use fairwater_message::pack::{Packer, Unpacker};
 use fairwater_message::{Fault, FaultKind};
 use fairwater_net::Peer;
-use fairwater_plan::{Draw, InFlight, OnError, Protocol, TcpIdle, Timeouts, Tried, Upstream};
+use fairwater_plan::{Draw, OnError, Protocol, TcpIdle, Timeouts, Tried, Upstream};
 use fairwater_telemetry::{Entry, Timers};
 
 use crate::accept::Accepted;
-use crate::duplex::{self, Ending, Flow, Idle};
+use crate::duplex::{self, Ending, Flow, Idle, Silence};
+use crate::moving::{Door, Kind, RelayParcel};
 use crate::record::cut_off;
 use crate::shard::Shard;
 use crate::upstream::{self, Detached, Reuse};
@@ -17,38 +20,88 @@ use crate::work::Buffer;
 use crate::write::write_all;
 use crate::{limits, respond};
 
-/// Serves a connection until it ends.
-pub(crate) async fn serve(accepted: Accepted) {
+/// A connection that another process has begun to serve.
+#[derive(Debug)]
+pub(crate) struct Moved {
+    endpoint: Detached,
+    up: Flow,
+    down: Flow,
+    silence: Silence,
+    names: [String; 2],
+    begun_us: u64,
+    connected_us: u64,
+    attempts: u32,
+}
+
+impl Moved {
+    pub(crate) fn unpack(from: &mut Unpacker<'_>, endpoint: Detached) -> Option<Self> {
+        Some(Self {
+            endpoint,
+            up: Flow::unpack(from)?,
+            down: Flow::unpack(from)?,
+            silence: Silence::unpack(from)?,
+            names: [from.text()?.to_owned(), from.text()?.to_owned()],
+            begun_us: from.number()?,
+            connected_us: from.number()?,
+            attempts: u32::try_from(from.number()?).ok()?,
+        })
+    }
+}
+
+/// Serves a connection until it ends, or another process does.
+pub(crate) async fn serve(accepted: Accepted, moved: Option<Box<Moved>>) {
     let shard = Rc::clone(&accepted.shard);
     let in_force = shard.in_force();
     let listener = in_force.plan.listener(accepted.listener);
     let Protocol::Tcp { upstream, on_error, idle } = &listener.protocol else { return };
     let upstream = in_force.plan.upstream(*upstream);
+    let names;
     let mut account = Account::open(&shard, &accepted, (&listener.name, &upstream.settings.name));
-    // Allocated and gone once the endpoint is there, so that the relay itself stays small.
-    let connected = Box::pin(connect(&shard, upstream, &accepted, &mut account)).await;
-    let (connection, _in_flight) = match connected {
-        Ok(connected) => connected,
-        Err(fault) => {
-            account.end(Some(fault.kind));
-            return Box::pin(refuse(&accepted, on_error, &mut account.told)).await;
+    let (connection, mut silence) = match moved {
+        Some(moved) => {
+            let Moved { endpoint, up, down, silence, .. } = *moved;
+            (account.up, account.down, names) = (up, down, moved.names);
+            (account.begun_us, account.connected_us) = (moved.begun_us, moved.connected_us);
+            (account.upstream, account.endpoint) = (&names[0], &names[1]);
+            account.attempts = moved.attempts;
+            (endpoint, silence)
+        }
+        None => {
+            // Allocated and gone once the endpoint is there, so that the relay itself stays small.
+            let connection = Box::pin(connect(&shard, upstream, &accepted, &mut account)).await;
+            let connection = match connection {
+                Ok(connection) => connection,
+                Err(fault) => {
+                    account.end(Some(fault.kind));
+                    return Box::pin(refuse(&accepted, on_error, &mut account.told)).await;
+                }
+            };
+            connection.stream.keep_alive(limits::KEEPALIVE_IDLE, limits::KEEPALIVE_INTERVAL);
+            account.down = Flow::answering_empty(on_error.empty.clone().unwrap_or_default());
+            let is_client_only = *idle == TcpIdle::Client;
+            let Timeouts { idle: after, half_close, body, .. } = listener.timeouts;
+            let idle = Idle { after, half_close, stall: body, is_client_only };
+            (connection, Silence::new(idle))
         }
     };
-    connection.stream.keep_alive(limits::KEEPALIVE_IDLE, limits::KEEPALIVE_INTERVAL);
-    account.down = Flow::answering_empty(on_error.empty.clone().unwrap_or_default());
-    let is_client_only = *idle == TcpIdle::Client;
-    let Timeouts { idle: after, half_close, body, .. } = listener.timeouts;
-    let idle = Idle { after, half_close, stall: body, is_client_only };
-    let (client, timer) = (&accepted.stream, &accepted.timer);
-    let flows = (&mut account.up, &mut account.down);
-    let ending = duplex::relay(&shard, client, &connection.stream, timer, flows, idle).await;
+    let ending = loop {
+        let flows = (&mut account.up, &mut account.down);
+        match duplex::relay(&accepted, &connection.stream, flows, &mut silence).await {
+            Ending::Moves => match Box::pin(account.give_away(&connection, &silence)).await {
+                Ok(true) => return,
+                Ok(false) => silence.stays = true,
+                Err(_) => break Ending::EndpointReset,
+            },
+            ending => break ending,
+        }
+    };
     drop(connection);
     account.end(match ending {
         // A client that sent nothing, such as a probe, was owed nothing.
         Ending::Closed if account.down.was_empty() && account.up.bytes > 0 => {
             Some(FaultKind::EmptyReply)
         }
-        Ending::Closed => None,
+        Ending::Closed | Ending::Moves => None,
         Ending::ClientReset => Some(FaultKind::ClientAborted),
         Ending::EndpointReset => Some(FaultKind::ReplyReset),
         Ending::Idle => Some(FaultKind::IdleTimeout),
@@ -61,7 +114,7 @@ async fn connect<'a>(
     upstream: &'a Upstream,
     accepted: &Accepted,
     account: &mut Account<'a>,
-) -> Result<(Detached, InFlight), Fault> {
+) -> Result<Detached, Fault> {
     let mut tried = Tried::default();
     let mut last = Fault::undelivered(FaultKind::NoEndpoint);
     for _ in 0..=upstream.settings.retries {
@@ -73,7 +126,7 @@ async fn connect<'a>(
         match upstream::lease(shard, upstream, pick.endpoint, Reuse::No, &accepted.timer).await {
             Ok(lease) => {
                 account.connected_us = shard.now_us();
-                return Ok((lease.detach(shard), pick.detach()));
+                return Ok(lease.detach(shard));
             }
             // Its endpoints share the permits: the next one would have to wait as well.
             Err(fault) if fault.kind == FaultKind::UpstreamFull => return Err(fault),
@@ -86,7 +139,7 @@ async fn connect<'a>(
 /// Tells a client that no endpoint is there: with bytes where they are configured, else by a reset.
 async fn refuse(accepted: &Accepted, on_error: &OnError, told: &mut u64) {
     let Some(bytes) = &on_error.connect else { return accepted.stream.reset_on_close() };
-    let mut parts = [std::io::IoSlice::new(bytes)];
+    let mut parts = [io::IoSlice::new(bytes)];
     if write_all(&accepted.stream, accepted.patience(), &mut parts, told).await.is_ok() {
         let (patience, mut rest) = (accepted.patience(), Buffer::default());
         respond::linger(&accepted.stream, patience, &mut rest).await;
@@ -109,6 +162,8 @@ struct Account<'a> {
     told: u64,
     fault: Option<FaultKind>,
     is_over: bool,
+    /// The line is written by another process.
+    is_handed_on: bool,
 }
 
 impl<'a> Account<'a> {
@@ -131,7 +186,27 @@ impl<'a> Account<'a> {
             told: 0,
             fault: None,
             is_over: false,
+            is_handed_on: false,
         }
+    }
+
+    /// Gives the connection to the process that serves in place of this one. Returns whether that
+    /// has taken it.
+    async fn give_away(&mut self, connection: &Detached, silence: &Silence) -> io::Result<bool> {
+        let Some(heir) = self.shard.heir() else { return Ok(false) };
+        self.up.come_to_rest()?;
+        self.down.come_to_rest()?;
+        let mut out = Packer::default();
+        Door::of(self.accepted).pack(Kind::Tcp, &mut out);
+        RelayParcel { upstream: self.upstream, endpoint: self.endpoint }.pack(&mut out);
+        self.up.pack(&mut out);
+        self.down.pack(&mut out);
+        silence.pack(&mut out);
+        out.bytes(self.upstream.as_bytes()).bytes(self.endpoint.as_bytes());
+        out.number(self.begun_us).number(self.connected_us).number(self.attempts.into());
+        let (client, endpoint) = (&self.accepted.stream, Some(&connection.stream));
+        self.is_handed_on = heir.give(out.into_vec(), client, endpoint).await;
+        Ok(self.is_handed_on)
     }
 
     fn end(&mut self, fault: Option<FaultKind>) {
@@ -182,6 +257,9 @@ impl<'a> Account<'a> {
 
 impl Drop for Account<'_> {
     fn drop(&mut self) {
+        if self.is_handed_on {
+            return;
+        }
         let counters = &self.shard.counters.listeners[self.accepted.listener.0 as usize];
         counters.request(0);
         if !self.is_over {

@@ -1,7 +1,7 @@
 //! The worker threads: each one current-thread runtime with a shard of its own.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -9,12 +9,17 @@ use std::thread::JoinHandle;
 
 use fairwater_net::drive;
 use fairwater_plan::{CurrentPlan, ListenerId};
+use fairwater_sys::pass;
 use fairwater_telemetry::{Counters, LogBatch};
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc::Receiver;
 
-use crate::listening::{Inbox, Listening, SocketKey, SocketOrder};
+use crate::listening::{Inbox, Listening, SocketKey, SocketOrder, ThreadOrder};
+use crate::moving::{Estate, FORM};
 use crate::password::PasswordChecks;
+use crate::pulse::{Doing, Pulse, Trouble, Watch};
 use crate::shard::Shard;
+use crate::spread::{self, Handed, Spread};
 
 /// Ticks of the wheel between two looks at the pools: one second.
 const SWEEP_TICKS: u32 = 20;
@@ -42,6 +47,8 @@ pub struct ThreadParts {
 struct Thread {
     handle: JoinHandle<io::Result<()>>,
     inbox: Arc<Inbox>,
+    pulse: Arc<Pulse>,
+    watch: Watch,
 }
 
 /// All worker threads, and the order that they are under.
@@ -65,14 +72,17 @@ impl Threads {
     /// When a thread cannot be started.
     pub fn start(parts: Vec<ThreadParts>) -> io::Result<Self> {
         let order = Arc::new(AtomicU8::new(RUN));
-        let start = |(index, parts)| {
+        let spread = spread::over(parts.len());
+        let start = |(index, (parts, spread)): (usize, (ThreadParts, _))| {
             let (order, inbox) = (Arc::clone(&order), Arc::new(Inbox::default()));
+            let pulse = Arc::new(Pulse::default());
             let builder = std::thread::Builder::new().name(format!("worker-{index}"));
-            let own = Arc::clone(&inbox);
-            let handle = builder.spawn(move || run(parts, &order, &own))?;
-            Ok(Thread { handle, inbox })
+            let (own, own_pulse) = (Arc::clone(&inbox), Arc::clone(&pulse));
+            let handle = builder.spawn(move || run(parts, spread, own_pulse, &order, &own))?;
+            Ok(Thread { handle, inbox, pulse, watch: Watch::default() })
         };
-        let threads = parts.into_iter().enumerate().map(start).collect::<io::Result<_>>()?;
+        let threads =
+            parts.into_iter().zip(spread).enumerate().map(start).collect::<io::Result<_>>()?;
         Ok(Self { threads, order })
     }
 
@@ -86,7 +96,7 @@ impl Threads {
         order: impl Fn(usize) -> io::Result<SocketOrder>,
     ) -> io::Result<()> {
         for (index, thread) in self.threads.iter().enumerate() {
-            thread.inbox.put(key, order(index)?);
+            thread.inbox.put(ThreadOrder::Socket(key, order(index)?));
         }
         Ok(())
     }
@@ -100,9 +110,36 @@ impl Threads {
         self.threads.iter().all(|thread| thread.inbox.is_empty())
     }
 
-    /// As [`Self::drain`], with the time that a process has which another one has replaced.
-    pub fn retire(&self) {
-        self.order.fetch_max(RETIRE, Ordering::Relaxed);
+    /// As [`Self::drain`], with the time that a process has which another one has replaced. What
+    /// can move goes to that, if there is a socket to it.
+    ///
+    /// # Errors
+    /// When there is no descriptor left; then nothing moves.
+    pub fn retire(&self, heir: Option<&OwnedFd>) -> io::Result<()> {
+        let estate = Arc::new(Estate::default());
+        let speaks = |socket: &&OwnedFd| is_form_of_ours(socket);
+        let result = heir.filter(speaks).map_or(Ok(()), |socket| {
+            let own = self.threads.iter().map(|_| socket.try_clone());
+            for (thread, socket) in self.threads.iter().zip(own.collect::<io::Result<Vec<_>>>()?) {
+                thread.inbox.put(ThreadOrder::Give(socket, Arc::clone(&estate)));
+            }
+            Ok(())
+        });
+        // Behind the sockets: what finds nowhere to go is closed.
+        self.order.fetch_max(RETIRE, Ordering::AcqRel);
+        result
+    }
+
+    /// Takes connections that the process at the other end gives away.
+    ///
+    /// # Errors
+    /// When there is no descriptor left, or nobody at the other end.
+    pub fn inherit(&self, socket: &OwnedFd) -> io::Result<()> {
+        let own = self.threads.iter().map(|_| socket.try_clone());
+        for (thread, socket) in self.threads.iter().zip(own.collect::<io::Result<Vec<_>>>()?) {
+            thread.inbox.put(ThreadOrder::Take(socket));
+        }
+        pass::send(socket.as_fd(), &FORM.to_le_bytes(), &[])
     }
 
     /// Lets running exchanges finish, for as long as the plan lets them, and takes no new ones.
@@ -113,6 +150,17 @@ impl Threads {
     /// Ends everything at once.
     pub fn stop(&self) {
         self.order.store(STOP, Ordering::Relaxed);
+    }
+
+    /// What is wrong with threads, and what each of all does then. To be asked some times a
+    /// second.
+    pub fn look(&mut self) -> Option<(Trouble, Vec<Doing>)> {
+        let running = self.threads.iter_mut().filter(|thread| !thread.handle.is_finished());
+        let looked = running.map(|Thread { watch, pulse, .. }| watch.look(pulse));
+        let troubles: Vec<_> = looked.flatten().collect();
+        let worst = troubles.iter().find(|trouble| **trouble == Trouble::Hangs);
+        let trouble = *worst.or(troubles.first())?;
+        Some((trouble, self.threads.iter().map(|thread| thread.pulse.now()).collect()))
     }
 
     /// Whether a thread has ended.
@@ -139,13 +187,28 @@ impl Threads {
     }
 }
 
-fn run(mut parts: ThreadParts, order: &AtomicU8, inbox: &Inbox) -> io::Result<()> {
+/// Whether the process at the other end understands what it is told. It has said so by now.
+fn is_form_of_ours(socket: &OwnedFd) -> bool {
+    let mut form = [0; 8];
+    let said = pass::receive(socket.as_fd(), &mut form);
+    said.is_ok_and(|(len, _)| len == form.len()) && u64::from_le_bytes(form) == FORM
+}
+
+fn run(
+    mut parts: ThreadParts,
+    (spread, handed): (Spread, Receiver<Handed>),
+    pulse: Arc<Pulse>,
+    order: &AtomicU8,
+    inbox: &Inbox,
+) -> io::Result<()> {
+    pulse.begin();
     let sockets = std::mem::take(&mut parts.sockets);
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let mut plans = parts.plan.reader();
     let first = plans.newer().unwrap_or_else(|| parts.plan.get());
-    let shard = Rc::new(Shard::new(first, parts));
+    let shard = Rc::new(Shard::new(first, parts, spread, pulse));
     let result = runtime.block_on(async {
+        drop(tokio::task::spawn_local(spread::take_in(Rc::clone(&shard), handed)));
         let mut listening = Listening::default();
         for (key, listener, socket) in sockets {
             listening.listen(&shard, key, socket, listener)?;
@@ -154,7 +217,7 @@ fn run(mut parts: ThreadParts, order: &AtomicU8, inbox: &Inbox) -> io::Result<()
             if let Some(plan) = plans.newer() {
                 shard.adopt(plan);
             }
-            inbox.carry_out(|key, order| listening.obey(&shard, key, order));
+            inbox.carry_out(|order| listening.obey(&shard, order));
         })
         .await;
         Ok(())
@@ -170,7 +233,10 @@ async fn until_stopped(shard: &Rc<Shard>, order: &AtomicU8, mut news: impl FnMut
     let mut ticks = 0;
     let mut drain: Option<(u8, u64)> = None;
     drive(Rc::clone(&shard.wheel), |now_ms| {
+        shard.pulse.turn();
         shard.hand_over_log();
+        // Before what it needs is looked for.
+        let order = order.load(Ordering::Acquire);
         news();
         ticks += 1;
         if ticks % SWEEP_TICKS == 0 {
@@ -180,7 +246,7 @@ async fn until_stopped(shard: &Rc<Shard>, order: &AtomicU8, mut news: impl FnMut
         if ticks % SWEEP_TICKS == 0 || shard.is_draining() || shard.has_waiters() {
             shard.pools.sweep(shard, &shard.in_force().plan, now_ms);
         }
-        match order.load(Ordering::Relaxed) {
+        match order {
             RUN => false,
             STOP => true,
             order => {
@@ -195,7 +261,7 @@ async fn until_stopped(shard: &Rc<Shard>, order: &AtomicU8, mut news: impl FnMut
                     _ => now_ms,
                 };
                 drain = Some((order, begun_ms));
-                now_ms >= begun_ms + patience.as_millis() as u64 || shard.active() == 0
+                now_ms >= begun_ms + patience.as_millis() as u64 || shard.spread.open() == 0
             }
         }
     })

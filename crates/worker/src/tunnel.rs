@@ -1,12 +1,15 @@
 //! A connection that has switched protocols (WebSocket and its like): from here on bytes are bytes,
 //! and the working set of the exchange is given back.
 
-use fairwater_message::FaultKind;
-use fairwater_plan::{InFlight, Pick};
+use std::io;
+
+use fairwater_message::pack::{Packer, Unpacker};
+use fairwater_message::{FaultKind, HeadLimits};
 
 use crate::accept::Accepted;
-use crate::duplex::{self, Ending, Flow, Idle};
+use crate::duplex::{self, Ending, Flow, Idle, Silence};
 use crate::exchange::Exchange;
+use crate::moving::{Door, Kind};
 use crate::record::{OwnedRecord, Record, cut_off};
 use crate::upstream::{Detached, Lease};
 
@@ -17,16 +20,13 @@ pub(crate) struct Tunnel {
     up: Flow,
     down: Flow,
     record: OwnedRecord,
-    idle: Idle,
-    /// Counts the exchange at its endpoint until the tunnel ends.
-    _in_flight: InFlight,
+    silence: Silence,
 }
 
 impl Tunnel {
     pub(crate) fn new<'a>(
         exchange: &mut Exchange<'a>,
         lease: Lease<'a>,
-        pick: &Pick<'a>,
         record: &mut Record<'a>,
     ) -> Box<Self> {
         let ahead = exchange.source.take_ahead();
@@ -35,13 +35,27 @@ impl Tunnel {
             up: Flow::starting_with(ahead),
             down: Flow::starting_with(exchange.reply.buffer.data().to_vec()),
             record: record.detach(),
-            idle: Idle {
+            silence: Silence::new(Idle {
                 after: exchange.timeouts.tunnel.unwrap_or(exchange.listener.timeouts.tunnel),
                 half_close: exchange.listener.timeouts.half_close,
                 stall: exchange.patience().stall,
                 is_client_only: false,
-            },
-            _in_flight: pick.detach(),
+            }),
+        })
+    }
+
+    /// One that another process has begun to serve.
+    pub(crate) fn unpack(
+        from: &mut Unpacker<'_>,
+        endpoint: Detached,
+        limits: HeadLimits,
+    ) -> Option<Self> {
+        Some(Self {
+            endpoint,
+            up: Flow::unpack(from)?,
+            down: Flow::unpack(from)?,
+            silence: Silence::unpack(from)?,
+            record: OwnedRecord::unpack(from, limits)?,
         })
     }
 }
@@ -52,23 +66,56 @@ struct Running {
     tunnel: Box<Tunnel>,
     /// How it ended, once it has.
     ending: Option<Ending>,
+    /// The line is written by another process.
+    is_handed_on: bool,
 }
 
-/// Relays until either side ends it.
+/// Relays until either side ends it, or another process does.
 pub(crate) async fn serve(connection: Accepted, tunnel: Box<Tunnel>) {
-    let mut running = Running { connection, tunnel, ending: None };
-    let Running { connection, tunnel, ending } = &mut running;
-    let idle = tunnel.idle;
-    let (shard, client, timer) = (&*connection.shard, &connection.stream, &connection.timer);
-    let Tunnel { endpoint, up, down, .. } = &mut **tunnel;
-    *ending = Some(duplex::relay(shard, client, &endpoint.stream, timer, (up, down), idle).await);
+    let mut running = Running { connection, tunnel, ending: None, is_handed_on: false };
+    while running.ending.is_none() {
+        let Running { connection, tunnel, ending, .. } = &mut running;
+        let Tunnel { endpoint, up, down, silence, .. } = &mut **tunnel;
+        match duplex::relay(connection, &endpoint.stream, (up, down), silence).await {
+            Ending::Moves => match Box::pin(running.give_away()).await {
+                Ok(true) => return,
+                Ok(false) => running.tunnel.silence.stays = true,
+                Err(_) => running.ending = Some(Ending::EndpointReset),
+            },
+            over => *ending = Some(over),
+        }
+    }
+}
+
+impl Running {
+    /// Gives the tunnel to the process that serves in place of this one. Returns whether that has
+    /// taken it.
+    async fn give_away(&mut self) -> io::Result<bool> {
+        let Some(heir) = self.connection.shard.heir() else { return Ok(false) };
+        let Tunnel { endpoint, up, down, silence, record } = &mut *self.tunnel;
+        up.come_to_rest()?;
+        down.come_to_rest()?;
+        let mut out = Packer::default();
+        Door::of(&self.connection).pack(Kind::Tunnel, &mut out);
+        record.way().pack(&mut out);
+        up.pack(&mut out);
+        down.pack(&mut out);
+        silence.pack(&mut out);
+        record.pack(&mut out);
+        let client = &self.connection.stream;
+        self.is_handed_on = heir.give(out.into_vec(), client, Some(&endpoint.stream)).await;
+        Ok(self.is_handed_on)
+    }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if self.is_handed_on {
+            return;
+        }
         let Tunnel { up, down, record, .. } = &mut *self.tunnel;
         let fault = match self.ending {
-            Some(Ending::Closed) => None,
+            Some(Ending::Closed | Ending::Moves) => None,
             Some(Ending::ClientReset) => Some(FaultKind::ClientAborted),
             Some(Ending::EndpointReset) => Some(FaultKind::BodyTruncated),
             Some(Ending::Idle) => Some(FaultKind::IdleTimeout),

@@ -193,3 +193,28 @@ fn master_and_worker_go_on_in_a_new_log_file() {
     until("another worker", || worker_of(master) != worker);
     until("its log", || has_open(worker_of(master), &log));
 }
+
+/// What ties it to its system goes from program to program.
+#[test]
+fn an_upgraded_daemon_holds_what_it_held() {
+    let endpoint = Endpoint::echo("e");
+    let setup = Setup::http(&[&endpoint]).upgradable();
+    let setup = if is_root() { setup.top("user = \"nobody\"") } else { setup };
+    let daemon = Daemon::of(setup);
+    assert!(daemon.start().status.success());
+    let (address, master) = (daemon.address(), daemon.id().unwrap());
+    daemon.signal(Signal::USR2);
+    until("it to be said", || daemon.log().contains(" has taken over from "));
+    assert_eq!(Client::connect(&address).get("/").status(), 200);
+    let second = daemon.start();
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(said.contains(&format!("process {master} holds")), "{said}");
+    fs::rename(daemon.path("log"), daemon.path("log.1")).unwrap();
+    daemon.signal(Signal::USR1);
+    until("both to have opened another", || {
+        let log = daemon.path("log");
+        log.exists() && [master, worker_of(master)].iter().all(|id| has_open(*id, &log))
+    });
+    daemon.signal(Signal::TERM);
+    until("the pid file to be gone", || !daemon.path("pid").exists());
+}

@@ -5,7 +5,9 @@ use std::fs;
 use std::sync::{Mutex, mpsc};
 
 use fairwater_e2e::endpoint::echo;
+use fairwater_e2e::proxy::signal_to;
 use fairwater_e2e::{Client, Directory, Endpoint, Manner, NameServer, Proxy, Setup, until};
+use rustix::process::Signal;
 
 use crate::names::Load;
 
@@ -138,6 +140,11 @@ fn who_rests_finishes_what_runs() {
         answering(&proxy, 1);
         assert!(pooled.get("/").text().starts_with("1:"));
         assert_eq!(first.accepted(), 2);
+        // A client may have its answer a moment before the exchange is over.
+        let runs = |count: u32| {
+            proxy.ask(&path(&first)).text().contains(&format!("\"in_flight\":{count}"))
+        };
+        until("one to run there", || runs(1));
 
         let reply = order(&proxy, "POST", &path(&first), &format!("state={state}"));
         assert!(reply.contains(&format!("\"state\":\"{state}\"")), "{reply}");
@@ -150,9 +157,7 @@ fn who_rests_finishes_what_runs() {
         }
         go.send(()).unwrap();
         assert_eq!(waiting.response().unwrap().text(), "1: ");
-        until("nothing to run there", || {
-            proxy.ask(&path(&first)).text().contains("\"in_flight\":0")
-        });
+        until("nothing to run there", || runs(0));
         if state == "maintenance" {
             first.until_closed(2);
         }
@@ -396,4 +401,22 @@ fn the_admin_socket_is_in_run_dir() {
     assert!(output.status.success());
     assert!(String::from_utf8(output.stdout).unwrap().contains("web"));
     assert!(run.join("admin.sock").exists());
+}
+
+#[test]
+fn what_is_set_outlives_a_crash_and_an_upgrade_but_no_reload() {
+    let [first, second] = [Endpoint::echo("1"), Endpoint::echo("2")];
+    let proxy = Setup::http(&[&first, &second]).upgradable().start();
+    order(&proxy, "POST", &path(&first), "state=drain");
+    assert_eq!(answering(&proxy, 4), "2222");
+    for _ in 0..2 {
+        signal_to(proxy.worker_id(), Signal::KILL);
+        assert_eq!(answering(&proxy, 4), "2222");
+        proxy.upgrade_well();
+        assert_eq!(answering(&proxy, 4), "2222");
+    }
+    proxy.reload_well();
+    assert!(answering(&proxy, 4).contains('1'));
+    signal_to(proxy.worker_id(), Signal::KILL);
+    assert!(answering(&proxy, 4).contains('1'));
 }

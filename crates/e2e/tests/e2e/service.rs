@@ -129,6 +129,11 @@ fn a_service_manager_is_told_of_every_change() {
     assert!(service.reloading_us() > first);
     service.assert_ready("Serving");
 
+    // An upgrade is a reload by another program, in the same process.
+    service.signal(Signal::USR2);
+    assert!(service.reloading_us() > first);
+    service.assert_ready("Serving");
+    until("it to be said", || text(&service.said).contains(" has taken over from "));
     service.signal(Signal::TERM);
     assert_eq!(service.next(), "STOPPING=1\nSTATUS=Finishing what runs");
     assert!(service.child.wait().unwrap().success());

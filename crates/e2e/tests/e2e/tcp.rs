@@ -297,3 +297,24 @@ fn a_half_closed_connection_has_thirty_seconds() {
     assert!((28..36).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
     assert_eq!(reason(&proxy), "idle_timeout");
 }
+
+#[test]
+fn few_connections_are_spread_over_the_threads() {
+    let endpoint = Endpoint::echo("e");
+    for (setup, slack) in [(Setup::tcp(&[&endpoint]), 1), (Setup::http(&[&endpoint]), 3)] {
+        let mut proxy = setup.threads(3).start();
+        let mut clients: Vec<_> = (0..12).map(|_| Client::new(&proxy)).collect();
+        // All are served, wherever they are.
+        for client in &mut clients {
+            assert!(client.get("/").text().starts_with('e'));
+        }
+        let status = proxy.ask("/status").text();
+        let counts = status.split("{\"connections\":").skip(1).take(3);
+        let counts: Vec<u32> =
+            counts.map(|rest| rest.split('}').next().unwrap().parse().unwrap()).collect();
+        let (most, least) = (counts.iter().max().unwrap(), counts.iter().min().unwrap());
+        assert!(counts.iter().sum::<u32>() == 12 && most - least <= slack, "{counts:?}");
+        drop(clients);
+        proxy.assert_sound();
+    }
+}

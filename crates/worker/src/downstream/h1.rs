@@ -12,6 +12,7 @@ use fairwater_proto::h1::RequestReader;
 use crate::accept::Accepted;
 use crate::exchange::{self, End};
 use crate::limits;
+use crate::pulse::Watched;
 use crate::record::HeadTimes;
 use crate::respond;
 use crate::shard::Shard;
@@ -34,10 +35,13 @@ pub(crate) fn serve(connection: Accepted) -> impl Future<Output = ()> {
     async move {
         loop {
             connection.timer.set(connection.of_listener(|listener| listener.timeouts.idle));
-            if !until_readable(&connection).await {
-                return;
+            match until_readable(&connection).await {
+                Next::Request => {}
+                Next::End => return,
+                Next::Move => return Box::pin(connection.give_away()).await,
             }
-            match connection.shard.futures.place(|| busy(&connection)).await {
+            let future = connection.shard.futures.place(|| busy(&connection));
+            match (Watched { connection: &connection, future }).await {
                 Turn::Idle => {}
                 Turn::Close => return,
                 Turn::Tunnel(tunnel) => {
@@ -48,17 +52,27 @@ pub(crate) fn serve(connection: Accepted) -> impl Future<Output = ()> {
     }
 }
 
-/// Waits for the next request. Returns false when there will be none: closed, idle for too long, or
-/// the process stops.
-async fn until_readable(connection: &Accepted) -> bool {
+/// What an idle connection waits for.
+enum Next {
+    Request,
+    /// Closed, idle for too long, or nothing new may begin.
+    End,
+    /// Another process serves it from now on.
+    Move,
+}
+
+async fn until_readable(connection: &Accepted) -> Next {
     poll_fn(|cx| {
         if let Poll::Ready(result) = connection.stream.poll_readable(cx) {
-            return Poll::Ready(result.is_ok());
+            return Poll::Ready(if result.is_ok() { Next::Request } else { Next::End });
+        }
+        if connection.shard.moves() {
+            return Poll::Ready(Next::Move);
         }
         if connection.is_over() {
-            return Poll::Ready(false);
+            return Poll::Ready(Next::End);
         }
-        connection.timer.poll_expired(cx).map(|()| false)
+        connection.timer.poll_expired(cx).map(|()| Next::End)
     })
     .await
 }

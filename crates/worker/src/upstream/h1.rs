@@ -76,7 +76,7 @@ pub(crate) async fn converse<'a>(
     })?;
     lease.counters().response(exchange.reply.head.status);
     let is_reusable = match outcome {
-        Outcome::Upgraded => return Ok(Some(Tunnel::new(exchange, lease, pick, record))),
+        Outcome::Upgraded => return Ok(Some(Tunnel::new(exchange, lease, record))),
         Outcome::Intercepted => Box::pin(replace(exchange, record)).await?,
         Outcome::Reusable => true,
         Outcome::Spent => false,

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use fairwater_message::{Fault, FaultKind};
 use fairwater_net::{Stream, Timer, clock, dial_ip, dial_unix};
-use fairwater_plan::{Admission, Dial, Endpoint, EndpointState, Turn, Upstream};
+use fairwater_plan::{Admission, Dial, Endpoint, EndpointState, InFlight, Turn, Upstream};
 use fairwater_telemetry::EndpointCounters;
 
 use crate::shard::Shard;
@@ -253,6 +253,7 @@ impl<'a> Lease<'a> {
             shard: Rc::clone(shard),
             admission: Arc::clone(self.upstream.admission()),
             endpoint: Arc::clone(&self.endpoint.state),
+            _in_flight: self.endpoint.hold(),
         }
     }
 }
@@ -264,6 +265,27 @@ pub(crate) struct Detached {
     shard: Rc<Shard>,
     admission: Arc<Admission>,
     endpoint: Arc<EndpointState>,
+    /// Counts the exchange at its endpoint.
+    _in_flight: InFlight,
+}
+
+impl Detached {
+    /// One that another process has opened, under a permit of this one.
+    pub(crate) fn given(
+        shard: &Rc<Shard>,
+        upstream: &Upstream,
+        endpoint: &Endpoint,
+        stream: Stream,
+    ) -> Self {
+        shard.counters.endpoints[endpoint.slot].open.add(1);
+        Self {
+            stream,
+            shard: Rc::clone(shard),
+            admission: Arc::clone(upstream.admission()),
+            endpoint: Arc::clone(&endpoint.state),
+            _in_flight: endpoint.hold(),
+        }
+    }
 }
 
 impl Drop for Detached {

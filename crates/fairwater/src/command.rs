@@ -1,22 +1,22 @@
-//! `fairwater reload`: tells the master to read its files again, and says what came of it.
+//! `fairwater reload` and `upgrade`: tells the master what to do, and says what came of it.
 
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::arguments::ReloadArguments;
+use crate::arguments::MasterArguments;
 use crate::{fail, master, run, show};
 
 /// Longer than the master gives its processes.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-pub(crate) fn run(arguments: &ReloadArguments) -> ExitCode {
+pub(crate) fn run(command: &str, arguments: &MasterArguments) -> ExitCode {
     let path = match socket(arguments) {
         Ok(path) => path,
         Err(code) => return code,
     };
-    match fairwater_supervisor::ask(&path, "reload", PATIENCE) {
+    match fairwater_supervisor::ask(&path, command, PATIENCE) {
         Ok((code, said)) => {
             show(&said);
             ExitCode::from(code)
@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: &ReloadArguments) -> ExitCode {
 }
 
 /// The master's socket: the one that is named, or that of the configuration.
-fn socket(arguments: &ReloadArguments) -> Result<PathBuf, ExitCode> {
+fn socket(arguments: &MasterArguments) -> Result<PathBuf, ExitCode> {
     if let Some(path) = &arguments.socket {
         return Ok(path.clone());
     }
@@ -39,7 +39,7 @@ fn socket(arguments: &ReloadArguments) -> Result<PathBuf, ExitCode> {
         let file = arguments.config.display();
         fail(format_args!(
             "{file} has no `run_dir`, where the socket of the master would be: set it and restart, \
-             or send HUP to the master"
+             or send HUP (reload) or USR2 (upgrade) to the master"
         ))
     })
 }
