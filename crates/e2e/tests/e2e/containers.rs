@@ -170,9 +170,14 @@ fn threads_follow_the_quota_of_the_container() {
     let limits = [("cpu", "cpu.cfs_quota_us", "100000"), ("", "cpu.max", "100000 100000")];
     let Some(group) = Group::with(limits) else { return skipped() };
     group.run(|id| {
-        let tasks = fs::read_dir(format!("/proc/{id}/task")).unwrap();
-        let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).unwrap();
-        let names: Vec<_> = tasks.map(|task| name(task.unwrap())).collect();
+        // A thread takes its name itself, when it begins to run.
+        let names = until_some("all threads to have their names", || {
+            let tasks = fs::read_dir(format!("/proc/{id}/task")).unwrap();
+            let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).unwrap();
+            let names: Vec<_> = tasks.map(|task| name(task.unwrap())).collect();
+            let nameless = names.iter().filter(|name| *name == "fairwater\n").count();
+            (nameless == 1).then_some(names)
+        });
         let workers = names.iter().filter(|name| name.starts_with("worker-")).count();
         assert_eq!(workers, 1, "{names:?}");
     });
