@@ -131,7 +131,8 @@ impl Group {
         command.args(["-c", "echo $$ >\"$0\"/cgroup.procs && exec \"$@\""]).arg(&self.0);
         command.arg(binary()).args(["run", "--single", "-c"]);
         command.arg(directory.join("fairwater.toml")).stderr(Stdio::piped());
-        let mut child = command.stdin(Stdio::null()).spawn().unwrap();
+        let mut member = Member(command.stdin(Stdio::null()).spawn().unwrap());
+        let child = &mut member.0;
         let said = listen_to(child.stderr.take());
         until("it to listen or to end", || {
             text_of(&said).contains("web listens on") || child.try_wait().unwrap().is_some()
@@ -149,6 +150,16 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         fs::remove_dir(&self.0).ok();
+    }
+}
+
+/// A process in a group, which is gone before the group.
+struct Member(Child);
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
     }
 }
 
