@@ -1,11 +1,12 @@
 //! The counters in Prometheus' text format (version 0.0.4).
 
 use std::fmt::Write;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use fairwater_message::FaultKind;
 use fairwater_message::app::{AppPlace, AppState, Condition, Exit};
+use fairwater_message::tally::Tally;
 use fairwater_net::clock;
 use fairwater_plan::{Listener, Plan};
 use fairwater_telemetry::{Count, EndpointCounters, ListenerCounters, STATUS_CLASSES};
@@ -43,11 +44,26 @@ pub(crate) fn render<'a>(sources: &Sources, apps: impl Iterator<Item = &'a AppSt
         total(|thread| &thread.log_lines),
     );
     text.single("fairwater_log_dropped_total", "Access-log lines that were lost.", dropped);
+    master(&mut text, *sources.tally.lock().unwrap_or_else(PoisonError::into_inner));
     let plan = sources.plan.get();
     listeners(&mut text, sources, &plan);
     endpoints(&mut text, sources, &plan);
     self::apps(&mut text, &apps.collect::<Vec<_>>());
     text.0
+}
+
+fn master(text: &mut Text, tally: Tally) {
+    let name = "fairwater_reloads_total";
+    text.family(name, "counter", "Configurations after the first one, by what came of them.");
+    let good = [("good", tally.reloads), ("bad", tally.reload_failures)];
+    for (result, count) in good {
+        text.line(name, &[("result", result)], &count.to_string());
+    }
+    let name = "fairwater_last_reload_good";
+    text.family(name, "gauge", "0 while the files are others than what is in force.");
+    text.line(name, &[], if tally.is_last_bad { "0" } else { "1" });
+    let help = "Workers that ended without being told to.";
+    text.single("fairwater_workers_lost_total", help, tally.workers_lost);
 }
 
 fn listeners(text: &mut Text, sources: &Sources, plan: &Plan) {

@@ -7,13 +7,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use fairwater_config::{AccessLog, Config, LogFormat, LogTarget};
 use fairwater_control::{AppLink, AppReport, Compiled, Outside, Sources, Steward, look_up_names};
 use fairwater_message::FaultKind;
 use fairwater_message::app::AppState;
+use fairwater_message::tally::Tally;
 use fairwater_net::clock;
 use fairwater_plan::{CurrentPlan, ListenerId, Plan, Protocol};
 use fairwater_supervisor::{
@@ -330,6 +331,7 @@ fn start(
             seed: process::random_u64(),
         });
     }
+    let tally = Arc::<Mutex<Tally>>::default();
     let sources = Sources {
         plan: Arc::clone(&plan),
         counters,
@@ -338,6 +340,7 @@ fn start(
         is_ready: Arc::clone(&is_ready),
         allocations: allocator::allocations,
         started_ms: clock::coarse_ms(),
+        tally: Arc::clone(&tally),
     };
     let (apps, link) = master.map(app_link).transpose()?.unzip();
     let control = fairwater_control::start(steward, sources, sockets.admin, link);
@@ -345,7 +348,8 @@ fn start(
     let threads = Threads::start(parts).map_err(no_thread)?;
     let config = config.clone();
     let (ties, hangs) = (Ties::default(), false);
-    let running = Running { threads, control, apps, is_ready, log, config, places, ties, hangs };
+    let running =
+        Running { threads, control, apps, tally, is_ready, log, config, places, ties, hangs };
     Ok((running, signals, bound))
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use fairwater_message::tally::Tally;
 use fairwater_sys::poll;
 use fairwater_sys::signal::{self, Signal, Signals};
 
@@ -52,6 +53,7 @@ pub(crate) struct Master {
     pub(crate) reload: Option<Reload>,
     /// Another reload after the one that runs.
     pub(crate) next_reload: Option<Wish>,
+    pub(crate) tally: Tally,
     backoff: Backoff,
     /// When the next worker is due, while there is none.
     pub(crate) due: Option<Instant>,
@@ -100,6 +102,7 @@ impl Master {
             workers: Vec::new(),
             reload: None,
             next_reload: None,
+            tally: Tally::default(),
             backoff: Backoff::default(),
             due: None,
             has_served: false,
@@ -163,7 +166,7 @@ impl Master {
         while self.result.is_none() {
             self.apps.turn(now());
             self.go_on_with_reload();
-            self.workers.iter_mut().for_each(|worker| worker.tell_of(&self.apps));
+            self.workers.iter_mut().for_each(|worker| worker.tell_of(&self.apps, self.tally));
             if self.is_due() {
                 self.start();
             }
@@ -411,6 +414,7 @@ impl Master {
             return;
         }
         self.say(end);
+        self.tally.workers_lost += 1;
         if self.workers.iter().all(|worker| worker.stage == Stage::Retired || worker.is_doomed()) {
             let serves = worker.stage == Stage::Serving;
             self.again(serves.then(|| now().saturating_duration_since(worker.began)));

@@ -5,6 +5,8 @@ use std::fmt;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 
+use fairwater_message::tally::Tally;
+
 /// The first line. Another one is another form, which nobody here can read.
 const FORM: &str = "fairwater-master 1";
 /// The last: half of a record is none.
@@ -18,6 +20,7 @@ pub(crate) struct Record {
     pub installed: PathBuf,
     pub file: PathBuf,
     pub has_served: bool,
+    pub tally: Tally,
     pub listening: Vec<ListeningRecord>,
     pub good: LoadedRecord,
     /// The master's own socket, among `listening`.
@@ -78,6 +81,7 @@ impl fmt::Display for Record {
         if self.has_served {
             writeln!(f, "served")?;
         }
+        writeln!(f, "tally {}", self.tally)?;
         for one in &self.listening {
             write!(f, "listening {} ", list(&one.sockets))?;
             match one.file {
@@ -146,6 +150,7 @@ impl Record {
             "installed" => self.installed = unescape(rest)?.into(),
             "file" => self.file = unescape(rest)?.into(),
             "served" => self.has_served = true,
+            "tally" => self.tally = Tally::parse(rest)?,
             "listening" => {
                 let mut words = rest.splitn(3, ' ');
                 let sockets = unlist(words.next()?)?;
@@ -278,6 +283,7 @@ mod tests {
             installed: "/usr/bin/a b".into(),
             file: "fairwater.toml".into(),
             has_served: true,
+            tally: Tally { reloads: 3, ..Tally::default() },
             listening: vec![
                 listening(&[5, 6], "[::]:80", None),
                 listening(&[7], "unix:/run/a b.sock", Some((1, 2))),

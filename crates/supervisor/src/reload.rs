@@ -314,6 +314,11 @@ impl Master {
         self.apps.change(&self.good.part.apps, now());
         if let Some(reload) = self.reload.take() {
             self.life.reloaded(code == 0);
+            self.tally.is_last_bad = code != 0;
+            match code {
+                0 => self.tally.reloads += 1,
+                _ => self.tally.reload_failures += 1,
+            }
             reload.end(code, text);
         }
     }

@@ -83,6 +83,7 @@ impl Master {
             installed: self.means.installed.clone(),
             file: self.file.clone(),
             has_served: self.has_served,
+            tally: self.tally,
             listening: all.iter().map(|listening| listening.record()).collect(),
             good,
             commands,
@@ -203,5 +204,6 @@ fn restore(means: Means, record: &Record, left: &mut Left) -> Option<Master> {
     master.reload = reload;
     master.next_reload = record.has_wish.then_some(wish);
     master.has_served = record.has_served;
+    master.tally = record.tally;
     Some(master)
 }

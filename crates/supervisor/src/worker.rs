@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use fairwater_message::tally::Tally;
 use fairwater_sys::exec::Left;
 use fairwater_sys::{child, pass, process};
 use socket2::SockRef;
@@ -34,6 +35,7 @@ pub(crate) struct Worker {
     pub(crate) stage: Stage,
     /// What it was told of apps.
     told: HashMap<String, u64>,
+    told_tally: Tally,
     /// The other end of a socket over which it takes connections of the worker before.
     heir: Option<OwnedFd>,
     /// What it has given before it serves.
@@ -106,7 +108,8 @@ impl Worker {
         let link = Some(Link::new(ours));
         let (id, stage, told) = (child.id(), Stage::Starting, HashMap::new());
         let (heir, state, doom) = (None, None, Doom::None);
-        let mut worker = Self { id, link, began: now, stage, told, heir, state, doom };
+        let told_tally = Tally::default();
+        let mut worker = Self { id, link, began: now, stage, told, told_tally, heir, state, doom };
         // One that dies at once is found by its end, not by what cannot be sent to it.
         if follows {
             worker.expect_connections().ok();
@@ -154,6 +157,7 @@ impl Worker {
             id: record.id,
             link: link.map(|link| link.map(Link::new)).unwrap_or_default(),
             began: now.checked_sub(Duration::from_millis(record.age_ms)).unwrap_or(now),
+            told_tally: Tally::default(),
             stage: Stage::parse(&record.stage)?,
             heir: record.heir.and_then(|number| left.take(number)),
             told: HashMap::new(),
@@ -182,10 +186,14 @@ impl Worker {
         link.order("serve", "", &[])
     }
 
-    /// Tells it what is new of apps. One that does not read now is told later.
-    pub(crate) fn tell_of(&mut self, apps: &Apps) {
+    /// Tells it what is new of apps, and what was counted. One that does not read now is told
+    /// later.
+    pub(crate) fn tell_of(&mut self, apps: &Apps, tally: Tally) {
         let Some(link) = &self.link else { return };
         apps.tell(&mut self.told, |state| link.order_app(state)).ok();
+        if self.told_tally != tally && link.order("tally", &tally.to_string(), &[]).is_ok() {
+            self.told_tally = tally;
+        }
     }
 
     pub(crate) fn id(&self) -> u32 {
