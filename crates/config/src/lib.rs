@@ -32,8 +32,8 @@ pub use include::Surroundings;
 pub use load::{load, parse};
 pub use model::{
     AccessLog, Admin, App, AppAddress, AppReady, AppSignal, AppTimeouts, Balance, BasicAuth,
-    Condition, Config, Cors, Destination, ErrorEntry, ErrorPage, Expectation, Filters, FixedReply,
-    HeaderEdits, HostMatch, HostRule, HttpListener, IdleRule, Listener, ListenerLimits,
+    Condition, Config, Cors, Destination, EndpointTls, ErrorEntry, ErrorPage, Expectation, Filters,
+    FixedReply, HeaderEdits, HostMatch, HostRule, HttpListener, IdleRule, Listener, ListenerLimits,
     ListenerTimeouts, LogFormat, LogTarget, OnError, Origin, Origins, Overlay, PageFormat,
     PathEdit, PathRule, PathSegment, Probe, Process, Protocol, Redirect, Resolver, Route,
     RouteTimeouts, RoutingTest, Shutdown, Statuses, TcpListener, TestRequest, Upstream,

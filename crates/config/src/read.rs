@@ -18,6 +18,7 @@ mod route;
 mod template;
 mod test;
 mod text;
+mod tls;
 mod upstream;
 
 use std::borrow::Cow;

@@ -13,7 +13,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use crate::identity::Identity;
 use crate::session::Session;
 use crate::trust::{Trust, TrustProblem};
-use crate::{Version, provider};
+use crate::{Fingerprint, Version, provider};
 
 /// How an upstream is configured.
 #[derive(Clone, Debug, Default)]
@@ -24,11 +24,19 @@ pub struct ClientSettings {
     pub identity: Option<Identity>,
     pub alpn: Vec<Vec<u8>>,
     pub min_version: Version,
+    /// Of all that this was made of: two with the same one are the same.
+    pub fingerprint: Fingerprint,
 }
 
 /// An upstream that speaks TLS. Its sessions are resumed.
 #[derive(Clone)]
-pub struct Client(Arc<ClientConfig>);
+pub struct Client(Arc<ClientConfig>, Fingerprint);
+
+impl PartialEq for Client {
+    fn eq(&self, other: &Self) -> bool {
+        self.1 == other.1
+    }
+}
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,7 +71,7 @@ impl Client {
             )),
         };
         config.alpn_protocols = settings.alpn;
-        Ok(Self(Arc::new(config)))
+        Ok(Self(Arc::new(config), settings.fingerprint))
     }
 
     /// A session with an endpoint of this name, or address; nothing, if it is no name.

@@ -46,3 +46,13 @@ impl Version {
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
+
+/// SHA-256.
+pub type Fingerprint = [u8; 32];
+
+/// The fingerprint of bytes.
+pub fn fingerprint(bytes: &[u8]) -> Fingerprint {
+    let suite = rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
+    let hash = suite.tls13().map(|suite| suite.common.hash_provider.hash(bytes));
+    hash.and_then(|hash| hash.as_ref().try_into().ok()).unwrap_or_default()
+}

@@ -11,7 +11,7 @@ use rustls::sign::CertifiedKey;
 use crate::identity::Identity;
 use crate::session::Session;
 use crate::trust::{Trust, TrustProblem};
-use crate::{Version, provider};
+use crate::{Fingerprint, Version, provider};
 
 /// How a listener is configured.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +22,8 @@ pub struct ServerSettings {
     pub alpn: Vec<Vec<u8>>,
     pub min_version: Version,
     pub client_auth: Option<ClientAuth>,
+    /// Of all that this was made of: two with the same one are the same.
+    pub fingerprint: Fingerprint,
 }
 
 /// Which certificates clients show.
@@ -41,7 +43,13 @@ pub enum Mode {
 /// A listener that speaks TLS. Sessions of it are resumed by it alone: tickets never cross
 /// listeners with other rules for clients.
 #[derive(Clone)]
-pub struct Server(Arc<ServerConfig>);
+pub struct Server(Arc<ServerConfig>, Fingerprint);
+
+impl PartialEq for Server {
+    fn eq(&self, other: &Self) -> bool {
+        self.1 == other.1
+    }
+}
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -85,7 +93,7 @@ impl Server {
         config.send_tls13_tickets = 1;
         config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()
             .map_err(|error| TrustProblem::BadCertificate(error.to_string()))?;
-        Ok(Self(Arc::new(config)))
+        Ok(Self(Arc::new(config), settings.fingerprint))
     }
 
     /// A session with a client that has just connected; nothing, if there can be none.

@@ -6,6 +6,7 @@ use std::io::{self, IoSlice, Read, Write};
 use rustls::{Connection, HandshakeKind, ProtocolVersion};
 
 use crate::certificate::{Facts, hex};
+use crate::fingerprint;
 
 /// Encrypted and not taken by the socket yet: two full records and a bit.
 const UNSENT_BYTES_MAX: usize = 64 * 1024;
@@ -120,10 +121,10 @@ impl Session {
         })
     }
 
-    /// The certificate that the other side has shown, if it has: its facts, and the SHA-256 of it
-    /// in hexadecimal digits.
-    pub fn peer(&self, digest: impl FnOnce(&[u8]) -> [u8; 32]) -> Option<(Facts, String)> {
+    /// The certificate that the other side has shown, if it has: its facts, and its fingerprint in
+    /// hexadecimal digits.
+    pub fn peer(&self) -> Option<(Facts, String)> {
         let certificate = self.connection.peer_certificates()?.first()?;
-        Some((Facts::of(certificate)?, hex(&digest(certificate))))
+        Some((Facts::of(certificate)?, hex(&fingerprint(certificate))))
     }
 }

@@ -53,6 +53,14 @@ impl Trust {
         }
     }
 
+    /// As [`Self::read`], and leaves out what is odd: lists of systems are nobody's fault.
+    pub fn read_what_is_good(authorities: &[u8]) -> Option<Self> {
+        let mut roots = RootCertStore::empty();
+        let certificates = CertificateDer::pem_slice_iter(authorities);
+        roots.add_parsable_certificates(certificates.filter_map(Result::ok));
+        (!roots.is_empty()).then(|| Self { roots: Arc::new(roots), revoked: Vec::new() })
+    }
+
     /// Adds what authorities have revoked.
     ///
     /// # Errors

@@ -194,6 +194,9 @@ impl<'a> Account<'a> {
     /// has taken it.
     async fn give_away(&mut self, connection: &Detached, silence: &Silence) -> io::Result<bool> {
         let Some(heir) = self.shard.heir() else { return Ok(false) };
+        if !self.accepted.moves() || !connection.stream.is_plain() {
+            return Ok(false);
+        }
         self.up.come_to_rest()?;
         self.down.come_to_rest()?;
         let mut out = Packer::default();

@@ -66,7 +66,7 @@ async fn until_readable(connection: &Accepted) -> Next {
         if let Poll::Ready(result) = connection.stream.poll_readable(cx) {
             return Poll::Ready(if result.is_ok() { Next::Request } else { Next::End });
         }
-        if connection.shard.moves() {
+        if connection.moves() {
             return Poll::Ready(Next::Move);
         }
         if connection.is_over() {
