@@ -2,9 +2,10 @@
 //! none of them may be the last before a wait, so all of them try.
 
 use std::io::{self, IoSlice, Read};
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use fairwater_tls::Session;
+use fairwater_tls::{Agreed, Session};
 use socket2::Socket;
 use tokio::io::Interest;
 
@@ -17,6 +18,7 @@ pub(crate) struct Secure {
     pub(crate) session: Session,
     /// Neither side is told that the session ends: the connection is reset.
     pub(crate) is_reset: bool,
+    pub(crate) agreed: Option<Rc<Agreed>>,
 }
 
 impl Secure {
@@ -27,6 +29,7 @@ impl Secure {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
         }
+        self.agreed = self.session.agreed().map(Rc::new);
         self.poll_flush(cx)
     }
 

@@ -6,11 +6,12 @@ use std::io::{self, IoSlice, Read};
 use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use fairwater_sys::pipe::Pipe;
-use fairwater_tls::Session;
+use fairwater_tls::{Agreed, Session};
 use socket2::{Domain, SockRef, Socket};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
@@ -236,7 +237,7 @@ impl Stream {
         let mut io = self.io.borrow_mut();
         io.register()?;
         let plain = std::mem::replace(&mut *io, Io::Fresh(None));
-        *io = Io::Tls(Box::new(Secure { io: plain, session, is_reset: false }));
+        *io = Io::Tls(Box::new(Secure { io: plain, session, is_reset: false, agreed: None }));
         Ok(())
     }
 
@@ -263,10 +264,10 @@ impl Stream {
         !matches!(&*self.io.borrow(), Io::Tls(_))
     }
 
-    /// What the session on it says.
-    pub fn of_session<T>(&self, read: impl FnOnce(&Session) -> T) -> Option<T> {
+    /// What was agreed on with TLS; nothing without it, or before the handshake.
+    pub fn agreed(&self) -> Option<Rc<Agreed>> {
         match &*self.io.borrow() {
-            Io::Tls(secure) => Some(read(&secure.session)),
+            Io::Tls(secure) => secure.agreed.clone(),
             _ => None,
         }
     }

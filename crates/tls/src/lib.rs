@@ -5,6 +5,7 @@
 //! Nothing here opens a file or a socket, or reads a clock but the one of the library, which
 //! compares it with the dates of certificates.
 
+mod agreed;
 mod certificate;
 mod client;
 mod identity;
@@ -12,11 +13,12 @@ mod server;
 mod session;
 mod trust;
 
+pub use agreed::{Agreed, PeerFacts};
 pub use certificate::Facts;
 pub use client::{Client, ClientSettings};
 pub use identity::{Identity, IdentityProblem};
 pub use server::{ClientAuth, Mode, Server, ServerSettings};
-pub use session::{Cipher, Session};
+pub use session::Session;
 pub use trust::{Trust, TrustProblem};
 
 use std::sync::Arc;

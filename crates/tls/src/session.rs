@@ -5,6 +5,7 @@ use std::io::{self, IoSlice, Read, Write};
 
 use rustls::{Connection, HandshakeKind, ProtocolVersion};
 
+use crate::agreed::{Agreed, PeerFacts, printable};
 use crate::certificate::{Facts, hex};
 use crate::fingerprint;
 
@@ -18,14 +19,6 @@ pub struct Session {
     unread: usize,
     /// The other side has said that it sends nothing more.
     is_ended: bool,
-}
-
-/// What was agreed on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cipher {
-    pub version: &'static str,
-    pub suite: &'static str,
-    pub is_resumed: bool,
 }
 
 impl Session {
@@ -95,36 +88,29 @@ impl Session {
         self.connection.send_close_notify();
     }
 
-    /// The protocol that both sides want to speak above (ALPN).
-    pub fn alpn(&self) -> Option<&[u8]> {
-        self.connection.alpn_protocol()
-    }
-
-    /// The host that a client has asked for.
-    pub fn server_name(&self) -> Option<&str> {
-        match &self.connection {
-            Connection::Server(server) => server.server_name(),
-            Connection::Client(_) => None,
-        }
-    }
-
-    /// After the handshake.
-    pub fn cipher(&self) -> Option<Cipher> {
-        let suite = self.connection.negotiated_cipher_suite()?;
-        Some(Cipher {
-            version: match self.connection.protocol_version()? {
+    /// What was agreed on; nothing before the handshake is over.
+    pub fn agreed(&self) -> Option<Agreed> {
+        let connection = &self.connection;
+        let suite = connection.negotiated_cipher_suite()?;
+        let server_name = match connection {
+            Connection::Server(server) => server.server_name().unwrap_or_default(),
+            Connection::Client(_) => "",
+        };
+        let alpn = String::from_utf8_lossy(connection.alpn_protocol().unwrap_or_default());
+        let peer = connection.peer_certificates().and_then(|chain| {
+            let first = chain.first()?;
+            Some(PeerFacts::of(&Facts::of(first)?, hex(&fingerprint(first))))
+        });
+        Some(Agreed {
+            version: match connection.protocol_version()? {
                 ProtocolVersion::TLSv1_3 => "TLSv1.3",
                 _ => "TLSv1.2",
             },
-            suite: suite.suite().as_str()?,
-            is_resumed: self.connection.handshake_kind() == Some(HandshakeKind::Resumed),
+            cipher: suite.suite().as_str()?,
+            is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+            server_name: printable(server_name),
+            alpn: printable(&alpn),
+            peer: peer.unwrap_or_default(),
         })
-    }
-
-    /// The certificate that the other side has shown, if it has: its facts, and its fingerprint in
-    /// hexadecimal digits.
-    pub fn peer(&self) -> Option<(Facts, String)> {
-        let certificate = self.connection.peer_certificates()?.first()?;
-        Some((Facts::of(certificate)?, hex(&fingerprint(certificate))))
     }
 }

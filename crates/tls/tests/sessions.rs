@@ -137,8 +137,8 @@ fn bytes_pass_both_ways_and_the_end_is_told() {
     talk(&mut client, &mut server).unwrap();
     assert!(client.has_unread());
     assert_eq!(client.read(&mut buffer).unwrap(), 0);
-    assert_eq!(server.server_name(), Some("example.com"));
-    assert_eq!(server.cipher().unwrap().version, "TLSv1.3");
+    let agreed = server.agreed().unwrap();
+    assert_eq!((agreed.server_name.as_str(), agreed.version), ("example.com", "TLSv1.3"));
 }
 
 #[test]
@@ -160,9 +160,8 @@ fn a_client_gets_the_certificate_that_it_asks_for() {
     let server = server(ServerSettings { identities, ..ServerSettings::default() });
     for host in ["first.example", "x.apps.example", "exact.apps.example", "EXACT.apps.example"] {
         let (client, _) = meet(client(authority.trust()), &server, host).unwrap();
-        let (facts, fingerprint) = client.peer().unwrap();
-        assert!(facts.covers(host), "{host}: {facts:?}");
-        assert_eq!(fingerprint.len(), 64);
+        let peer = client.agreed().unwrap().peer;
+        assert_eq!((peer.subject.as_str(), peer.fingerprint.len()), ("CN=somebody", 64));
     }
     // The first one, which does not fit.
     for host in ["apps.example", "a.b.apps.example", "other.example", "127.0.0.1"] {
@@ -170,7 +169,7 @@ fn a_client_gets_the_certificate_that_it_asks_for() {
         assert!(error.to_string().contains("not valid for name"), "{host}: {error}");
         let anybody = ClientSettings::default();
         let (client, _) = meet(anybody, &server, host).unwrap();
-        assert_eq!(client.peer().unwrap().0.dns_names, ["first.example"]);
+        assert_eq!(client.agreed().unwrap().peer.names, "first.example");
     }
 }
 
@@ -209,7 +208,7 @@ fn clients_show_certificates_where_they_are_asked_to() {
             meet(ClientSettings { identity, ..client(authority.trust()) }, &server, "a")
         };
         let (_, end) = with(authority.identity(&["me"])).unwrap();
-        assert_eq!(end.peer().unwrap().0.subject, "CN=somebody");
+        assert_eq!(end.agreed().unwrap().peer.subject, "CN=somebody");
         assert!(with(other.identity(&["me"])).is_err(), "{mode:?}");
     }
 }
@@ -241,9 +240,10 @@ fn protocols_are_agreed_on() {
         ..settings
     });
     let with = |names: &[&str]| ClientSettings { alpn: alpn(names), ..client(authority.trust()) };
-    for (names, expected) in [(&["http/1.1", "h2"][..], Some(&b"h2"[..])), (&[], None)] {
+    for (names, expected) in [(&["http/1.1", "h2"][..], "h2"), (&[], "")] {
         let (client, end) = meet(with(names), &server, "a").unwrap();
-        assert_eq!((client.alpn(), end.alpn()), (expected, expected));
+        let alpn = [client, end].map(|end| end.agreed().unwrap().alpn);
+        assert_eq!(alpn, [expected; 2]);
     }
     // RFC 7301, section 3.2: nothing in common is the end.
     assert!(meet(with(&["spdy/1"]), &server, "a").is_err());
@@ -257,7 +257,7 @@ fn sessions_are_resumed() {
     for expected in [false, true, true] {
         let mut ends = (client.session("a").unwrap(), server.session().unwrap());
         talk(&mut ends.0, &mut ends.1).unwrap();
-        assert_eq!(ends.1.cipher().unwrap().is_resumed, expected);
+        assert_eq!(ends.1.agreed().unwrap().is_resumed, expected);
     }
 }
 

@@ -159,11 +159,25 @@ fn clients_show_their_certificates() {
         format!("tls = {tls}\nclient_auth = {{ ca = {ca:?}, mode = \"{mode}\" }}")
     };
     let with = |pki: &Pki| [pki.file("me.pem"), pki.file("me.key")];
+    // Whoever has no certificate cannot say that he has one.
+    let told =
+        "request_headers.set = { x-subject = \"{client_subject}\", x-names = \"{client_names}\" }";
     for (mode, alone) in [("require", false), ("request", true)] {
-        let proxy = Setup::http(&[&endpoint]).listener(&listener(mode)).start();
+        let listener = format!("{}\n{told}", listener(mode));
+        let proxy = Setup::http(&[&endpoint]).listener(&listener).start();
         assert_eq!(curl(&pki, &proxy, &[]).status.success(), alone, "{mode}");
         let [cert, key] = with(&pki);
-        assert!(answers(&pki, &proxy, &["--cert", &cert, "--key", &key]).starts_with('e'));
+        let words = ["--cert", &cert, "--key", &key, "-H", "X-Subject: CN=root"];
+        assert!(answers(&pki, &proxy, &words).starts_with('e'));
+        let request = endpoint.requests().pop().unwrap();
+        let told = [request.field("x-subject"), request.field("x-names")];
+        assert_eq!(told, [Some("CN=me"), Some("me")]);
+        if alone {
+            answers(&pki, &proxy, &["-H", "X-Subject: CN=root"]);
+            assert_eq!(endpoint.requests().pop().unwrap().field("x-subject"), Some(""));
+        }
+        let line = &proxy.until_log(if alone { 3 } else { 1 })[usize::from(alone)];
+        assert_eq!((line.get("tls_version"), line.get("client_subject")), ("TLSv1.3", "CN=me"));
         let [cert, key] = with(&other);
         assert!(!curl(&pki, &proxy, &["--cert", &cert, "--key", &key]).status.success(), "{mode}");
     }
