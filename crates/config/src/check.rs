@@ -2,12 +2,14 @@
 //! nothing. Each check is linear, so that files of tens of thousands of routes load at once.
 
 use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 
-use fairwater_message::address::Listen;
+use fairwater_message::address::{Listen, UNIX_PATH_BYTES_MAX};
 
 use crate::code::{self, Code};
 use crate::model::{
-    Condition, Config, Destination, HostMatch, Listener, PathRule, PathSegment, Protocol, Upstream,
+    App, AppAddress, Condition, Config, Destination, HostMatch, Listener, PathRule, PathSegment,
+    Protocol, Upstream,
 };
 use crate::read::UNREAD;
 use crate::reader::listed;
@@ -30,6 +32,7 @@ pub(crate) fn check(config: &Config, report: &mut Report) {
     if upstreams_are_known {
         check_upstreams_are_used(config, report);
     }
+    check_apps(config, report);
     for upstream in &config.upstreams {
         check_endpoints(upstream, report);
     }
@@ -265,7 +268,8 @@ fn check_upstreams_are_used(config: &Config, report: &mut Report) {
     for upstream in &config.upstreams {
         let name = upstream.name.value.as_str();
         // One without endpoints could not be read, and has its error.
-        if !used.contains(name) && !upstream.endpoints.is_empty() {
+        let is_read = !upstream.endpoints.is_empty() || upstream.apps.is_some();
+        if !used.contains(name) && is_read {
             let message = format!("upstream `{name}` is never used");
             let help = "send to it from a listener or a route, or remove it";
             report.add(&code::UPSTREAM_UNUSED, upstream.name.span, message, "", help);
@@ -286,6 +290,52 @@ fn check_endpoints(upstream: &Upstream, report: &mut Report) {
         let help = "remove one of the two; for a larger share of the traffic set `weight`";
         report.add(&code::ENDPOINT_TWICE, address.span, message, label, help);
     }
+}
+
+fn check_apps(config: &Config, report: &mut Report) {
+    let names = config.apps.iter().map(|app| app.name.value.as_str());
+    let references = config.upstreams.iter().filter_map(|upstream| upstream.apps.as_ref());
+    let used: HashSet<&str> = references.clone().map(|name| name.value.as_str()).collect();
+    let are_known = check_references("app", &code::UNKNOWN_APP, names, references, report);
+    for app in &config.apps {
+        check_sockets(app, config, report);
+        let name = app.name.value.as_str();
+        if are_known && !used.contains(name) {
+            let message = format!("app `{name}` is started, and gets no traffic");
+            let help = format!("set `apps = \"{name}\"` in an upstream, or remove it");
+            report.add(&code::APP_UNUSED, app.name.span, message, "", help);
+        }
+    }
+}
+
+/// What stands behind the name of an app in the path of a socket.
+const SOCKET_NAME_LONGEST: &str = "/255-4294967295/socket";
+
+fn check_sockets(app: &App, config: &Config, report: &mut Report) {
+    if app.address == AppAddress::Port {
+        return;
+    }
+    let (name, span) = (&app.name.value, app.name.span);
+    let Some(run_dir) = &config.run_dir else {
+        let message = format!("app `{name}` has no place for its sockets");
+        let help =
+            "add `run_dir = \"/run/fairwater\"` to the top level, or `address = \"port\"` here";
+        report.add(&code::NO_RUN_DIR, span, message, "", help);
+        return;
+    };
+    let longest = format!("{}{SOCKET_NAME_LONGEST}", app_directory(&run_dir.value, name).display());
+    if longest.len() > UNIX_PATH_BYTES_MAX {
+        let bytes = longest.len();
+        let message = format!("the sockets of app `{name}` would have paths of {bytes} bytes");
+        let label = format!("the kernel takes {UNIX_PATH_BYTES_MAX}");
+        let help = "shorten `run_dir` or the name, or set `address = \"port\"`";
+        report.add(&code::NO_RUN_DIR, span, message, label, help);
+    }
+}
+
+/// The directory for the sockets of an app.
+pub fn app_directory(run_dir: &Path, name: &str) -> PathBuf {
+    run_dir.join(format!("app-{name}"))
 }
 
 fn check_trust(listener: &Listener, report: &mut Report) {

@@ -39,7 +39,7 @@ macro_rules! codes {
 }
 
 // 00: the file as such. 01: names. 02: single values. 03: listeners. 04: routes. 05: upstreams.
-// 06: tests. 07: the access log.
+// 06: tests. 07: the access log. 08: apps.
 codes! {
     FILE_TOO_LARGE = "E0001",
         "A configuration file has at most 8 MiB, which is room for some 80 000 routes. Nothing of a \
@@ -77,7 +77,7 @@ codes! {
     MISSING_KEY = "E0102",
         "This table needs a setting for which no default would make sense. Add it.";
     BAD_NAME = "E0103",
-        "The names of listeners and upstreams appear in logs, in metrics and in references, so they \
+        "The names of listeners, upstreams and apps appear in logs, in metrics and in references, so they \
          consist of ASCII letters, digits, `_`, `-` and `.`, and have at most 128 characters.";
     UNKNOWN_UPSTREAM = "E0104",
         "A listener or a route sends to an upstream that the configuration does not define. Correct \
@@ -111,7 +111,7 @@ codes! {
          normal form, without query, decoded and without dot segments, so a path that is written \
          otherwise would never match.";
     BAD_FILE_PATH = "E0208",
-        "This cannot be the path of a file, a directory or a Unix socket. A `state_dir` is absolute, since \
+        "This cannot be the path of a file, a directory or a Unix socket. Directories are absolute, since \
          nobody knows where a process is started. Socket paths are absolute and have \
          at most 107 bytes, which is what the kernel takes.";
     EMPTY_LIST = "E0209",
@@ -220,6 +220,22 @@ codes! {
         "`hide_query` takes the place of what is hidden without it, and this list hides neither \
          tokens nor passwords in queries. Add \"default\" to keep hiding those, with your own names \
          beside it.";
+    UNKNOWN_APP = "E0106",
+        "An upstream takes its endpoints from an app that the configuration does not define. Correct \
+         the name, or add a table [apps.NAME] with its command.";
+    BAD_COMMAND = "E0801",
+        "The command of an app is the program and its arguments, each a text of its own, without a \
+         shell: `[\"php\", \"server.php\", \"{socket}\"]`. `{socket}` stands for the Unix socket of a \
+         process, or with `address = \"port\"` `{port}` for its port; `{index}` counts the processes \
+         from 0. Variables of `env` have names without blanks and `=`.";
+    NO_RUN_DIR = "E0802",
+        "The processes of an app listen on Unix sockets below `run_dir`, which is not set, or whose path \
+         is so long that their paths would have more than the 107 bytes that the kernel takes. Set \
+         `run_dir` at the top level, or `address = \"port\"` for ports of the loopback address.";
+    APP_UNUSED = "W0104",
+        "No upstream takes its endpoints from this app, which is started nevertheless. That is harmless, \
+         and often the trace of a forgotten upstream or of a misspelt name. Name it in an upstream with \
+         `apps = \"NAME\"`, or remove it.";
     UPSTREAM_UNUSED = "W0101",
         "No listener and no route sends to this upstream. That is harmless, and often the trace of a \
          forgotten route or of a misspelt name. Use it or remove it.";

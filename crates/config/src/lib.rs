@@ -24,18 +24,20 @@ mod syntax;
 mod variable;
 mod written;
 
+pub use check::app_directory;
 pub use code::{CODES, Code, Severity, explain};
 pub use diagnostic::{Diagnostic, render};
 pub use format::{Unformatted, format, format_files};
 pub use include::Surroundings;
 pub use load::{load, parse};
 pub use model::{
-    AccessLog, Admin, Balance, BasicAuth, Condition, Config, Cors, Destination, ErrorEntry,
-    ErrorPage, Expectation, Filters, FixedReply, HeaderEdits, HostMatch, HostRule, HttpListener,
-    IdleRule, Listener, ListenerLimits, ListenerTimeouts, LogFormat, LogTarget, OnError, Origin,
-    Origins, Overlay, PageFormat, PathEdit, PathRule, PathSegment, Probe, Protocol, Redirect,
-    Resolver, Route, RouteTimeouts, RoutingTest, Shutdown, Statuses, TcpListener, TestRequest,
-    Upstream, UpstreamEndpoint, UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT, WEIGHT_MAX, WhenFull,
+    AccessLog, Admin, App, AppAddress, AppReady, AppSignal, AppTimeouts, Balance, BasicAuth,
+    Condition, Config, Cors, Destination, ErrorEntry, ErrorPage, Expectation, Filters, FixedReply,
+    HeaderEdits, HostMatch, HostRule, HttpListener, IdleRule, Listener, ListenerLimits,
+    ListenerTimeouts, LogFormat, LogTarget, OnError, Origin, Origins, Overlay, PageFormat,
+    PathEdit, PathRule, PathSegment, Probe, Protocol, Redirect, Resolver, Route, RouteTimeouts,
+    RoutingTest, Shutdown, Statuses, TcpListener, TestRequest, Upstream, UpstreamEndpoint,
+    UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT, WEIGHT_MAX, WhenFull,
 };
 pub use read::THREADS_MAX;
 pub use reference::reference;

@@ -1,6 +1,7 @@
 //! What was written, typed, with every default filled in. Names still stand for what they name:
 //! compiling a plan resolves them, and may count on each reference to resolve.
 
+mod app;
 mod filter;
 mod test;
 
@@ -21,6 +22,7 @@ use crate::code;
 use crate::diagnostic::Diagnostic;
 use crate::source::Sources;
 use crate::span::{Span, Spanned};
+pub use app::{App, AppAddress, AppReady, AppSignal, AppTimeouts};
 pub use filter::{
     BasicAuth, Cors, Destination, ErrorEntry, ErrorPage, Filters, FixedReply, HeaderEdits, Origin,
     Origins, Overlay, PageFormat, PathEdit, Probe, Redirect, Statuses,
@@ -42,6 +44,7 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     pub routes: Vec<Route>,
     pub upstreams: Vec<Upstream>,
+    pub apps: Vec<App>,
     /// Connections at a time, of all listeners; absent means what the descriptors allow.
     pub max_connections: Option<Spanned<NonZeroU32>>,
     /// Changes of the files are taken in by themselves.
@@ -342,8 +345,10 @@ impl fmt::Display for PathRule {
 pub struct Upstream {
     /// The `name` of `[upstreams.name]`.
     pub name: Spanned<String>,
-    /// At least one; no address twice; at least one weight above 0.
+    /// No address twice; at least one weight above 0, if there are any.
     pub endpoints: Vec<UpstreamEndpoint>,
+    /// The app whose processes are endpoints as well; without one there are endpoints.
+    pub apps: Option<Spanned<String>>,
     pub balance: Balance,
     /// Connections to this upstream, over all threads; absent means no limit.
     pub max_connections: Option<Spanned<NonZeroU32>>,
@@ -442,6 +447,7 @@ impl Upstream {
         Self {
             name: name.to_owned().into(),
             endpoints,
+            apps: None,
             balance: Balance::default(),
             max_connections: None,
             host: HostRule::default(),

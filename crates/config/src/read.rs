@@ -4,6 +4,7 @@
 //! something was meant there. The reports keep such a configuration from being given out.
 
 mod access_log;
+mod app;
 mod auth;
 mod cors;
 mod error_page;
@@ -30,6 +31,7 @@ use crate::code;
 use crate::declare::{self, Absent, Kind, Setting};
 use crate::model::{Admin, Config};
 use crate::read::access_log::ACCESS_LOG;
+use crate::read::app::APP;
 use crate::read::limit::DAY_MS;
 use crate::read::listener::LISTENER;
 use crate::read::resolver::RESOLVER;
@@ -77,8 +79,8 @@ pub(crate) static ROOT: declare::Table = declare::Table {
             kind: Kind::Text("text"),
             absent: Absent::Otherwise("none"),
             meaning: "a directory, with its whole path, for the admin socket (`admin.sock`), unless \
-                      [admin] names another; made if it is not there, so that others may look into \
-                      it and not write",
+                      [admin] names another, and for the sockets of apps; made if it is not there, \
+                      so that others may look into it and not write",
             example: "run_dir = \"/run/fairwater\"",
         },
         Setting {
@@ -163,6 +165,13 @@ pub(crate) static ROOT: declare::Table = declare::Table {
             absent: Absent::Otherwise("none"),
             meaning: "where they go",
             example: "[upstreams.app]",
+        },
+        Setting {
+            name: "apps",
+            kind: Kind::Named(&APP),
+            absent: Absent::Otherwise("none"),
+            meaning: "programs that are started, watched and replaced",
+            example: "[apps.php]",
         },
         Setting {
             name: "tests",
@@ -251,6 +260,7 @@ pub(crate) fn add(
     }
     config.listeners.extend(named(&table, "listeners", seen, report, listener::read));
     config.upstreams.extend(named(&table, "upstreams", seen, report, upstream::read));
+    config.apps.extend(named(&table, "apps", seen, report, app::read));
     config
         .routes
         .extend(table.get("routes").map_or_else(Vec::new, |node| route::read_all(node, report)));

@@ -141,12 +141,16 @@ mod tests {
     fn file(title: &str, setting: &Setting, line: &str) -> String {
         let at = |place: &str| if place == title { line } else { "" };
         let is_tcp = setting.meaning.starts_with("`tcp` only");
+        let address = if setting.name == "address" { "" } else { "address = \"port\"" };
+        let address = if title == "[apps.NAME]" { address } else { "address = \"port\"" };
+        let run_dir = if title == "[apps.NAME]" { "run_dir = \"/run/a\"" } else { "" };
         let protocol = if is_tcp { "protocol = \"tcp\"" } else { "" };
         format!(
-            "{}\n[access_log]\n{}\n[admin]\n{}\n[resolver]\n{}\n[listeners.x]\nbind = \":1\"\nupstream = \"app\"\n\
+            "{run_dir}\n{}\n[access_log]\n{}\n[admin]\n{}\n[resolver]\n{}\n[listeners.x]\nbind = \":1\"\nupstream = \"app\"\n\
              {protocol}\n{}\n[[routes]]\nlistener = \"web\"\nupstream = \"app\"\n{}\n\
              [listeners.web]\nbind = \":2\"\n\
-             [upstreams.app]\nendpoints = [{{ address = \"a:1\", {} }}]\n{}\n",
+             [upstreams.app]\nendpoints = [{{ address = \"a:1\", {} }}]\n{}\n\
+             [apps.php]\ncommand = [\"php\"]\n{address}\n{}\n",
             at("the top level"),
             at("[access_log]"),
             at("[admin]"),
@@ -155,6 +159,7 @@ mod tests {
             at("[[routes]]"),
             at("an endpoint"),
             at("[upstreams.NAME]"),
+            at("[apps.NAME]"),
         )
     }
 

@@ -160,7 +160,7 @@ fn read(
             let help = "it ends when what runs is finished";
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", help));
         }
-        Page::Metrics => (PROMETHEUS, metrics::render(sources)),
+        Page::Metrics => (PROMETHEUS, metrics::render(sources, steward.apps.of(&steward.config))),
         Page::Status if wants_text => (TEXT, overview::render(&Status::of(steward, sources))),
         Page::Status => (JSON, Status::of(steward, sources).json()),
         Page::Config => (JSON, format!("{}\n", steward.config.written)),

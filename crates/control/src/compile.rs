@@ -234,7 +234,9 @@ fn compile_upstream(
         let endpoint = compile_endpoint(member, &settings.name, registry);
         match member.standing {
             Standing::Active | Standing::Resting(Rest::Drain) => endpoints.push(endpoint),
-            Standing::Resting(Rest::Maintenance) | Standing::Unresolved => resting.push(endpoint),
+            Standing::Resting(Rest::Maintenance) | Standing::Unresolved | Standing::Down => {
+                resting.push(endpoint);
+            }
         }
     }
     let balance = match balance {

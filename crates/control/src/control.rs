@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::{JoinHandle, spawn_local};
 
 use crate::lookups::{self, Shared};
-use crate::{Bind, Sources, Steward, admin};
+use crate::{AppLink, Bind, Sources, Steward, admin, apps};
 
 /// Another configuration waits no longer than this for what its names stand for.
 const NAMES: Duration = Duration::from_secs(5);
@@ -46,11 +46,17 @@ enum Ask {
     Leave,
 }
 
-/// Starts the thread. With a socket it serves the admin API there, until the process ends.
+/// Starts the thread. With a socket it serves the admin API there, until the process ends; with a
+/// master it takes in how apps are.
 ///
 /// # Errors
 /// When the thread or its runtime cannot be started.
-pub fn start(steward: Steward, sources: Sources, admin: Option<OwnedFd>) -> io::Result<Control> {
+pub fn start(
+    steward: Steward,
+    sources: Sources,
+    admin: Option<OwnedFd>,
+    master: Option<AppLink>,
+) -> io::Result<Control> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let builder = std::thread::Builder::new().name("control".to_owned());
     let (asks, asked) = channel(ASKS_MAX);
@@ -61,6 +67,9 @@ pub fn start(steward: Steward, sources: Sources, admin: Option<OwnedFd>) -> io::
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, async {
             drop(spawn_local(lookups::keep(shared.clone())));
+            if let Some(master) = master {
+                drop(spawn_local(apps::keep(shared.clone(), master)));
+            }
             let admin = admin.and_then(|socket| UnixListener::from_std(socket.into()).ok());
             let admin = admin.map(|listener| {
                 let shared = shared.clone();

@@ -122,6 +122,13 @@ pub(crate) fn remove(
         ));
     }
     let is_configured = is_configured(steward, index, &named.name);
+    let is_added = steward.roster.0[index].iter().any(|one| named.takes(one) && one.is_added);
+    if !is_configured && !is_added {
+        return Err(Problem::conflict(
+            format!("`{}` is an instance of an app", named.name),
+            "set `state=maintenance` for it",
+        ));
+    }
     steward.change(form.persist, |changes| {
         changes.remove(upstream, &named.name, is_configured);
     })?;

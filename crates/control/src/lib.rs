@@ -3,6 +3,7 @@
 //! only what workers count.
 
 pub mod admin;
+mod apps;
 mod changes;
 mod compile;
 mod control;
@@ -23,6 +24,7 @@ mod status;
 mod steward;
 mod trace;
 
+pub use apps::{AppLink, AppReport};
 pub use compile::{Bind, Compiled, sketch};
 pub use control::{Control, Unable, start};
 pub use lookups::look_up_names;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use fairwater_message::FaultKind;
+use fairwater_message::app::{AppPlace, AppState, Condition, Exit};
 use fairwater_net::clock;
 use fairwater_plan::{Listener, Plan};
 use fairwater_telemetry::{Count, EndpointCounters, ListenerCounters, STATUS_CLASSES};
@@ -12,7 +13,7 @@ use fairwater_telemetry::{Count, EndpointCounters, ListenerCounters, STATUS_CLAS
 use crate::Sources;
 
 /// Renders all metrics.
-pub(crate) fn render(sources: &Sources) -> String {
+pub(crate) fn render<'a>(sources: &Sources, apps: impl Iterator<Item = &'a AppState>) -> String {
     let mut text = Text(String::new());
     let uptime_ms = clock::coarse_ms().saturating_sub(sources.started_ms);
     text.family("fairwater_uptime_seconds", "gauge", "Time since the start.");
@@ -45,6 +46,7 @@ pub(crate) fn render(sources: &Sources) -> String {
     let plan = sources.plan.get();
     listeners(&mut text, sources, &plan);
     endpoints(&mut text, sources, &plan);
+    self::apps(&mut text, &apps.collect::<Vec<_>>());
     text.0
 }
 
@@ -158,6 +160,36 @@ fn each_endpoint(plan: &Plan, mut visit: impl FnMut(usize, &[(&str, &str); 2])) 
                 ("endpoint", endpoint.identity.as_str()),
             ];
             visit(endpoint.slot, &labels);
+        }
+    }
+}
+
+fn apps(text: &mut Text, apps: &[&AppState]) {
+    type Read = fn(&AppPlace) -> u64;
+    let is_up: Read =
+        |place| u64::from(matches!(place.condition, Condition::Ready | Condition::Replacing));
+    let families: [(&str, &str, &str, Read); 2] = [
+        ("fairwater_app_up", "gauge", "1 while the instance has a process that is ready.", is_up),
+        ("fairwater_app_restarts_total", "counter", "Starts after the first.", |p| p.restarts),
+    ];
+    let places = || {
+        apps.iter().flat_map(|app| {
+            let places = app.places.iter().enumerate();
+            places.map(|(index, place)| (app.name.as_str(), index.to_string(), place))
+        })
+    };
+    for (name, kind, help, read) in families {
+        text.family(name, kind, help);
+        for (app, index, place) in places() {
+            text.line(name, &[("app", app), ("index", &index)], &read(place).to_string());
+        }
+    }
+    let name = "fairwater_app_exits_total";
+    text.family(name, "counter", "Processes that have ended, by how.");
+    for (app, index, place) in places() {
+        for (exit, count) in Exit::ALL.into_iter().zip(place.exits) {
+            let labels = [("app", app), ("index", &*index), ("how", exit.word())];
+            text.line(name, &labels, &count.to_string());
         }
     }
 }

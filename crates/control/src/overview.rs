@@ -17,6 +17,9 @@ pub(crate) fn render(status: &Status<'_>) -> String {
     if !status.names.is_empty() {
         names(status).write(&mut out);
     }
+    if !status.apps.is_empty() {
+        apps(status).write(&mut out);
+    }
     let mut threads = Table::new(&["THREAD", ">CONNECTIONS"]);
     for (index, connections) in status.threads.iter().enumerate() {
         threads.add([index.to_string(), connections.to_string()]);
@@ -106,6 +109,28 @@ fn names(status: &Status<'_>) -> Table {
             shown_s(name.next_s),
             name.problem.clone().unwrap_or_default(),
         ]);
+    }
+    table
+}
+
+fn apps(status: &Status<'_>) -> Table {
+    let columns = ["APP", ">INSTANCE", "STATE", ">PROCESS", ">RESTARTS", "PROBLEM"];
+    let mut table = Table::new(&columns);
+    for app in &status.apps {
+        for (index, place) in app.places.iter().enumerate() {
+            let process = match place.process_id {
+                0 => "none".to_owned(),
+                id => id.to_string(),
+            };
+            table.add([
+                if index == 0 { app.name.clone() } else { String::new() },
+                index.to_string(),
+                place.condition.word().to_owned(),
+                process,
+                place.restarts.to_string(),
+                place.problem.clone(),
+            ]);
+        }
     }
     table
 }

@@ -46,6 +46,16 @@ impl Registry {
         state
     }
 
+    /// The states of an endpoint of this full name, in whichever upstreams it is or was.
+    pub(crate) fn of_name(&self, full_name: &str) -> Vec<Arc<EndpointState>> {
+        let is_it = |key: &str| {
+            let rest = key.strip_prefix(full_name);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        };
+        let found = self.endpoints.iter().filter(|((_, key), _)| is_it(key));
+        found.filter_map(|(_, state)| state.upgrade()).collect()
+    }
+
     /// The permits of an upstream: at most so many from now on.
     pub(crate) fn admission(&mut self, upstream: &str, max: Option<u32>) -> Arc<Admission> {
         if let Some(admission) = self.admissions.get(upstream) {

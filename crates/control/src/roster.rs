@@ -8,6 +8,7 @@ use fairwater_config as config;
 use fairwater_message::address::Endpoint as Address;
 use fairwater_plan::Dial;
 
+use crate::apps::{self, Apps};
 use crate::changes::{Change, Changes, Presence, Rest};
 use crate::dns::{Addresses, Answer, Question};
 use crate::names::Names;
@@ -45,6 +46,8 @@ pub(crate) enum Standing {
     Resting(Rest),
     /// Its name has no address yet.
     Unresolved,
+    /// An instance of an app that has no process which is ready.
+    Down,
 }
 
 impl Standing {
@@ -54,6 +57,7 @@ impl Standing {
             Self::Resting(Rest::Drain) => "drain",
             Self::Resting(Rest::Maintenance) => "maintenance",
             Self::Unresolved => "unresolved",
+            Self::Down => "down",
         }
     }
 }
@@ -111,20 +115,26 @@ fn written<'a>(
 }
 
 impl Roster {
-    pub(crate) fn new(config: &config::Config, names: &Names, changes: &Changes) -> Self {
+    pub(crate) fn new(
+        config: &config::Config,
+        names: &Names,
+        apps: &Apps,
+        changes: &Changes,
+    ) -> Self {
         let members = |upstream: &config::Upstream| {
             let mut members = Vec::new();
             for (address, weight, is_added) in written(upstream, changes) {
                 let first = members.len();
                 add(&mut members, address, weight, names);
-                for member in &mut members[first..] {
-                    member.is_added = is_added;
-                    let set_of = |name: &str| changes.get(&upstream.name.value, name);
-                    member.set(set_of(&member.written));
-                    // What was set about this one address counts more.
-                    if member.full_name != member.written {
-                        member.set(set_of(&member.full_name));
-                    }
+                members[first..].iter_mut().for_each(|member| member.is_added = is_added);
+            }
+            add_instances(&mut members, config, upstream, apps);
+            for member in &mut members {
+                let set_of = |name: &str| changes.get(&upstream.name.value, name);
+                member.set(set_of(&member.written));
+                // What was set about this one address counts more.
+                if member.full_name != member.written {
+                    member.set(set_of(&member.full_name));
                 }
             }
             // Whoever adds at run time what the configuration has by now means the same.
@@ -139,7 +149,8 @@ impl Roster {
 impl Roster {
     /// Of a configuration that nobody serves: names stand for themselves.
     pub(crate) fn sketch(config: &config::Config) -> Self {
-        let mut roster = Self::new(config, &Names::default(), &Changes::default());
+        let mut roster =
+            Self::new(config, &Names::default(), &Apps::default(), &Changes::default());
         let members = roster.0.iter_mut().flatten();
         members.for_each(|member| member.standing = Standing::Active);
         roster
@@ -163,9 +174,56 @@ impl Member {
     fn set(&mut self, change: Option<&Change>) {
         let Some(change) = change else { return };
         self.weight = change.weight.map_or(self.weight, u32::from);
-        if let Some(rest) = change.rest.filter(|_| self.standing != Standing::Unresolved) {
+        let has_address = !matches!(self.standing, Standing::Unresolved | Standing::Down);
+        if let Some(rest) = change.rest.filter(|_| has_address) {
             self.standing = Standing::Resting(rest);
         }
+    }
+}
+
+/// Adds the processes of the app of an upstream, and the instances that have none.
+fn add_instances(
+    members: &mut Vec<Member>,
+    config: &config::Config,
+    upstream: &config::Upstream,
+    apps: &Apps,
+) {
+    let Some(name) = upstream.apps.as_ref().map(|name| name.value.as_str()) else { return };
+    let app = config.apps.iter().find(|app| app.name.value == name);
+    let count = app.map_or(0, |app| match app.address {
+        // One endpoint for all.
+        config::AppAddress::Shared => 1,
+        config::AppAddress::Socket | config::AppAddress::Port => app.instances,
+    });
+    let processes = apps.get(name).map_or(&[][..], |state| &state.processes);
+    for index in 0..count {
+        if !processes.iter().any(|one| one.index == index && !one.is_draining) {
+            let written = apps::instance(name, index);
+            let dial = Dial::Ip(Vec::new());
+            let member =
+                Member::new(&written, written.clone(), dial, config::WEIGHT_DEFAULT.into());
+            members.push(Member { standing: Standing::Down, ..member });
+        }
+    }
+    for process in processes {
+        let (host, dial) = match &process.address {
+            Address::Unix(path) => ("localhost".to_owned(), Dial::Unix(path.clone())),
+            Address::Ip(ip) => (ip.to_string(), Dial::Ip(vec![*ip])),
+            // The master gives processes no names.
+            Address::Name { .. } | Address::Service(_) => continue,
+        };
+        let written = apps::instance(name, process.index);
+        let member = Member::new(&written, host, dial, config::WEIGHT_DEFAULT.into());
+        let standing = match process.is_draining {
+            true => Standing::Resting(Rest::Drain),
+            false => Standing::Active,
+        };
+        members.push(Member {
+            identity: apps::identity(name, process),
+            full_name: apps::full_name(name, process),
+            standing,
+            ..member
+        });
     }
 }
 

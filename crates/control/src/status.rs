@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use fairwater_message::app::{AppPlace, AppState, Exit};
 use fairwater_net::clock;
 use fairwater_plan::{Plan, Protocol, Upstream};
 use fairwater_telemetry::{EndpointCounters, ListenerCounters};
@@ -23,6 +24,7 @@ pub(crate) struct Status<'a> {
     pub listeners: Vec<ListenerStatus<'a>>,
     pub upstreams: Vec<UpstreamStatus<'a>>,
     pub names: Vec<NameStatus<'a>>,
+    pub apps: Vec<&'a AppState>,
 }
 
 pub(crate) struct ListenerStatus<'a> {
@@ -80,6 +82,7 @@ impl<'a> Status<'a> {
             listeners: listeners(sources, &plan),
             upstreams: upstreams.collect(),
             names: steward.names.iter().map(|(q, known)| name(q, known, now_ms)).collect(),
+            apps: steward.apps.of(&steward.config).collect(),
         }
     }
 
@@ -93,6 +96,7 @@ impl<'a> Status<'a> {
             ("listeners", list(self.listeners.iter().map(ListenerStatus::json))),
             ("upstreams", list(self.upstreams.iter().map(UpstreamStatus::json))),
             ("names", list(self.names.iter().map(NameStatus::json))),
+            ("apps", list(self.apps.iter().map(|state| app_json(state)))),
         ]);
         format!("{status}\n")
     }
@@ -223,6 +227,22 @@ impl NameStatus<'_> {
             ("problem", or_null(self.problem.as_ref().map(text))),
         ])
     }
+}
+
+fn app_json(state: &AppState) -> String {
+    let instance = |place: &AppPlace| {
+        let AppPlace { condition, process_id, restarts, exits, problem } = place;
+        let exits = Exit::ALL.into_iter().zip(exits);
+        let exits: Vec<_> = exits.map(|(exit, count)| (exit.word(), count.to_string())).collect();
+        object(&[
+            ("state", text(condition.word())),
+            ("process_id", or_null((*process_id > 0).then(|| process_id.to_string()))),
+            ("restarts_total", restarts.to_string()),
+            ("exits_total", object(&exits)),
+            ("problem", or_null((!problem.is_empty()).then(|| text(problem)))),
+        ])
+    };
+    object(&[("name", text(&state.name)), ("instances", list(state.places.iter().map(instance)))])
 }
 
 fn or_null(value: Option<String>) -> String {

@@ -9,6 +9,7 @@ use fairwater_net::clock;
 use fairwater_plan::{ListenerId, Plan};
 use hyper::StatusCode;
 
+use crate::apps::Apps;
 use crate::changes::{CHANGES_MAX, Changes};
 use crate::compile::{Before, Bind, compile, compile_again};
 use crate::dns::{Answer, Failure, Question, ResolverSettings};
@@ -22,8 +23,9 @@ use crate::{Compiled, Outside, Sources};
 #[derive(Debug)]
 pub struct Steward {
     pub(crate) config: Config,
-    registry: Registry,
+    pub(crate) registry: Registry,
     pub(crate) names: Names,
+    pub(crate) apps: Apps,
     pub(crate) changes: Changes,
     /// Those that hold after a reload or a restart as well.
     pub(crate) kept: Changes,
@@ -31,7 +33,7 @@ pub struct Steward {
     pub(crate) roster: Roster,
     pub(crate) outside: Outside,
     /// Where plans go and counts come from; not before the first plan.
-    sources: Option<Sources>,
+    pub(crate) sources: Option<Sources>,
     /// What will be in force once its names are known.
     next: Option<Config>,
     connections_max: Option<u32>,
@@ -63,6 +65,7 @@ impl Steward {
             config,
             registry: Registry::default(),
             names: Names::default(),
+            apps: Apps::default(),
             changes: kept.clone(),
             kept,
             state_file,
@@ -199,7 +202,7 @@ impl Steward {
         let mut questions = roster::questions(&self.config, &self.changes);
         questions.extend(self.next.iter().flat_map(|next| roster::questions(next, &self.kept)));
         self.names.want(questions);
-        let roster = Roster::new(&self.config, &self.names, &self.changes);
+        let roster = Roster::new(&self.config, &self.names, &self.apps, &self.changes);
         if roster != self.roster {
             let before = std::mem::replace(&mut self.roster, roster);
             let Some(sources) = &self.sources else { return };
@@ -247,7 +250,7 @@ impl Steward {
         retain(&mut self.kept, &next, self.outside);
         // What was set until then.
         self.changes = self.kept.clone();
-        let roster = Roster::new(&next, &self.names, &self.changes);
+        let roster = Roster::new(&next, &self.names, &self.apps, &self.changes);
         let before = Before { config: &self.config, roster: &self.roster, plan: &plan.get() };
         let own = (&next, &*seats.ids);
         let compiled =

@@ -1,11 +1,12 @@
 //! The real binary as a process of the test: started, asked, and killed by its own id.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::{Client, Directory, Line, Message, until, until_some};
 
@@ -89,7 +90,7 @@ impl Proxy {
         self.child.id()
     }
 
-    /// Of the process that serves: the master's only child.
+    /// Of the process that serves: one of the master's children.
     ///
     /// # Panics
     /// When there is none for a while.
@@ -102,8 +103,10 @@ impl Proxy {
         let master = self.child.id();
         let path = format!("/proc/{master}/task/{master}/children");
         let is_running = |id: &&str| {
-            let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-            status.contains("State:") && !status.contains("State:\tZ")
+            let file = |name| std::fs::read_to_string(format!("/proc/{id}/{name}"));
+            let status = file("status").unwrap_or_default();
+            let is_worker = file("cmdline").unwrap_or_default().contains("\0worker\0");
+            is_worker && status.contains("State:") && !status.contains("State:\tZ")
         };
         let children = std::fs::read_to_string(&path).unwrap_or_default();
         children.split_whitespace().filter(is_running).filter_map(|id| id.parse().ok()).collect()
@@ -140,6 +143,19 @@ impl Proxy {
         let new = self.directory.join("fairwater.toml.new");
         std::fs::write(&new, text.replacen(replace, by, 1)).unwrap();
         std::fs::rename(new, path).unwrap();
+    }
+
+    /// What the master answers to a command of its socket: a code, and text.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn tell_master(&self, command: &str) -> (u8, String) {
+        let mut socket = UnixStream::connect(self.directory.join("run/master.sock")).unwrap();
+        socket.write_all(format!("{command}\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        let (code, text) = answer.split_once('\n').unwrap();
+        (code.parse().unwrap(), text.to_owned())
     }
 
     /// `fairwater reload`: its exit code, and what it says.
@@ -316,14 +332,17 @@ impl Drop for Proxy {
     }
 }
 
-/// Kills a process that the test started, and the workers that it has: those would serve on.
+/// Kills a process that the test started, and the workers and apps that it has: those would go on.
 pub fn end_with_children(process: &mut Child) {
     let id = process.id();
     let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
     process.kill().ok();
     for child in children.unwrap_or_default().split_whitespace() {
-        let pid = child.parse().ok().and_then(Pid::from_raw);
-        pid.map(|pid| kill_process(pid, Signal::KILL));
+        if let Some(pid) = child.parse().ok().and_then(Pid::from_raw) {
+            kill_process(pid, Signal::KILL).ok();
+            // Processes of apps lead groups of their own.
+            kill_process_group(pid, Signal::KILL).ok();
+        }
     }
     process.wait().ok();
 }

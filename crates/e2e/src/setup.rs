@@ -32,6 +32,13 @@ impl Setup {
         Self::of("tcp", &addresses)
     }
 
+    /// An HTTP listener `web` in front of the upstream `app`, whose endpoints are the processes of
+    /// an app of that name. These are the lines of `[apps.app]`.
+    pub fn app(lines: &str) -> Self {
+        let setup = Self::of("http", &[]).reloadable().upstream("apps = \"app\"");
+        setup.more(&format!("[apps.app]\n{lines}"))
+    }
+
     pub fn of(protocol: &str, addresses: &[&str]) -> Self {
         let addresses: Vec<_> = addresses.iter().map(|address| format!("{address:?}")).collect();
         Self {
@@ -111,7 +118,7 @@ impl Setup {
     #[must_use]
     pub fn reloadable(self) -> Self {
         let line = format!("run_dir = {:?}", self.directory.join("run"));
-        self.top(&line)
+        if self.top.contains(&line) { self } else { self.top(&line) }
     }
 
     /// As `reloadable`, with a program of its own that can be replaced.
@@ -149,13 +156,17 @@ impl Setup {
         let route = if self.has_route { "upstream = \"app\"\n" } else { "" };
         let directory = self.directory.path().display();
         let usual = format!("path = \"{directory}/access.log\"");
+        let endpoints = match &**endpoints {
+            "" => String::new(),
+            list => format!("endpoints = [{list}]\n"),
+        };
         let log = self.log.as_ref().unwrap_or(&usual);
         format!(
             "threads = {threads}\n{top}\
              [access_log]\n{log}\n\
              [admin]\nsocket = \"{directory}/admin.sock\"\n\
              [listeners.web]\nbind = \"{bind}\"\n{listener}{route}\
-             [upstreams.app]\nendpoints = [{endpoints}]\n{upstream}{more}"
+             [upstreams.app]\n{endpoints}{upstream}{more}"
         )
     }
 

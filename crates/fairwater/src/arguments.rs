@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Reload(MasterArguments),
     /// Have a running master become the program that is installed now, without a pause
     Upgrade(MasterArguments),
+    /// Replace the processes of an app one by one, each once its successor is ready
+    Restart(RestartArguments),
     /// Check a configuration file and say what is wrong with it
     Check(ConfigFile),
     /// Show how a running process is doing
@@ -91,6 +93,18 @@ pub(crate) struct MasterArguments {
     /// The socket of the master itself
     #[arg(long, value_name = "PATH", conflicts_with = "config")]
     pub socket: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestartArguments {
+    /// The app, as in [apps.NAME]
+    #[arg(value_name = "NAME")]
+    pub app: String,
+    /// Send the `reload_signal` of the app to its processes, in place of replacing them
+    #[arg(long)]
+    pub renew: bool,
+    #[command(flatten)]
+    pub master: MasterArguments,
 }
 
 #[derive(Debug, Args)]

@@ -1,22 +1,34 @@
-//! `fairwater reload` and `upgrade`: tells the master what to do, and says what came of it.
+//! `fairwater reload`, `upgrade` and `restart`: tell the master what to do, and say what came of
+//! it.
 
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::arguments::MasterArguments;
+use crate::arguments::{MasterArguments, RestartArguments};
 use crate::{fail, master, run, show};
 
 /// Longer than the master gives its processes.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// Instances are replaced one by one, and each may take its `start_timeout`.
+const PATIENCE_OF_APPS: Duration = Duration::from_secs(3600);
 
 pub(crate) fn run(command: &str, arguments: &MasterArguments) -> ExitCode {
+    tell(arguments, command, PATIENCE)
+}
+
+pub(crate) fn restart(arguments: &RestartArguments) -> ExitCode {
+    let word = if arguments.renew { "renew" } else { "restart" };
+    tell(&arguments.master, &format!("{word} {}", arguments.app), PATIENCE_OF_APPS)
+}
+
+fn tell(arguments: &MasterArguments, command: &str, patience: Duration) -> ExitCode {
     let path = match socket(arguments) {
         Ok(path) => path,
         Err(code) => return code,
     };
-    match fairwater_supervisor::ask(&path, command, PATIENCE) {
+    match fairwater_supervisor::ask(&path, command, patience) {
         Ok((code, said)) => {
             show(&said);
             ExitCode::from(code)

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use fairwater_config::Config;
+use fairwater_message::app::AppState;
 use fairwater_supervisor::{Address, Link, Order};
 use fairwater_sys::memory_file;
 
@@ -14,6 +15,8 @@ pub(crate) struct Given {
     /// In the order of the configuration; none for an address that this worker listens on already.
     pub listening: Vec<(Address, Vec<OwnedFd>)>,
     pub admin: Option<OwnedFd>,
+    /// How apps are doing.
+    pub apps: Vec<AppState>,
     /// What the worker before has said of itself.
     pub state: Option<OwnedFd>,
     /// Where connections of the worker before come in.
@@ -40,6 +43,7 @@ impl Given {
                 }
                 Order::Listening(address, sockets) => given.listening.push((address, sockets)),
                 Order::Admin(socket) => given.admin = Some(socket),
+                Order::App(state) => given.apps.push(state),
                 Order::State(state) => given.state = Some(state),
                 Order::Inherit(socket) => given.legacy = Some(socket),
                 Order::Serve | Order::Retire(_) => break,

@@ -1,5 +1,6 @@
 //! The command line: arguments in, exit code out. What it wires together lives elsewhere.
 
+mod apps;
 mod arguments;
 mod command;
 mod demo;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Command::Worker => master::worker(),
         Command::Reload(arguments) => command::run("reload", &arguments),
         Command::Upgrade(arguments) => command::run("upgrade", &arguments),
+        Command::Restart(arguments) => command::restart(&arguments),
         Command::Check(arguments) => run::check(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),

@@ -14,7 +14,7 @@ use crate::arguments::{ConfigFile, LoadArguments};
 use crate::file_set::Recording;
 use crate::files::Files;
 use crate::given::{self, Given};
-use crate::{fail, run, say, serve, show};
+use crate::{apps, fail, run, say, serve, show};
 
 /// The master's own socket, in `run_dir`.
 const SOCKET: &str = "master.sock";
@@ -88,6 +88,10 @@ pub(crate) fn load(arguments: &LoadArguments) -> ExitCode {
         return fail(problem);
     }
     let mut part = part(&config);
+    part.apps = match apps::specs(&config) {
+        Ok(specs) => specs,
+        Err(problem) => return fail(problem),
+    };
     if config.watch {
         part.watched = recording.stamps();
     }
@@ -117,6 +121,8 @@ fn part(config: &Config) -> Part {
         admin: config.admin.socket.as_ref().map(|socket| socket.value.clone()),
         control: socket(config),
         watched: Vec::new(),
+        run_dir: config.run_dir.as_ref().map(|directory| directory.value.clone()),
+        apps: Vec::new(),
     }
 }
 

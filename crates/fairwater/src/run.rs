@@ -23,6 +23,10 @@ pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
         return master::run(&arguments.file);
     }
     match load(&arguments.file, &Files) {
+        Ok((config, _)) if !config.apps.is_empty() => fail(
+            "this configuration has apps, which a master starts and watches: run it without \
+             `--single`",
+        ),
         Ok((config, _)) => serve::serve(&config),
         Err(code) => code,
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use fairwater_config::Config;
 use fairwater_control::{Bind, Control, Unable};
+use fairwater_message::app::AppState;
 use fairwater_net::clock;
 use fairwater_plan::ListenerId;
 use fairwater_supervisor::{Address, Link, News, Order};
@@ -17,6 +18,7 @@ use fairwater_sys::poll;
 use fairwater_sys::signal::{Signal, Signals};
 use fairwater_telemetry::LogWriter;
 use fairwater_worker::{Doing, SocketKey, SocketOrder, Threads, Trouble};
+use tokio::sync::mpsc::Sender;
 
 use crate::given::Given;
 use crate::{fail, say};
@@ -31,6 +33,8 @@ const OBEYING: Duration = Duration::from_secs(5);
 pub(crate) struct Running {
     pub threads: Threads,
     pub control: Control,
+    /// Where the control thread learns how apps are doing; nowhere without a master.
+    pub apps: Option<Sender<AppState>>,
     pub is_ready: Arc<AtomicBool>,
     pub log: LogWriter,
     pub config: Config,
@@ -182,6 +186,10 @@ impl Running {
                 }
                 return true;
             }
+            Ok(Some(Order::App(state))) => {
+                self.told_of_app(state);
+                return true;
+            }
             Ok(Some(order)) => Given::take(link, order),
             Ok(None) | Err(_) => return false,
         };
@@ -194,10 +202,16 @@ impl Running {
         true
     }
 
+    /// Passes on how an app is doing. All of it is told again with the next change.
+    fn told_of_app(&self, state: AppState) {
+        self.apps.iter().for_each(|apps| drop(apps.blocking_send(state.clone())));
+    }
+
     /// Serves by another configuration. Gives the setting that no running process can take in, if
     /// there is one; then all is as before.
     fn replace(&mut self, config: Config, given: Given) -> Result<Option<&'static str>, String> {
         given.fits(&config)?;
+        given.apps.into_iter().for_each(|state| self.told_of_app(state));
         let addresses = given.listening.iter().map(|(address, _)| address.bound.clone()).collect();
         let binds = match self.control.replace(config.clone(), addresses) {
             Ok(binds) => binds,

@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use fairwater_config::{AccessLog, Config, LogFormat, LogTarget};
-use fairwater_control::{Compiled, Outside, Sources, Steward, look_up_names};
+use fairwater_control::{AppLink, AppReport, Compiled, Outside, Sources, Steward, look_up_names};
 use fairwater_message::FaultKind;
+use fairwater_message::app::AppState;
 use fairwater_net::clock;
 use fairwater_plan::{CurrentPlan, ListenerId, Plan, Protocol};
 use fairwater_supervisor::{Address, Link, Listening, News, bind, bind_private};
@@ -20,6 +21,7 @@ use fairwater_sys::signal::Signals;
 use fairwater_sys::{allocator, memory_file, process, signal};
 use fairwater_telemetry::{Counters, LogWriter, Surroundings};
 use fairwater_worker::{PasswordChecks, ThreadParts, Threads};
+use tokio::sync::mpsc::{Sender, channel};
 
 use crate::given::Given;
 use crate::room::{self, Room};
@@ -107,7 +109,7 @@ pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)]
     }
     say(ground.room);
     let started = own.sockets().map_err(Into::into);
-    let started = started.and_then(|sockets| start(config, steward, plan, &ground, sockets));
+    let started = started.and_then(|sockets| start(config, steward, plan, &ground, sockets, None));
     match started {
         Ok((running, signals, bound)) => {
             own.release();
@@ -129,6 +131,7 @@ pub(crate) fn serve_given(config: &Config, given: Given, master: Link) -> ExitCo
     let prepared = prepared.and_then(|ground| Ok((ground, steward(config)?)));
     let started = prepared.map_err(Into::into);
     let started: Result<Started, Box<dyn Error>> = started.and_then(|(ground, mut steward)| {
+        given.apps.into_iter().for_each(|state| steward.told_of_app(state));
         let state = given.state.and_then(|state| memory_file::read(state).ok());
         state.iter().for_each(|state| steward.resume(&String::from_utf8_lossy(state)));
         let keeper = master.try_clone()?;
@@ -138,7 +141,7 @@ pub(crate) fn serve_given(config: &Config, given: Given, master: Link) -> ExitCo
         let listening = listening.map(|(bind, (address, fds))| (bind.listener, address, fds));
         let sockets = Sockets { listening: listening.collect(), admin: given.admin };
         say(ground.room);
-        let started = start(config, steward, plan, &ground, sockets)?;
+        let started = start(config, steward, plan, &ground, sockets, Some(&master))?;
         if let Some(socket) = &given.legacy
             && let Err(error) = started.0.threads.inherit(socket)
         {
@@ -237,6 +240,7 @@ fn start(
     plan: Plan,
     ground: &Ground,
     sockets: Sockets,
+    master: Option<&Link>,
 ) -> Result<Started, Box<dyn Error>> {
     let signals = Signals::new()?;
     let threads = ground.threads;
@@ -282,10 +286,28 @@ fn start(
         allocations: allocator::allocations,
         started_ms: clock::coarse_ms(),
     };
-    let control = fairwater_control::start(steward, sources, sockets.admin)?;
+    let (apps, link) = master.map(app_link).transpose()?.unzip();
+    let control = fairwater_control::start(steward, sources, sockets.admin, link)?;
     let threads = Threads::start(parts)?;
     let config = config.clone();
-    Ok((Running { threads, control, is_ready, log, config, places, hangs: false }, signals, bound))
+    let running = Running { threads, control, apps, is_ready, log, config, places, hangs: false };
+    Ok((running, signals, bound))
+}
+
+/// The way of news of apps from the master to the control thread, and of numbers back.
+fn app_link(master: &Link) -> io::Result<(Sender<AppState>, AppLink)> {
+    /// They are taken in as fast as they come.
+    const STATES_MAX: usize = 64;
+    let (states, told) = channel(STATES_MAX);
+    let back = master.try_clone()?;
+    let tell = move |report| {
+        back.tell(&match report {
+            AppReport::Left(number) => News::AppLeft(number),
+            AppReport::Drained(number) => News::AppDrained(number),
+            AppReport::Requests(number, count) => News::AppRequests(number, count),
+        });
+    };
+    Ok((states, AppLink { states: told, tell: Box::new(tell) }))
 }
 
 fn start_log(settings: &AccessLog) -> io::Result<LogWriter> {

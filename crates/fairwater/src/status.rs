@@ -1,4 +1,4 @@
-//! `fairwater status`: asks a running process how it is doing, over its admin socket.
+//! `fairwater status`: asks the master which processes there are, and the worker how it is doing.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::arguments::StatusArguments;
-use crate::{fail, proxy, run};
+use crate::{fail, master, proxy, run, say};
 
 /// The process answers in milliseconds; one that does not answer has stopped.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -15,36 +15,47 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 pub(crate) fn run(arguments: &StatusArguments) -> ExitCode {
-    let path = match socket(arguments) {
-        Ok(path) => path,
+    let (admin, master) = match sockets(arguments) {
+        Ok(sockets) => sockets,
         Err(code) => return code,
     };
+    // What the master knows is for people; programs ask the worker, or read /metrics.
+    if let Some(path) = master.filter(|_| !arguments.json) {
+        match fairwater_supervisor::ask(&path, "status", PATIENCE) {
+            Ok((_, said)) => drop(io::stdout().write_all(format!("{said}\n").as_bytes())),
+            // It may run with --single, or have died: its worker serves on.
+            Err(error) => say(format_args!("no master answers at {}: {error}", path.display())),
+        }
+    }
     let kind = if arguments.json { "application/json" } else { "text/plain" };
-    match ask(&path, kind) {
+    match ask(&admin, kind) {
         Ok(answer) => match io::stdout().write_all(&answer) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(error),
         },
         Err(error) => {
-            let path = path.display();
+            let path = admin.display();
             fail(format_args!("cannot ask the process at {path}: {error}{}", hint(&error)))
         }
     }
 }
 
-/// The admin socket: the one that is named, or that of the configuration.
-fn socket(arguments: &StatusArguments) -> Result<PathBuf, ExitCode> {
+/// The admin socket, the one that is named, or that of the configuration; and then the master's, if
+/// there is one.
+fn sockets(arguments: &StatusArguments) -> Result<(PathBuf, Option<PathBuf>), ExitCode> {
     if let Some(text) = &arguments.admin {
-        return proxy::admin_socket(text).map_err(fail);
+        return proxy::admin_socket(text).map(|path| (path, None)).map_err(fail);
     }
     let config = run::read(&arguments.config)?;
-    config.admin.socket.map(|socket| socket.value).ok_or_else(|| {
+    let master = master::socket(&config);
+    let admin = config.admin.socket.map(|socket| socket.value).ok_or_else(|| {
         let file = arguments.config.display();
         fail(format_args!(
             "{file} opens no admin socket; add `admin.socket = \"/run/fairwater/admin.sock\"` and \
              restart, or name another with --admin PATH"
         ))
-    })
+    })?;
+    Ok((admin, master))
 }
 
 fn ask(path: &Path, kind: &str) -> io::Result<Vec<u8>> {

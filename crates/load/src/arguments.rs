@@ -9,10 +9,11 @@ use crate::soak::Address;
 
 pub(crate) const USAGE: &str = "\
 fairwater-load backend --http ADDRESS --echo ADDRESS [--core N]
-    Serves bodies at /b/SIZE and /svcN/b/SIZE, and echoes bytes on the second address.
+    Serves bodies at /b/SIZE and /svcN/b/SIZE, switches at /tunnel to echoing bytes, and echoes
+    bytes on the second address.
     Prints `ready` once both listen.
 
-fairwater-load drive --target ADDRESS --mode keepalive|close|echo [--profile bare|full]
+fairwater-load drive --target ADDRESS --mode keepalive|close|echo|tunnel [--profile bare|full]
                      [--body BYTES] [--window N] [--core N]
     Obeys lines on its standard input, and answers each with one line:
     open N      open connections until there are N (not in mode close)
@@ -72,6 +73,8 @@ pub(crate) enum Mode {
     Close,
     /// Bytes out, and the same bytes back.
     Echo,
+    /// The same, once HTTP has switched to it.
+    Tunnel,
 }
 
 /// What one HTTP request looks like.
@@ -155,6 +158,7 @@ impl FromStr for Mode {
             "keepalive" => Ok(Self::Keepalive),
             "close" => Ok(Self::Close),
             "echo" => Ok(Self::Echo),
+            "tunnel" => Ok(Self::Tunnel),
             _ => Err(()),
         }
     }

@@ -19,6 +19,11 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Connections that may wait to be accepted: above the thousand that `ab` opens at once.
 const BACKLOG: i32 = 4096;
 
+/// What `/tunnel` is answered with.
+const TUNNEL: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
 const HTTP: usize = 0;
 const ECHO: usize = 1;
 const FIRST_STREAM: usize = 2;
@@ -174,6 +179,12 @@ impl Stream {
         let mut used = 0;
         while let Some(length) = memmem::find(&bytes[used..], b"\r\n\r\n") {
             let head = &bytes[used..used + length + 4];
+            if head.starts_with(b"GET /tunnel ") {
+                // From here on bytes are bytes.
+                self.kind = ECHO;
+                self.send([TUNNEL, &bytes[used + head.len()..]].concat().into())?;
+                return Ok(bytes.len());
+            }
             let persistence = Persistence::of(head);
             let (service, body_bytes) = target(head).ok_or(ErrorKind::InvalidData)?;
             self.closing |= persistence == Persistence::Close;

@@ -140,16 +140,30 @@ impl Drive {
             let socket = match self.mode {
                 Mode::Close => None,
                 // Blocking: so the proxy's backlog can't overflow, however many are asked for.
-                Mode::Keepalive | Mode::Echo => {
-                    let socket = TcpStream::connect(self.target)?;
-                    socket.set_nonblocking(true)?;
-                    self.poll.add_stream(&socket, slot)?;
-                    Some(socket)
-                }
+                Mode::Keepalive | Mode::Echo | Mode::Tunnel => Some(self.connect(slot)?),
             };
             self.connections.push(Connection { socket, request: 0, state: State::Idle });
         }
         Ok(Tally::default())
+    }
+
+    fn connect(&self, slot: usize) -> io::Result<TcpStream> {
+        let mut socket = TcpStream::connect(self.target)?;
+        if self.mode == Mode::Tunnel {
+            socket.write_all(message::TUNNEL)?;
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                socket.read_exact(&mut byte)?;
+                head.push(byte[0]);
+            }
+            if !head.starts_with(b"HTTP/1.1 101 ") {
+                return Err(io::Error::other("the tunnel is refused"));
+            }
+        }
+        socket.set_nonblocking(true)?;
+        self.poll.add_stream(&socket, slot)?;
+        Ok(socket)
     }
 
     fn go(&mut self, count: usize) -> io::Result<Tally> {
@@ -280,10 +294,8 @@ impl Drive {
         connection.state = State::Idle;
         connection.socket = None;
         if self.mode != Mode::Close {
-            let socket = TcpStream::connect(self.target)?;
-            socket.set_nonblocking(true)?;
-            self.poll.add_stream(&socket, slot)?;
-            connection.socket = Some(socket);
+            let socket = self.connect(slot)?;
+            self.connections[slot].socket = Some(socket);
         }
         Ok(())
     }
@@ -302,7 +314,10 @@ impl Connection {
 }
 
 fn first_state(mode: Mode) -> Reply {
-    if mode == Mode::Echo { Reply::Body(0) } else { Reply::Head(Vec::new()) }
+    match mode {
+        Mode::Echo | Mode::Tunnel => Reply::Body(0),
+        Mode::Keepalive | Mode::Close => Reply::Head(Vec::new()),
+    }
 }
 
 /// On loopback the handshake is over when this returns, so that the request can go at once.

@@ -5,6 +5,10 @@
 
 use crate::arguments::{Mode, Profile};
 
+/// Asks for a tunnel.
+pub(crate) const TUNNEL: &[u8] =
+    b"GET /tunnel HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+
 /// The largest body, which is that of the soak; the bulk measurements have a quarter of it.
 pub(crate) const BODY_BYTES_MAX: usize = 4 << 20;
 
@@ -40,7 +44,7 @@ pub(crate) fn requests(
     pattern: &[u8],
 ) -> Vec<Request> {
     match (mode, profile) {
-        (Mode::Echo, _) => (0..ROUTES)
+        (Mode::Echo | Mode::Tunnel, _) => (0..ROUTES)
             .map(|start| Request {
                 bytes: pattern[start..start + body_bytes].to_vec(),
                 body_start: start,

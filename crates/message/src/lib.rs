@@ -5,6 +5,7 @@
 //! arrived over any protocol version ends up as the same index over one byte buffer.
 
 pub mod address;
+pub mod app;
 mod fault;
 mod head;
 mod header;

@@ -9,6 +9,9 @@ use crate::Plan;
 #[derive(Debug)]
 pub struct CurrentPlan {
     plan: Mutex<Arc<Plan>>,
+    /// Those before that somebody may still hold. The last one to hold a plan takes it apart, which
+    /// takes long for thousands of endpoints: that shall be nobody who serves.
+    before: Mutex<Vec<Arc<Plan>>>,
     /// Counts the plans so far.
     generation: AtomicU64,
     /// The generation that each reader serves by.
@@ -30,6 +33,7 @@ impl CurrentPlan {
     pub fn new(plan: Plan) -> Self {
         Self {
             plan: Mutex::new(Arc::new(plan)),
+            before: Mutex::default(),
             generation: AtomicU64::new(0),
             readers: Mutex::default(),
         }
@@ -40,8 +44,19 @@ impl CurrentPlan {
     }
 
     pub fn set(&self, plan: Plan) {
-        *lock(&self.plan) = Arc::new(plan);
+        let before = std::mem::replace(&mut *lock(&self.plan), Arc::new(plan));
         self.generation.fetch_add(1, Ordering::Release);
+        lock(&self.before).push(before);
+        self.forget();
+    }
+
+    /// Takes plans apart that nobody holds any more.
+    fn forget(&self) {
+        let mut before = lock(&self.before);
+        let is_free = |plan: &mut Arc<Plan>| Arc::strong_count(plan) == 1;
+        let gone: Vec<_> = before.extract_if(.., is_free).collect();
+        drop(before);
+        drop(gone);
     }
 
     pub fn reader(self: &Arc<Self>) -> PlanReader {
@@ -56,7 +71,12 @@ impl CurrentPlan {
         let mut readers = lock(&self.readers);
         // Those of threads that have ended are forgotten.
         readers.retain(|serves_by| Arc::strong_count(serves_by) > 1);
-        readers.iter().all(|serves_by| serves_by.load(Ordering::Acquire) == generation)
+        let all = readers.iter().all(|serves_by| serves_by.load(Ordering::Acquire) == generation);
+        drop(readers);
+        if all {
+            self.forget();
+        }
+        all
     }
 }
 
@@ -106,5 +126,19 @@ mod tests {
         assert!(!current.is_adopted(), "the other one has not looked");
         drop(second);
         assert!(current.is_adopted());
+    }
+
+    #[test]
+    fn who_serves_is_never_the_last_to_hold_a_plan() {
+        let current = Arc::new(CurrentPlan::new(plan(1)));
+        let mut reader = current.reader();
+        let first = reader.newer().unwrap();
+        let kept = Arc::downgrade(&first);
+        current.set(plan(2));
+        drop((first, reader.newer()));
+        assert!(kept.upgrade().is_some(), "it is left to others");
+        reader.newer();
+        assert!(current.is_adopted());
+        assert!(kept.upgrade().is_none());
     }
 }

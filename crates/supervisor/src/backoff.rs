@@ -15,6 +15,15 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
+    /// After so many failures.
+    pub(crate) fn after(failures: u32) -> Self {
+        Self { failures }
+    }
+
+    pub(crate) fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// The pause before the next attempt, after one that ran for so long, or did not come so far.
     /// None after the first failure.
     pub(crate) fn next(&mut self, ran: Option<Duration>) -> Duration {

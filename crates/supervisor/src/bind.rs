@@ -13,6 +13,7 @@ use fairwater_message::address::Listen;
 use fairwater_sys::exec::Left;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use crate::holder;
 use crate::record::ListeningRecord;
 
 /// Of a socket for its owner alone: no place for crowds.
@@ -49,8 +50,8 @@ impl fmt::Display for Bound {
 /// Why an address could not be listened on.
 #[derive(Debug)]
 pub enum BindError {
-    /// Something answers there.
-    InUse(String),
+    /// Something answers there; who, if that can be told.
+    InUse(String, Option<String>),
     /// The path is taken by something that is not a socket.
     NotASocket(PathBuf),
     Io(String, io::Error),
@@ -59,8 +60,9 @@ pub enum BindError {
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InUse(address) => {
-                write!(f, "{address} is in use by another process: stop it or choose another")
+            Self::InUse(address, holder) => {
+                let holder = holder.as_deref().unwrap_or("another process");
+                write!(f, "{address} is in use by {holder}: stop it or choose another")
             }
             Self::NotASocket(path) => {
                 write!(f, "{} exists and is no socket: remove it or choose another", path.display())
@@ -126,7 +128,7 @@ fn bind_ip(
     (threads, backlog): (usize, i32),
 ) -> Result<Listening, BindError> {
     let refused = |error: io::Error| match error.kind() {
-        io::ErrorKind::AddrInUse => BindError::InUse(address.to_string()),
+        io::ErrorKind::AddrInUse => BindError::InUse(address.to_string(), holder::of_port(address)),
         _ => BindError::Io(address.to_string(), error),
     };
     // SO_REUSEPORT would let a second Fairwater share the port unnoticed and take half of its
@@ -169,7 +171,7 @@ fn bind_unix(path: &Path, mode: Option<u32>, backlog: i32) -> Result<Listening, 
             return Err(BindError::NotASocket(path.to_owned()));
         }
         if !is_dead(path).map_err(failed)? {
-            return Err(BindError::InUse(name));
+            return Err(BindError::InUse(name, holder::of_path(path)));
         }
         // The file of a process that is gone.
         std::fs::remove_file(path).map_err(failed)?;

@@ -24,14 +24,20 @@ pub(crate) enum Command {
     Reload,
     Upgrade,
     Status,
+    /// Replace the processes of an app.
+    Restart(String),
+    /// Have the processes of an app renew themselves.
+    Renew(String),
 }
 
 impl Command {
     fn parse(line: &str) -> Option<Self> {
-        match line {
-            "reload" => Some(Self::Reload),
-            "upgrade" => Some(Self::Upgrade),
-            "status" => Some(Self::Status),
+        match line.split_once(' ') {
+            None if line == "reload" => Some(Self::Reload),
+            None if line == "upgrade" => Some(Self::Upgrade),
+            None if line == "status" => Some(Self::Status),
+            Some(("restart", name)) => Some(Self::Restart(name.to_owned())),
+            Some(("renew", name)) => Some(Self::Renew(name.to_owned())),
             _ => None,
         }
     }

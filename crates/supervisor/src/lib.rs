@@ -1,9 +1,11 @@
 //! The master process: it holds the listening sockets, starts what serves them, and starts it again
 //! when it ends. Single-threaded; it reads nothing that comes from a network.
 
+mod app;
 mod backoff;
 mod bind;
 mod command;
+mod holder;
 mod link;
 mod master;
 mod part;
@@ -15,6 +17,7 @@ mod upgrade;
 mod watch;
 mod worker;
 
+pub use app::spec::{Address as AppAddress, Ready as AppReady, Spec, Timeouts};
 pub use bind::{BindError, Bound, Listening, bind, bind_private};
 pub use command::ask;
 pub use link::{Address, Link, News, Order};

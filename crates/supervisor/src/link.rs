@@ -4,6 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use fairwater_message::app::AppState;
 use fairwater_sys::pass;
 
 /// One end of a link.
@@ -20,6 +21,8 @@ pub enum Order {
     Listening(Address, Vec<OwnedFd>),
     /// The admin socket.
     Admin(OwnedFd),
+    /// How an app is doing: before `Serve`, and whenever that changes.
+    App(AppState),
     /// What the worker before has given as its state.
     State(OwnedFd),
     /// That was all: serve with it from now on, or instead of what there was before.
@@ -51,14 +54,21 @@ pub enum News {
     Fixed(String),
     /// No new connection will be accepted.
     Draining,
+    /// Nothing new is sent to the process of an app that drains: its number.
+    AppLeft(u32),
+    /// Nothing is in flight any more at the process of an app that drains: its number.
+    AppDrained(u32),
+    /// So many requests were sent to a process of an app: its number, and how many so far.
+    AppRequests(u32, u64),
     /// It cannot serve, for this reason.
     Failed(String),
     /// A thread of it does not come back. What each of them does.
     Hangs(String),
 }
 
-/// Far more than the longest path or reason.
-const MESSAGE_BYTES_MAX: usize = 16 * 1024;
+/// Far more than the longest path or reason; room for an app of hundreds of instances, all of which
+/// have failed.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 160 * 1024;
 
 impl Link {
     pub fn new(socket: OwnedFd) -> Self {
@@ -81,6 +91,14 @@ impl Link {
         pass::send(self.0.as_fd(), format!("{word}\n{text}").as_bytes(), fds)
     }
 
+    /// Tells of an app, without waiting for a worker that reads nothing.
+    ///
+    /// # Errors
+    /// When the worker is gone or does not read.
+    pub(crate) fn order_app(&self, state: &AppState) -> io::Result<()> {
+        pass::send_now(self.0.as_fd(), format!("app\n{state}").as_bytes())
+    }
+
     /// The next order; nothing if the master is gone.
     ///
     /// # Errors
@@ -100,6 +118,7 @@ impl Link {
             }
             ("configuration", Some(files)) => Order::Configuration { name: rest.to_owned(), files },
             ("admin", Some(socket)) => Order::Admin(socket),
+            ("app", None) => Order::App(AppState::parse(rest).ok_or(io::ErrorKind::InvalidData)?),
             ("state", Some(state)) => Order::State(state),
             ("serve", None) => Order::Serve,
             ("inherit", Some(socket)) => Order::Inherit(socket),
@@ -116,6 +135,9 @@ impl Link {
             News::State(_) => "state\n",
             News::Draining => "draining\n",
             News::Fixed(setting) => &format!("fixed\n{setting}"),
+            News::AppLeft(number) => &format!("app-left\n{number}"),
+            News::AppDrained(number) => &format!("app-drained\n{number}"),
+            News::AppRequests(number, count) => &format!("app-requests\n{number} {count}"),
             News::Failed(reason) => &format!("failed\n{reason}"),
             News::Hangs(doing) => &format!("hangs\n{doing}"),
         };
@@ -132,6 +154,12 @@ impl Link {
             ("serving", "") => Some(News::Serving),
             ("draining", "") => Some(News::Draining),
             ("fixed", setting) => Some(News::Fixed(setting.to_owned())),
+            ("app-left", number) => Some(News::AppLeft(number.parse().ok()?)),
+            ("app-drained", number) => Some(News::AppDrained(number.parse().ok()?)),
+            ("app-requests", rest) => {
+                let (number, count) = rest.split_once(' ')?;
+                Some(News::AppRequests(number.parse().ok()?, count.parse().ok()?))
+            }
             ("hangs", doing) => Some(News::Hangs(doing.to_owned())),
             ("failed", reason) => Some(News::Failed(reason.to_owned())),
             _ => None,
@@ -189,12 +217,28 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_that_does_not_read_is_not_waited_for() {
+        let (master, worker) = links();
+        let state = AppState { name: "php".to_owned(), ..AppState::default() };
+        while master.order_app(&state).is_ok() {}
+        assert!(matches!(worker.next_order(), Ok(Some(Order::App(told))) if told == state));
+        assert!(master.order_app(&state).is_ok());
+    }
+
+    #[test]
     fn news_arrive_or_are_none() {
         let (master, worker) = links();
-        let fixed = News::Fixed("threads".to_owned());
-        let all = [News::Serving, News::Draining, fixed, News::Failed("a\nb".to_owned())];
+        let all = [
+            News::Serving,
+            News::AppRequests(3, 1 << 40),
+            News::AppLeft(3),
+            News::AppDrained(3),
+            News::Draining,
+            News::Fixed("threads".to_owned()),
+            News::Failed("a\nb".to_owned()),
+        ];
         all.iter().for_each(|news| worker.tell(news));
-        let read = [(); 4].map(|()| master.next_news().unwrap());
+        let read = [(); 7].map(|()| master.next_news().unwrap());
         assert_eq!(format!("{read:?}"), format!("{all:?}"));
         worker.tell(&News::State(File::open("/dev/null").unwrap().into()));
         assert!(matches!(master.next_news(), Some(News::State(_))));

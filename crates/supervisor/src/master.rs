@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use fairwater_sys::poll;
 use fairwater_sys::signal::{self, Signal, Signals};
 
+use crate::app::Apps;
 use crate::backoff::Backoff;
 use crate::command::{Command, Commands};
 use crate::link::News;
@@ -42,6 +43,7 @@ pub(crate) struct Master {
     /// What the worker that serves has given, for one in its place.
     pub(crate) state: Option<OwnedFd>,
     pub(crate) commands: Option<Commands>,
+    pub(crate) apps: Apps,
     pub(crate) watch: Watch,
     /// In the order of their starts.
     pub(crate) workers: Vec<Worker>,
@@ -53,11 +55,15 @@ pub(crate) struct Master {
     pub(crate) due: Option<Instant>,
     pub(crate) has_served: bool,
     pub(crate) is_stopping: bool,
+    /// Nothing that runs is waited for.
+    is_urgent: bool,
     result: Option<Result<(), String>>,
 }
 
 /// Nothing is waited for longer than this without a look at the clock.
 const LOOK: Duration = Duration::from_secs(1);
+/// The first worker waits so long for apps to be ready; so do clients that connect meanwhile.
+pub(crate) const APPS_START: Duration = Duration::from_secs(5);
 /// Workers that finish what runs while others serve; the oldest beyond must hurry.
 const RETIRED_MAX: usize = 2;
 
@@ -72,12 +78,13 @@ pub fn run(means: Means, file: PathBuf, loaded: Loaded) -> Result<(), String> {
         master.clean_up();
         return Err(problem);
     }
-    master.start();
+    master.due = Some(now() + APPS_START);
     master.serve_to_the_end()
 }
 
 impl Master {
     pub(crate) fn new(means: Means, file: PathBuf, loaded: Loaded) -> Self {
+        let say = means.say;
         Self {
             means,
             file,
@@ -86,6 +93,7 @@ impl Master {
             sockets: Sockets::default(),
             state: None,
             commands: None,
+            apps: Apps::new(say),
             workers: Vec::new(),
             reload: None,
             next_reload: None,
@@ -93,6 +101,7 @@ impl Master {
             due: None,
             has_served: false,
             is_stopping: false,
+            is_urgent: false,
             result: None,
         }
     }
@@ -100,7 +109,11 @@ impl Master {
     /// Serves until it is over, and leaves nothing behind.
     pub(crate) fn serve_to_the_end(mut self) -> Result<(), String> {
         let signals = Signals::new().map_err(|error| format!("cannot wait for signals: {error}"));
-        let result = signals.and_then(|signals| self.serve(&signals));
+        let result = signals.and_then(|signals| {
+            let result = self.serve(&signals);
+            self.apps.end(&signals, self.is_urgent, now);
+            result
+        });
         self.clean_up();
         result
     }
@@ -119,6 +132,8 @@ impl Master {
         self.open_commands()?;
         let sockets = self.sockets.followed_by(&self.good.part);
         self.sockets = sockets.map_err(|error| error.to_string())?;
+        // Whoever has the addresses is the only one who serves them.
+        self.apps.begin(&self.good.part.apps, self.good.part.run_dir.as_deref());
         Ok(())
     }
 
@@ -136,6 +151,12 @@ impl Master {
 
     fn serve(&mut self, signals: &Signals) -> Result<(), String> {
         while self.result.is_none() {
+            self.apps.turn(now());
+            self.go_on_with_reload();
+            self.workers.iter_mut().for_each(|worker| worker.tell_of(&self.apps));
+            if self.is_due() {
+                self.start();
+            }
             self.wait(signals)?;
             self.hear_all();
             while let Some(signal) = signals.next() {
@@ -147,27 +168,34 @@ impl Master {
                     Command::Reload => self.wish(Some(asker), false),
                     Command::Upgrade => self.wish(Some(asker), true),
                     Command::Status => asker.answer(0, &self.status()),
+                    Command::Restart(name) => self.apps.restart(&name, asker, now()),
+                    Command::Renew(name) => self.apps.renew(&name, asker),
                 }
             }
             self.reap();
             if self.watch.has_changed(now()) {
                 self.wish(None, false);
             }
-            self.go_on_with_reload();
-            if self.due.is_some_and(|due| due <= now()) {
-                self.start();
-            }
         }
         self.result.take().unwrap_or(Ok(()))
     }
 
+    /// Whether a worker is to be started: the first one when the apps are ready, or have had their
+    /// time.
+    fn is_due(&self) -> bool {
+        let can_begin = !self.has_served && self.apps.are_settled();
+        self.due.is_some_and(|due| can_begin || due <= now())
+    }
+
     /// Waits until there is something to do.
     fn wait(&self, signals: &Signals) -> Result<(), String> {
-        let due = self.due.into_iter().chain(self.watch.next()).min();
+        let dues = self.due.into_iter().chain(self.watch.next());
+        let due = dues.chain(self.apps.next_turn(now())).min();
         let patience = due.map_or(LOOK, |due| due.saturating_duration_since(now()));
         let mut fds = vec![signals.as_fd()];
         fds.extend(self.workers.iter().filter_map(Worker::link));
         fds.extend(self.commands.iter().flat_map(Commands::fds));
+        fds.extend(self.apps.fds());
         let ready = poll::readable(&fds, patience.min(LOOK));
         ready.map(drop).map_err(|error| format!("cannot wait for signals: {error}"))
     }
@@ -178,9 +206,14 @@ impl Master {
         let state = self.state.as_ref();
         let started = self.start_with(&self.means.program, (&self.good, &self.sockets), state);
         match started {
-            Ok(worker) => self.workers.push(worker),
+            Ok(worker) => self.take_in(worker),
             Err(error) => self.failed(&format!("cannot start a worker: {error}")),
         }
+    }
+
+    pub(crate) fn take_in(&mut self, worker: Worker) {
+        self.apps.worker_started(worker.id());
+        self.workers.push(worker);
     }
 
     pub(crate) fn start_with(
@@ -190,8 +223,8 @@ impl Master {
         state: Option<&OwnedFd>,
     ) -> std::io::Result<Worker> {
         let name = self.file.display().to_string();
-        let (files, state) = (loaded.files.as_fd(), state.map(AsFd::as_fd));
-        let equipment = Equipment { name: &name, files, sockets, state };
+        let (files, apps, state) = (loaded.files.as_fd(), &self.apps, state.map(AsFd::as_fd));
+        let equipment = Equipment { name: &name, files, sockets, apps, state };
         Worker::start(program, equipment, self.serving().is_some(), now())
     }
 
@@ -226,6 +259,9 @@ impl Master {
             Some(News::Fixed(setting)) => self.succeed(id, &setting),
             // An address that nobody will serve any more must not take connections.
             Some(News::Draining) if self.is_stopping => self.sockets.release(),
+            Some(News::AppLeft(number)) => self.apps.left(id, number),
+            Some(News::AppDrained(number)) => self.apps.drained(id, number),
+            Some(News::AppRequests(number, count)) => self.apps.requests(id, number, count),
             Some(News::Hangs(doing)) => {
                 worker.doom();
                 self.say(format_args!("worker {id} has a thread that hangs: {doing}"));
@@ -270,14 +306,17 @@ impl Master {
     }
 
     /// The worker that serves, if one does.
-    pub(crate) fn serving(&self) -> Option<&Worker> {
+    fn serving(&self) -> Option<&Worker> {
         self.workers.iter().rev().find(|worker| worker.stage == Stage::Serving)
     }
 
     fn obey(&mut self, signal: Signal) {
         match signal {
             Signal::Terminate if !self.is_stopping => self.stop(Worker::drain),
-            Signal::Terminate | Signal::Interrupt => self.stop(Worker::stop),
+            Signal::Terminate | Signal::Interrupt => {
+                self.is_urgent = true;
+                self.stop(Worker::stop);
+            }
             Signal::Hangup => self.wish(None, false),
             Signal::User2 => self.wish(None, true),
             Signal::User1 | Signal::Child => {}
@@ -315,6 +354,7 @@ impl Master {
                 self.hear(id);
             }
             let worker = self.workers.remove(at);
+            self.apps.worker_ended(id);
             self.goes_on_without(&worker, status);
         }
     }
@@ -382,11 +422,11 @@ impl Master {
             let pause = due.saturating_duration_since(now());
             text.push_str(&format!("the next worker starts in {pause:?}\n"));
         }
-        text
+        text + &self.apps.status(now())
     }
 }
 
-fn ended(status: ExitStatus) -> String {
+pub(crate) fn ended(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(0), _) => "has ended".to_owned(),
         (Some(code), _) => format!("has ended with exit code {code}"),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use fairwater_message::address::Listen;
 
+use crate::app::spec::Spec;
 use crate::watch::Stamp;
 
 /// The last line: half of a part is none.
@@ -23,6 +24,9 @@ pub struct Part {
     pub control: Option<PathBuf>,
     /// Files and directories that are looked at for changes.
     pub watched: Vec<(PathBuf, Stamp)>,
+    /// Where sockets are, and what apps there are.
+    pub run_dir: Option<PathBuf>,
+    pub apps: Vec<Spec>,
 }
 
 /// An address to listen on.
@@ -51,6 +55,10 @@ impl fmt::Display for Part {
         for (path, stamp) in &self.watched {
             writeln!(f, "watch {stamp} {}", path.display())?;
         }
+        if let Some(path) = &self.run_dir {
+            writeln!(f, "run_dir {}", path.display())?;
+        }
+        self.apps.iter().try_for_each(|app| app.fmt(f))?;
         f.write_str(END)
     }
 }
@@ -77,6 +85,10 @@ impl Part {
                     let (stamp, path) = rest.split_once(' ')?;
                     part.watched.push((path.into(), Stamp::parse(stamp)));
                 }
+                ("run_dir", path) => part.run_dir = Some(path.into()),
+                (word, rest) if word == "app" || word.starts_with("app-") => {
+                    Spec::read(&mut part.apps, word, rest)?;
+                }
                 // A newer program knows what it is for, and gets it back when it takes over.
                 _ => {}
             }
@@ -90,6 +102,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::app::spec::tests::sample;
 
     #[test]
     fn what_is_written_is_read() {
@@ -112,6 +125,8 @@ mod tests {
                 ("a b.toml".into(), Stamp::of(Path::new("/"))),
                 ("conf.d".into(), Stamp::of(Path::new("/none"))),
             ],
+            run_dir: Some("/run/a b".into()),
+            apps: vec![sample("a"), sample("b")],
         };
         assert_eq!(Part::parse(&part.to_string()), Some(part.clone()));
         let text = part.to_string();

@@ -41,7 +41,7 @@ pub(crate) struct Reading {
     until: Instant,
 }
 
-/// Room for thousands of addresses.
+/// Room for thousands of addresses, and hundreds of apps.
 const PART_BYTES_MAX: usize = 128 * 1024;
 /// Of what a reader says; there are files with thousands of mistakes.
 const SAID_BYTES_MAX: u64 = 64 * 1024;
@@ -158,7 +158,9 @@ pub fn hand_over(part: &Part, files: &[u8]) -> io::Result<()> {
     let files = memory_file::sealed(c"fairwater.toml", files)?;
     let text = part.to_string();
     if text.len() > PART_BYTES_MAX {
-        return Err(io::Error::other("there are too many addresses to listen on"));
+        return Err(io::Error::other(
+            "there are too many addresses to listen on, or the commands of apps are too long",
+        ));
     }
     pass::send(master.as_fd(), text.as_bytes(), &[files.as_fd()])
 }

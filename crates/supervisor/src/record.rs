@@ -23,6 +23,8 @@ pub(crate) struct Record {
     /// The master's own socket, among `listening`.
     pub commands: Option<usize>,
     pub workers: Vec<WorkerRecord>,
+    /// All apps, as they write themselves down.
+    pub apps: String,
     /// What the worker that serves has given.
     pub state: Option<RawFd>,
     /// Who waits for the upgrade that this is, and what the reader has said.
@@ -88,6 +90,9 @@ impl fmt::Display for Record {
         for WorkerRecord { id, stage, age_ms, link, heir, is_doomed } in &self.workers {
             let (link, heir) = (list(link.as_slice()), list(heir.as_slice()));
             writeln!(f, "worker {id} {age_ms} {link} {heir} {} {stage}", u8::from(*is_doomed))?;
+        }
+        if !self.apps.is_empty() {
+            writeln!(f, "apps {}", escape(&self.apps))?;
         }
         writeln!(f, "state {}", list(self.state.as_slice()))?;
         writeln!(f, "askers {}", list(&self.askers))?;
@@ -159,6 +164,7 @@ impl Record {
                     stage: words.next()?.to_owned(),
                 });
             }
+            "apps" => self.apps = unescape(rest)?,
             "state" => self.state = unlist(rest)?.pop(),
             "askers" => self.askers = unlist(rest)?,
             "said" => self.said = unescape(rest)?,
@@ -264,6 +270,7 @@ mod tests {
             good: loaded(&[(0, true), (2, false)], Some(1)),
             commands: Some(1),
             workers: vec![worker(12, "retired", None), worker(13, "serving", Some(9))],
+            apps: "a\nb\n".to_owned(),
             state: Some(8),
             askers: vec![10, 11],
             said: "a\n\\b\n".to_owned(),

@@ -5,12 +5,12 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use crate::command::Asker;
-use crate::master::{Master, now};
+use crate::master::{APPS_START, Master, now};
 use crate::reading::{Loaded, Outcome, Reading};
 use crate::sockets::Sockets;
 use crate::upgrade::Program;
 use crate::watch::Watch;
-use crate::worker::{Equipment, Stage, Worker};
+use crate::worker::{Equipment, Stage};
 
 /// For a worker that serves to take in another configuration, or for a new one to begin.
 pub(crate) const TAKING_IN: Duration = Duration::from_secs(30);
@@ -39,6 +39,8 @@ pub(crate) struct Reload {
 #[derive(Debug)]
 pub(crate) enum Step {
     Reading(Reading),
+    /// Apps that are new start, until this time at the most: who sends to them shall find them.
+    Starting(Box<Loaded>, Instant),
     /// A worker takes it in: the one that serves, or a new one.
     TakingIn(Box<Next>),
     /// It is decided.
@@ -62,15 +64,26 @@ impl Reload {
     pub(crate) fn read(&mut self, now: Instant) -> Option<Outcome> {
         match &mut self.step {
             Step::Reading(reading) => reading.outcome(now),
-            Step::TakingIn(_) | Step::Over => None,
+            Step::Starting(..) | Step::TakingIn(_) | Step::Over => None,
         }
     }
 
     /// The worker that takes it in.
     pub(crate) fn worker(&self) -> Option<u32> {
         match &self.step {
-            Step::Reading(_) | Step::Over => None,
+            Step::Reading(_) | Step::Starting(..) | Step::Over => None,
             Step::TakingIn(next) => Some(next.worker),
+        }
+    }
+
+    /// What was read, once new apps are ready or have had their time.
+    fn started(&mut self, are_settled: bool, now: Instant) -> Option<Loaded> {
+        match std::mem::replace(&mut self.step, Step::Over) {
+            Step::Starting(loaded, until) if are_settled || now >= until => Some(*loaded),
+            other => {
+                self.step = other;
+                None
+            }
         }
     }
 
@@ -133,9 +146,15 @@ impl Master {
                     (self.means.show)(&outcome.said);
                     reload.said = outcome.said;
                     match outcome.loaded {
-                        Some(loaded) => self.begin(loaded),
-                        None => self.end_unread(),
+                        Some(loaded) => {
+                            self.apps.add(&loaded.part.apps);
+                            reload.step = Step::Starting(Box::new(loaded), now() + APPS_START);
+                        }
+                        None => return self.end_unread(),
                     }
+                }
+                if let Some(loaded) = reload.started(self.apps.are_settled(), now()) {
+                    self.begin(loaded);
                 } else if reload.is_late(now())
                     && let Some(worker) = reload.worker()
                 {
@@ -170,15 +189,13 @@ impl Master {
             return self.succeed_with(next);
         }
         let name = self.file.display().to_string();
-        let given = Equipment {
-            name: &name,
-            files: next.loaded.files.as_fd(),
-            sockets: &next.sockets,
-            state: None,
-        };
+        let (files, sockets, apps) = (next.loaded.files.as_fd(), &next.sockets, &self.apps);
+        let given = Equipment { name: &name, files, sockets, apps, state: None };
         // One that cannot be told, or none at all: then a new one.
-        let told = self.serving().filter(|worker| worker.replace(given).is_ok());
-        match told.map(Worker::id) {
+        let mut workers = self.workers.iter_mut().rev();
+        let serving = workers.find(|worker| worker.stage == Stage::Serving);
+        let told = serving.and_then(|worker| worker.replace(given).is_ok().then(|| worker.id()));
+        match told {
             Some(id) => {
                 next.worker = id;
                 self.wait_for(next);
@@ -212,7 +229,7 @@ impl Master {
                 // Its end is told by it; one that was to come with the old files is not wanted.
                 self.due = None;
                 next.worker = worker.id();
-                self.workers.push(worker);
+                self.take_in(worker);
                 self.wait_for(next);
             }
             Err(error) => {
@@ -279,6 +296,8 @@ impl Master {
     }
 
     fn end_reload(&mut self, code: u8, text: &str) {
+        // Those that hold now; new ones that were started in vain are none of them.
+        self.apps.change(&self.good.part.apps, now());
         self.reload.take().into_iter().for_each(|reload| reload.end(code, text));
     }
 

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use fairwater_sys::exec::{self, Left};
 use fairwater_sys::{child, memory_file, signal};
 
+use crate::app::Apps;
 use crate::bind::Listening;
 use crate::command::{Asker, Commands};
 use crate::master::{Master, Means, now};
@@ -45,7 +46,9 @@ impl Program {
 
 /// Whether this program can go on with what a master has written down.
 pub fn understands(record: &[u8]) -> bool {
-    std::str::from_utf8(record).ok().and_then(Record::parse).is_some()
+    let record = std::str::from_utf8(record).ok().and_then(Record::parse);
+    record
+        .is_some_and(|record| Apps::of(&record.apps, None, |_| (), &mut |_| None, now()).is_some())
 }
 
 impl Master {
@@ -68,7 +71,7 @@ impl Master {
         let reload = self.reload.as_ref();
         let next = reload.and_then(|reload| match &reload.step {
             Step::TakingIn(next) => Some((loaded(&next.loaded, &next.sockets), next.worker)),
-            Step::Reading(_) | Step::Over => None,
+            Step::Reading(_) | Step::Starting(..) | Step::Over => None,
         });
         let commands = self.commands.as_ref();
         let commands = commands.map(|commands| number_in(all, commands.listening()));
@@ -87,6 +90,7 @@ impl Master {
             askers: reload.map(|reload| numbers(&reload.askers)).unwrap_or_default(),
             said: reload.map(|reload| reload.said.clone()).unwrap_or_default(),
             next,
+            apps: self.apps.written(now()),
             wishes: wish.map(|wish| numbers(&wish.askers)).unwrap_or_default(),
             has_wish: wish.is_some(),
         }
@@ -104,6 +108,7 @@ impl Master {
         let mut kept: Vec<BorrowedFd<'_>> = vec![record.as_fd(), self.good.files.as_fd()];
         kept.extend(all.iter().flat_map(|listening| listening.fds()));
         kept.extend(self.workers.iter().flat_map(Worker::fds));
+        kept.extend(self.apps.open());
         kept.extend(self.state.as_ref().map(AsFd::as_fd));
         if let Some(Reload { step: Step::TakingIn(next), askers, .. }) = &self.reload {
             kept.push(next.loaded.files.as_fd());
@@ -180,7 +185,11 @@ fn restore(means: Means, record: &Record, left: &mut Left) -> Option<Master> {
     let commands = record.commands.and_then(|at| all.get(at));
     let commands = commands.zip(good.part.control.as_deref());
     let commands = commands.and_then(|(all, path)| Commands::of(path, Rc::clone(all)).ok());
+    let (say, run_dir) = (means.say, good.part.run_dir.clone());
+    let mut take = |number| left.take(number);
+    let apps = Apps::of(&record.apps, run_dir.as_deref(), say, &mut take, now())?;
     let mut master = Master::new(means, record.file.clone(), good);
+    master.apps = apps;
     master.commands = commands;
     master.state = record.state.and_then(|number| left.take(number));
     master.sockets = sockets;

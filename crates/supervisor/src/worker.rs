@@ -1,5 +1,6 @@
 //! One worker process, as the master has it.
 
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -11,6 +12,7 @@ use fairwater_sys::exec::Left;
 use fairwater_sys::{child, pass, process};
 use socket2::SockRef;
 
+use crate::app::Apps;
 use crate::link::{Link, News};
 use crate::record::WorkerRecord;
 use crate::sockets::{Share, Sockets};
@@ -29,6 +31,8 @@ pub(crate) struct Worker {
     link: Option<Link>,
     pub(crate) began: Instant,
     pub(crate) stage: Stage,
+    /// What it was told of apps.
+    told: HashMap<String, u64>,
     /// The other end of a socket over which it takes connections of the worker before.
     heir: Option<OwnedFd>,
     /// What it has given before it serves.
@@ -72,6 +76,7 @@ pub(crate) struct Equipment<'a> {
     pub(crate) name: &'a str,
     pub(crate) files: BorrowedFd<'a>,
     pub(crate) sockets: &'a Sockets,
+    pub(crate) apps: &'a Apps,
     /// What the worker before has given, for one that begins where that was.
     pub(crate) state: Option<BorrowedFd<'a>>,
 }
@@ -92,9 +97,9 @@ impl Worker {
         command.arg0(NAME).arg("worker").stdin(Stdio::null());
         let child = child::spawn(&mut command, &[theirs.as_fd()])?;
         let link = Some(Link::new(ours));
-        let (id, stage) = (child.id(), Stage::Starting);
-        let mut worker =
-            Self { id, link, began: now, stage, heir: None, state: None, doom: Doom::None };
+        let (id, stage, told) = (child.id(), Stage::Starting, HashMap::new());
+        let (heir, state, doom) = (None, None, Doom::None);
+        let mut worker = Self { id, link, began: now, stage, told, heir, state, doom };
         // One that dies at once is found by its end, not by what cannot be sent to it.
         if follows {
             worker.expect_connections().ok();
@@ -118,7 +123,7 @@ impl Worker {
     ///
     /// # Errors
     /// When it cannot be told.
-    pub(crate) fn replace(&self, given: Equipment<'_>) -> io::Result<()> {
+    pub(crate) fn replace(&mut self, given: Equipment<'_>) -> io::Result<()> {
         self.equip(given, true)
     }
 
@@ -135,7 +140,7 @@ impl Worker {
         }
     }
 
-    /// One that the master before has started.
+    /// One that the master before has started. It is told of all apps again.
     pub(crate) fn of(record: &WorkerRecord, left: &mut Left, now: Instant) -> Option<Self> {
         let link = record.link.map(|number| left.take(number));
         Some(Self {
@@ -144,12 +149,13 @@ impl Worker {
             began: now.checked_sub(Duration::from_millis(record.age_ms)).unwrap_or(now),
             stage: Stage::parse(&record.stage)?,
             heir: record.heir.and_then(|number| left.take(number)),
+            told: HashMap::new(),
             state: None,
             doom: if record.is_doomed { Doom::At(now) } else { Doom::None },
         })
     }
 
-    fn equip(&self, given: Equipment<'_>, has_before: bool) -> io::Result<()> {
+    fn equip(&mut self, given: Equipment<'_>, has_before: bool) -> io::Result<()> {
         let link = self.link.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
         link.order("configuration", given.name, &[given.files])?;
         for Share { address, sockets, is_kept } in given.sockets.shares()? {
@@ -165,7 +171,14 @@ impl Worker {
         if let Some(state) = given.state {
             link.order("state", "", &[state])?;
         }
+        given.apps.tell(&mut self.told, |state| link.order("app", &state.to_string(), &[]))?;
         link.order("serve", "", &[])
+    }
+
+    /// Tells it what is new of apps. One that does not read now is told later.
+    pub(crate) fn tell_of(&mut self, apps: &Apps) {
+        let Some(link) = &self.link else { return };
+        apps.tell(&mut self.told, |state| link.order_app(state)).ok();
     }
 
     pub(crate) fn id(&self) -> u32 {

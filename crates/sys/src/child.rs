@@ -45,6 +45,60 @@ pub fn spawn(command: &mut Command, fds: &[BorrowedFd<'_>]) -> io::Result<Child>
     command.spawn()
 }
 
+/// Whose rights a process has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub user: u32,
+    pub group: u32,
+    /// All groups, the first one included.
+    pub groups: Vec<u32>,
+}
+
+/// Starts a child that shares nothing with this process but its standard input, output and error:
+/// in a process group of its own, whose number is that of the process, which is returned. With all
+/// signals as they are by default, and with the rights of `identity`, if there is one. It is to be
+/// waited for with [`ended`]. One descriptor it may have, as [`FIRST`].
+///
+/// # Errors
+/// As [`Command::spawn`]; `PermissionDenied` for another identity, without being root.
+pub fn spawn_apart(
+    command: &mut Command,
+    identity: Option<&Identity>,
+    given: Option<BorrowedFd<'_>>,
+) -> io::Result<u32> {
+    let identity = identity.cloned();
+    let given = given.map(|fd| fd.as_raw_fd());
+    let arrange = move || {
+        crate::signal::reset()?;
+        // What this process has got from its own parent is not the child's either. Kernels before
+        // 5.11 cannot do it; nothing of ours is open across an exec anyway.
+        // SAFETY: the call touches no memory. What `Command` itself has open is closed on exec.
+        unsafe { libc::close_range(FIRST as u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
+        if let Some(fd) = given {
+            // SAFETY: the calls touch no memory. The copy stays open across the exec.
+            let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, ASIDE) };
+            // SAFETY: as above.
+            if copy < 0 || unsafe { libc::dup2(copy, FIRST) } < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        let Some(Identity { user, group, groups }) = &identity else { return Ok(()) };
+        // SAFETY: the pointer is valid for as many groups as it says; the other calls touch no
+        // memory. The user comes last, since it takes the right to the others away.
+        let is_done = unsafe {
+            libc::setgroups(groups.len(), groups.as_ptr()) == 0
+                && libc::setgid(*group) == 0
+                && libc::setuid(*user) == 0
+        };
+        if is_done { Ok(()) } else { Err(io::Error::last_os_error()) }
+    };
+    command.process_group(0);
+    // SAFETY: between fork and exec the closure makes system calls alone: it allocates nothing and
+    // takes no lock.
+    unsafe { command.pre_exec(arrange) };
+    command.spawn().map(|child| child.id())
+}
+
 /// The same descriptor under a number where no child has what it is given: for a program that is
 /// started by it.
 ///
@@ -66,8 +120,20 @@ pub fn aside(fd: &OwnedFd) -> io::Result<OwnedFd> {
 /// # Errors
 /// When it is no child of ours.
 pub fn change(process_id: u32) -> io::Result<Option<ExitStatus>> {
+    wait(process_id, libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED)
+}
+
+/// How a child ended, once it has; it is forgotten then.
+///
+/// # Errors
+/// As [`change`].
+pub fn ended(process_id: u32) -> io::Result<Option<ExitStatus>> {
+    wait(process_id, libc::WNOHANG)
+}
+
+fn wait(process_id: u32, flags: libc::c_int) -> io::Result<Option<ExitStatus>> {
     let id = libc::pid_t::try_from(process_id).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let (flags, mut status) = (libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED, 0);
+    let mut status = 0;
     // SAFETY: the pointer is valid.
     match unsafe { libc::waitpid(id, &mut status, flags) } {
         0 => Ok(None),
@@ -120,5 +186,36 @@ mod tests {
         child.wait().unwrap();
         assert_eq!((one.as_str(), two.as_str()), ("one\n", "two\n0\n"));
         drop(secret);
+    }
+
+    #[test]
+    fn a_child_apart_has_its_own_group_and_the_signals_of_nobody() {
+        crate::signal::block().unwrap();
+        let (mut out, out_in) = io::pipe().unwrap();
+        let mut command = Command::new("sh");
+        let script = "grep -E '^Sig(Blk|Ign)' /proc/self/status; ls /proc/$$/fd | wc -l; \
+                      cut -d' ' -f5 /proc/$$/stat; exit 3";
+        command.args(["-c", script]).stdin(Stdio::null()).stdout(out_in);
+        // Open in the child, if nobody sees to it.
+        let null = std::fs::File::open("/dev/null").unwrap();
+        // SAFETY: the call touches no memory.
+        unsafe { libc::fcntl(null.as_raw_fd(), libc::F_SETFD, 0) };
+        let id = spawn_apart(&mut command, None, None).unwrap();
+        drop(command);
+        crate::signal::unblock().unwrap();
+        let mut text = String::new();
+        out.read_to_string(&mut text).unwrap();
+        let words: Vec<_> = text.split_ascii_whitespace().collect();
+        let ["SigBlk:", blocked, "SigIgn:", ignored, descriptors, group] = words[..] else {
+            panic!("{text}")
+        };
+        let set = |text| u64::from_str_radix(text, 16).unwrap();
+        // The C library keeps 32 and 33 for itself, and lets nobody touch them.
+        assert_eq!((set(blocked), set(ignored) & !(3 << 31)), (0, 0), "{text}");
+        assert_eq!((descriptors, group), ("3", &*id.to_string()));
+        let status = std::iter::from_fn(|| Some(ended(id).unwrap())).flatten().next().unwrap();
+        assert_eq!(status.code(), Some(3));
+        assert!(!crate::process::has_group(id));
+        assert!(ended(id).is_err(), "it is not ours any more");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -20,4 +20,17 @@ pub fn open_for_appending(path: &Path) -> io::Result<File> {
         libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK)
     };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(file) }
+}
+
+/// Has reads and writes of this end of a pipe or socket fail where they would wait.
+///
+/// # Errors
+/// As `fcntl(2)`.
+pub fn never_wait(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: the descriptor is open; both calls take and give flags alone.
+    let result = unsafe {
+        let flags = libc::fcntl(fd.as_raw_fd(), libc::F_GETFL);
+        libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK)
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -71,6 +71,20 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io:
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// As [`send`], without descriptors, and without waiting for room.
+///
+/// # Errors
+/// As `send(2)`; `WouldBlock` if the other side does not read; `InvalidInput` for an empty message.
+pub fn send_now(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
+    if bytes.is_empty() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+    // SAFETY: the pointer is valid for as many bytes as it says.
+    let sent = unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Receives one message into `buffer`: its length, 0 at the end, and its descriptors, which are
 /// closed on exec.
 ///

@@ -26,6 +26,14 @@ pub fn readable(fds: &[BorrowedFd<'_>], at_most: Duration) -> io::Result<Vec<boo
     Ok(asked.iter().map(|entry| entry.revents != 0).collect())
 }
 
+/// Whether a write of up to 4 KiB (`PIPE_BUF`) would not have to wait.
+pub fn is_writable(fd: BorrowedFd<'_>) -> bool {
+    let mut asked = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: the pointer is valid for one entry.
+    let result = unsafe { libc::poll(&mut asked, 1, 0) };
+    result == 1 && asked.revents & libc::POLLOUT != 0
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -44,5 +52,13 @@ mod tests {
         assert_eq!(wait(), [true, false]);
         drop(second_in);
         assert_eq!(wait(), [true, true]);
+    }
+
+    #[test]
+    fn a_full_pipe_is_not_written_to() {
+        let (_reader, mut writer) = io::pipe().unwrap();
+        while is_writable(writer.as_fd()) {
+            writer.write_all(&[0; 4096]).unwrap();
+        }
     }
 }

@@ -69,6 +69,11 @@ pub fn parent_id() -> u32 {
 /// The signals that are sent to processes of ours.
 pub const TERM: libc::c_int = libc::SIGTERM;
 pub const INT: libc::c_int = libc::SIGINT;
+pub const QUIT: libc::c_int = libc::SIGQUIT;
+pub const HUP: libc::c_int = libc::SIGHUP;
+pub const USR1: libc::c_int = libc::SIGUSR1;
+pub const USR2: libc::c_int = libc::SIGUSR2;
+pub const WINCH: libc::c_int = libc::SIGWINCH;
 pub const KILL: libc::c_int = libc::SIGKILL;
 
 /// Sends SIGTERM to a process that the caller has started and not yet waited for.
@@ -88,6 +93,26 @@ pub fn signal(process_id: u32, number: libc::c_int) -> io::Result<()> {
     // SAFETY: the call touches no memory.
     let result = unsafe { libc::kill(id, number) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Sends a signal to all processes of a group that a child of the caller leads or has led.
+///
+/// # Errors
+/// When there is none left.
+pub fn signal_group(leader_id: u32, number: libc::c_int) -> io::Result<()> {
+    let id = libc::pid_t::try_from(leader_id).ok().filter(|id| *id > 1);
+    let id = id.ok_or(io::ErrorKind::InvalidInput)?;
+    // SAFETY: the call touches no memory.
+    let result = unsafe { libc::kill(-id, number) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Whether any process of a group is left, zombies included.
+pub fn has_group(leader_id: u32) -> bool {
+    match signal_group(leader_id, 0) {
+        Ok(()) => true,
+        Err(error) => error.raw_os_error() == Some(libc::EPERM),
+    }
 }
 
 /// Random bytes from the kernel.

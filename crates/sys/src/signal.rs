@@ -42,6 +42,25 @@ pub fn unblock() -> io::Result<()> {
     mask(libc::SIG_UNBLOCK)
 }
 
+/// Gives every signal its default meaning and blocks none, for a child that shall know nothing of
+/// what its parent has set up. Makes system calls alone.
+///
+/// # Errors
+/// Never.
+pub(crate) fn reset() -> io::Result<()> {
+    let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: sigemptyset initialises the set; a null old set is allowed. The default is a valid
+    // disposition; signals that have no other, or do not exist, are refused, which changes nothing.
+    let result = unsafe {
+        for number in 1..=libc::SIGRTMAX() {
+            libc::signal(number, libc::SIG_DFL);
+        }
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, set.as_ptr(), std::ptr::null_mut())
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 fn mask(how: libc::c_int) -> io::Result<()> {
     let set = set();
     // SAFETY: the set is initialised; a null old set is allowed.

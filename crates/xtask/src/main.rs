@@ -4,6 +4,7 @@
 
 mod bench;
 mod ci;
+mod disrupt;
 mod fuzz;
 mod packages;
 mod soak;
@@ -24,6 +25,7 @@ cargo xtask COMMAND
     tidy     the rules that no compiler knows: crate arrows, supply, licences, files
     fuzz     mutate the corpora of the parsers ([TARGET] --seconds N --seed N --libfuzzer)
     bench    measure against nginx and HAProxy (--help for its flags)
+    disrupt  reload, upgrade and kill under load, beside nginx and HAProxy (--help for its flags)
     soak     mixed traffic while endpoints die and come back (--help for its flags)";
 
 fn main() -> ExitCode {
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Some("test") => test::run(arguments),
         Some("tidy") => tidy::run(),
         Some("fuzz") => fuzz::run(arguments),
+        Some("disrupt") => disrupt::run(arguments),
         Some("soak") => soak::run(arguments),
         Some("help" | "--help" | "-h") | None => {
             println!("{USAGE}");

@@ -22,9 +22,16 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
         Setting {
             name: "endpoints",
             kind: Kind::List(&Kind::Either(&Kind::Text("address"), &Kind::Table(&ENDPOINT))),
-            absent: Absent::Required,
+            absent: Absent::Otherwise("required, unless there are `apps`"),
             meaning: "who answers",
             example: "endpoints = [\"127.0.0.1:9001\"]",
+        },
+        Setting {
+            name: "apps",
+            kind: Kind::Text("name"),
+            absent: Absent::Otherwise("none"),
+            meaning: "the app of [apps.NAME] whose processes answer, each once it is ready",
+            example: "apps = \"php\"",
         },
         Setting {
             name: "balance",
@@ -184,7 +191,8 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
     let Some(table) = node.table(format!("[upstreams.{}]", name.value), &UPSTREAM, report) else {
         return upstream;
     };
-    upstream.endpoints = endpoints(&table, report);
+    upstream.apps = table.get("apps").map(|node| text::reference(node, report));
+    upstream.endpoints = endpoints(&table, upstream.apps.is_some(), report);
     let balance = table.get("balance").and_then(|node| node.choice(&BALANCES, report));
     upstream.balance = balance.unwrap_or_default();
     upstream.max_connections = limit(&table, "max_connections", report);
@@ -208,10 +216,12 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
     upstream
 }
 
-fn endpoints(table: &Table<'_>, report: &mut Report) -> Vec<UpstreamEndpoint> {
-    let Some(list) = table.require("endpoints", report) else {
-        return Vec::new();
+fn endpoints(table: &Table<'_>, has_apps: bool, report: &mut Report) -> Vec<UpstreamEndpoint> {
+    let list = match has_apps {
+        true => table.get("endpoints"),
+        false => table.require("endpoints", report),
     };
+    let Some(list) = list else { return Vec::new() };
     let nodes = list.elements(report).unwrap_or_default();
     let endpoints: Vec<_> = nodes.iter().filter_map(|node| endpoint(*node, report)).collect();
     let all_are_read = endpoints.len() == nodes.len() && !nodes.is_empty();

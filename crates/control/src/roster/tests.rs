@@ -38,7 +38,7 @@ fn check(endpoints: &[(&str, u16)], answer: Option<Answer>, changes: &Changes, e
     if let Some((question, answer)) = question.zip(answer) {
         names.told(&question, Ok((answer, 60)), 0);
     }
-    let roster = Roster::new(&config, &names, changes);
+    let roster = Roster::new(&config, &names, &Apps::default(), changes);
     let shown: Vec<_> = roster.0[0]
         .iter()
         .map(|member| {
@@ -152,7 +152,7 @@ fn another_address_is_another_state() {
     for ips in [&["10.0.0.1"][..], &["10.0.0.2"], &["10.0.0.1", "10.0.0.2"]] {
         let question = Question::Host("app".to_owned());
         names.told(&question, Ok((Answer::Host(addresses(ips)), 60)), 0);
-        let roster = Roster::new(&config, &names, &Changes::default());
+        let roster = Roster::new(&config, &names, &Apps::default(), &Changes::default());
         keys.push(roster.0[0].iter().map(Member::key).collect::<Vec<_>>());
     }
     assert_ne!(keys[0], keys[1]);

@@ -9,6 +9,7 @@
 )]
 
 mod access_log;
+mod apps;
 mod attacks;
 mod command_line;
 mod exchanges;

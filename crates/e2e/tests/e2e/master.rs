@@ -102,6 +102,10 @@ fn a_worker_serves_on_without_its_master() {
     for _ in 0..10 {
         assert_eq!(status_of(&proxy), 200);
     }
+    // Who starts another one is told what is in its way.
+    let said = Setup::http(&[&endpoint]).bind(&proxy.address).try_start().err().unwrap();
+    let holder = format!("{} is in use by process {worker} (fairwater worker)", proxy.address);
+    assert!(said.contains(&holder), "{said}");
     signal_to(worker, Signal::TERM);
     until("the worker to end", || !is_running(worker));
 }
@@ -116,5 +120,5 @@ fn what_can_never_serve_is_not_tried_again() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = holder.local_addr().unwrap().to_string();
     let said = Setup::http(&[&endpoint]).bind(&address).try_start().err().unwrap();
-    assert!(said.contains("is in use by another process"), "{said}");
+    assert!(said.contains("is in use by process"), "{said}");
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use fairwater_e2e::{Client, Directory, Endpoint, Setup, Socket, until};
 
 /// A program of somebody else, or `None` when it is not installed and need not be.
-fn program(name: &str) -> Option<PathBuf> {
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let found = std::env::var_os("PATH").into_iter().flat_map(|paths| {
         std::env::split_paths(&paths).map(|path| path.join(name)).collect::<Vec<_>>()
     });

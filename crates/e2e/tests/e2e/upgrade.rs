@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use fairwater_e2e::proxy::signal_to;
@@ -54,6 +55,14 @@ fn an_upgrade_keeps_the_process_and_its_sockets() {
     assert!(Client::connect(&format!("unix:{}", unix.display())).get("/").text().starts_with('e'));
     until("the first worker to end", || !fs::exists(format!("/proc/{first}")).unwrap());
     until("one worker to be left", || proxy.worker_ids().len() == 1);
+    let file = proxy.directory().join("fairwater.toml");
+    let mut status = Command::new(fairwater_e2e::proxy::binary());
+    let status = status.arg("status").arg("-c").arg(file).output().unwrap();
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    let master = format!("master {}, version ", proxy.process_id());
+    let worker = format!("worker {} serves, ", proxy.worker_id());
+    assert!(status.starts_with(&master) && status.contains(&worker), "{status}");
+    assert!(status.contains("THREAD") && status.contains("web"), "{status}");
     // What a master does, it does for children that another program has started, too.
     signal_to(proxy.worker_id(), Signal::KILL);
     assert!(answer(&proxy).starts_with('e'));

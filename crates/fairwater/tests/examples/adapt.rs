@@ -40,8 +40,11 @@ fn adapted_value(key: &str, value: &str, scratch: &Scratch) -> String {
     let last = key.rsplit('.').next().unwrap_or(key);
     match last {
         "bind" => listening(value, scratch),
+        // Where the processes of an app are.
+        "address" if ["socket", "shared", "port"].contains(&value) => value.to_owned(),
+        "directory" => crate::root().join("examples/apps").display().to_string(),
         "endpoints" | "address" => answering(value, scratch),
-        "socket" | "state_dir" => own_file(value, scratch),
+        "socket" | "state_dir" | "run_dir" => own_file(value, scratch),
         "path" if value.starts_with("/var/") => own_file(value, scratch),
         "path" if value.starts_with("unix:") => receiving(value, scratch),
         _ => value.to_owned(),

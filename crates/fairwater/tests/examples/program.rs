@@ -34,7 +34,7 @@ impl Program {
         let mut program = Self { addresses: Vec::new(), child, said };
         for _ in 0..addresses_of(arguments) {
             let mut line = String::new();
-            while line.is_empty() || line.starts_with("fairwater: room for ") {
+            while line.is_empty() || is_by_the_way(&line) {
                 line.clear();
                 assert!(program.said.read_line(&mut line).unwrap() > 0, "{arguments:?}: it ended");
             }
@@ -52,8 +52,18 @@ impl Program {
         let status = self.child.wait().unwrap();
         let mut last_words = String::new();
         self.said.read_to_string(&mut last_words).unwrap();
-        assert!(status.success() && last_words.is_empty(), "{status}: {last_words}");
+        let is_quiet = last_words.lines().all(is_by_the_way);
+        assert!(status.success() && is_quiet, "{status}: {last_words}");
     }
+}
+
+/// What is said while all goes well.
+fn is_by_the_way(line: &str) -> bool {
+    let rest = line.strip_prefix("fairwater: ").unwrap_or_default();
+    let is_of_app = rest.starts_with("app ")
+        && (rest.contains(" is ready (") || rest.trim_end().ends_with(" as it was told to"));
+    // Of the application of Node.
+    is_of_app || rest.starts_with("room for ") || rest.trim_end().ends_with(".0: listening")
 }
 
 impl Drop for Program {

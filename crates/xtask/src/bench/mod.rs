@@ -23,8 +23,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use self::cases::Row;
-use self::contender::Contender;
-use self::load::Backend;
+pub(crate) use self::contender::Contender;
+pub(crate) use self::load::Backend;
 use self::measure::Bench;
 use self::options::Options;
 use self::process::{WorkDir, wait_for_turn};
@@ -65,9 +65,10 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), Failure
     Ok(())
 }
 
-fn needs(options: &Options) -> Vec<Need> {
+/// The packages of these peers.
+pub(crate) fn needs_of(peers: &[Contender]) -> Vec<Need> {
     let mut needs = Vec::new();
-    for peer in &options.peers {
+    for peer in peers {
         match peer {
             Contender::Nginx => needs.extend([
                 Need { file: nginx::PROGRAM, package: "nginx-light" },
@@ -79,6 +80,11 @@ fn needs(options: &Options) -> Vec<Need> {
             Contender::Ours => {}
         }
     }
+    needs
+}
+
+fn needs(options: &Options) -> Vec<Need> {
+    let mut needs = needs_of(&options.peers);
     if options.rows.contains(&Row::Ab) {
         needs.push(Need { file: "/usr/bin/ab", package: "apache2-utils" });
     }
