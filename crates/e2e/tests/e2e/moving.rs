@@ -177,7 +177,7 @@ fn exchange_numbers(address: &str, is_over: &AtomicBool, pause: Duration) -> u64
         while receiver.read_exact(&mut block).is_ok() {
             assert_eq!(u64::from_le_bytes(block), expected);
             expected += 1;
-            if expected % 4096 == 0 {
+            if expected.is_multiple_of(4096) {
                 std::thread::sleep(pause);
             }
         }

@@ -17,6 +17,11 @@ const INTERVAL: Duration = Duration::from_millis(50);
 const ATTEMPT: Duration = Duration::from_secs(5);
 /// `HTTP/1.1 200`, and no more.
 const STATUS_BYTES: usize = 12;
+/// For the rest of a good answer, which is thrown away: a program that is cut off while it writes
+/// complains.
+const REST: Duration = Duration::from_millis(100);
+/// Thrown away in one turn.
+const REST_READS: usize = 16;
 
 #[derive(Debug)]
 pub(crate) struct Probe {
@@ -30,6 +35,8 @@ struct Attempt {
     socket: Socket,
     is_asked: bool,
     answer: Vec<u8>,
+    /// When a good answer has had its time.
+    good_until: Option<Instant>,
 }
 
 impl Probe {
@@ -50,7 +57,7 @@ impl Probe {
             self.due = now + if self.attempt.is_some() { ATTEMPT } else { INTERVAL };
         }
         let Some(attempt) = &mut self.attempt else { return false };
-        let is_ready = attempt.is_ready(ready);
+        let is_ready = attempt.is_ready(ready, now);
         let is_over = match is_ready {
             Ok(true) => return true,
             Ok(false) => self.due <= now,
@@ -68,6 +75,7 @@ impl Probe {
         match &self.attempt {
             // A connection that comes up makes nothing readable.
             Some(attempt) if !attempt.is_asked => self.due.min(now + INTERVAL / 10),
+            Some(Attempt { good_until: Some(until), .. }) => *until,
             _ => self.due,
         }
     }
@@ -84,11 +92,11 @@ impl Attempt {
         socket.set_nonblocking(true)?;
         match socket.connect(&address) {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
-            _ => Ok(Self { socket, is_asked: false, answer: Vec::new() }),
+            _ => Ok(Self { socket, is_asked: false, answer: Vec::new(), good_until: None }),
         }
     }
 
-    fn is_ready(&mut self, ready: &Ready) -> io::Result<bool> {
+    fn is_ready(&mut self, ready: &Ready, now: Instant) -> io::Result<bool> {
         if !self.is_asked {
             if let Some(error) = self.socket.take_error()? {
                 return Err(error);
@@ -112,8 +120,23 @@ impl Attempt {
                 Err(error) => return Err(error),
             }
         }
-        let is_good = self.answer.starts_with(b"HTTP/1.") && self.answer[8..].starts_with(b" 2");
-        if is_good { Ok(true) } else { Err(io::ErrorKind::InvalidData.into()) }
+        if !self.answer.starts_with(b"HTTP/1.") || !self.answer[8..].starts_with(b" 2") {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let until = *self.good_until.get_or_insert(now + REST);
+        Ok(self.is_read_out() || until <= now)
+    }
+
+    fn is_read_out(&mut self) -> bool {
+        let mut bytes = [0; 4096];
+        for _ in 0..REST_READS {
+            match self.socket.read(&mut bytes) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+            }
+        }
+        false
     }
 }
 

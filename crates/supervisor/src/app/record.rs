@@ -151,7 +151,7 @@ mod tests {
         let entry = Entry::of(id, process::TERM).unwrap();
         let path = std::env::temp_dir().join(format!("fairwater-record-{id}"));
         let record = Record::new(path.clone());
-        let other = Entry { started: entry.started + 1, ..entry.clone() };
+        let other = Entry { started: entry.started + 1, ..entry };
         record.write(&[other]).unwrap();
         assert_eq!(record.end_all(), 0);
         assert!(entry.is_running());

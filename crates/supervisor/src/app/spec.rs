@@ -234,7 +234,7 @@ pub(crate) mod tests {
             let (word, rest) = line.split_once(' ').unwrap();
             Spec::read(&mut specs, word, rest).unwrap();
         }
-        assert_eq!(specs, [spec.clone()]);
+        assert_eq!(specs, std::slice::from_ref(spec));
     }
 
     #[test]
