@@ -36,9 +36,20 @@ pub(crate) fn check(config: &Config, report: &mut Report) {
     for upstream in &config.upstreams {
         check_endpoints(upstream, report);
     }
+    check_group(config, report);
     for listener in &config.listeners {
         check_trust(listener, report);
     }
+}
+
+/// A group alone would leave the rights of the user who starts the process.
+fn check_group(config: &Config, report: &mut Report) {
+    let Some(group) = config.process.group.as_ref().filter(|_| config.process.user.is_none())
+    else {
+        return;
+    };
+    let help = "add it, as in `user = \"fairwater\"`";
+    report.add(&code::MISSING_KEY, group.span, "`group` needs `user`", "no `user` beside it", help);
 }
 
 /// Who binds an address: as it is shown, and where.

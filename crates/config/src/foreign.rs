@@ -48,8 +48,14 @@ const SETTINGS: &[Foreign] = foreign! {
     "handle_errors" of "Caddy" is "`error_pages = { 404 = \"404.html\" }`";
     "set_real_ip_from" of "nginx" is "`trusted_proxies` in [listeners.NAME]";
     "keepalive_requests" of "nginx" is "`max_requests` in [upstreams.NAME]";
-    "log_file" of "Swoole" is "`path` in [access_log]";
-    "logfile" of "Workerman" is "`path` in [access_log]";
+    "logfile" of "Workerman" is "`log_file`, or `path` in [access_log] for requests";
+    "error_log" of "nginx" is "`log_file`";
+    "pid" of "nginx" is "`pid_file`";
+    "pidfile" of "HAProxy" is "`pid_file`";
+    "uid" of "HAProxy" is "`user`";
+    "gid" of "HAProxy" is "`group`";
+    "daemon" of "nginx" is "`fairwater run --daemon`";
+    "daemonize" of "Swoole" is "`fairwater run --daemon`";
     "log_format" of "nginx" is "`format` or `template` in [access_log]";
     "log-format" of "HAProxy" is "`format` or `template` in [access_log]";
     "stats" of "HAProxy" is "`socket` in [admin]";

@@ -50,6 +50,7 @@ pub struct Config {
     /// Changes of the files are taken in by themselves.
     pub watch: bool,
     pub shutdown: Shutdown,
+    pub process: Process,
     pub tests: Vec<RoutingTest>,
     pub sources: Sources,
     /// All of it as JSON, as it was written: variables by their names, defaults filled in. Empty
@@ -63,6 +64,20 @@ impl Config {
         let location = self.sources.locate(span);
         Diagnostic { code: &code::TEST_FAILED, message, location, label: String::new(), help }
     }
+}
+
+/// What a process is on its system.
+#[derive(Debug, Clone, Default)]
+pub struct Process {
+    /// Who the worker is: a name or a number. Absent means who starts it.
+    pub user: Option<Spanned<String>>,
+    /// Absent means that of the user. Never without a user.
+    pub group: Option<Spanned<String>>,
+    pub core_dumps: bool,
+    /// Holds the number of the process, and the lock of it.
+    pub pid_file: Option<PathBuf>,
+    /// Takes the standard output and error of a daemon.
+    pub log_file: Option<PathBuf>,
 }
 
 /// How the process ends.
@@ -179,6 +194,8 @@ impl ListenerTimeouts {
 pub struct ListenerLimits {
     /// Connections that the kernel holds until they are accepted.
     pub backlog: u32,
+    /// Whether the machine need not have the addresses yet.
+    pub freebind: bool,
     /// Connections at a time; absent means no limit but that of all listeners.
     pub connections: Option<NonZeroU32>,
     /// Connections at a time of one client.
@@ -194,6 +211,7 @@ impl Default for ListenerLimits {
     fn default() -> Self {
         Self {
             backlog: 4096,
+            freebind: false,
             connections: None,
             connections_per_client: None,
             when_full: WhenFull::default(),

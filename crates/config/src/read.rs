@@ -12,6 +12,7 @@ mod filter;
 mod header;
 mod limit;
 mod listener;
+mod process;
 mod resolver;
 mod route;
 mod template;
@@ -34,6 +35,7 @@ use crate::read::access_log::ACCESS_LOG;
 use crate::read::app::APP;
 use crate::read::limit::DAY_MS;
 use crate::read::listener::LISTENER;
+use crate::read::process::PROCESS;
 use crate::read::resolver::RESOLVER;
 use crate::read::route::ROUTE;
 use crate::read::test::TEST;
@@ -86,11 +88,12 @@ pub(crate) static ROOT: declare::Table = declare::Table {
         Setting {
             name: "max_connections",
             kind: Kind::Integer { min: 1, max: u32::MAX },
-            absent: Absent::Otherwise("what the limit of open descriptors allows"),
+            absent: Absent::Otherwise("what the limits of descriptors and memory allow"),
             meaning: "connections of all listeners at a time; what is beyond waits or is rejected, as \
                       `when_full` of its listener says. The limit of descriptors is raised at the \
                       start as far as it may be, and by default half of it is for clients; a number \
-                      that it does not allow is an error.",
+                      that it does not allow is an error. In a control group (a container) with a \
+                      limit of memory it is by default no more than one for each 64 KiB of that.",
             example: "max_connections = 100000",
         },
         Setting {
@@ -181,7 +184,7 @@ pub(crate) static ROOT: declare::Table = declare::Table {
             example: "[[tests]]",
         },
     ],
-    shared: &[],
+    shared: &[&PROCESS],
     notes: include_str!("../reference/top_level.md"),
 };
 
@@ -220,9 +223,11 @@ pub(crate) fn add(
     let (threads, log, admin_table) = (once("threads"), once("access_log"), once("admin"));
     let (resolver_table, state_dir) = (once("resolver"), once("state_dir"));
     let run_dir = once("run_dir");
+    let of_process = process::NAMES.map(&mut once);
     let (connections, delay, drain) =
         (once("max_connections"), once("drain_delay"), once("drain_timeout"));
     let (once_replaced, watch) = (once("replaced_timeout"), once("watch"));
+    process::read(&mut config.process, of_process, report);
     if let Some(read) = connections.and_then(|node| node.integer(report)) {
         let count = NonZeroU32::new(read.value);
         config.max_connections = count.map(|count| Spanned::new(count, read.span));

@@ -29,6 +29,8 @@ pub struct Bind {
     pub listener: ListenerId,
     pub address: Listen,
     pub backlog: u32,
+    /// The machine need not have the address yet.
+    pub freebind: bool,
 }
 
 /// What was in force before.
@@ -72,6 +74,7 @@ pub(crate) fn compile(
             listener: id,
             address: bind.value.clone(),
             backlog: listener.limits.backlog,
+            freebind: listener.limits.freebind,
         }));
     }
     let plan = Plan {

@@ -292,6 +292,9 @@ fn fixed(now: &Config, next: &Config) -> Option<&'static str> {
         ("admin", now.admin == next.admin),
         ("resolver", now.resolver == next.resolver),
         ("max_connections", now.max_connections == next.max_connections),
+        ("user", now.process.user == next.process.user),
+        ("group", now.process.group == next.process.group),
+        ("core_dumps", now.process.core_dumps == next.process.core_dumps),
     ];
     settings.iter().find(|(_, is_same)| !is_same).map(|(name, _)| *name)
 }

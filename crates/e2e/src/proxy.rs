@@ -15,6 +15,7 @@ pub struct Proxy {
     /// Of the first listener, for [`Client::connect`].
     pub address: String,
     child: Child,
+    is_single: bool,
     said: Arc<Mutex<String>>,
     directory: Directory,
 }
@@ -43,18 +44,19 @@ fn beside_tests() -> PathBuf {
 }
 
 impl Proxy {
-    /// Runs the `fairwater.toml` in `directory`.
+    /// Runs the `fairwater.toml` in `directory`, with further flags.
     ///
     /// # Errors
     /// What it said when it ended.
     ///
     /// # Panics
     /// When the binary is not there.
-    pub fn start(directory: Directory) -> Result<Self, String> {
+    pub fn start(directory: Directory, flags: &[String]) -> Result<Self, String> {
         let own = directory.join(OWN_BINARY);
         let mut child = Command::new(if own.exists() { own } else { binary() })
             .args(["run", "-c"])
             .arg(directory.join("fairwater.toml"))
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -72,7 +74,10 @@ impl Proxy {
             }
         });
         match address {
-            Ok(address) => Ok(Self { address, child, said, directory }),
+            Ok(address) => {
+                let is_single = flags.iter().any(|flag| flag == "--single");
+                Ok(Self { address, child, is_single, said, directory })
+            }
             Err(_) => {
                 // Its last words may still be in the pipe.
                 until("the end of what it says", || Arc::strong_count(&said) == 1);
@@ -90,7 +95,7 @@ impl Proxy {
         self.child.id()
     }
 
-    /// Of the process that serves: one of the master's children.
+    /// Of the process that serves: one of the master's children, or with `--single` itself.
     ///
     /// # Panics
     /// When there is none for a while.
@@ -101,6 +106,9 @@ impl Proxy {
     /// Of all processes that the master has started, and that run.
     pub fn worker_ids(&self) -> Vec<u32> {
         let master = self.child.id();
+        if self.is_single {
+            return vec![master];
+        }
         let path = format!("/proc/{master}/task/{master}/children");
         let is_running = |id: &&str| {
             let file = |name| std::fs::read_to_string(format!("/proc/{id}/{name}"));
@@ -388,6 +396,11 @@ pub fn listen_to(pipe: Option<impl Read + Send + 'static>) -> Arc<Mutex<String>>
     said
 }
 
+/// What was said so far, but for what is only said since the tests run as root.
 pub fn text(said: &Mutex<String>) -> String {
-    said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    let said = said.lock().unwrap_or_else(PoisonError::into_inner);
+    said.split_inclusive('\n').filter(|line| !line.contains(AS_ROOT)).collect()
 }
+
+/// What is said of one who serves as root.
+pub const AS_ROOT: &str = "warning: traffic is served as root";

@@ -14,6 +14,7 @@ pub struct Setup {
     top: String,
     threads: usize,
     has_route: bool,
+    flags: Vec<String>,
     directory: Directory,
 }
 
@@ -51,6 +52,7 @@ impl Setup {
             top: String::new(),
             threads: 1,
             has_route: true,
+            flags: Vec::new(),
             directory: Directory::new(),
         }
     }
@@ -121,6 +123,13 @@ impl Setup {
         if self.top.contains(&line) { self } else { self.top(&line) }
     }
 
+    /// A flag of the command line.
+    #[must_use]
+    pub fn flag(mut self, flag: &str) -> Self {
+        self.flags.push(flag.to_owned());
+        self
+    }
+
     /// As `reloadable`, with a program of its own that can be replaced.
     ///
     /// # Panics
@@ -161,13 +170,24 @@ impl Setup {
             list => format!("endpoints = [{list}]\n"),
         };
         let log = self.log.as_ref().unwrap_or(&usual);
+        // Tests look at what processes have open. Without it only root may.
+        let is_closed = !rustix::process::geteuid().is_root() && !top.contains("core_dumps");
+        let open = if is_closed { "core_dumps = true\n" } else { "" };
         format!(
-            "threads = {threads}\n{top}\
+            "threads = {threads}\n{open}{top}\
              [access_log]\n{log}\n\
              [admin]\nsocket = \"{directory}/admin.sock\"\n\
              [listeners.web]\nbind = \"{bind}\"\n{listener}{route}\
              [upstreams.app]\n{endpoints}{upstream}{more}"
         )
+    }
+
+    /// Writes `fairwater.toml` into the directory, for who starts it otherwise.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write(&self) {
+        std::fs::write(self.directory.join("fairwater.toml"), self.text()).unwrap();
     }
 
     /// Starts the proxy and waits until it listens.
@@ -184,7 +204,7 @@ impl Setup {
     /// # Panics
     /// When the binary is not there.
     pub fn try_start(self) -> Result<Proxy, String> {
-        std::fs::write(self.directory.join("fairwater.toml"), self.text()).unwrap();
-        Proxy::start(self.directory)
+        self.write();
+        Proxy::start(self.directory, &self.flags)
     }
 }

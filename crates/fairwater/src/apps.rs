@@ -4,9 +4,9 @@ use std::path::Path;
 
 use fairwater_config::{App, AppAddress, AppReady, AppSignal, Config, app_directory};
 use fairwater_supervisor as supervisor;
-use fairwater_supervisor::{Spec, Timeouts};
+use fairwater_supervisor::{Account, Spec, Timeouts};
 use fairwater_sys::child::Identity;
-use fairwater_sys::{process, user};
+use fairwater_sys::process;
 
 /// What the master starts.
 ///
@@ -63,11 +63,10 @@ fn another(
     env: &mut Vec<(String, String)>,
 ) -> Result<Option<Identity>, String> {
     let whose = format!("`user` of app {}", app.name.value);
-    let found = user::find(name)
-        .map_err(|error| format!("{whose}: {name} cannot be looked up: {error}"))?
-        .ok_or_else(|| format!("{whose}: there is no user {name} on this machine"))?;
+    let Account { user, group, groups, home } = Account::find(name, None)
+        .map_err(|problem| format!("{whose}: {}", problem.trim_start_matches("user: ")))?;
     let own = process::user_id();
-    if found.identity.user == own {
+    if user == own {
         return Ok(None);
     }
     if own != 0 {
@@ -75,9 +74,9 @@ fn another(
             "{whose}: only root can start processes as {name}: run as root, or leave it away"
         ));
     }
-    env.push(("HOME".to_owned(), found.home.display().to_string()));
+    env.push(("HOME".to_owned(), home.display().to_string()));
     env.extend(["USER", "LOGNAME"].map(|variable| (variable.to_owned(), name.to_owned())));
-    Ok(Some(found.identity))
+    Ok(Some(Identity { user, group, groups }))
 }
 
 fn number(signal: AppSignal) -> i32 {

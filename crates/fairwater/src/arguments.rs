@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fairwater_config::THREADS_MAX;
 
-const SIGNALS: &str = "Signals: TERM finishes what runs and stops (25 s at the most), INT stops now, HUP reloads, \
-     USR2 upgrades.";
+const SIGNALS: &str = "Signals: TERM finishes what runs and stops (25 s at the most), INT stops now, \
+     HUP reloads, USR1 opens the logs again, USR2 upgrades.";
 
 /// Load balancer, reverse proxy and connection gateway.
 #[derive(Debug, Parser)]
@@ -28,7 +28,7 @@ pub(crate) enum Command {
     Load(LoadArguments),
     /// Serve what the master gives
     #[command(hide = true)]
-    Worker,
+    Worker(WorkerArguments),
     /// Have a running master read its configuration again
     Reload(MasterArguments),
     /// Have a running master become the program that is installed now, without a pause
@@ -64,9 +64,25 @@ pub(crate) struct RunArguments {
     /// Serve in this one process, without a master that replaces it when it dies
     #[arg(long)]
     pub single: bool,
+    /// Go into the background once it serves
+    #[arg(long, conflicts_with = "single")]
+    pub daemon: bool,
+    /// Hold this file, with the number of the process in it, so that it runs once
+    #[arg(long, value_name = "FILE")]
+    pub pid_file: Option<PathBuf>,
+    /// Where a daemon says what it says, and writes an access log to the standard output
+    #[arg(long, value_name = "FILE", requires = "daemon")]
+    pub log_file: Option<PathBuf>,
     /// The descriptor in which the master before has left its state
     #[arg(long, hide = true, value_name = "NUMBER")]
     pub state: Option<i32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkerArguments {
+    /// What it opens again, with the access log
+    #[arg(long)]
+    pub log_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 mod apps;
 mod arguments;
+mod cgroup;
 mod command;
 mod demo;
 mod directory;
@@ -14,11 +15,13 @@ mod hash_password;
 mod master;
 mod proxy;
 mod replace;
+mod rights;
 mod room;
 mod run;
 mod running;
 mod serve;
 mod status;
+mod ties;
 mod way;
 
 use std::fmt::Display;
@@ -38,7 +41,7 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Load(arguments) => master::load(&arguments),
-        Command::Worker => master::worker(),
+        Command::Worker(arguments) => master::worker(&arguments),
         Command::Reload(arguments) => command::run("reload", &arguments),
         Command::Upgrade(arguments) => command::run("upgrade", &arguments),
         Command::Restart(arguments) => command::restart(&arguments),

@@ -5,16 +5,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use fairwater_config::{Config, Protocol};
-use fairwater_supervisor::{Bind, Link, Means, Part, hand_over, master_before, understands};
+use fairwater_config::{Config, LogTarget, Protocol};
+use fairwater_supervisor::{
+    Bind, Inherited, Life, Link, Means, Part, ProcessPart, Report, Side, detach, hand_over,
+    master_before, understands,
+};
 use fairwater_sys::child;
 use fairwater_sys::exec::Left;
 
-use crate::arguments::{ConfigFile, LoadArguments};
+use crate::arguments::{LoadArguments, RunArguments, WorkerArguments};
 use crate::file_set::Recording;
 use crate::files::Files;
 use crate::given::{self, Given};
-use crate::{apps, fail, run, say, serve, show};
+use crate::{apps, fail, rights, run, say, serve, show};
 
 /// The master's own socket, in `run_dir`.
 const SOCKET: &str = "master.sock";
@@ -23,9 +26,28 @@ const SOCKET: &str = "master.sock";
 const PROGRAM: &str = "/proc/self/exe";
 
 /// Runs the master until signals end it.
+pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
+    // Before anything else opens descriptors, and before the number of the process changes.
+    let inherited = Inherited::take();
+    if !arguments.daemon {
+        return run_here(arguments, inherited, None);
+    }
+    match detach() {
+        Ok(Side::Command(launch)) => {
+            if launch.is_serving() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+        Ok(Side::Daemon(report)) => run_here(arguments, inherited, Some(report)),
+        Err(error) => fail(format_args!("cannot go into the background: {error}")),
+    }
+}
+
 #[allow(clippy::disallowed_methods, reason = "a start is where the time begins")]
-pub(crate) fn run(arguments: &ConfigFile) -> ExitCode {
-    let (program, file) = (Path::new(PROGRAM), &arguments.config);
+fn run_here(arguments: &RunArguments, inherited: Inherited, report: Option<Report>) -> ExitCode {
+    let (program, file) = (Path::new(PROGRAM), &arguments.file.config);
     let loaded = match fairwater_supervisor::load(program, file, Instant::now()) {
         Ok((loaded, said)) => {
             show(&said);
@@ -36,7 +58,14 @@ pub(crate) fn run(arguments: &ConfigFile) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match fairwater_supervisor::run(means(), file.clone(), loaded) {
+    let mut process = loaded.part.process.clone();
+    process.pid_file = arguments.pid_file.clone().or(process.pid_file);
+    process.log_file = arguments.log_file.clone().or(process.log_file);
+    let life = match Life::begin(&process, inherited, report) {
+        Ok(life) => life,
+        Err(problem) => return fail(problem),
+    };
+    match fairwater_supervisor::run(means(), file.clone(), loaded, life) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => fail(problem),
     }
@@ -83,13 +112,13 @@ pub(crate) fn load(arguments: &LoadArguments) -> ExitCode {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
+    rights::warn(&config);
     // Before the master binds what is in them.
-    if let Err(problem) = serve::prepare_directories(&config) {
+    if let Err(problem) = serve::prepare_files(&config) {
         return fail(problem);
     }
-    let mut part = part(&config);
-    part.apps = match apps::specs(&config) {
-        Ok(specs) => specs,
+    let mut part = match part(&config) {
+        Ok(part) => part,
         Err(problem) => return fail(problem),
     };
     if config.watch {
@@ -106,34 +135,50 @@ pub(crate) fn socket(config: &Config) -> Option<PathBuf> {
     config.run_dir.as_ref().map(|directory| directory.value.join(SOCKET))
 }
 
-fn part(config: &Config) -> Part {
+fn part(config: &Config) -> Result<Part, String> {
     let binds = config.listeners.iter().flat_map(|listener| {
         listener.bind.iter().map(|bind| Bind {
             listener: listener.name.value.clone(),
             address: bind.value.clone(),
             backlog: listener.limits.backlog,
             waits_for_data: matches!(listener.protocol, Protocol::Http(_)),
+            freebind: listener.limits.freebind,
         })
     });
-    Part {
+    Ok(Part {
         threads: serve::threads(config),
         binds: binds.collect(),
         admin: config.admin.socket.as_ref().map(|socket| socket.value.clone()),
         control: socket(config),
         watched: Vec::new(),
         run_dir: config.run_dir.as_ref().map(|directory| directory.value.clone()),
-        apps: Vec::new(),
-    }
+        apps: apps::specs(config)?,
+        process: process_part(config)?,
+    })
+}
+
+fn process_part(config: &Config) -> Result<ProcessPart, String> {
+    let access_log = match &config.access_log.target {
+        LogTarget::File(path) => Some(path.clone()),
+        LogTarget::StandardOutput | LogTarget::Socket(_) => None,
+    };
+    Ok(ProcessPart {
+        owner: rights::account(config)?.map(|account| (account.user, account.group)),
+        access_log,
+        pid_file: config.process.pid_file.clone(),
+        log_file: config.process.log_file.clone(),
+        core_dumps: config.process.core_dumps,
+    })
 }
 
 /// `fairwater worker`: serves what the master gives.
-pub(crate) fn worker() -> ExitCode {
+pub(crate) fn worker(arguments: &WorkerArguments) -> ExitCode {
     let link = match child::given(0) {
         Ok(socket) => Link::new(socket),
         Err(error) => return fail(format_args!("there is no master to work for: {error}")),
     };
     match given::next(&link).and_then(|first| Given::take(&link, first)) {
-        Ok((config, given)) => serve::serve_given(&config, given, link),
+        Ok((config, given)) => serve::serve_given(&config, given, link, arguments.log_file.clone()),
         Err(problem) => fail(problem),
     }
 }

@@ -1,9 +1,11 @@
-//! How many connections the process has descriptors for.
+//! How many connections the process has descriptors and memory for.
 
 use std::fmt;
 
 use fairwater_config::Config;
 use fairwater_sys::process;
+
+use crate::cgroup;
 
 /// For what is open beside connections: files, pipes of a quiet process, the admin socket.
 const RESERVE: u64 = 64;
@@ -15,6 +17,10 @@ const SHARE_OF_REFUSALS: u64 = 16;
 /// A client's, and an endpoint's.
 const PER_CONNECTION: u64 = 2;
 
+/// Of a client connection with an upload that stands still: 35 KB were measured, beside what the
+/// kernel keeps for its sockets. Idle ones take far less, so that more may be asked for.
+const BYTES_PER_CONNECTION: u64 = 64 * 1024;
+
 /// The connections that clients may have open, and the descriptors that are there for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Room {
@@ -24,12 +30,18 @@ pub(crate) struct Room {
     pub refusals: u32,
     /// There is no descriptor for an endpoint's connection beside each client's.
     is_tight: bool,
+    /// What the control group leaves the process, where it limits the connections.
+    memory: Option<u64>,
 }
 
 impl fmt::Display for Room {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { connections, descriptors, is_tight, .. } = self;
-        write!(f, "room for {connections} connections ({descriptors} descriptors)")?;
+        let Self { connections, descriptors, is_tight, memory, .. } = self;
+        write!(f, "room for {connections} connections ({descriptors} descriptors")?;
+        if let Some(bytes) = memory {
+            write!(f, ", {} MiB of memory", bytes >> 20)?;
+        }
+        f.write_str(")")?;
         match is_tight {
             true => f.write_str("; warning: not if each has a connection to an endpoint"),
             false => Ok(()),
@@ -46,11 +58,11 @@ pub(crate) fn make(config: &Config, threads: usize) -> Result<Room, String> {
         .map_err(|error| format!("cannot read the limit of open descriptors: {error}"))?;
     let addresses: usize = config.listeners.iter().map(|listener| listener.bind.len()).sum();
     let asked = config.max_connections.as_ref().map(|max| max.value.get());
-    divide(descriptors, threads, addresses, asked)
+    divide((descriptors, cgroup::memory_bytes()), threads, addresses, asked)
 }
 
 fn divide(
-    descriptors: u64,
+    (descriptors, memory): (u64, Option<u64>),
     threads: usize,
     addresses: usize,
     asked: Option<u32>,
@@ -74,9 +86,13 @@ fn divide(
         )),
         asked => {
             let safe = u32::try_from(left / PER_CONNECTION).unwrap_or(u32::MAX);
-            let connections = asked.unwrap_or(safe);
             let refusals = refusals as u32;
-            Ok(Room { connections, descriptors, refusals, is_tight: connections > safe })
+            let memory = memory
+                .filter(|bytes| asked.is_none() && bytes / BYTES_PER_CONNECTION < u64::from(safe));
+            let fitting = memory.map(|bytes| (bytes / BYTES_PER_CONNECTION).max(1) as u32);
+            let connections = asked.or(fitting).unwrap_or(safe);
+            let is_tight = connections > safe;
+            Ok(Room { connections, descriptors, refusals, is_tight, memory })
         }
     }
 }
@@ -97,7 +113,7 @@ mod tests {
             (64, None, Err("leaves none for connections")),
             (u64::MAX, None, Ok((u32::MAX, false))),
         ] {
-            let found = divide(descriptors, 2, 3, asked);
+            let found = divide((descriptors, None), 2, 3, asked);
             match expected {
                 Ok((connections, is_tight)) => {
                     let found = found.unwrap();
@@ -109,5 +125,17 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_small_container_gets_few_connections() {
+        let room = |mib: Option<u64>, asked| {
+            let room = divide((1_000_000, mib.map(|mib| mib << 20)), 2, 3, asked).unwrap();
+            (room.connections, room.to_string())
+        };
+        assert_eq!(room(Some(256), None).0, 4096);
+        assert!(room(Some(256), None).1.ends_with(" (1000000 descriptors, 256 MiB of memory)"));
+        assert_eq!(room(Some(256), Some(10_000)).0, 10_000);
+        assert_eq!(room(Some(1 << 20), None), room(None, None));
     }
 }

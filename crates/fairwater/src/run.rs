@@ -10,7 +10,7 @@ use fairwater_sys::exec::Left;
 
 use crate::arguments::{ConfigFile, RunArguments};
 use crate::files::{self, Files};
-use crate::{fail, master, say, serve};
+use crate::{fail, master, rights, say, serve};
 
 pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
     if let Some(state) = arguments.state {
@@ -20,14 +20,17 @@ pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
         };
     }
     if !arguments.single {
-        return master::run(&arguments.file);
+        return master::run(arguments);
     }
     match load(&arguments.file, &Files) {
         Ok((config, _)) if !config.apps.is_empty() => fail(
             "this configuration has apps, which a master starts and watches: run it without \
              `--single`",
         ),
-        Ok((config, _)) => serve::serve(&config),
+        Ok((config, _)) => {
+            rights::warn(&config);
+            serve::serve(&config)
+        }
         Err(code) => code,
     }
 }

@@ -21,6 +21,7 @@ use fairwater_worker::{Doing, SocketKey, SocketOrder, Threads, Trouble};
 use tokio::sync::mpsc::Sender;
 
 use crate::given::Given;
+use crate::ties::Ties;
 use crate::{fail, say};
 
 /// How often the wait for signals looks whether the threads still run.
@@ -39,6 +40,7 @@ pub(crate) struct Running {
     pub log: LogWriter,
     pub config: Config,
     pub places: Places,
+    pub ties: Ties,
     /// A thread does, and the master knows it.
     pub hangs: bool,
 }
@@ -90,6 +92,8 @@ impl Running {
         let mut stopping = Stopping::default();
         loop {
             let look = if stopping.has_begun { LOOK_AT_END } else { LOOK };
+            let beat = self.ties.notify.beat(clock::coarse_ms());
+            let look = beat.map_or(look, |beat| beat.min(look));
             let mut fds = vec![signals.as_fd()];
             fds.extend(master.as_ref().map(AsFd::as_fd));
             let ready = match poll::readable(&fds, look) {
@@ -155,6 +159,7 @@ impl Running {
         match signal {
             Signal::Terminate if !stopping.has_begun || !self.is_leaving() => {
                 stopping.has_begun = true;
+                self.ties.notify.stopping();
                 self.is_ready.store(false, Ordering::Relaxed);
                 let delay = self.config.shutdown.delay.as_millis() as u64;
                 stopping.drain_at_ms = Some(clock::coarse_ms() + delay);
@@ -166,7 +171,12 @@ impl Running {
                 stopping.drain_at_ms = None;
                 self.threads.stop();
             }
-            Signal::Hangup | Signal::User1 | Signal::User2 | Signal::Child => {}
+            Signal::User1 => {
+                self.log.reopen();
+                self.ties.reopen();
+            }
+            Signal::Child => self.ties.reap(),
+            Signal::Hangup | Signal::User2 => {}
         }
     }
 

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -16,7 +16,9 @@ use fairwater_message::FaultKind;
 use fairwater_message::app::AppState;
 use fairwater_net::clock;
 use fairwater_plan::{CurrentPlan, ListenerId, Plan, Protocol};
-use fairwater_supervisor::{Address, Link, Listening, News, bind, bind_private};
+use fairwater_supervisor::{
+    Address, BindError, Inherited, Link, Listening, Manner, News, Notify, bind_private, make_for,
+};
 use fairwater_sys::signal::Signals;
 use fairwater_sys::{allocator, memory_file, process, signal};
 use fairwater_telemetry::{Counters, LogWriter, Surroundings};
@@ -24,8 +26,10 @@ use fairwater_worker::{PasswordChecks, ThreadParts, Threads};
 use tokio::sync::mpsc::{Sender, channel};
 
 use crate::given::Given;
+use crate::rights::{self, Needs};
 use crate::room::{self, Room};
 use crate::running::{self, Places, Running};
+use crate::ties::Ties;
 use crate::{directory, fail, say};
 
 /// What the machine grants to a process that serves.
@@ -44,17 +48,25 @@ impl Ground {
     }
 }
 
-/// Makes the directories that processes keep things in.
+/// Makes the directories and files that processes keep things in, for who shall keep them.
 ///
 /// # Errors
 /// Why one cannot be used, and what to do.
-pub(crate) fn prepare_directories(config: &Config) -> Result<(), String> {
-    for (setting, path, mode) in
-        [("state_dir", &config.state_dir, 0o700), ("run_dir", &config.run_dir, 0o755)]
-    {
+pub(crate) fn prepare_files(config: &Config) -> Result<(), String> {
+    let owner = rights::account(config)?.map(|account| (account.user, account.group));
+    // Sockets and the number of the process are the master's: whoever breaks into a worker must not
+    // put others in their place.
+    let directories =
+        [("state_dir", &config.state_dir, 0o700, owner), ("run_dir", &config.run_dir, 0o755, None)];
+    for (setting, path, mode, owner) in directories {
         if let Some(path) = path {
-            directory::prepare(setting, &path.value, mode, process::user_id())?;
+            directory::prepare(setting, &path.value, mode, owner)?;
         }
+    }
+    if let (LogTarget::File(path), Some(owner)) = (&config.access_log.target, owner) {
+        make_for(path, owner).map_err(|error| {
+            format!("cannot make {} for user {}: {error}", path.display(), owner.0)
+        })?;
     }
     Ok(())
 }
@@ -69,15 +81,30 @@ pub(crate) fn threads(config: &Config) -> usize {
         .map_or(1, std::num::NonZeroUsize::get)
 }
 
+/// What a process of its own keeps of its rights while it serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rights {
+    /// All: it has children to look after.
+    All,
+    /// Those that serving takes.
+    Needed,
+}
+
 /// Serves a configuration in this one process until a signal ends it.
 pub(crate) fn serve(config: &Config) -> ExitCode {
-    serve_then(config, |_| {})
+    serve_then(config, Rights::Needed, |_| {})
 }
 
 /// As [`serve`]; `ready` is told the addresses in force once connections are accepted.
-pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)])) -> ExitCode {
+pub(crate) fn serve_then(
+    config: &Config,
+    rights: Rights,
+    ready: impl FnOnce(&[(String, String)]),
+) -> ExitCode {
+    // Before anything else opens descriptors.
+    let inherited = Inherited::take();
     say_what_panics();
-    let prepared = prepare_directories(config)
+    let prepared = prepare_files(config)
         .and_then(|()| Ground::of(config))
         .and_then(|ground| Ok((ground, steward(config)?)));
     let (ground, mut steward) = match prepared {
@@ -89,30 +116,23 @@ pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)]
         return fail(format_args!("cannot set up signals: {error}"));
     }
     let Compiled { plan, binds } = steward.compile(Some(ground.room.connections));
-    let mut own = OwnSockets::default();
-    for bound in binds {
-        match bind(&bound.address, ground.threads, bound.backlog) {
-            Ok(listening) => {
-                if let Protocol::Http(_) = plan.listener(bound.listener).protocol {
-                    listening.defer_until_data();
-                }
-                own.listening.push((bound.listener, listening));
-            }
-            Err(error) => return fail(error),
-        }
-    }
-    if let Some(path) = &config.admin.socket {
-        match bind_private(&path.value) {
-            Ok(listening) => own.admin = Some(listening),
-            Err(error) => return fail(error),
-        }
-    }
+    let mut own = match OwnSockets::bind(config, &plan, binds, (ground.threads, inherited)) {
+        Ok(own) => own,
+        Err(error) => return fail(error),
+    };
     say(ground.room);
-    let started = own.sockets().map_err(Into::into);
+    let given_up = match rights {
+        Rights::All => Ok(()),
+        Rights::Needed => rights::give_up(config, &Needs { log_file: None, is_binder: true }),
+    };
+    let started = given_up.map_err(Into::into).and_then(|()| Ok(own.sockets()?));
     let started = started.and_then(|sockets| start(config, steward, plan, &ground, sockets, None));
     match started {
-        Ok((running, signals, bound)) => {
+        Ok((mut running, signals, bound)) => {
             own.release();
+            running.ties.notify = Notify::from_environment();
+            running.ties.notify.ready("Serving");
+            running.ties.reaps = rights == Rights::Needed;
             for (name, address) in &bound {
                 say(format_args!("{name} listens on {address}"));
             }
@@ -124,11 +144,20 @@ pub(crate) fn serve_then(config: &Config, ready: impl FnOnce(&[(String, String)]
 }
 
 /// Serves with sockets that a master has bound, and tells it how that goes.
-pub(crate) fn serve_given(config: &Config, given: Given, master: Link) -> ExitCode {
+pub(crate) fn serve_given(
+    config: &Config,
+    given: Given,
+    master: Link,
+    log_file: Option<PathBuf>,
+) -> ExitCode {
     say_what_panics();
     let prepared = signal::block().map_err(|error| format!("cannot set up signals: {error}"));
     let prepared = prepared.and_then(|()| given.fits(config)).and_then(|()| Ground::of(config));
-    let prepared = prepared.and_then(|ground| Ok((ground, steward(config)?)));
+    let needs = Needs { log_file: log_file.as_deref(), is_binder: false };
+    let prepared = prepared.and_then(|ground| {
+        rights::give_up(config, &needs)?;
+        Ok((ground, steward(config)?))
+    });
     let started = prepared.map_err(Into::into);
     let started: Result<Started, Box<dyn Error>> = started.and_then(|(ground, mut steward)| {
         given.apps.into_iter().for_each(|state| steward.told_of_app(state));
@@ -150,7 +179,8 @@ pub(crate) fn serve_given(config: &Config, given: Given, master: Link) -> ExitCo
         Ok(started)
     });
     match started {
-        Ok((running, signals, _)) => {
+        Ok((mut running, signals, _)) => {
+            running.ties.log_file = log_file;
             master.tell(&News::Serving);
             running.until_stopped(&signals, Some(master))
         }
@@ -201,6 +231,29 @@ struct OwnSockets {
 }
 
 impl OwnSockets {
+    /// Binds what was not passed to this process.
+    fn bind(
+        config: &Config,
+        plan: &Plan,
+        binds: Vec<fairwater_control::Bind>,
+        (threads, mut inherited): (usize, Inherited),
+    ) -> Result<Self, BindError> {
+        let mut own = Self::default();
+        for bound in binds {
+            let (backlog, freebind) = (bound.backlog, bound.freebind);
+            let manner = Manner { threads, backlog, freebind };
+            let listening = inherited.bind(&bound.address, manner)?;
+            if let Protocol::Http(_) = plan.listener(bound.listener).protocol {
+                listening.defer_until_data();
+            }
+            own.listening.push((bound.listener, listening));
+        }
+        if let Some(path) = &config.admin.socket {
+            own.admin = Some(bind_private(&path.value)?);
+        }
+        Ok(own)
+    }
+
     fn sockets(&self) -> io::Result<Sockets> {
         let listening = self
             .listening
@@ -287,10 +340,12 @@ fn start(
         started_ms: clock::coarse_ms(),
     };
     let (apps, link) = master.map(app_link).transpose()?.unzip();
-    let control = fairwater_control::start(steward, sources, sockets.admin, link)?;
-    let threads = Threads::start(parts)?;
+    let control = fairwater_control::start(steward, sources, sockets.admin, link);
+    let control = control.map_err(no_thread)?;
+    let threads = Threads::start(parts).map_err(no_thread)?;
     let config = config.clone();
-    let running = Running { threads, control, apps, is_ready, log, config, places, hangs: false };
+    let (ties, hangs) = (Ties::default(), false);
+    let running = Running { threads, control, apps, is_ready, log, config, places, ties, hangs };
     Ok((running, signals, bound))
 }
 
@@ -308,6 +363,17 @@ fn app_link(master: &Link) -> io::Result<(Sender<AppState>, AppLink)> {
         });
     };
     Ok((states, AppLink { states: told, tell: Box::new(tell) }))
+}
+
+fn no_thread(error: io::Error) -> String {
+    let hint = match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            "; the limit of processes is too low (`ulimit -u`, TasksMax of a systemd unit, or \
+             pids.max of a container)"
+        }
+        _ => "",
+    };
+    format!("cannot start a thread: {error}{hint}")
 }
 
 fn start_log(settings: &AccessLog) -> io::Result<LogWriter> {
@@ -333,7 +399,17 @@ fn start_log(settings: &AccessLog) -> io::Result<LogWriter> {
             }
             LogTarget::File(path) | LogTarget::Socket(path) => path.display().to_string(),
         };
-        io::Error::new(error.kind(), format!("cannot write the access log to {path}: {error}"))
+        let hint = match &settings.target {
+            LogTarget::File(path) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let (user, path) = (process::user_id(), path.display());
+                format!("; it must belong to the user that serves: `chown {user} {path}`")
+            }
+            _ => String::new(),
+        };
+        io::Error::new(
+            error.kind(),
+            format!("cannot write the access log to {path}: {error}{hint}"),
+        )
     })
 }
 

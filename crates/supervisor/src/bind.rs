@@ -67,6 +67,11 @@ impl fmt::Display for BindError {
             Self::NotASocket(path) => {
                 write!(f, "{} exists and is no socket: remove it or choose another", path.display())
             }
+            Self::Io(address, error) if error.kind() == io::ErrorKind::AddrNotAvailable => write!(
+                f,
+                "cannot listen on {address}: this machine does not have the address; if it will have \
+                 it later, write `freebind = true` for the listener"
+            ),
             Self::Io(address, error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 write!(f, "cannot listen on {address}: {error}; ")?;
                 f.write_str(match address.starts_with("unix:") {
@@ -86,26 +91,42 @@ impl fmt::Display for BindError {
 
 impl std::error::Error for BindError {}
 
-/// Binds an address with one socket for each of `threads`. The kernel holds up to `backlog`
-/// connections on each until they are accepted; it caps this by `net.core.somaxconn`.
+/// How an address is listened on.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// Sockets, where there is one for each thread.
+    pub threads: usize,
+    /// Connections that the kernel holds on each until they are accepted; it caps this by
+    /// `net.core.somaxconn`.
+    pub backlog: u32,
+    /// The machine need not have the address yet.
+    pub freebind: bool,
+}
+
+/// Binds an address.
 ///
 /// # Errors
 /// See [`BindError`]. Nothing stays bound.
-pub fn bind(listen: &Listen, threads: usize, backlog: u32) -> Result<Listening, BindError> {
-    let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+pub fn bind(listen: &Listen, manner: Manner) -> Result<Listening, BindError> {
     match listen {
-        Listen::Ip(address) => bind_ip(*address, true, (threads, backlog)),
+        Listen::Ip(address) => bind_ip(*address, true, manner),
         Listen::Any { port } => {
             // Dual-stack where the host has IPv6, else IPv4 alone.
-            match bind_ip((Ipv6Addr::UNSPECIFIED, *port).into(), false, (threads, backlog)) {
+            match bind_ip((Ipv6Addr::UNSPECIFIED, *port).into(), false, manner) {
                 Err(BindError::Io(_, error)) if has_no_ipv6(&error) => {
-                    bind_ip((Ipv4Addr::UNSPECIFIED, *port).into(), true, (threads, backlog))
+                    bind_ip((Ipv4Addr::UNSPECIFIED, *port).into(), true, manner)
                 }
                 Err(BindError::Io(_, error)) => Err(BindError::Io(listen.to_string(), error)),
                 result => result,
             }
         }
-        Listen::Unix(path) => bind_unix(path, None, backlog),
+        Listen::Unix(path) => bind_unix(path, None, manner.backlog()),
+    }
+}
+
+impl Manner {
+    fn backlog(self) -> i32 {
+        i32::try_from(self.backlog).unwrap_or(i32::MAX)
     }
 }
 
@@ -122,45 +143,53 @@ pub fn bind_private(path: &Path) -> Result<Listening, BindError> {
     bind_unix(path, Some(0o600), PRIVATE_BACKLOG)
 }
 
-fn bind_ip(
-    address: SocketAddr,
-    only_v6: bool,
-    (threads, backlog): (usize, i32),
-) -> Result<Listening, BindError> {
+fn bind_ip(address: SocketAddr, only_v6: bool, manner: Manner) -> Result<Listening, BindError> {
     let refused = |error: io::Error| match error.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse(address.to_string(), holder::of_port(address)),
         _ => BindError::Io(address.to_string(), error),
     };
     // SO_REUSEPORT would let a second Fairwater share the port unnoticed and take half of its
     // connections: a socket without it finds out whether anybody is there, and the free port.
-    let probe = tcp_socket(address, only_v6, false).map_err(refused)?;
+    let probe = tcp_socket(address, only_v6, manner.freebind).map_err(refused)?;
     let address = probe.local_addr().map_err(refused)?.as_socket().unwrap_or(address);
     drop(probe);
-    let sockets: io::Result<Vec<_>> = (0..threads)
-        .map(|_| {
-            let socket = tcp_socket(address, only_v6, true)?;
-            socket.listen(backlog)?;
-            Ok(socket)
-        })
-        .collect();
+    let shared = || {
+        let socket = unbound(address, only_v6, manner.freebind)?;
+        socket.set_reuse_port(true)?;
+        make_ready(&socket)?;
+        socket.bind(&address.into())?;
+        socket.listen(manner.backlog())?;
+        Ok(socket)
+    };
+    let sockets: io::Result<Vec<_>> = (0..manner.threads).map(|_| shared()).collect();
     let sockets = sockets.map_err(refused)?;
     Ok(Listening { sockets, address: Bound::Ip(address), file: None })
 }
 
-fn tcp_socket(address: SocketAddr, only_v6: bool, shared: bool) -> io::Result<Socket> {
+fn tcp_socket(address: SocketAddr, only_v6: bool, freebind: bool) -> io::Result<Socket> {
+    let socket = unbound(address, only_v6, freebind)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn unbound(address: SocketAddr, only_v6: bool, freebind: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(only_v6)?;
     }
-    if shared {
-        socket.set_reuse_port(true)?;
-        // Accepted sockets inherit these, which saves a call for each.
-        socket.set_tcp_nodelay(true)?;
-        socket.set_nonblocking(true)?;
+    match address {
+        _ if !freebind => {}
+        SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
+        SocketAddr::V6(_) => socket.set_freebind_v6(true)?,
     }
-    socket.bind(&address.into())?;
     Ok(socket)
+}
+
+/// Accepted sockets inherit these, which saves a call for each.
+fn make_ready(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)
 }
 
 fn bind_unix(path: &Path, mode: Option<u32>, backlog: i32) -> Result<Listening, BindError> {
@@ -220,6 +249,20 @@ impl FileId {
 }
 
 impl Listening {
+    /// Sockets that listen already, bound by somebody else: who removes their files, too.
+    ///
+    /// # Errors
+    /// When they are no sockets.
+    pub(crate) fn inherited(address: Bound, sockets: Vec<Socket>) -> io::Result<Self> {
+        for socket in &sockets {
+            match address {
+                Bound::Ip(_) => make_ready(socket)?,
+                Bound::Unix(_) => socket.set_nonblocking(true)?,
+            }
+        }
+        Ok(Self { sockets, address, file: None })
+    }
+
     /// As it is written down for the next master.
     pub(crate) fn record(&self) -> ListeningRecord {
         ListeningRecord {

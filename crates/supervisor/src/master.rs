@@ -13,6 +13,7 @@ use fairwater_sys::signal::{self, Signal, Signals};
 use crate::app::Apps;
 use crate::backoff::Backoff;
 use crate::command::{Command, Commands};
+use crate::life::Life;
 use crate::link::News;
 use crate::reading::Loaded;
 use crate::reload::{Reload, Wish};
@@ -39,6 +40,7 @@ pub(crate) struct Master {
     pub(crate) file: PathBuf,
     /// The last good configuration.
     pub(crate) good: Loaded,
+    pub(crate) life: Life,
     pub(crate) sockets: Sockets,
     /// What the worker that serves has given, for one in its place.
     pub(crate) state: Option<OwnedFd>,
@@ -71,9 +73,9 @@ const RETIRED_MAX: usize = 2;
 ///
 /// # Errors
 /// Why it could not begin, or did not end well.
-pub fn run(means: Means, file: PathBuf, loaded: Loaded) -> Result<(), String> {
+pub fn run(means: Means, file: PathBuf, loaded: Loaded, life: Life) -> Result<(), String> {
     signal::block().map_err(|error| format!("cannot set up signals: {error}"))?;
-    let mut master = Master::new(means, file, loaded);
+    let mut master = Master::new(means, file, loaded, life);
     if let Err(problem) = master.bind() {
         master.clean_up();
         return Err(problem);
@@ -83,13 +85,14 @@ pub fn run(means: Means, file: PathBuf, loaded: Loaded) -> Result<(), String> {
 }
 
 impl Master {
-    pub(crate) fn new(means: Means, file: PathBuf, loaded: Loaded) -> Self {
+    pub(crate) fn new(means: Means, file: PathBuf, loaded: Loaded, life: Life) -> Self {
         let say = means.say;
         Self {
             means,
             file,
             watch: Watch::of(&loaded.part.watched, now()),
             good: loaded,
+            life,
             sockets: Sockets::default(),
             state: None,
             commands: None,
@@ -130,8 +133,15 @@ impl Master {
     fn bind(&mut self) -> Result<(), String> {
         // First: who holds it is another master with the same files.
         self.open_commands()?;
-        let sockets = self.sockets.followed_by(&self.good.part);
+        let inherited = &mut self.life.inherited;
+        let sockets = self.sockets.followed_by(&self.good.part, inherited);
         self.sockets = sockets.map_err(|error| error.to_string())?;
+        for address in inherited.left() {
+            (self.means.say)(&format_args!(
+                "warning: no listener has {address}, whose socket was passed"
+            ));
+        }
+        self.apps.serve_as(self.good.part.process.user());
         // Whoever has the addresses is the only one who serves them.
         self.apps.begin(&self.good.part.apps, self.good.part.run_dir.as_deref());
         Ok(())
@@ -173,6 +183,8 @@ impl Master {
                 }
             }
             self.reap();
+            // After those that are ours: their ends are waited for there.
+            self.life.reap_orphans(|id| self.is_ours(id));
             if self.watch.has_changed(now()) {
                 self.wish(None, false);
             }
@@ -188,15 +200,16 @@ impl Master {
     }
 
     /// Waits until there is something to do.
-    fn wait(&self, signals: &Signals) -> Result<(), String> {
+    fn wait(&mut self, signals: &Signals) -> Result<(), String> {
         let dues = self.due.into_iter().chain(self.watch.next());
         let due = dues.chain(self.apps.next_turn(now())).min();
         let patience = due.map_or(LOOK, |due| due.saturating_duration_since(now()));
+        let patience = self.life.look(patience.min(LOOK));
         let mut fds = vec![signals.as_fd()];
         fds.extend(self.workers.iter().filter_map(Worker::link));
         fds.extend(self.commands.iter().flat_map(Commands::fds));
         fds.extend(self.apps.fds());
-        let ready = poll::readable(&fds, patience.min(LOOK));
+        let ready = poll::readable(&fds, patience);
         ready.map(drop).map_err(|error| format!("cannot wait for signals: {error}"))
     }
 
@@ -224,7 +237,8 @@ impl Master {
     ) -> std::io::Result<Worker> {
         let name = self.file.display().to_string();
         let (files, apps, state) = (loaded.files.as_fd(), &self.apps, state.map(AsFd::as_fd));
-        let equipment = Equipment { name: &name, files, sockets, apps, state };
+        let output = self.life.output();
+        let equipment = Equipment { name: &name, files, sockets, apps, state, output };
         Worker::start(program, equipment, self.serving().is_some(), now())
     }
 
@@ -283,6 +297,9 @@ impl Master {
     /// A worker serves with what it was given last.
     pub(crate) fn serves(&mut self, id: u32) {
         if !std::mem::replace(&mut self.has_served, true) {
+            if let Err(error) = self.life.serving() {
+                self.say(format_args!("cannot write to the log file: {error}"));
+            }
             self.say_places(&Sockets::default());
         }
         if !self.commit(id) {
@@ -305,6 +322,13 @@ impl Master {
         }
     }
 
+    /// Whether the end of a child is waited for.
+    fn is_ours(&self, id: u32) -> bool {
+        let reader = self.reload.as_ref().and_then(Reload::reader);
+        let mut others = self.workers.iter().map(Worker::id).chain(reader);
+        self.apps.has(id) || others.any(|ours| ours == id)
+    }
+
     /// The worker that serves, if one does.
     fn serving(&self) -> Option<&Worker> {
         self.workers.iter().rev().find(|worker| worker.stage == Stage::Serving)
@@ -319,7 +343,13 @@ impl Master {
             }
             Signal::Hangup => self.wish(None, false),
             Signal::User2 => self.wish(None, true),
-            Signal::User1 | Signal::Child => {}
+            Signal::User1 => {
+                if let Err(problem) = self.life.reopen(&self.good.part.process) {
+                    self.say(&problem);
+                }
+                self.workers.iter().for_each(Worker::reopen);
+            }
+            Signal::Child => {}
         }
     }
 
@@ -327,6 +357,7 @@ impl Master {
         self.is_stopping = true;
         self.due = None;
         self.give_up_reload("fairwater: it is told to end\n");
+        self.life.notify.stopping();
         self.workers.iter().for_each(how);
         if self.workers.is_empty() {
             self.result = Some(Ok(()));

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use fairwater_message::address::Listen;
 
 use crate::app::spec::Spec;
+use crate::process_part::ProcessPart;
 use crate::watch::Stamp;
 
 /// The last line: half of a part is none.
@@ -27,6 +28,7 @@ pub struct Part {
     /// Where sockets are, and what apps there are.
     pub run_dir: Option<PathBuf>,
     pub apps: Vec<Spec>,
+    pub process: ProcessPart,
 }
 
 /// An address to listen on.
@@ -37,14 +39,17 @@ pub struct Bind {
     pub backlog: u32,
     /// The client speaks first.
     pub waits_for_data: bool,
+    /// The machine need not have the address yet.
+    pub freebind: bool,
 }
 
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "threads {}", self.threads)?;
-        for Bind { listener, address, backlog, waits_for_data } in &self.binds {
+        for Bind { listener, address, backlog, waits_for_data, freebind } in &self.binds {
             let word = if *waits_for_data { "data" } else { "connect" };
-            writeln!(f, "bind {listener} {backlog} {word} {address}")?;
+            let held = if *freebind { "free" } else { "held" };
+            writeln!(f, "bind {listener} {backlog} {word} {held} {address}")?;
         }
         if let Some(path) = &self.admin {
             writeln!(f, "admin {}", path.display())?;
@@ -59,6 +64,7 @@ impl fmt::Display for Part {
             writeln!(f, "run_dir {}", path.display())?;
         }
         self.apps.iter().try_for_each(|app| app.fmt(f))?;
+        self.process.fmt(f)?;
         f.write_str(END)
     }
 }
@@ -71,11 +77,12 @@ impl Part {
             match line.split_once(' ')? {
                 ("threads", count) => part.threads = count.parse().ok()?,
                 ("bind", rest) => {
-                    let mut words = rest.splitn(4, ' ');
+                    let mut words = rest.splitn(5, ' ');
                     part.binds.push(Bind {
                         listener: words.next()?.to_owned(),
                         backlog: words.next()?.parse().ok()?,
                         waits_for_data: words.next()? == "data",
+                        freebind: words.next()? == "free",
                         address: Listen::parse(words.next()?).ok()?,
                     });
                 }
@@ -89,8 +96,8 @@ impl Part {
                 (word, rest) if word == "app" || word.starts_with("app-") => {
                     Spec::read(&mut part.apps, word, rest)?;
                 }
-                // A newer program knows what it is for, and gets it back when it takes over.
-                _ => {}
+                // What a newer program knows is its own: it gets it back when it takes over.
+                (word, rest) => part.process.take(word, rest)?,
             }
         }
         Some(part).filter(|part| part.threads > 0)
@@ -111,6 +118,7 @@ mod tests {
             address: Listen::parse(address).unwrap(),
             backlog: 4096,
             waits_for_data,
+            freebind: !waits_for_data,
         };
         let part = Part {
             threads: 2,
@@ -127,6 +135,13 @@ mod tests {
             ],
             run_dir: Some("/run/a b".into()),
             apps: vec![sample("a"), sample("b")],
+            process: ProcessPart {
+                owner: Some((33, 34)),
+                access_log: Some("/var/log/an access.log".into()),
+                pid_file: Some("/run/a b.pid".into()),
+                log_file: Some("/var/log/a b.log".into()),
+                core_dumps: true,
+            },
         };
         assert_eq!(Part::parse(&part.to_string()), Some(part.clone()));
         let text = part.to_string();

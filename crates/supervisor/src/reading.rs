@@ -73,6 +73,10 @@ impl Reading {
         Ok(Self { child, link, said, until: now + READING })
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What has come of it, once it has ended.
     pub(crate) fn outcome(&mut self, now: Instant) -> Option<Outcome> {
         let status = match self.child.try_wait() {
@@ -132,8 +136,10 @@ impl Drop for Reading {
 /// # Errors
 /// What is wrong with it, in lines for people.
 pub fn load(program: &Path, file: &Path, now: Instant) -> Result<(Loaded, String), String> {
-    let reading = Reading::start(program, file, None, now)
-        .map_err(|error| format!("fairwater: the configuration cannot be read: {error}\n"))?;
+    let reading = Reading::start(program, file, None, now).map_err(|error| {
+        let program = program.display();
+        format!("fairwater: cannot start {program} to read the configuration: {error}\n")
+    })?;
     let Outcome { said, loaded } = reading.wait();
     match loaded {
         Some(loaded) => Ok((loaded, said)),

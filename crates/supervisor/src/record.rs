@@ -35,6 +35,9 @@ pub(crate) struct Record {
     /// Who wants another reload.
     pub wishes: Vec<RawFd>,
     pub has_wish: bool,
+    /// Open files that the process is known by, and their names.
+    pub pid_file: Option<(RawFd, PathBuf)>,
+    pub output: Option<(RawFd, PathBuf)>,
 }
 
 /// The sockets of an address.
@@ -102,6 +105,11 @@ impl fmt::Display for Record {
         }
         if self.has_wish {
             writeln!(f, "wishes {}", list(&self.wishes))?;
+        }
+        for (word, file) in [("pid_file", &self.pid_file), ("output", &self.output)] {
+            if let Some((number, path)) = file {
+                writeln!(f, "{word} {number} {}", escape(&path.to_string_lossy()))?;
+            }
         }
         writeln!(f, "{END}")
     }
@@ -172,6 +180,8 @@ impl Record {
                 let (worker, rest) = rest.split_once(' ')?;
                 self.next = Some((LoadedRecord::parse(rest)?, worker.parse().ok()?));
             }
+            "pid_file" => self.pid_file = Some(file(rest)?),
+            "output" => self.output = Some(file(rest)?),
             "wishes" => (self.has_wish, self.wishes) = (true, unlist(rest)?),
             _ => return None,
         }
@@ -210,6 +220,12 @@ fn list<T: fmt::Display>(all: &[T]) -> String {
 fn unlist<T: std::str::FromStr>(text: &str) -> Option<Vec<T>> {
     let texts = (text != "-").then(|| text.split(',')).into_iter().flatten();
     texts.map(|text| text.parse().ok().filter(|_| !text.is_empty())).collect()
+}
+
+/// The descriptor of a file, and its name.
+fn file(text: &str) -> Option<(RawFd, PathBuf)> {
+    let (number, path) = text.split_once(' ')?;
+    Some((number.parse().ok()?, unescape(path)?.into()))
 }
 
 /// A text as one line.
@@ -277,6 +293,8 @@ mod tests {
             next: Some((loaded(&[], None), 13)),
             wishes: Vec::new(),
             has_wish: true,
+            pid_file: Some((21, "/run/a b.pid".into())),
+            output: Some((22, "a.log".into())),
         }
     }
 

@@ -68,6 +68,14 @@ impl Reload {
         }
     }
 
+    /// The process that reads it.
+    pub(crate) fn reader(&self) -> Option<u32> {
+        match &self.step {
+            Step::Reading(reading) => Some(reading.id()),
+            Step::Starting(..) | Step::TakingIn(_) | Step::Over => None,
+        }
+    }
+
     /// The worker that takes it in.
     pub(crate) fn worker(&self) -> Option<u32> {
         match &self.step {
@@ -113,6 +121,7 @@ impl Master {
 
     fn begin_reading(&mut self, wish: Wish) {
         let Wish { askers, is_upgrade } = wish;
+        self.life.notify.reloading();
         let installed = &self.means.installed;
         let program = is_upgrade.then(|| Program::open(installed)).transpose();
         let read = program.and_then(|program| {
@@ -129,6 +138,7 @@ impl Master {
                 let what = if is_upgrade { installed } else { &self.file };
                 let text = format!("fairwater: cannot read {}: {error}\n", what.display());
                 (self.means.show)(&text);
+                self.life.reloaded(false);
                 askers.into_iter().for_each(|asker| asker.answer(1, &text));
             }
         }
@@ -176,7 +186,7 @@ impl Master {
 
     /// Gives what was read to the worker.
     fn begin(&mut self, loaded: Loaded) {
-        let sockets = match self.sockets.followed_by(&loaded.part) {
+        let sockets = match self.sockets.followed_by(&loaded.part, &mut self.life.inherited) {
             Ok(sockets) => sockets,
             Err(error) => {
                 self.say(&error);
@@ -190,7 +200,7 @@ impl Master {
         }
         let name = self.file.display().to_string();
         let (files, sockets, apps) = (next.loaded.files.as_fd(), &next.sockets, &self.apps);
-        let given = Equipment { name: &name, files, sockets, apps, state: None };
+        let given = Equipment { name: &name, files, sockets, apps, state: None, output: None };
         // One that cannot be told, or none at all: then a new one.
         let mut workers = self.workers.iter_mut().rev();
         let serving = workers.find(|worker| worker.stage == Stage::Serving);
@@ -263,7 +273,11 @@ impl Master {
         let Some(next) = self.next_of(id) else { return true };
         let Next { loaded, sockets, how, .. } = *next;
         let before = std::mem::replace(&mut self.sockets, sockets);
-        self.good = loaded;
+        let last = std::mem::replace(&mut self.good, loaded).part.process;
+        self.apps.serve_as(self.good.part.process.user());
+        for note in self.life.take_in(&last, &self.good.part.process) {
+            self.say(&note);
+        }
         self.sockets.tune();
         self.say_places(&before);
         for (listener, address) in before.beyond(&self.sockets) {
@@ -298,7 +312,10 @@ impl Master {
     fn end_reload(&mut self, code: u8, text: &str) {
         // Those that hold now; new ones that were started in vain are none of them.
         self.apps.change(&self.good.part.apps, now());
-        self.reload.take().into_iter().for_each(|reload| reload.end(code, text));
+        if let Some(reload) = self.reload.take() {
+            self.life.reloaded(code == 0);
+            reload.end(code, text);
+        }
     }
 
     /// There will be no reload any more.

@@ -4,7 +4,8 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use crate::bind::{BindError, Listening, bind, bind_private};
+use crate::bind::{BindError, Listening, Manner, bind_private};
+use crate::inherit::Inherited;
 use crate::link::Address;
 use crate::part::{Bind, Part};
 use crate::record::LoadedRecord;
@@ -38,22 +39,33 @@ impl Sockets {
     ///
     /// # Errors
     /// Why one cannot be bound. Then nothing stays bound that is not here.
-    pub(crate) fn followed_by(&self, part: &Part) -> Result<Self, BindError> {
+    pub(crate) fn followed_by(
+        &self,
+        part: &Part,
+        inherited: &mut Inherited,
+    ) -> Result<Self, BindError> {
         let mut next = Self::default();
-        let result = self.fill(&mut next, part);
+        let result = self.fill(&mut next, part, inherited);
         if result.is_err() {
             next.clean_up_unless(self);
         }
         result.map(|()| next)
     }
 
-    fn fill(&self, next: &mut Self, part: &Part) -> Result<(), BindError> {
+    fn fill(
+        &self,
+        next: &mut Self,
+        part: &Part,
+        inherited: &mut Inherited,
+    ) -> Result<(), BindError> {
         let mut before: Vec<&Place> = self.places.iter().collect();
         for one in &part.binds {
+            let (threads, backlog, freebind) = (part.threads, one.backlog, one.freebind);
+            let manner = Manner { threads, backlog, freebind };
             let known = before.iter().position(|place| place.bind.address == one.address);
             let (listening, is_kept) = match known.map(|at| before.remove(at)) {
                 Some(place) => (Rc::clone(&place.listening), true),
-                None => (Rc::new(bind(&one.address, part.threads, one.backlog)?), false),
+                None => (Rc::new(inherited.bind(&one.address, manner)?), false),
             };
             if !is_kept {
                 listening.tune(one.backlog, one.waits_for_data);
@@ -177,6 +189,7 @@ mod tests {
             address: Listen::parse(address).unwrap(),
             backlog: 16,
             waits_for_data: false,
+            freebind: false,
         };
         Part { threads: 2, binds: addresses.iter().map(bind).collect(), ..Part::default() }
     }
@@ -188,7 +201,8 @@ mod tests {
         let path = |name: &str| directory.join(name);
         let unix = |name: &str| format!("unix:{}", path(name).display());
         let any = "127.0.0.1:0".to_owned();
-        let first = Sockets::default().followed_by(&part(&[any.clone(), unix("a")])).unwrap();
+        let none = &mut Inherited::default();
+        let first = Sockets::default().followed_by(&part(&[any.clone(), unix("a")]), none).unwrap();
         let addresses = |sockets: &Sockets| -> Vec<String> {
             sockets.shares().unwrap().into_iter().map(|share| share.address.bound).collect()
         };
@@ -196,10 +210,10 @@ mod tests {
         assert_eq!(first.shares().unwrap()[0].sockets.len(), 2);
 
         let broken = [unix("b"), format!("{}/x", unix("a")), any.clone()];
-        assert!(first.followed_by(&part(&broken)).is_err());
+        assert!(first.followed_by(&part(&broken), none).is_err());
         assert!(path("a").exists() && !path("b").exists());
 
-        let second = first.followed_by(&part(&[unix("b"), any.clone(), any])).unwrap();
+        let second = first.followed_by(&part(&[unix("b"), any.clone(), any]), none).unwrap();
         let of_second = addresses(&second);
         assert_eq!(of_second[1], of_first[0], "the port that was chosen stays");
         assert_ne!(of_second[2], of_first[0]);

@@ -15,6 +15,7 @@ use fairwater_sys::{child, memory_file, signal};
 use crate::app::Apps;
 use crate::bind::Listening;
 use crate::command::{Asker, Commands};
+use crate::life::Life;
 use crate::master::{Master, Means, now};
 use crate::part::Part;
 use crate::reading::Loaded;
@@ -93,6 +94,8 @@ impl Master {
             apps: self.apps.written(now()),
             wishes: wish.map(|wish| numbers(&wish.askers)).unwrap_or_default(),
             has_wish: wish.is_some(),
+            pid_file: self.life.pid_file_record(),
+            output: self.life.output_record(),
         }
     }
 
@@ -110,6 +113,7 @@ impl Master {
         kept.extend(self.workers.iter().flat_map(Worker::fds));
         kept.extend(self.apps.open());
         kept.extend(self.state.as_ref().map(AsFd::as_fd));
+        kept.extend(self.life.fds());
         if let Some(Reload { step: Step::TakingIn(next), askers, .. }) = &self.reload {
             kept.push(next.loaded.files.as_fd());
             kept.extend(askers.iter().map(AsFd::as_fd));
@@ -188,8 +192,10 @@ fn restore(means: Means, record: &Record, left: &mut Left) -> Option<Master> {
     let (say, run_dir) = (means.say, good.part.run_dir.clone());
     let mut take = |number| left.take(number);
     let apps = Apps::of(&record.apps, run_dir.as_deref(), say, &mut take, now())?;
-    let mut master = Master::new(means, record.file.clone(), good);
+    let life = Life::of(record, &good.part.process, left);
+    let mut master = Master::new(means, record.file.clone(), good, life);
     master.apps = apps;
+    master.apps.serve_as(master.good.part.process.user());
     master.commands = commands;
     master.state = record.state.and_then(|number| left.take(number));
     master.sockets = sockets;

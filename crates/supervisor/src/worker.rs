@@ -1,10 +1,11 @@
 //! One worker process, as the master has it.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -77,6 +78,8 @@ pub(crate) struct Equipment<'a> {
     pub(crate) files: BorrowedFd<'a>,
     pub(crate) sockets: &'a Sockets,
     pub(crate) apps: &'a Apps,
+    /// Where it says what it says, if not where the master does.
+    pub(crate) output: Option<(&'a PathBuf, &'a File)>,
     /// What the worker before has given, for one that begins where that was.
     pub(crate) state: Option<BorrowedFd<'a>>,
 }
@@ -95,6 +98,10 @@ impl Worker {
         SockRef::from(&ours).set_write_timeout(Some(TELLING))?;
         let mut command = Command::new(program);
         command.arg0(NAME).arg("worker").stdin(Stdio::null());
+        if let Some((path, file)) = given.output {
+            command.arg("--log-file").arg(path);
+            command.stdout(file.try_clone()?).stderr(file.try_clone()?);
+        }
         let child = child::spawn(&mut command, &[theirs.as_fd()])?;
         let link = Some(Link::new(ours));
         let (id, stage, told) = (child.id(), Stage::Starting, HashMap::new());
@@ -246,6 +253,11 @@ impl Worker {
     /// Has it finish what runs and end.
     pub(crate) fn drain(&self) {
         process::signal(self.id(), process::TERM).ok();
+    }
+
+    /// Has it open its logs again.
+    pub(crate) fn reopen(&self) {
+        process::signal(self.id(), process::USR1).ok();
     }
 
     /// Ends it at once, in order.

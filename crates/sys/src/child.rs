@@ -12,6 +12,16 @@ pub const FIRST: RawFd = 3;
 /// Above all that a child is given, and above most of what is open.
 const ASIDE: RawFd = 1000;
 
+/// What a service manager tells a process itself, and none of those that it starts.
+const OF_SERVICE_MANAGER: [&str; 6] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+];
+
 /// Starts a child that finds these descriptors from [`FIRST`] on, in this order, and no other that
 /// is closed on exec. It takes all signals, whatever this thread blocks.
 ///
@@ -42,6 +52,9 @@ pub fn spawn(command: &mut Command, fds: &[BorrowedFd<'_>]) -> io::Result<Child>
     // SAFETY: between fork and exec the closure makes system calls alone: it allocates nothing and
     // takes no lock.
     unsafe { command.pre_exec(arrange) };
+    OF_SERVICE_MANAGER.iter().for_each(|name| {
+        command.env_remove(name);
+    });
     command.spawn()
 }
 
@@ -159,6 +172,21 @@ pub fn given(index: u8) -> io::Result<OwnedFd> {
     unsafe { libc::close(at) };
     // SAFETY: the descriptor is new and owned by nobody else.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Takes so many descriptors from [`FIRST`] on, which this process was started with by somebody
+/// else; closed on exec from now on. To be called once, before anything else opens descriptors.
+/// What is not open is left out.
+pub fn inherited(count: usize) -> Vec<OwnedFd> {
+    let end = FIRST.saturating_add(RawFd::try_from(count).unwrap_or(0));
+    let take = |fd: RawFd| {
+        // SAFETY: the calls touch no memory; the number was given to this process to be its own.
+        unsafe {
+            (libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) >= 0)
+                .then(|| OwnedFd::from_raw_fd(fd))
+        }
+    };
+    (FIRST..end).filter_map(take).collect()
 }
 
 #[cfg(test)]

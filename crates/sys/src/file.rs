@@ -1,4 +1,4 @@
-//! Opening what may not be a file.
+//! Opening what may not be a file, and locking what is one.
 
 use std::fs::File;
 use std::io;
@@ -34,3 +34,20 @@ pub fn never_wait(fd: BorrowedFd<'_>) -> io::Result<()> {
     };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+
+/// Locks an open file for this process, and whoever gets this descriptor, until the last copy of it
+/// is closed. Tells whether it could: another process may have it.
+///
+/// # Errors
+/// As `flock(2)`.
+pub fn lock(file: &File) -> io::Result<bool> {
+    // SAFETY: the descriptor is open; the call touches no memory.
+    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+        return Ok(true);
+    }
+    let error = io::Error::last_os_error();
+    if error.kind() == io::ErrorKind::WouldBlock { Ok(false) } else { Err(error) }
+}
+
+/// That the last part of a path is no symbolic link, for [`OpenOptionsExt::custom_flags`].
+pub const NO_LINK: i32 = libc::O_NOFOLLOW;

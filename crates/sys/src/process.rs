@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Raises the soft limit of open descriptors to the hard one. Returns the limit in force.
 ///
@@ -46,6 +47,85 @@ pub fn give_way() -> io::Result<()> {
     // SAFETY: the call touches no memory. Linux takes 0 for the calling thread, not its process.
     let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Goes on as two processes. The new one gets `None`, the old one its number.
+///
+/// # Errors
+/// When there are too many processes, or another thread runs: it would be gone in the new one, with
+/// whatever it has locked.
+pub fn fork() -> io::Result<Option<u32>> {
+    if threads()? > 1 {
+        return Err(io::Error::other("other threads run already"));
+    }
+    // SAFETY: there is no other thread whose locks could stay locked.
+    let id = unsafe { libc::fork() };
+    match u32::try_from(id) {
+        Ok(0) => Ok(None),
+        Ok(id) => Ok(Some(id)),
+        Err(_) => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Threads of this process.
+///
+/// # Errors
+/// Without /proc.
+pub fn threads() -> io::Result<usize> {
+    Ok(std::fs::read_dir("/proc/self/task")?.count())
+}
+
+/// Leaves the terminal and the session of whoever started this process, for one of its own.
+///
+/// # Errors
+/// When it leads a group already.
+pub fn new_session() -> io::Result<()> {
+    // SAFETY: the call takes nothing.
+    if unsafe { libc::setsid() } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Has standard output and error go to a file, from now on and in one step.
+///
+/// # Errors
+/// Never, with an open file.
+pub fn redirect_output(file: BorrowedFd<'_>) -> io::Result<()> {
+    redirect(file, &[libc::STDOUT_FILENO, libc::STDERR_FILENO])
+}
+
+/// Has standard input come from a file.
+///
+/// # Errors
+/// Never, with an open file.
+pub fn redirect_input(file: BorrowedFd<'_>) -> io::Result<()> {
+    redirect(file, &[libc::STDIN_FILENO])
+}
+
+fn redirect(file: BorrowedFd<'_>, numbers: &[libc::c_int]) -> io::Result<()> {
+    for number in numbers {
+        // SAFETY: the call touches no memory; whoever uses these numbers gets the other file.
+        if unsafe { libc::dup2(file.as_raw_fd(), *number) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// Takes the end of a child that nobody here has started (an orphan that the kernel has handed to
+/// this process), unless `is_ours` knows the first one that has ended. Returns its number.
+pub fn reap_orphan(is_ours: impl Fn(u32) -> bool) -> Option<u32> {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the pointer is valid for one siginfo, which is valid zeroed, as it stays if no child
+    // has ended; the number is that of a child where one has.
+    let id = unsafe {
+        if libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), flags) < 0 {
+            return None;
+        }
+        info.assume_init().si_pid()
+    };
+    let number = u32::try_from(id).ok().filter(|id| *id > 0 && !is_ours(*id))?;
+    // SAFETY: a null status is allowed. The child has ended, so that this does not wait.
+    (unsafe { libc::waitpid(id, std::ptr::null_mut(), 0) } == id).then_some(number)
 }
 
 /// The user whose rights the process has.
@@ -122,4 +202,19 @@ pub fn random_u64() -> u64 {
     // the caller with a fixed seed: for balancing and request ids that is no danger.
     unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
     u64::from_le_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_of_ours_are_left_to_who_waits_for_them() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        // Other tests have children too: all are somebody's.
+        assert_eq!(reap_orphan(|_| true), None);
+        assert!(child.wait().unwrap().success());
+        let error = fork().unwrap_err();
+        assert!(error.to_string().contains("threads"), "tests are threads: {error}");
+    }
 }

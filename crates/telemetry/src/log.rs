@@ -4,7 +4,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -142,6 +142,8 @@ pub struct LogWriter {
     /// Hangs up when the writer has ended.
     end: Option<Receiver<()>>,
     losses: Arc<Losses>,
+    /// The file was moved away.
+    reopen: Arc<AtomicBool>,
 }
 
 impl LogWriter {
@@ -157,18 +159,36 @@ impl LogWriter {
     ) -> io::Result<Self> {
         let is_off = format == LogFormat::Off;
         let (style, losses) = (Arc::new(Style { format, secrets }), Arc::<Losses>::default());
+        let reopen = Arc::new(AtomicBool::new(false));
         if is_off {
-            return Ok(Self { style, to_writer: None, end: None, losses });
+            return Ok(Self { style, to_writer: None, end: None, losses, reopen });
         }
-        let mut output = Output::open(target)?;
+        let mut output = Output::open(&target)?;
         let (to_writer, batches) = sync_channel(BATCHES_MAX);
-        let of_writer = Arc::clone(&losses);
+        let (of_writer, is_moved) = (Arc::clone(&losses), Arc::clone(&reopen));
         let (running, end) = sync_channel(0);
         std::thread::Builder::new().name("access-log".to_owned()).spawn(move || {
-            write_all(&batches, &mut output, &of_writer, around);
+            let reopen = |output: &mut Output| {
+                if is_moved.swap(false, Ordering::Relaxed)
+                    && let Err(problem) = output.reopen(&target)
+                {
+                    (around.say)(&problem);
+                }
+            };
+            write_all(&batches, &mut output, reopen, &of_writer, around);
             drop(running);
         })?;
-        Ok(Self { style, to_writer: Some(to_writer), end: Some(end), losses })
+        Ok(Self { style, to_writer: Some(to_writer), end: Some(end), losses, reopen })
+    }
+
+    /// Has the next lines written to what has the name of the file now. No line is lost or cut in
+    /// two: what was handed over before may go to either.
+    pub fn reopen(&self) {
+        self.reopen.store(true, Ordering::Relaxed);
+        // A writer with nothing to do is woken up; one with much to do looks at it anyway.
+        if let Some(to_writer) = &self.to_writer {
+            drop(to_writer.try_send(Batch { text: Vec::new(), lines: 0 }));
+        }
     }
 
     /// The batch for one more data thread.
@@ -201,12 +221,17 @@ impl LogWriter {
 fn write_all(
     batches: &Receiver<Batch>,
     output: &mut Output,
+    mut reopen: impl FnMut(&mut Output),
     losses: &Losses,
     Surroundings { now_ms, say }: Surroundings,
 ) {
     let mut said_lines = 0;
     let mut said_at_ms = None;
     while let Ok(batch) = batches.recv() {
+        reopen(output);
+        if batch.text.is_empty() {
+            continue;
+        }
         let mut reason = "they come faster than they are taken".to_owned();
         if let Err(loss) = output.write(&batch.text, batch.lines, now_ms) {
             losses.unwritten.fetch_add(u64::from(loss.lines), Ordering::Relaxed);
@@ -291,7 +316,7 @@ mod tests {
         static TOLD: Mutex<String> = Mutex::new(String::new());
         let say = |text: &str| text.clone_into(&mut TOLD.lock().unwrap());
         let mut output = Output::Stream(Box::new(io::sink()));
-        write_all(&batches, &mut output, &losses, Surroundings { now_ms: || 0, say });
+        write_all(&batches, &mut output, |_| {}, &losses, Surroundings { now_ms: || 0, say });
         let told = TOLD.lock().unwrap();
         assert!(told.contains("loses lines, 2 so far: they come faster"), "{told}");
         assert_eq!((counters.log_lines.get(), counters.log_dropped.get()), (3, 2));

@@ -31,12 +31,21 @@ pub(crate) enum Output {
 }
 
 impl Output {
-    pub(crate) fn open(target: LogTarget) -> io::Result<Self> {
+    pub(crate) fn open(target: &LogTarget) -> io::Result<Self> {
         Ok(match target {
             LogTarget::StandardOutput => Self::Stream(Box::new(io::stdout())),
-            LogTarget::File(path) => Self::Stream(Box::new(open_for_appending(&path)?)),
-            LogTarget::Socket(path) => Self::Socket(SocketOutput::new(path)),
+            LogTarget::File(path) => Self::Stream(Box::new(open_for_appending(path)?)),
+            LogTarget::Socket(path) => Self::Socket(SocketOutput::new(path.clone())),
         })
+    }
+
+    /// Goes on in what has the name now, where the file was moved away. If it cannot be opened, in
+    /// the one that it has.
+    pub(crate) fn reopen(&mut self, target: &LogTarget) -> Result<(), String> {
+        let LogTarget::File(path) = target else { return Ok(()) };
+        let failed = |error| format!("cannot open {} again: {error}", path.display());
+        *self = Self::open(target).map_err(failed)?;
+        Ok(())
     }
 
     /// Writes `text`, which has so many lines and ends with the last of them.

@@ -83,6 +83,14 @@ pub(super) static LIMITS: declare::Table = declare::Table {
             example: "backlog = 4096",
         },
         Setting {
+            name: "freebind",
+            kind: Kind::Boolean,
+            absent: Absent::Default("false"),
+            meaning: "listens on addresses that this machine does not have yet, as those that move \
+                      between two machines (VRRP)",
+            example: "freebind = false",
+        },
+        Setting {
             name: "max_connections",
             kind: Kind::Integer { min: 1, max: u32::MAX },
             absent: Absent::Otherwise("no limit but that of the top level"),
@@ -213,6 +221,8 @@ pub(super) fn limits(table: &Table<'_>, report: &mut Report) -> ListenerLimits {
     limits.connections_per_client = number("max_connections_per_client").and_then(NonZeroU32::new);
     let hops = number("max_hops").and_then(|hops| u16::try_from(hops).ok());
     limits.hops = hops.unwrap_or(limits.hops);
+    let freebind = table.get("freebind").and_then(|node| node.boolean(report));
+    limits.freebind = freebind.unwrap_or(limits.freebind);
     let when_full = table.get("when_full").and_then(|node| node.choice(&WHEN_FULL, report));
     limits.when_full = when_full.unwrap_or_default();
     limits.head = head(table, report);

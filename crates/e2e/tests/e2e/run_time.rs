@@ -395,7 +395,7 @@ fn the_admin_socket_is_in_run_dir() {
     );
     fs::write(directory.join("fairwater.toml"), text).unwrap();
     let file = directory.join("fairwater.toml");
-    let _proxy = Proxy::start(directory).unwrap();
+    let _proxy = Proxy::start(directory, &[]).unwrap();
     let mut command = std::process::Command::new(fairwater_e2e::proxy::binary());
     let output = command.args(["status", "-c"]).arg(&file).output().unwrap();
     assert!(output.status.success());

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use fairwater_config as config;
 use fairwater_message::address::Listen;
+use fairwater_supervisor::{Manner, bind};
 use fairwater_sys::{process, signal};
 
 use crate::proxy::quoted;
@@ -38,7 +39,7 @@ pub(crate) fn run() -> ExitCode {
         return fail("cannot start the demonstration: its directory has an odd name");
     };
     let admin = stage.admin();
-    let code = serve::serve_then(&configuration, |bound| {
+    let code = serve::serve_then(&configuration, serve::Rights::All, |bound| {
         if let Some((_, address)) = bound.first() {
             print_tour(address, &admin);
         }
@@ -62,7 +63,8 @@ fn free_address() -> (Listen, bool) {
     let address = |port| Listen::Ip(([127, 0, 0, 1], port).into());
     let usual = address(PORT);
     // Whether it is free shows when it is bound; this looks before.
-    match fairwater_supervisor::bind(&usual, 1, 1) {
+    let manner = Manner { threads: 1, backlog: 1, freebind: false };
+    match bind(&usual, manner) {
         Ok(_) => (usual, false),
         Err(_) => (address(0), true),
     }

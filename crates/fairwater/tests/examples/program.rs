@@ -63,7 +63,12 @@ fn is_by_the_way(line: &str) -> bool {
     let is_of_app = rest.starts_with("app ")
         && (rest.contains(" is ready (") || rest.trim_end().ends_with(" as it was told to"));
     // Of the application of Node.
-    is_of_app || rest.starts_with("room for ") || rest.trim_end().ends_with(".0: listening")
+    // Tests may run as root, and nobody minds.
+    let is_as_root = rest.starts_with("warning: traffic is served as root");
+    is_of_app
+        || is_as_root
+        || rest.starts_with("room for ")
+        || rest.trim_end().ends_with(".0: listening")
 }
 
 impl Drop for Program {

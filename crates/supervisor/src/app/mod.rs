@@ -100,6 +100,17 @@ impl Apps {
         self.add(specs);
     }
 
+    /// Workers have the rights of this user from now on; of the master's own, if of none.
+    pub(crate) fn serve_as(&mut self, user: Option<u32>) {
+        self.worker_user = user.unwrap_or_else(system::user_id);
+    }
+
+    /// Whether a child is one of them.
+    pub(crate) fn has(&self, process_id: u32) -> bool {
+        let mut processes = self.apps.iter().flat_map(|app| &app.processes);
+        processes.any(|process| process.id == process_id)
+    }
+
     /// Starts those that are new.
     pub(crate) fn add(&mut self, specs: &[Spec]) {
         for spec in specs {
