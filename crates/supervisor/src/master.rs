@@ -455,7 +455,8 @@ impl Master {
         }
         if let Some(due) = self.due {
             let pause = due.saturating_duration_since(now());
-            text.push_str(&format!("the next worker starts in {pause:?}\n"));
+            let pause = pause.as_secs_f32();
+            text.push_str(&format!("the next worker starts in {pause:.1} s\n"));
         }
         text + &self.apps.status(now())
     }

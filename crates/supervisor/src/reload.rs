@@ -181,7 +181,9 @@ impl Master {
             true => format!("{} does not take over; ", self.means.installed.display()),
             false => String::new(),
         };
-        self.end_reload(1, &format!("fairwater: {text}all is as before\n"));
+        let text = format!("{text}all is as before");
+        self.say(&text);
+        self.end_reload(1, &format!("fairwater: {text}\n"));
     }
 
     /// Gives what was read to the worker.
@@ -189,8 +191,9 @@ impl Master {
         let sockets = match self.sockets.followed_by(&loaded.part, &mut self.life.inherited) {
             Ok(sockets) => sockets,
             Err(error) => {
-                self.say(&error);
-                return self.end_reload(1, &format!("fairwater: {error}; all is as before\n"));
+                let text = format!("{error}; all is as before");
+                self.say(&text);
+                return self.end_reload(1, &format!("fairwater: {text}\n"));
             }
         };
         let (worker, how, until) = (0, String::new(), now() + TAKING_IN);
