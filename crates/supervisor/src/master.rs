@@ -444,9 +444,21 @@ impl Master {
     fn status(&self) -> String {
         let (id, version) = (std::process::id(), env!("CARGO_PKG_VERSION"));
         let mut text = format!("master {id}, version {version}\n");
+        if self.is_stopping {
+            text.push_str("it was told to end, and takes nothing new\n");
+        }
+        let Tally { reloads, reload_failures, is_last_bad, workers_lost } = self.tally;
+        if reloads + reload_failures > 0 {
+            let last = if is_last_bad { "; the last one failed, and changed nothing" } else { "" };
+            text.push_str(&format!("{reloads} reloads, {reload_failures} that failed{last}\n"));
+        }
+        if workers_lost > 0 {
+            text.push_str(&format!("{workers_lost} workers ended without being told to\n"));
+        }
         for worker in &self.workers {
             let stage = match worker.stage {
                 Stage::Starting => "starts",
+                Stage::Serving if self.is_stopping => "finishes what runs",
                 Stage::Serving => "serves",
                 Stage::Retired => "finishes what runs",
             };

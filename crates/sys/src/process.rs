@@ -1,5 +1,6 @@
 //! What the process may use, and what it may tell its children.
 
+use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -36,6 +37,13 @@ pub fn end_with_parent() -> io::Result<()> {
     // SAFETY: the option takes a signal number and touches no memory.
     let result = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Gives the calling thread a name, and the process, if it is the first one. Threads that it starts
+/// have names of their own, or this one.
+pub fn set_name(name: &CStr) {
+    // SAFETY: the option takes a C string and copies it.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
 }
 
 /// Lets other threads come before the calling one: it keeps a tenth of a processor that all want.

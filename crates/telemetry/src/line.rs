@@ -312,6 +312,7 @@ pub(crate) mod tests {
             target: b"/x?y=\"\r\n\x1b\xff",
             protocol: "HTTP/1.1",
             referer: b"",
+            tls: TlsEntry::default(),
             user_agent: b"curl/8 \\",
             status: 502,
             bytes_in: 0,

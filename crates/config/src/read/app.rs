@@ -61,10 +61,9 @@ pub(super) static APP: declare::Table = declare::Table {
         Setting {
             name: "user",
             kind: Kind::Text("name"),
-            absent: Absent::Otherwise("who starts Fairwater"),
+            absent: Absent::Otherwise("the `user` of the top level, or who starts Fairwater"),
             meaning: "whose rights the processes have, with all groups of that user; only root can \
-                      give them those of another. The `user` of the top level does not hold here: \
-                      without this one the apps of a Fairwater that root starts are root's.",
+                      give them those of another",
             example: "user = \"www-data\"",
         },
         Setting {
