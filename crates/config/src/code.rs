@@ -241,6 +241,12 @@ codes! {
         "With `insecure_skip_verify` an endpoint may show any certificate, so that whoever gets between \
          can read and change everything. Use it to find a mistake, not to live with one: name the \
          authority of the certificates with `ca`.";
+    CERTIFICATE_EXPIRES = "W0902",
+        "A certificate is not good any more, or will not be within 30 days: clients refuse to connect \
+         from then on. It is no error, so that a machine that starts again serves what it can.";
+    KEY_IS_OPEN = "W0903",
+        "The file of a private key can be read by others than its owner and its group. Whoever has the \
+         key can pass for this server: `chmod 640`, or 600.";
     APP_UNUSED = "W0104",
         "No upstream takes its endpoints from this app, which is started nevertheless. That is harmless, \
          and often the trace of a forgotten upstream or of a misspelt name. Name it in an upstream with \

@@ -18,7 +18,6 @@ use fairwater_message::address::{Endpoint, Listen};
 use fairwater_message::log::Template;
 use fairwater_message::network::IpNet;
 use fairwater_message::secret::SecretNames;
-use fairwater_tls::Server;
 
 use crate::code;
 use crate::diagnostic::Diagnostic;
@@ -30,7 +29,7 @@ pub use filter::{
     Origins, Overlay, PageFormat, PathEdit, Probe, Redirect, Statuses,
 };
 pub use test::{Expectation, RoutingTest, TestRequest};
-pub use tls::EndpointTls;
+pub use tls::{Certificate, EndpointTls, ListenerTls};
 
 /// A whole configuration. The lists are in the order of the file.
 #[derive(Debug, Clone, Default)]
@@ -62,6 +61,19 @@ pub struct Config {
 }
 
 impl Config {
+    /// A certificate that is, or will soon be, of no use.
+    pub fn certificate_expires(&self, span: Span, message: String) -> Diagnostic {
+        let (location, label) = (self.sources.locate(span), String::new());
+        let help = "have it renewed, and reload".to_owned();
+        Diagnostic { code: &code::CERTIFICATE_EXPIRES, message, location, label, help }
+    }
+
+    /// A private key that others may read.
+    pub fn key_is_open(&self, span: Span, message: String, help: String) -> Diagnostic {
+        let (location, label) = (self.sources.locate(span), String::new());
+        Diagnostic { code: &code::KEY_IS_OPEN, message, location, label, help }
+    }
+
     /// A test whose request becomes something else.
     pub fn test_failed(&self, span: Span, message: String, help: String) -> Diagnostic {
         let location = self.sources.locate(span);
@@ -154,7 +166,7 @@ pub struct Listener {
     pub bind: Vec<Spanned<Listen>>,
     pub protocol: Protocol,
     /// Clients speak TLS.
-    pub tls: Option<Server>,
+    pub tls: Option<ListenerTls>,
     /// Takes everything that no route takes. For TCP always an upstream; for HTTP there is this, or
     /// a route, or both.
     pub destination: Option<Destination>,

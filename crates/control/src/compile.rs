@@ -209,7 +209,7 @@ fn compile_listener(
         protocol,
         trusted_proxies,
         timeouts: Timeouts { handshake, head, idle, body, tunnel, half_close },
-        tls: listener.tls.clone(),
+        tls: listener.tls.as_ref().map(|tls| tls.server.clone()),
         hops_max: listener.limits.hops,
         head: listener.limits.head,
         connections,

@@ -1,5 +1,6 @@
 //! The counters in Prometheus' text format (version 0.0.4).
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -47,6 +48,7 @@ pub(crate) fn render<'a>(sources: &Sources, apps: impl Iterator<Item = &'a AppSt
     master(&mut text, *sources.tally.lock().unwrap_or_else(PoisonError::into_inner));
     let plan = sources.plan.get();
     listeners(&mut text, sources, &plan);
+    certificates(&mut text, &plan);
     endpoints(&mut text, sources, &plan);
     self::apps(&mut text, &apps.collect::<Vec<_>>());
     text.0
@@ -111,6 +113,24 @@ fn listeners(text: &mut Text, sources: &Sources, plan: &Plan) {
 
 fn listeners_there(plan: &Plan) -> impl Iterator<Item = (usize, &Arc<Listener>)> {
     plan.listeners.iter().enumerate().filter(|(_, listener)| !listener.is_gone())
+}
+
+fn certificates(text: &mut Text, plan: &Plan) {
+    let name = "fairwater_certificate_not_after_seconds";
+    text.family(name, "gauge", "When a certificate ends, in seconds since the epoch.");
+    for (_, listener) in listeners_there(plan) {
+        let ends = listener.tls.iter().flat_map(|server| server.ends());
+        // Of those with one subject the first to end.
+        let mut first = BTreeMap::new();
+        for (subject, end) in ends {
+            let known = first.entry(subject.as_str()).or_insert(*end);
+            *known = (*known).min(*end);
+        }
+        for (subject, end) in first {
+            let labels = [("listener", listener.name.as_str()), ("subject", subject)];
+            text.line(name, &labels, &end.to_string());
+        }
+    }
 }
 
 fn endpoints(text: &mut Text, sources: &Sources, plan: &Plan) {

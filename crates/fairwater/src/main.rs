@@ -2,6 +2,7 @@
 
 mod apps;
 mod arguments;
+mod certificates;
 mod cgroup;
 mod command;
 mod demo;

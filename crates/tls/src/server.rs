@@ -43,11 +43,15 @@ pub enum Mode {
 /// A listener that speaks TLS. Sessions of it are resumed by it alone: tickets never cross
 /// listeners with other rules for clients.
 #[derive(Clone)]
-pub struct Server(Arc<ServerConfig>, Fingerprint);
+pub struct Server {
+    config: Arc<ServerConfig>,
+    fingerprint: Fingerprint,
+    ends: Arc<[(String, u64)]>,
+}
 
 impl PartialEq for Server {
     fn eq(&self, other: &Self) -> bool {
-        self.1 == other.1
+        self.fingerprint == other.fingerprint
     }
 }
 
@@ -86,6 +90,8 @@ impl Server {
             }
         };
         let names = Arc::new(Names::new(&settings.identities));
+        let facts = settings.identities.into_iter().map(|identity| identity.facts);
+        let ends = facts.map(|facts| (facts.subject, facts.not_after)).collect();
         let mut config = builder.with_cert_resolver(names);
         config.alpn_protocols = settings.alpn;
         // One is enough for clients that open one connection at a time, and halves what a full
@@ -93,12 +99,17 @@ impl Server {
         config.send_tls13_tickets = 1;
         config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()
             .map_err(|error| TrustProblem::BadCertificate(error.to_string()))?;
-        Ok(Self(Arc::new(config), settings.fingerprint))
+        Ok(Self { config: Arc::new(config), fingerprint: settings.fingerprint, ends })
+    }
+
+    /// The subject of each certificate, and until when it is good, in seconds since the epoch.
+    pub fn ends(&self) -> &[(String, u64)] {
+        &self.ends
     }
 
     /// A session with a client that has just connected; nothing, if there can be none.
     pub fn session(&self) -> Option<Session> {
-        let connection = rustls::ServerConnection::new(Arc::clone(&self.0)).ok()?;
+        let connection = rustls::ServerConnection::new(Arc::clone(&self.config)).ok()?;
         Some(Session::new(connection.into()))
     }
 }

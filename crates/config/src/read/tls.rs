@@ -8,7 +8,7 @@ use fairwater_tls::{
 
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting, words};
-use crate::model::EndpointTls;
+use crate::model::{Certificate, EndpointTls, ListenerTls};
 use crate::read::text;
 use crate::reader::{Node, Table};
 use crate::report::Report;
@@ -132,7 +132,11 @@ impl Seen {
 }
 
 /// Of a listener that speaks `alpn` above it: nothing, if its clients speak no TLS.
-pub(super) fn of_listener(table: &Table<'_>, alpn: &[&str], report: &mut Report) -> Option<Server> {
+pub(super) fn of_listener(
+    table: &Table<'_>,
+    alpn: &[&str],
+    report: &mut Report,
+) -> Option<ListenerTls> {
     let node = table.get("tls");
     let mut seen = Seen::default();
     let client_auth = table.get("client_auth").and_then(|auth| {
@@ -145,11 +149,14 @@ pub(super) fn of_listener(table: &Table<'_>, alpn: &[&str], report: &mut Report)
         client_auth(auth, &mut seen, report)
     });
     let version = table.get("tls_min_version").and_then(|node| node.choice(&VERSIONS, report));
-    let mut identities = Vec::new();
+    let (mut identities, mut certificates) = (Vec::new(), Vec::new());
     let node = node?;
     for node in node.one_or_more(report).unwrap_or_default() {
-        if let Some(table) = node.table("`tls`".to_owned(), &TLS, report) {
-            identities.extend(identity(&table, &mut seen, report));
+        if let Some(table) = node.table("`tls`".to_owned(), &TLS, report)
+            && let Some(identity) = identity(&table, &mut seen, report)
+        {
+            certificates.extend(certificate(&table, &identity));
+            identities.push(identity);
         }
     }
     let min_version = version.unwrap_or_default();
@@ -161,7 +168,20 @@ pub(super) fn of_listener(table: &Table<'_>, alpn: &[&str], report: &mut Report)
         return None;
     }
     let settings = ServerSettings { identities, alpn, min_version, client_auth, fingerprint };
-    good(Server::new(settings), node, report)
+    let server = good(Server::new(settings), node, report)?;
+    Some(ListenerTls { server, certificates })
+}
+
+fn certificate(table: &Table<'_>, identity: &Identity) -> Option<Certificate> {
+    // Its files were read, so that nothing is to be reported.
+    let mut silent = Report::default();
+    let cert = table.get("cert")?;
+    let key = text::file_path(table.get("key").unwrap_or(cert), &mut silent)?;
+    Some(Certificate {
+        subject: identity.facts.subject.clone(),
+        not_after: Spanned::new(identity.facts.not_after, cert.span),
+        key,
+    })
 }
 
 fn good<T>(made: Result<T, TrustProblem>, node: Node<'_>, report: &mut Report) -> Option<T> {

@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::time::SystemTime;
 
 use fairwater_e2e::{Directory, Endpoint, Proxy, Setup, until};
 
@@ -350,4 +352,22 @@ fn another_certificate_is_taken_in_and_a_broken_one_is_not() {
     proxy.reload_well();
     let again = s_client(&pki, &proxy, &format!("-sess_in {session}"));
     assert!(again.contains("Reused, TLSv1.3"), "{again}");
+}
+
+#[test]
+fn certificates_that_end_and_keys_that_are_open_are_told_of() {
+    let (pki, endpoint) = (Pki::new(), Endpoint::echo("e"));
+    let tls = pki.pair("site", LOCAL).table("site");
+    let setup = Setup::http(&[&endpoint]).listener(&format!("tls = {tls}"));
+    let proxy = setup.reloadable().start();
+    let said = proxy.said();
+    assert!(said.contains("[W0902]: the certificate of `CN=site` ends in "), "{said}");
+    assert!(said.contains("fairwater.toml:") && !said.contains("W0903"), "{said}");
+    let end = proxy.metric("fairwater_certificate_not_after_seconds", &["subject=\"CN=site\""]);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    assert!((now + 29 * 86_400..=now + 30 * 86_400).contains(&end), "{end}");
+    let mode = fs::Permissions::from_mode(0o644);
+    fs::set_permissions(pki.file("site.key"), mode).unwrap();
+    let said = proxy.reload_well();
+    assert!(said.contains("[W0903]: every user can read the private key in "), "{said}");
 }
