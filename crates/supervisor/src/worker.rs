@@ -22,7 +22,8 @@ use crate::upgrade::NAME;
 /// For a worker to take an order while the link is full.
 const TELLING: Duration = Duration::from_secs(2);
 
-/// For the connections of a worker that hangs to move to the next one.
+/// For the connections of a worker that hangs to move to the next one, and for one that is not
+/// wanted to end.
 const LEAVING: Duration = Duration::from_secs(2);
 
 /// A running worker. Dropping it leaves the process alone.
@@ -162,6 +163,13 @@ impl Worker {
         })
     }
 
+    /// A process that says what the other end of `link` says.
+    #[cfg(test)]
+    pub(crate) fn sample(id: u32, stage: Stage, link: Link, now: Instant) -> Self {
+        let (heir, state, told) = (None, None, HashMap::new());
+        Self { id, link: Some(link), began: now, stage, told, heir, state, doom: Doom::None }
+    }
+
     fn equip(&mut self, given: Equipment<'_>, has_before: bool) -> io::Result<()> {
         let link = self.link.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
         link.order("configuration", given.name, &[given.files])?;
@@ -217,8 +225,18 @@ impl Worker {
     }
 
     /// Ends it some time after another serves in its place.
-    pub(crate) fn doom(&mut self) {
-        self.doom = Doom::Sealed;
+    pub(crate) fn doom(&mut self, now: Instant) {
+        self.doom = match self.stage {
+            Stage::Retired => Doom::At(now + LEAVING),
+            Stage::Starting | Stage::Serving => Doom::Sealed,
+        };
+    }
+
+    /// Ends one that shall not begin to serve, in order or not.
+    pub(crate) fn dismiss(&mut self, now: Instant) {
+        self.stage = Stage::Retired;
+        self.doom = Doom::At(now + LEAVING);
+        self.stop();
     }
 
     pub(crate) fn is_doomed(&self) -> bool {
