@@ -35,6 +35,8 @@ pub(crate) struct Record {
     /// Who wants another reload.
     pub wishes: Vec<RawFd>,
     pub has_wish: bool,
+    /// And by the program that is installed then.
+    pub wishes_upgrade: bool,
     /// Open files that the process is known by, and their names.
     pub pid_file: Option<(RawFd, PathBuf)>,
     pub output: Option<(RawFd, PathBuf)>,
@@ -105,6 +107,9 @@ impl fmt::Display for Record {
         }
         if self.has_wish {
             writeln!(f, "wishes {}", list(&self.wishes))?;
+        }
+        if self.wishes_upgrade {
+            writeln!(f, "wishes_upgrade")?;
         }
         for (word, file) in [("pid_file", &self.pid_file), ("output", &self.output)] {
             if let Some((number, path)) = file {
@@ -183,6 +188,7 @@ impl Record {
             "pid_file" => self.pid_file = Some(file(rest)?),
             "output" => self.output = Some(file(rest)?),
             "wishes" => (self.has_wish, self.wishes) = (true, unlist(rest)?),
+            "wishes_upgrade" => self.wishes_upgrade = true,
             _ => return None,
         }
         Some(())
@@ -293,6 +299,7 @@ mod tests {
             next: Some((loaded(&[], None), 13)),
             wishes: Vec::new(),
             has_wish: true,
+            wishes_upgrade: true,
             pid_file: Some((21, "/run/a b.pid".into())),
             output: Some((22, "a.log".into())),
         }

@@ -94,6 +94,7 @@ impl Master {
             apps: self.apps.written(now()),
             wishes: wish.map(|wish| numbers(&wish.askers)).unwrap_or_default(),
             has_wish: wish.is_some(),
+            wishes_upgrade: wish.is_some_and(|wish| wish.is_upgrade),
             pid_file: self.life.pid_file_record(),
             output: self.life.output_record(),
         }
@@ -183,7 +184,7 @@ fn restore(means: Means, record: &Record, left: &mut Left) -> Option<Master> {
         said: record.said.clone(),
         program: None,
     });
-    let wish = Wish { askers: askers(&record.wishes), is_upgrade: false };
+    let wish = Wish { askers: askers(&record.wishes), is_upgrade: record.wishes_upgrade };
     let workers = record.workers.iter().map(|worker| Worker::of(worker, left, now()));
     let workers = workers.collect::<Option<_>>()?;
     let commands = record.commands.and_then(|at| all.get(at));
