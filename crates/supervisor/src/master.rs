@@ -77,6 +77,8 @@ const LAST_WORDS_MAX: usize = 1024;
 /// Why it could not begin, or did not end well.
 pub fn run(means: Means, file: PathBuf, loaded: Loaded, life: Life) -> Result<(), String> {
     signal::block().map_err(|error| format!("cannot set up signals: {error}"))?;
+    // There is a socket for each thread at each address. If it cannot be raised, it may do.
+    process::raise_descriptor_limit().ok();
     let mut master = Master::new(means, file, loaded, life);
     if let Err(problem) = master.bind() {
         master.clean_up();

@@ -72,8 +72,9 @@ pub struct Identity {
 
 /// Starts a child that shares nothing with this process but its standard input, output and error:
 /// in a process group of its own, whose number is that of the process, which is returned. With all
-/// signals as they are by default, and with the rights of `identity`, if there is one. It is to be
-/// waited for with [`ended`]. One descriptor it may have, as [`FIRST`].
+/// signals as they are by default, the limit of descriptors that this process began with, and the
+/// rights of `identity`, if there is one. It is to be waited for with [`ended`]. One descriptor it
+/// may have, as [`FIRST`].
 ///
 /// # Errors
 /// As [`Command::spawn`]; `PermissionDenied` for another identity, without being root.
@@ -86,6 +87,7 @@ pub fn spawn_apart(
     let given = given.map(|fd| fd.as_raw_fd());
     let arrange = move || {
         crate::signal::reset()?;
+        crate::process::lower_descriptor_limit();
         // What this process has got from its own parent is not the child's either. Kernels before
         // 5.11 cannot do it; nothing of ours is open across an exec anyway.
         // SAFETY: the call touches no memory. What `Command` itself has open is closed on exec.
@@ -217,6 +219,27 @@ mod tests {
         child.wait().unwrap();
         assert_eq!((one.as_str(), two.as_str()), ("one\n", "two\n0\n"));
         drop(secret);
+    }
+
+    #[test]
+    fn a_child_apart_has_the_limit_that_there_was_before_it_was_raised() {
+        let soft = |given: fn(&mut Command) -> u32| {
+            let (mut out, out_in) = io::pipe().unwrap();
+            let mut command = Command::new("sh");
+            command.args(["-c", "ulimit -Sn"]).stdin(Stdio::null()).stdout(out_in);
+            let id = given(&mut command);
+            drop(command);
+            let mut text = String::new();
+            out.read_to_string(&mut text).unwrap();
+            while ended(id).unwrap().is_none() {}
+            text
+        };
+        let apart = |command: &mut Command| spawn_apart(command, None, None).unwrap();
+        let before = soft(apart);
+        let raised = crate::process::raise_descriptor_limit().unwrap();
+        assert_eq!(soft(apart), before);
+        let near = soft(|command| spawn(command, &[]).unwrap().id());
+        assert_eq!(near.trim(), raised.to_string());
     }
 
     #[test]

@@ -122,3 +122,19 @@ fn what_can_never_serve_is_not_tried_again() {
     let said = Setup::http(&[&endpoint]).bind(&address).try_start().err().unwrap();
     assert!(said.contains("is in use by process"), "{said}");
 }
+
+/// As many as a large machine has: one for each thread at each address.
+#[test]
+fn more_sockets_than_descriptors_are_granted_at_first() {
+    let endpoint = Endpoint::echo("e");
+    let addresses = ["127.0.0.1:0"; 30].join("\", \"");
+    let mut setup = Setup::http(&[&endpoint]).reloadable().threads(40);
+    setup = setup.more(&format!("[listeners.many]\nbind = [\"{addresses}\"]\nupstream = \"app\""));
+    let proxy = setup.start();
+    assert_eq!(status_of(&proxy), 200);
+    signal_to(proxy.worker_id(), Signal::KILL);
+    assert_eq!(status_of(&proxy), 200);
+    proxy.edit("threads = 40", "threads = 41");
+    proxy.reload_well();
+    assert_eq!(status_of(&proxy), 200);
+}
