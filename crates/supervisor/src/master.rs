@@ -172,10 +172,11 @@ impl Master {
                 self.start();
             }
             self.wait(signals)?;
-            self.hear_all();
+            // First: who tells all processes to end tells this one.
             while let Some(signal) = signals.next() {
                 self.obey(signal);
             }
+            self.hear_all();
             let commands = self.commands.as_mut().map(|commands| commands.take(now()));
             for (command, asker) in commands.unwrap_or_default() {
                 match command {
@@ -271,6 +272,7 @@ impl Master {
             Some(News::Fixed(setting)) => self.succeed(id, &setting),
             // An address that nobody will serve any more must not take connections.
             Some(News::Draining) if self.is_stopping => self.sockets.release(),
+            Some(News::Draining) if was == Stage::Serving => self.follow(id),
             Some(News::AppLeft(number)) => self.apps.left(id, number),
             Some(News::AppDrained(number)) => self.apps.drained(id, number),
             Some(News::AppRequests(number, count)) => self.apps.requests(id, number, count),
@@ -305,6 +307,16 @@ impl Master {
                 self.serves(id);
             }
             Stage::Serving => self.serves(id),
+        }
+    }
+
+    /// Starts a worker in place of one that serves and was told to end by somebody else: nobody
+    /// shall wait until it has finished.
+    fn follow(&mut self, id: u32) {
+        let is_coming = self.workers.iter().any(|worker| worker.stage == Stage::Starting);
+        if !is_coming && self.due.is_none() {
+            self.say(format_args!("worker {id} was told to end; another one takes its place"));
+            self.start();
         }
     }
 

@@ -71,7 +71,8 @@ fn a_worker_that_hangs_while_it_finishes_what_runs_is_killed() {
         return;
     }
     until("the first one to end", || !proxy.worker_ids().contains(&first));
-    assert!(proxy.said().contains(&format!("worker {first} was killed by signal 9")));
+    let end = format!("worker {first} was killed by signal 9");
+    until("its end to be told", || proxy.said().contains(&end));
     assert_eq!(proxy.worker_ids().len(), 1, "nobody has to follow it");
 }
 
