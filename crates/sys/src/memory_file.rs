@@ -55,13 +55,15 @@ pub fn read(fd: OwnedFd) -> io::Result<Vec<u8>> {
 /// As `read(2)`; `FileTooLarge` if there are more.
 pub fn read_at_most(fd: OwnedFd, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut file = File::from(fd);
+    let too_large = || Err(io::ErrorKind::FileTooLarge.into());
+    if file.metadata()?.len() > bytes_max {
+        return too_large();
+    }
     file.seek(SeekFrom::Start(0))?;
     let mut bytes = Vec::new();
+    // It may still grow.
     file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
-    match bytes.len() as u64 > bytes_max {
-        true => Err(io::ErrorKind::FileTooLarge.into()),
-        false => Ok(bytes),
-    }
+    if bytes.len() as u64 > bytes_max { too_large() } else { Ok(bytes) }
 }
 
 #[cfg(test)]
