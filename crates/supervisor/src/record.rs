@@ -38,6 +38,10 @@ pub(crate) struct Record {
     /// Who wants another reload.
     pub wishes: Vec<RawFd>,
     pub has_wish: bool,
+    /// And by the program that is installed then.
+    pub wishes_upgrade: bool,
+    /// The soft limit of open descriptors before it was raised; 0 if it was not.
+    pub descriptors_before: u64,
     /// Open files that the process is known by, and their names.
     pub pid_file: Option<(RawFd, PathBuf)>,
     pub output: Option<(RawFd, PathBuf)>,
@@ -109,6 +113,12 @@ impl fmt::Display for Record {
         }
         if self.has_wish {
             writeln!(f, "wishes {}", list(&self.wishes))?;
+        }
+        if self.wishes_upgrade {
+            writeln!(f, "wishes_upgrade")?;
+        }
+        if self.descriptors_before > 0 {
+            writeln!(f, "descriptors_before {}", self.descriptors_before)?;
         }
         for (word, file) in [("pid_file", &self.pid_file), ("output", &self.output)] {
             if let Some((number, path)) = file {
@@ -188,6 +198,8 @@ impl Record {
             "pid_file" => self.pid_file = Some(file(rest)?),
             "output" => self.output = Some(file(rest)?),
             "wishes" => (self.has_wish, self.wishes) = (true, unlist(rest)?),
+            "descriptors_before" => self.descriptors_before = rest.parse().ok()?,
+            "wishes_upgrade" => self.wishes_upgrade = true,
             _ => return None,
         }
         Some(())
@@ -299,6 +311,8 @@ mod tests {
             next: Some((loaded(&[], None), 13)),
             wishes: Vec::new(),
             has_wish: true,
+            wishes_upgrade: true,
+            descriptors_before: 1024,
             pid_file: Some((21, "/run/a b.pid".into())),
             output: Some((22, "a.log".into())),
         }

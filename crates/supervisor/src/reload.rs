@@ -147,6 +147,8 @@ impl Master {
     /// Takes the next step of a reload, if it is time.
     pub(crate) fn go_on_with_reload(&mut self) {
         match &mut self.reload {
+            // Whoever waits for the first worker waits for that, and for no other.
+            None if !self.has_served => {}
             None => {
                 let wish = self.next_reload.take();
                 wish.into_iter().for_each(|wish| self.begin_reading(wish));
@@ -304,9 +306,9 @@ impl Master {
         self.say(format_args!("{reason}; the configuration is as before"));
         self.end_reload(1, &format!("fairwater: {reason}; the configuration is as before\n"));
         // Nobody knows how far it came.
-        let Some(worker) = self.workers.iter().find(|worker| worker.id() == id) else { return };
+        let Some(worker) = self.workers.iter_mut().find(|worker| worker.id() == id) else { return };
         match worker.stage {
-            Stage::Starting => worker.stop(),
+            Stage::Starting => worker.dismiss(now()),
             Stage::Serving => self.start(),
             Stage::Retired => {}
         }

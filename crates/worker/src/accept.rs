@@ -61,12 +61,12 @@ impl Accepted {
     }
 
     /// Gives the connection, which has no request under way, to the process that serves in place of
-    /// this one. One that it does not take is closed.
-    pub(crate) async fn give_away(self) {
-        let Some(heir) = self.shard.heir() else { return };
+    /// this one. Returns whether that has taken it.
+    pub(crate) async fn give_away(&self) -> bool {
+        let Some(heir) = self.shard.heir() else { return false };
         let mut parcel = Packer::default();
-        Door::of(&self).pack(Kind::Idle, &mut parcel);
-        heir.give(parcel.into_vec(), &self.stream, None).await;
+        Door::of(self).pack(Kind::Idle, &mut parcel);
+        heir.give(parcel.into_vec(), &self.stream, None).await
     }
 
     /// For what this connection is sent and sends, apart from any route.
