@@ -39,7 +39,7 @@ macro_rules! codes {
 }
 
 // 00: the file as such. 01: names. 02: single values. 03: listeners. 04: routes. 05: upstreams.
-// 06: tests. 07: the access log. 08: apps.
+// 06: tests. 07: the access log. 08: apps. 09: TLS.
 codes! {
     FILE_TOO_LARGE = "E0001",
         "A configuration file has at most 8 MiB, which is room for some 80 000 routes. Nothing of a \
@@ -232,6 +232,21 @@ codes! {
         "The processes of an app listen on Unix sockets below `run_dir`, which is not set, or whose path \
          is so long that their paths would have more than the 107 bytes that the kernel takes. Set \
          `run_dir` at the top level, or `address = \"port\"` for ports of the loopback address.";
+    BAD_TLS = "E0901",
+        "A certificate, a key, an authority or a list of revoked certificates cannot be used, or TLS \
+         misses one of them. Files are PEM: text between `-----BEGIN ...-----` and `-----END ...-----`. \
+         A certificate stands before those that lead to its authority, and the key is the one that it \
+         was requested with, without a password.";
+    SKIPS_VERIFICATION = "W0901",
+        "With `insecure_skip_verify` an endpoint may show any certificate, so that whoever gets between \
+         can read and change everything. Use it to find a mistake, not to live with one: name the \
+         authority of the certificates with `ca`.";
+    CERTIFICATE_EXPIRES = "W0902",
+        "A certificate is not good any more, or will not be within 30 days: clients refuse to connect \
+         from then on. It is no error, so that a machine that starts again serves what it can.";
+    KEY_IS_OPEN = "W0903",
+        "The file of a private key can be read by others than its owner and its group. Whoever has the \
+         key can pass for this server: `chmod 640`, or 600.";
     APP_UNUSED = "W0104",
         "No upstream takes its endpoints from this app, which is started nevertheless. That is harmless, \
          and often the trace of a forgotten upstream or of a misspelt name. Name it in an upstream with \

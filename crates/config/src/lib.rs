@@ -32,12 +32,13 @@ pub use include::Surroundings;
 pub use load::{load, parse};
 pub use model::{
     AccessLog, Admin, App, AppAddress, AppReady, AppSignal, AppTimeouts, Balance, BasicAuth,
-    Condition, Config, Cors, Destination, ErrorEntry, ErrorPage, Expectation, Filters, FixedReply,
-    HeaderEdits, HostMatch, HostRule, HttpListener, IdleRule, Listener, ListenerLimits,
-    ListenerTimeouts, LogFormat, LogTarget, OnError, Origin, Origins, Overlay, PageFormat,
-    PathEdit, PathRule, PathSegment, Probe, Process, Protocol, Redirect, Resolver, Route,
-    RouteTimeouts, RoutingTest, Shutdown, Statuses, TcpListener, TestRequest, Upstream,
-    UpstreamEndpoint, UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT, WEIGHT_MAX, WhenFull,
+    Certificate, Condition, Config, Cors, Destination, EndpointTls, ErrorEntry, ErrorPage,
+    Expectation, Filters, FixedReply, HeaderEdits, HostMatch, HostRule, HttpListener, IdleRule,
+    Listener, ListenerLimits, ListenerTimeouts, ListenerTls, LogFormat, LogTarget, OnError, Origin,
+    Origins, Overlay, PageFormat, PathEdit, PathRule, PathSegment, Probe, Process, Protocol,
+    Redirect, Resolver, Route, RouteTimeouts, RoutingTest, Shutdown, Statuses, TcpListener,
+    TestRequest, Upstream, UpstreamEndpoint, UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT,
+    WEIGHT_MAX, WhenFull,
 };
 pub use read::THREADS_MAX;
 pub use reference::reference;

@@ -4,6 +4,7 @@
 mod app;
 mod filter;
 mod test;
+mod tls;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ pub use filter::{
     Origins, Overlay, PageFormat, PathEdit, Probe, Redirect, Statuses,
 };
 pub use test::{Expectation, RoutingTest, TestRequest};
+pub use tls::{Certificate, EndpointTls, ListenerTls};
 
 /// A whole configuration. The lists are in the order of the file.
 #[derive(Debug, Clone, Default)]
@@ -59,6 +61,19 @@ pub struct Config {
 }
 
 impl Config {
+    /// A certificate that is, or will soon be, of no use.
+    pub fn certificate_expires(&self, span: Span, message: String) -> Diagnostic {
+        let (location, label) = (self.sources.locate(span), String::new());
+        let help = "have it renewed, and reload".to_owned();
+        Diagnostic { code: &code::CERTIFICATE_EXPIRES, message, location, label, help }
+    }
+
+    /// A private key that others may read.
+    pub fn key_is_open(&self, span: Span, message: String, help: String) -> Diagnostic {
+        let (location, label) = (self.sources.locate(span), String::new());
+        Diagnostic { code: &code::KEY_IS_OPEN, message, location, label, help }
+    }
+
     /// A test whose request becomes something else.
     pub fn test_failed(&self, span: Span, message: String, help: String) -> Diagnostic {
         let location = self.sources.locate(span);
@@ -150,6 +165,8 @@ pub struct Listener {
     /// At least one; no address is bound twice over all listeners.
     pub bind: Vec<Spanned<Listen>>,
     pub protocol: Protocol,
+    /// Clients speak TLS.
+    pub tls: Option<ListenerTls>,
     /// Takes everything that no route takes. For TCP always an upstream; for HTTP there is this, or
     /// a route, or both.
     pub destination: Option<Destination>,
@@ -162,6 +179,8 @@ pub struct Listener {
 /// How long clients may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListenerTimeouts {
+    /// For a TLS handshake.
+    pub handshake: Duration,
     /// For a whole request head, from its first byte.
     pub head: Duration,
     /// Between two requests; of a raw connection without a byte.
@@ -181,6 +200,7 @@ impl ListenerTimeouts {
             Protocol::Tcp(_) => 600,
         };
         Self {
+            handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
             idle: Duration::from_secs(idle),
             body: Duration::from_secs(30),
@@ -371,6 +391,8 @@ pub struct Upstream {
     /// Connections to this upstream, over all threads; absent means no limit.
     pub max_connections: Option<Spanned<NonZeroU32>>,
     pub host: HostRule,
+    /// Endpoints speak TLS.
+    pub tls: Option<EndpointTls>,
     /// Whether a connection is used for another request; else each has a new one.
     pub keep_alive: bool,
     /// Requests per connection to an endpoint; absent means no limit.
@@ -450,6 +472,7 @@ impl Listener {
             name: name.to_owned().into(),
             bind: vec![bind.into()],
             timeouts: ListenerTimeouts::of(&protocol),
+            tls: None,
             limits: ListenerLimits::default(),
             protocol,
             destination: Some(Destination::Upstream(upstream.to_owned().into())),
@@ -469,6 +492,7 @@ impl Upstream {
             balance: Balance::default(),
             max_connections: None,
             host: HostRule::default(),
+            tls: None,
             keep_alive: true,
             max_requests: None,
             relaxed_responses: false,

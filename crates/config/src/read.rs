@@ -18,6 +18,7 @@ mod route;
 mod template;
 mod test;
 mod text;
+mod tls;
 mod upstream;
 
 use std::borrow::Cow;
@@ -80,9 +81,11 @@ pub(crate) static ROOT: declare::Table = declare::Table {
             name: "run_dir",
             kind: Kind::Text("text"),
             absent: Absent::Otherwise("none"),
-            meaning: "a directory, with its whole path, for the admin socket (`admin.sock`), unless \
-                      [admin] names another, and for the sockets of apps; made if it is not there, \
-                      so that others may look into it and not write",
+            meaning: "a directory, with its whole path, for the socket of the master \
+                      (`master.sock`: `reload`, `upgrade`, `restart` and `status` ask there), for \
+                      the admin socket (`admin.sock`), unless [admin] names another, and for the \
+                      sockets of apps; made if it is not there, so that others may look into it \
+                      and not write",
             example: "run_dir = \"/run/fairwater\"",
         },
         Setting {

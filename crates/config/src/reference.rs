@@ -64,7 +64,7 @@ fn write_table(table: &'static Table, out: &mut String) {
 fn heading(title: &str) -> String {
     match title {
         "the top level" => "## The top level".to_owned(),
-        "Filters" | "Path edits" => format!("## {title}"),
+        "Filters" | "Path edits" | "The process" => format!("## {title}"),
         title if title.starts_with('[') => format!("## `{title}`"),
         title if title.contains(' ') => {
             let (first, rest) = title.split_at(1);

@@ -8,7 +8,7 @@ use fairwater_message::address::Listen;
 use fairwater_plan::{
     Admission, Balance, ConnectionLimits, Endpoint, Filters, HostHeader, Listener, ListenerId,
     OnError, Plan, Protocol, Route, RouteRule, RouteTable, TcpIdle, Timeouts, Upstream, UpstreamId,
-    UpstreamSettings, UpstreamTimeouts,
+    UpstreamSettings, UpstreamTimeouts, UpstreamTls,
 };
 
 use crate::changes::Rest;
@@ -64,7 +64,13 @@ pub(crate) fn compile(
         let rules = rules.remove(listener.name.value.as_str()).unwrap_or_default();
         let connections = registry.connections(id, listener, connections_max);
         let filters = routes.of_listener(listener);
-        let compiled = Arc::new(compile_listener(listener, &names, rules, connections, filters));
+        let mut compiled = compile_listener(listener, &names, rules, connections, filters);
+        // The one before knows its tickets.
+        let known = before.and_then(|before| before.plan.listeners.get(id.0 as usize));
+        if let Some(known) = known.filter(|known| known.tls == compiled.tls) {
+            compiled.tls.clone_from(&known.tls);
+        }
+        let compiled = Arc::new(compiled);
         match listeners.get_mut(id.0 as usize) {
             Some(place) => *place = compiled,
             // New ids follow one another.
@@ -196,12 +202,14 @@ fn compile_listener(
         }
         config::Protocol::Tcp(tcp) => (compile_tcp(listener, tcp, names), Vec::new()),
     };
-    let config::ListenerTimeouts { head, idle, body, tunnel, half_close } = listener.timeouts;
+    let config::ListenerTimeouts { handshake, head, idle, body, tunnel, half_close } =
+        listener.timeouts;
     Listener {
         name: listener.name.value.clone(),
         protocol,
         trusted_proxies,
-        timeouts: Timeouts { head, idle, body, tunnel, half_close },
+        timeouts: Timeouts { handshake, head, idle, body, tunnel, half_close },
+        tls: listener.tls.as_ref().map(|tls| tls.server.clone()),
         hops_max: listener.limits.hops,
         head: listener.limits.head,
         connections,
@@ -261,6 +269,10 @@ fn settings(upstream: &config::Upstream, index: usize) -> UpstreamSettings {
             config::HostRule::Literal(name) => HostHeader::Name(name.clone()),
         },
         keep_alive: upstream.keep_alive,
+        tls: upstream
+            .tls
+            .as_ref()
+            .map(|tls| UpstreamTls { client: tls.client.clone(), name: tls.server_name.clone() }),
         max_requests: upstream.max_requests.as_ref().map(|max| max.value.get()),
         relaxed_responses: upstream.relaxed_responses,
         head: upstream.head,

@@ -31,9 +31,10 @@ pub use lookups::look_up_names;
 pub use steward::Steward;
 pub use trace::{Outcome, Question, Trace, prove, trace};
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
 
+use fairwater_message::tally::Tally;
 use fairwater_plan::CurrentPlan;
 use fairwater_telemetry::Counters;
 
@@ -53,6 +54,8 @@ pub struct Sources {
     pub allocations: fn() -> u64,
     /// Milliseconds of the monotonic clock at the start.
     pub started_ms: u64,
+    /// What the master has counted; zeros without one.
+    pub tally: Arc<Mutex<Tally>>,
 }
 
 /// What comes from outside of this crate.

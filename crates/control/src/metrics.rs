@@ -1,11 +1,13 @@
 //! The counters in Prometheus' text format (version 0.0.4).
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use fairwater_message::FaultKind;
 use fairwater_message::app::{AppPlace, AppState, Condition, Exit};
+use fairwater_message::tally::Tally;
 use fairwater_net::clock;
 use fairwater_plan::{Listener, Plan};
 use fairwater_telemetry::{Count, EndpointCounters, ListenerCounters, STATUS_CLASSES};
@@ -43,11 +45,27 @@ pub(crate) fn render<'a>(sources: &Sources, apps: impl Iterator<Item = &'a AppSt
         total(|thread| &thread.log_lines),
     );
     text.single("fairwater_log_dropped_total", "Access-log lines that were lost.", dropped);
+    master(&mut text, *sources.tally.lock().unwrap_or_else(PoisonError::into_inner));
     let plan = sources.plan.get();
     listeners(&mut text, sources, &plan);
+    certificates(&mut text, &plan);
     endpoints(&mut text, sources, &plan);
     self::apps(&mut text, &apps.collect::<Vec<_>>());
     text.0
+}
+
+fn master(text: &mut Text, tally: Tally) {
+    let name = "fairwater_reloads_total";
+    text.family(name, "counter", "Configurations after the first one, by what came of them.");
+    let good = [("good", tally.reloads), ("bad", tally.reload_failures)];
+    for (result, count) in good {
+        text.line(name, &[("result", result)], &count.to_string());
+    }
+    let name = "fairwater_last_reload_good";
+    text.family(name, "gauge", "0 while the files are others than what is in force.");
+    text.line(name, &[], if tally.is_last_bad { "0" } else { "1" });
+    let help = "Workers that ended without being told to.";
+    text.single("fairwater_workers_lost_total", help, tally.workers_lost);
 }
 
 fn listeners(text: &mut Text, sources: &Sources, plan: &Plan) {
@@ -95,6 +113,24 @@ fn listeners(text: &mut Text, sources: &Sources, plan: &Plan) {
 
 fn listeners_there(plan: &Plan) -> impl Iterator<Item = (usize, &Arc<Listener>)> {
     plan.listeners.iter().enumerate().filter(|(_, listener)| !listener.is_gone())
+}
+
+fn certificates(text: &mut Text, plan: &Plan) {
+    let name = "fairwater_certificate_not_after_seconds";
+    text.family(name, "gauge", "When a certificate ends, in seconds since the epoch.");
+    for (_, listener) in listeners_there(plan) {
+        let ends = listener.tls.iter().flat_map(|server| server.ends());
+        // Of those with one subject the first to end.
+        let mut first = BTreeMap::new();
+        for (subject, end) in ends {
+            let known = first.entry(subject.as_str()).or_insert(*end);
+            *known = (*known).min(*end);
+        }
+        for (subject, end) in first {
+            let labels = [("listener", listener.name.as_str()), ("subject", subject)];
+            text.line(name, &labels, &end.to_string());
+        }
+    }
 }
 
 fn endpoints(text: &mut Text, sources: &Sources, plan: &Plan) {

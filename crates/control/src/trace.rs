@@ -104,6 +104,7 @@ pub fn trace<'p>(
         client: client(),
         // No listener has TLS yet.
         scheme: "http",
+        tls: None,
         request_id: "REQUEST-ID",
         user: "USER",
     };

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fairwater_config::{App, AppAddress, AppReady, AppSignal, Config, app_directory};
+use fairwater_config::{App, AppAddress, AppReady, AppSignal, Config, Process, app_directory};
 use fairwater_supervisor as supervisor;
 use fairwater_supervisor::{Account, Spec, Timeouts};
 use fairwater_sys::child::Identity;
@@ -14,13 +14,19 @@ use fairwater_sys::process;
 /// Why it could not, and what to do.
 pub(crate) fn specs(config: &Config) -> Result<Vec<Spec>, String> {
     let run_dir = config.run_dir.as_ref().map_or(Path::new(""), |path| &path.value);
-    config.apps.iter().map(|app| spec(app, run_dir)).collect()
+    config.apps.iter().map(|app| spec(app, &config.process, run_dir)).collect()
 }
 
-fn spec(app: &App, run_dir: &Path) -> Result<Spec, String> {
+fn spec(app: &App, process: &Process, run_dir: &Path) -> Result<Spec, String> {
     let (mut env, mut identity) = (Vec::new(), None);
-    if let Some(name) = &app.user {
-        identity = another(app, name, &mut env)?;
+    // As what serves, unless it says otherwise: nobody wants programs of theirs to be root by
+    // mistake.
+    let common = process.user.as_ref().map(|user| user.value.as_str());
+    let group = process.group.as_ref().map(|group| group.value.as_str());
+    match (app.user.as_deref(), common) {
+        (Some(name), _) => identity = another(app, (name, None), &mut env)?,
+        (None, Some(name)) => identity = another(app, (name, group), &mut env)?,
+        (None, None) => {}
     }
     env.extend(app.env.iter().cloned());
     Ok(Spec {
@@ -59,11 +65,11 @@ fn spec(app: &App, run_dir: &Path) -> Result<Spec, String> {
 /// Whose rights the processes get, if not ours, and where that user is at home.
 fn another(
     app: &App,
-    name: &str,
+    (name, group): (&str, Option<&str>),
     env: &mut Vec<(String, String)>,
 ) -> Result<Option<Identity>, String> {
     let whose = format!("`user` of app {}", app.name.value);
-    let Account { user, group, groups, home } = Account::find(name, None)
+    let Account { user, group, groups, home } = Account::find(name, group)
         .map_err(|problem| format!("{whose}: {}", problem.trim_start_matches("user: ")))?;
     let own = process::user_id();
     if user == own {

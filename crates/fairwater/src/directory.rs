@@ -35,7 +35,7 @@ pub(crate) fn prepare(
                 let owner = found.uid();
                 return Err(format!(
                     "{setting}: {shown} belongs to user {owner}, who could replace what is in it: \
-                     change its owner, or name another directory"
+                     `chown {own_id} {shown}`, or name another directory"
                 ));
             }
             if owner.is_some() && found.uid() != own_id {

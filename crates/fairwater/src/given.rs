@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 
 use fairwater_config::Config;
 use fairwater_message::app::AppState;
+use fairwater_message::tally::Tally;
 use fairwater_supervisor::{Address, Link, Order};
 use fairwater_sys::memory_file;
 
@@ -17,6 +18,8 @@ pub(crate) struct Given {
     pub admin: Option<OwnedFd>,
     /// How apps are doing.
     pub apps: Vec<AppState>,
+    /// What the master has counted, if it has told by now.
+    pub tally: Option<Tally>,
     /// What the worker before has said of itself.
     pub state: Option<OwnedFd>,
     /// Where connections of the worker before come in.
@@ -44,6 +47,7 @@ impl Given {
                 Order::Listening(address, sockets) => given.listening.push((address, sockets)),
                 Order::Admin(socket) => given.admin = Some(socket),
                 Order::App(state) => given.apps.push(state),
+                Order::Tally(tally) => given.tally = Some(tally),
                 Order::State(state) => given.state = Some(state),
                 Order::Inherit(socket) => given.legacy = Some(socket),
                 Order::Serve | Order::Retire(_) => break,

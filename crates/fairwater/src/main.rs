@@ -2,6 +2,7 @@
 
 mod apps;
 mod arguments;
+mod certificates;
 mod cgroup;
 mod command;
 mod demo;
@@ -25,11 +26,16 @@ mod ties;
 mod way;
 
 use std::fmt::Display;
+use std::fs::File;
 use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
 
 use clap::Parser;
 use fairwater_sys::allocator::Counting;
+use fairwater_sys::clock::{self, Civil};
+use fairwater_sys::process;
 use mimalloc::MiMalloc;
 
 use arguments::{Arguments, Command};
@@ -38,6 +44,8 @@ use arguments::{Arguments, Command};
 static ALLOCATOR: Counting<MiMalloc> = Counting(MiMalloc);
 
 fn main() -> ExitCode {
+    // The file that is run may be called anything, after an upgrade or by the master.
+    process::set_name(c"fairwater");
     match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Load(arguments) => master::load(&arguments),
@@ -70,5 +78,21 @@ fn show(said: &str) {
 
 /// Prints a line for people, who may have gone away: that is no reason to end.
 fn say(text: impl Display) {
-    drop(writeln!(std::io::stderr(), "fairwater: {text}"));
+    let stamp = if writes_to_file() { stamp() } else { String::new() };
+    drop(writeln!(std::io::stderr(), "{stamp}fairwater: {text}"));
+}
+
+/// Whether nobody is there who would know when a line was said: a terminal shows it at once, and
+/// service managers write the time themselves. A file without a name is the master's, for words
+/// that it shows.
+fn writes_to_file() -> bool {
+    let own = std::io::stderr().as_fd().try_clone_to_owned();
+    own.and_then(|fd| File::from(fd).metadata())
+        .is_ok_and(|file| file.is_file() && file.nlink() > 0)
+}
+
+fn stamp() -> String {
+    let Civil { year, month, day, hour, minute, second } =
+        Civil::from_epoch(clock::wall_us() / 1_000_000);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z ")
 }

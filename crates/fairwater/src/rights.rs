@@ -39,10 +39,8 @@ pub(crate) fn account(config: &Config) -> Result<Option<Account>, String> {
 /// Says so when traffic would be served with the rights of root for no reason.
 pub(crate) fn warn(config: &Config) {
     if process::user_id() == ROOT && config.process.user.is_none() {
-        say(
-            "warning: traffic is served as root; set `user`, who needs to read no file and to bind \
-             no port (root does both before)",
-        );
+        say("warning: traffic is served as root; set `user`: files are read and addresses bound \
+             before, so that it needs no rights for them");
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use fairwater_config::{Config, Diagnostic, FILE_BYTES_MAX, Surroundings};
 use fairwater_control::{prove, sketch};
@@ -10,7 +11,7 @@ use fairwater_sys::exec::Left;
 
 use crate::arguments::{ConfigFile, RunArguments};
 use crate::files::{self, Files};
-use crate::{fail, master, rights, say, serve};
+use crate::{certificates, fail, master, rights, say, serve};
 
 pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
     if let Some(state) = arguments.state {
@@ -57,6 +58,7 @@ pub(crate) fn load(
     around: &dyn Surroundings,
 ) -> Result<(Config, Vec<u8>), ExitCode> {
     let (config, text) = read_with(&arguments.config, around)?;
+    print(&certificates::look(&config, SystemTime::now()));
     if config.tests.is_empty() {
         return Ok((config, text));
     }

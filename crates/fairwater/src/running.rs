@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fairwater_config::Config;
 use fairwater_control::{Bind, Control, Unable};
 use fairwater_message::app::AppState;
+use fairwater_message::tally::Tally;
 use fairwater_net::clock;
 use fairwater_plan::ListenerId;
 use fairwater_supervisor::{Address, Link, News, Order};
@@ -36,6 +37,7 @@ pub(crate) struct Running {
     pub control: Control,
     /// Where the control thread learns how apps are doing; nowhere without a master.
     pub apps: Option<Sender<AppState>>,
+    pub tally: Arc<Mutex<Tally>>,
     pub is_ready: Arc<AtomicBool>,
     pub log: LogWriter,
     pub config: Config,
@@ -196,6 +198,10 @@ impl Running {
                 }
                 return true;
             }
+            Ok(Some(Order::Tally(tally))) => {
+                self.told_tally(tally);
+                return true;
+            }
             Ok(Some(Order::App(state))) => {
                 self.told_of_app(state);
                 return true;
@@ -217,11 +223,16 @@ impl Running {
         self.apps.iter().for_each(|apps| drop(apps.blocking_send(state.clone())));
     }
 
+    fn told_tally(&self, tally: Tally) {
+        *self.tally.lock().unwrap_or_else(PoisonError::into_inner) = tally;
+    }
+
     /// Serves by another configuration. Gives the setting that no running process can take in, if
     /// there is one; then all is as before.
     fn replace(&mut self, config: Config, given: Given) -> Result<Option<&'static str>, String> {
         given.fits(&config)?;
         given.apps.into_iter().for_each(|state| self.told_of_app(state));
+        given.tally.into_iter().for_each(|tally| self.told_tally(tally));
         let addresses = given.listening.iter().map(|(address, _)| address.bound.clone()).collect();
         let binds = match self.control.replace(config.clone(), addresses) {
             Ok(binds) => binds,

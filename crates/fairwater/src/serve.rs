@@ -7,13 +7,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use fairwater_config::{AccessLog, Config, LogFormat, LogTarget};
 use fairwater_control::{AppLink, AppReport, Compiled, Outside, Sources, Steward, look_up_names};
 use fairwater_message::FaultKind;
 use fairwater_message::app::AppState;
+use fairwater_message::tally::Tally;
 use fairwater_net::clock;
 use fairwater_plan::{CurrentPlan, ListenerId, Plan, Protocol};
 use fairwater_supervisor::{
@@ -31,6 +32,10 @@ use crate::room::{self, Room};
 use crate::running::{self, Places, Running};
 use crate::ties::Ties;
 use crate::{directory, fail, say};
+
+/// Of what a worker leaves to the next one: who has broken into it must not fill the memory of all
+/// that follow.
+const STATE_BYTES_MAX: u64 = 16 << 20;
 
 /// What the machine grants to a process that serves.
 pub(crate) struct Ground {
@@ -161,7 +166,8 @@ pub(crate) fn serve_given(
     let started = prepared.map_err(Into::into);
     let started: Result<Started, Box<dyn Error>> = started.and_then(|(ground, mut steward)| {
         given.apps.into_iter().for_each(|state| steward.told_of_app(state));
-        let state = given.state.and_then(|state| memory_file::read(state).ok());
+        let state =
+            given.state.and_then(|state| memory_file::read_at_most(state, STATE_BYTES_MAX).ok());
         state.iter().for_each(|state| steward.resume(&String::from_utf8_lossy(state)));
         let keeper = master.try_clone()?;
         steward.keep_with(move |state| keep(&keeper, state));
@@ -330,6 +336,7 @@ fn start(
             seed: process::random_u64(),
         });
     }
+    let tally = Arc::<Mutex<Tally>>::default();
     let sources = Sources {
         plan: Arc::clone(&plan),
         counters,
@@ -338,6 +345,7 @@ fn start(
         is_ready: Arc::clone(&is_ready),
         allocations: allocator::allocations,
         started_ms: clock::coarse_ms(),
+        tally: Arc::clone(&tally),
     };
     let (apps, link) = master.map(app_link).transpose()?.unzip();
     let control = fairwater_control::start(steward, sources, sockets.admin, link);
@@ -345,7 +353,8 @@ fn start(
     let threads = Threads::start(parts).map_err(no_thread)?;
     let config = config.clone();
     let (ties, hangs) = (Ties::default(), false);
-    let running = Running { threads, control, apps, is_ready, log, config, places, ties, hangs };
+    let running =
+        Running { threads, control, apps, tally, is_ready, log, config, places, ties, hangs };
     Ok((running, signals, bound))
 }
 

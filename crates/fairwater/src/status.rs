@@ -52,7 +52,7 @@ fn sockets(arguments: &StatusArguments) -> Result<(PathBuf, Option<PathBuf>), Ex
         let file = arguments.config.display();
         fail(format_args!(
             "{file} opens no admin socket; add `admin.socket = \"/run/fairwater/admin.sock\"` and \
-             restart, or name another with --admin PATH"
+             reload, or name another with --admin PATH"
         ))
     })?;
     Ok((admin, master))

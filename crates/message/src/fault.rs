@@ -61,6 +61,10 @@ macro_rules! fault_kinds {
 fault_kinds! {
     /// The request breaks the grammar or is ambiguous.
     BadRequest = ("bad_request", Downstream, Request, 400),
+    /// TLS: nothing in common, a certificate that is not taken, or no TLS at all.
+    HandshakeFailed = ("tls_handshake_failed", Downstream, Request, 0),
+    /// The TLS handshake was not complete in time.
+    HandshakeTimeout = ("tls_handshake_timeout", Downstream, Request, 0),
     /// What came is not HTTP at all: nothing is answered.
     NotHttp = ("not_http", Downstream, Request, 0),
     HeadTimeout = ("request_head_timeout", Downstream, Request, 408),
@@ -88,6 +92,8 @@ fault_kinds! {
     UpstreamFull = ("upstream_full", Upstream, Connect, 503),
     ConnectRefused = ("upstream_connect_refused", Upstream, Connect, 503),
     ConnectTimeout = ("upstream_connect_timeout", Upstream, Connect, 503),
+    /// TLS with the endpoint: nothing in common, or a certificate that is not trusted.
+    UpstreamHandshake = ("upstream_tls_handshake_failed", Upstream, Connect, 502),
     ConnectFailed = ("upstream_connect_failed", Upstream, Connect, 503),
     /// The endpoint closed without a byte of a reply.
     EmptyReply = ("upstream_empty_reply", Upstream, Response, 502),

@@ -14,6 +14,7 @@ mod method;
 pub mod network;
 pub mod pack;
 pub mod secret;
+pub mod tally;
 pub mod target;
 pub mod template;
 

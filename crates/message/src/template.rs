@@ -35,13 +35,28 @@ pub enum Variable {
     Rest,
     /// Who the client is, by its name and password.
     User,
+    /// What TLS with the client says; nothing without it.
+    Tls(TlsVariable),
     /// The first value of a header of the request.
     Header(String),
     /// A capture of the route's path.
     Capture(String),
 }
 
-const NAMED: [(&str, Variable); 10] = [
+/// What was agreed on, and the certificate that the client has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVariable {
+    Version,
+    Cipher,
+    ServerName,
+    Subject,
+    Issuer,
+    Serial,
+    Fingerprint,
+    Names,
+}
+
+const NAMED: [(&str, Variable); 18] = [
     ("client", Variable::Client),
     ("scheme", Variable::Scheme),
     ("host", Variable::Host),
@@ -52,6 +67,14 @@ const NAMED: [(&str, Variable); 10] = [
     ("request_id", Variable::RequestId),
     ("rest", Variable::Rest),
     ("user", Variable::User),
+    ("tls_version", Variable::Tls(TlsVariable::Version)),
+    ("tls_cipher", Variable::Tls(TlsVariable::Cipher)),
+    ("tls_server_name", Variable::Tls(TlsVariable::ServerName)),
+    ("client_subject", Variable::Tls(TlsVariable::Subject)),
+    ("client_issuer", Variable::Tls(TlsVariable::Issuer)),
+    ("client_serial", Variable::Tls(TlsVariable::Serial)),
+    ("client_fingerprint", Variable::Tls(TlsVariable::Fingerprint)),
+    ("client_names", Variable::Tls(TlsVariable::Names)),
 ];
 
 /// Before the name of a header.

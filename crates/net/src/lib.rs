@@ -3,6 +3,7 @@
 
 mod acceptor;
 mod dial;
+mod secure;
 mod stream;
 mod timer;
 

@@ -6,13 +6,17 @@ use std::io::{self, IoSlice, Read};
 use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use fairwater_sys::pipe::Pipe;
+use fairwater_tls::{Agreed, Session};
 use socket2::{Domain, SockRef, Socket};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
+
+use crate::secure::Secure;
 
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,11 +48,13 @@ pub struct Stream {
 }
 
 #[derive(Debug)]
-enum Io {
+pub(crate) enum Io {
     /// Accepted, and not registered yet; empty only if the registration failed.
     Fresh(Option<std::net::TcpStream>),
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// One of the two before, with TLS on it.
+    Tls(Box<Secure>),
 }
 
 impl From<TcpStream> for Stream {
@@ -99,21 +105,27 @@ impl Io {
         want: usize,
         mut call: impl FnMut(&Socket) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
+        self.poll_by(cx, interest, |socket| call(socket).map(|len| (len, 0 < len && len < want)))
+    }
+
+    /// The same for a call that knows by itself whether the next one would have to wait.
+    #[inline]
+    pub(crate) fn poll_by(
+        &self,
+        cx: &mut Context<'_>,
+        interest: Interest,
+        mut call: impl FnMut(&Socket) -> io::Result<(usize, bool)>,
+    ) -> Poll<io::Result<usize>> {
         loop {
             let mut short = None;
-            let mut call = |socket: SockRef<'_>| match call(&socket) {
+            let result = self.now(interest, |socket| match call(socket) {
                 // The runtime takes back the readiness for this error.
-                Ok(len) if 0 < len && len < want => {
+                Ok((len, true)) => {
                     short = Some(len);
                     Err(io::ErrorKind::WouldBlock.into())
                 }
-                result => result,
-            };
-            let result = match self {
-                Self::Tcp(tcp) => tcp.try_io(interest, || call(SockRef::from(tcp))),
-                Self::Unix(unix) => unix.try_io(interest, || call(SockRef::from(unix))),
-                Self::Fresh(_) => Err(io::ErrorKind::NotConnected.into()),
-            };
+                result => result.map(|(len, _)| len),
+            });
             match (short, result) {
                 (Some(len), _) => return Poll::Ready(Ok(len)),
                 (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -124,15 +136,51 @@ impl Io {
         }
     }
 
+    /// Makes a call on a registered socket if the runtime takes it for ready.
     #[inline]
-    fn poll_ready(&self, cx: &mut Context<'_>, interest: Interest) -> Poll<io::Result<()>> {
+    pub(crate) fn now(
+        &self,
+        interest: Interest,
+        call: impl FnOnce(&Socket) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        match self {
+            Self::Tcp(tcp) => tcp.try_io(interest, || call(&SockRef::from(tcp))),
+            Self::Unix(unix) => unix.try_io(interest, || call(&SockRef::from(unix))),
+            Self::Fresh(_) | Self::Tls(_) => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn poll_ready(
+        &self,
+        cx: &mut Context<'_>,
+        interest: Interest,
+    ) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(tcp) if interest.is_readable() => tcp.poll_read_ready(cx),
             Self::Tcp(tcp) => tcp.poll_write_ready(cx),
             Self::Unix(unix) if interest.is_readable() => unix.poll_read_ready(cx),
             Self::Unix(unix) => unix.poll_write_ready(cx),
             // Its registration failed.
-            Self::Fresh(_) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+            Self::Fresh(_) | Self::Tls(_) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    /// The socket below; `None` only for one whose registration failed.
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        Some(match self {
+            Self::Fresh(socket) => socket.as_ref()?.as_fd(),
+            Self::Tcp(tcp) => tcp.as_fd(),
+            Self::Unix(unix) => unix.as_fd(),
+            Self::Tls(secure) => return secure.io.socket(),
+        })
+    }
+
+    fn is_tcp(&self) -> bool {
+        match self {
+            Self::Fresh(_) | Self::Tcp(_) => true,
+            Self::Unix(_) => false,
+            Self::Tls(secure) => secure.io.is_tcp(),
         }
     }
 }
@@ -171,12 +219,57 @@ impl Stream {
             }
             Io::Tcp(tcp) => tcp.into_std().map(OwnedFd::from),
             Io::Unix(unix) => unix.into_std().map(OwnedFd::from),
+            // What the session holds would be lost.
+            Io::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
     /// Does something with its descriptor, which stays here.
     pub fn with_fd<T>(&self, action: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
         self.with_socket(|socket| action(socket.as_fd()))
+    }
+
+    /// Speaks TLS from now on; the handshake comes next.
+    ///
+    /// # Errors
+    /// When the runtime cannot take the socket.
+    pub fn secure(&self, session: Session) -> io::Result<()> {
+        let mut io = self.io.borrow_mut();
+        io.register()?;
+        let plain = std::mem::replace(&mut *io, Io::Fresh(None));
+        *io = Io::Tls(Box::new(Secure { io: plain, session, is_reset: false, agreed: None }));
+        Ok(())
+    }
+
+    /// Goes on with a handshake; done at once without TLS.
+    pub fn poll_handshake(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self.io.borrow_mut() {
+            Io::Tls(secure) => secure.poll_handshake(cx),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Waits until all that was written is the kernel's.
+    #[inline]
+    pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self.io.borrow_mut() {
+            Io::Tls(secure) => secure.poll_flush(cx),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Whether bytes are written as they are: only those may be spliced, or go to another process.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        !matches!(&*self.io.borrow(), Io::Tls(_))
+    }
+
+    /// What was agreed on with TLS; nothing without it, or before the handshake.
+    pub fn agreed(&self) -> Option<Rc<Agreed>> {
+        match &*self.io.borrow() {
+            Io::Tls(secure) => secure.agreed.clone(),
+            _ => None,
+        }
     }
 
     /// Reads into `buffer`; 0 is the end of the stream. `buffer` must not be empty.
@@ -186,6 +279,9 @@ impl Stream {
         let mut io = self.io.borrow_mut();
         if let Some(result) = io.try_fresh(|socket| socket.read(buffer)) {
             return Poll::Ready(result);
+        }
+        if let Io::Tls(secure) = &mut *io {
+            return secure.poll_read(cx, buffer);
         }
         let want = buffer.len();
         io.poll(cx, Interest::READABLE, want, |socket| (&*socket).read(buffer))
@@ -222,6 +318,9 @@ impl Stream {
         if let Some(result) = io.try_fresh(|socket| send(&SockRef::from(&*socket))) {
             return Poll::Ready(result);
         }
+        if let Io::Tls(secure) = &mut *io {
+            return secure.poll_write(cx, parts);
+        }
         let want = parts.iter().map(|part| part.len()).sum();
         io.poll(cx, Interest::WRITABLE, want, send)
     }
@@ -230,8 +329,9 @@ impl Stream {
     /// for a fresh socket: reading it finds out.
     #[inline]
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &*self.io.borrow() {
+        match &mut *self.io.borrow_mut() {
             Io::Fresh(_) => Poll::Ready(Ok(())),
+            Io::Tls(secure) => secure.poll_readable(cx),
             io => io.poll_ready(cx, Interest::READABLE),
         }
     }
@@ -242,8 +342,10 @@ impl Stream {
     pub fn is_read_ready(&self) -> bool {
         match &*self.io.borrow() {
             Io::Fresh(_) => true,
-            Io::Tcp(tcp) => tcp.try_io(Interest::READABLE, || Ok(())).is_ok(),
-            Io::Unix(unix) => unix.try_io(Interest::READABLE, || Ok(())).is_ok(),
+            Io::Tls(secure) => {
+                secure.session.has_unread() || secure.io.now(Interest::READABLE, |_| Ok(1)).is_ok()
+            }
+            io => io.now(Interest::READABLE, |_| Ok(1)).is_ok(),
         }
     }
 
@@ -255,12 +357,16 @@ impl Stream {
             Io::Fresh(socket) => socket.as_ref().map_or(Ok(0), |mut socket| socket.read(&mut byte)),
             Io::Tcp(tcp) => tcp.try_read(&mut byte),
             Io::Unix(unix) => unix.try_read(&mut byte),
+            Io::Tls(secure) => return secure.is_quiet(),
         };
         result.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// As `is_quiet`, and asks the kernel whatever the runtime has seen.
     pub fn is_quiet_for_sure(&self) -> bool {
+        if let Io::Tls(secure) = &mut *self.io.borrow_mut() {
+            return secure.is_quiet();
+        }
         let mut byte = [MaybeUninit::uninit()];
         let looked = self.with_socket(|socket| {
             socket.recv_with_flags(&mut byte, libc::MSG_PEEK | libc::MSG_DONTWAIT)
@@ -297,12 +403,18 @@ impl Stream {
     /// # Errors
     /// When the connection is gone already.
     pub fn shut_down(&self) -> io::Result<()> {
+        if let Io::Tls(secure) = &mut *self.io.borrow_mut() {
+            secure.close();
+        }
         let shut_down = |socket: SockRef<'_>| socket.shutdown(std::net::Shutdown::Write);
         self.with_socket(shut_down).unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))
     }
 
     /// Makes the close that follows a reset: the peer learns that something went wrong.
     pub fn reset_on_close(&self) {
+        if let Io::Tls(secure) = &mut *self.io.borrow_mut() {
+            secure.is_reset = true;
+        }
         // Only TCP knows resets; on a Unix socket the close is all that there is.
         if self.is_tcp() {
             drop(self.with_socket(|socket| socket.set_linger(Some(Duration::ZERO))));
@@ -350,7 +462,7 @@ impl Stream {
     pub fn acknowledged_bytes(&self) -> Option<u64> {
         match &*self.io.borrow() {
             Io::Tcp(tcp) => fairwater_sys::socket::acknowledged_bytes(tcp.as_fd()).ok(),
-            Io::Fresh(_) | Io::Unix(_) => None,
+            Io::Fresh(_) | Io::Unix(_) | Io::Tls(_) => None,
         }
     }
 
@@ -362,17 +474,13 @@ impl Stream {
     }
 
     pub fn is_tcp(&self) -> bool {
-        matches!(&*self.io.borrow(), Io::Tcp(_) | Io::Fresh(_))
+        self.io.borrow().is_tcp()
     }
 
     /// `None` only for a socket whose registration failed.
     fn with_socket<T>(&self, action: impl FnOnce(SockRef<'_>) -> T) -> Option<T> {
         let io = self.io.borrow();
-        let fd: BorrowedFd<'_> = match &*io {
-            Io::Fresh(socket) => socket.as_ref()?.as_fd(),
-            Io::Tcp(tcp) => tcp.as_fd(),
-            Io::Unix(unix) => unix.as_fd(),
-        };
+        let fd = io.socket()?;
         Some(action(SockRef::from(&fd)))
     }
 }

@@ -30,7 +30,9 @@ pub use route::{
     RouteTable, Segment, Unroutable, ValueRule,
 };
 pub use slot::{Slot, Slots};
-pub use upstream::{HostHeader, Pick, Tried, Upstream, UpstreamSettings, UpstreamTimeouts};
+pub use upstream::{
+    HostHeader, Pick, Tried, Upstream, UpstreamSettings, UpstreamTimeouts, UpstreamTls,
+};
 
 use std::sync::Arc;
 use std::time::Duration;

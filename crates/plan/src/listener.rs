@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fairwater_message::HeadLimits;
 use fairwater_message::network::IpNet;
+use fairwater_tls::Server;
 
 use crate::{ConnectionLimits, Filters, RouteTable, UpstreamId};
 
@@ -12,6 +13,8 @@ use crate::{ConnectionLimits, Filters, RouteTable, UpstreamId};
 pub struct Listener {
     pub name: String,
     pub protocol: Protocol,
+    /// Clients speak TLS.
+    pub tls: Option<Server>,
     /// Peers whose word about the client is extended instead of replaced.
     pub trusted_proxies: Vec<IpNet>,
     pub timeouts: Timeouts,
@@ -26,6 +29,8 @@ pub struct Listener {
 /// How long clients of a listener may take. Those of a route and of an upstream come before them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
+    /// For a TLS handshake.
+    pub handshake: Duration,
     /// For a whole request head, from its first byte.
     pub head: Duration,
     /// Between two requests; of a raw connection without a byte.
@@ -74,6 +79,7 @@ impl Listener {
         Self {
             name: self.name.clone(),
             protocol: Protocol::Gone,
+            tls: None,
             trusted_proxies: self.trusted_proxies.clone(),
             timeouts: self.timeouts,
             hops_max: self.hops_max,

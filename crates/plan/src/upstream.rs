@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fairwater_message::HeadLimits;
+use fairwater_tls::Client;
 
 use crate::{Admission, Balance, Draw, Endpoint};
 
@@ -20,13 +21,15 @@ pub enum HostHeader {
     Name(String),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct UpstreamSettings {
     pub name: String,
     /// Its place in the plan.
     pub index: usize,
     pub host: HostHeader,
     pub keep_alive: bool,
+    /// Endpoints speak TLS.
+    pub tls: Option<UpstreamTls>,
     /// Requests after which a connection to an endpoint is closed.
     pub max_requests: Option<u32>,
     pub relaxed_responses: bool,
@@ -34,6 +37,14 @@ pub struct UpstreamSettings {
     pub timeouts: UpstreamTimeouts,
     /// Further endpoints that an exchange may try.
     pub retries: u32,
+}
+
+/// How endpoints are spoken to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpstreamTls {
+    pub client: Client,
+    /// The name that they are asked for and checked against, in place of their own.
+    pub name: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

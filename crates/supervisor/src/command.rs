@@ -104,7 +104,9 @@ impl Commands {
 
     pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let askers = self.askers.iter().map(|(stream, _)| stream.as_fd());
-        std::iter::once(self.listener.as_fd()).chain(askers)
+        // Who finds no room is not taken in now, and must not wake the master all the time.
+        let has_room = self.askers.len() < ASKERS_MAX;
+        has_room.then(|| self.listener.as_fd()).into_iter().chain(askers)
     }
 
     /// Takes in who has come, and gives those who have said what they want.

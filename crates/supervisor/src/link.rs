@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use fairwater_message::app::AppState;
+use fairwater_message::tally::Tally;
 use fairwater_sys::pass;
 
 /// One end of a link.
@@ -23,6 +24,8 @@ pub enum Order {
     Admin(OwnedFd),
     /// How an app is doing: before `Serve`, and whenever that changes.
     App(AppState),
+    /// What the master has counted, for who asks the worker.
+    Tally(Tally),
     /// What the worker before has given as its state.
     State(OwnedFd),
     /// That was all: serve with it from now on, or instead of what there was before.
@@ -118,6 +121,7 @@ impl Link {
             }
             ("configuration", Some(files)) => Order::Configuration { name: rest.to_owned(), files },
             ("admin", Some(socket)) => Order::Admin(socket),
+            ("tally", None) => Order::Tally(Tally::parse(rest).ok_or(io::ErrorKind::InvalidData)?),
             ("app", None) => Order::App(AppState::parse(rest).ok_or(io::ErrorKind::InvalidData)?),
             ("state", Some(state)) => Order::State(state),
             ("serve", None) => Order::Serve,

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use fairwater_sys::poll;
+use fairwater_message::tally::Tally;
 use fairwater_sys::signal::{self, Signal, Signals};
+use fairwater_sys::{poll, process};
 
 use crate::app::Apps;
 use crate::backoff::Backoff;
@@ -52,6 +53,7 @@ pub(crate) struct Master {
     pub(crate) reload: Option<Reload>,
     /// Another reload after the one that runs.
     pub(crate) next_reload: Option<Wish>,
+    pub(crate) tally: Tally,
     backoff: Backoff,
     /// When the next worker is due, while there is none.
     pub(crate) due: Option<Instant>,
@@ -68,6 +70,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(crate) const APPS_START: Duration = Duration::from_secs(5);
 /// Workers that finish what runs while others serve; the oldest beyond must hurry.
 const RETIRED_MAX: usize = 2;
+/// More messages than the buffer of a link has room for.
+const LAST_WORDS_MAX: usize = 1024;
 
 /// Serves the configuration in `file`, with what was read of it, until signals end it.
 ///
@@ -75,6 +79,8 @@ const RETIRED_MAX: usize = 2;
 /// Why it could not begin, or did not end well.
 pub fn run(means: Means, file: PathBuf, loaded: Loaded, life: Life) -> Result<(), String> {
     signal::block().map_err(|error| format!("cannot set up signals: {error}"))?;
+    // There is a socket for each thread at each address. If it cannot be raised, it may do.
+    process::raise_descriptor_limit().ok();
     let mut master = Master::new(means, file, loaded, life);
     if let Err(problem) = master.bind() {
         master.clean_up();
@@ -100,6 +106,7 @@ impl Master {
             workers: Vec::new(),
             reload: None,
             next_reload: None,
+            tally: Tally::default(),
             backoff: Backoff::default(),
             due: None,
             has_served: false,
@@ -163,15 +170,16 @@ impl Master {
         while self.result.is_none() {
             self.apps.turn(now());
             self.go_on_with_reload();
-            self.workers.iter_mut().for_each(|worker| worker.tell_of(&self.apps));
+            self.workers.iter_mut().for_each(|worker| worker.tell_of(&self.apps, self.tally));
             if self.is_due() {
                 self.start();
             }
             self.wait(signals)?;
-            self.hear_all();
+            // First: who tells all processes to end tells this one.
             while let Some(signal) = signals.next() {
                 self.obey(signal);
             }
+            self.hear_all();
             let commands = self.commands.as_mut().map(|commands| commands.take(now()));
             for (command, asker) in commands.unwrap_or_default() {
                 match command {
@@ -257,13 +265,7 @@ impl Master {
         let Some(worker) = self.workers.iter_mut().find(|worker| worker.id() == id) else { return };
         let was = worker.stage;
         match worker.news() {
-            Some(News::Serving) => {
-                if was == Stage::Starting {
-                    worker.stage = Stage::Serving;
-                    self.state = worker.state.take();
-                }
-                self.serves(id);
-            }
+            Some(News::Serving) => self.hear_serving(id),
             // That of one that starts counts once it serves.
             Some(News::State(state)) => match was {
                 Stage::Starting => worker.state = Some(state),
@@ -273,11 +275,14 @@ impl Master {
             Some(News::Fixed(setting)) => self.succeed(id, &setting),
             // An address that nobody will serve any more must not take connections.
             Some(News::Draining) if self.is_stopping => self.sockets.release(),
+            Some(News::Draining) if was == Stage::Serving => self.follow(id),
             Some(News::AppLeft(number)) => self.apps.left(id, number),
             Some(News::AppDrained(number)) => self.apps.drained(id, number),
             Some(News::AppRequests(number, count)) => self.apps.requests(id, number, count),
+            // Once is enough: each of them may start a process.
+            Some(News::Hangs(_)) if worker.is_doomed() => {}
             Some(News::Hangs(doing)) => {
-                worker.doom();
+                worker.doom(now());
                 self.say(format_args!("worker {id} has a thread that hangs: {doing}"));
                 if was == Stage::Serving && self.due.is_none() {
                     self.start();
@@ -286,6 +291,35 @@ impl Master {
             Some(News::Failed(reason)) if self.takes_in(id) => self.refuse(id, &reason),
             Some(News::Failed(reason)) => self.say(reason),
             Some(News::Draining) | None => {}
+        }
+    }
+
+    /// A worker says that it serves: news, unless another one serves in its place by now. That may
+    /// be so for one that was held up.
+    fn hear_serving(&mut self, id: u32) {
+        let mut later = self.workers.iter().rev().take_while(|worker| worker.id() != id);
+        let is_late = later.any(|worker| worker.stage == Stage::Serving);
+        let Some(worker) = self.workers.iter_mut().find(|worker| worker.id() == id) else { return };
+        match worker.stage {
+            Stage::Retired => {}
+            // What it serves with may not hold any more.
+            Stage::Starting if is_late => worker.dismiss(now()),
+            Stage::Starting => {
+                worker.stage = Stage::Serving;
+                self.state = worker.state.take();
+                self.serves(id);
+            }
+            Stage::Serving => self.serves(id),
+        }
+    }
+
+    /// Starts a worker in place of one that serves and was told to end by somebody else: nobody
+    /// shall wait until it has finished.
+    fn follow(&mut self, id: u32) {
+        let is_coming = self.workers.iter().any(|worker| worker.stage == Stage::Starting);
+        if !is_coming && self.due.is_none() {
+            self.say(format_args!("worker {id} was told to end; another one takes its place"));
+            self.start();
         }
     }
 
@@ -313,7 +347,10 @@ impl Master {
         serving.for_each(|worker| worker.retire(heir.as_ref(), now()));
         let retired = self.workers.iter().filter(|worker| worker.stage == Stage::Retired);
         let beyond = retired.clone().count().saturating_sub(RETIRED_MAX);
-        retired.take(beyond).for_each(Worker::drain);
+        retired.clone().take(beyond).for_each(Worker::drain);
+        // Whatever such a one takes in, nobody is served by it.
+        let awaited = retired.map(Worker::id).find(|id| self.takes_in(*id));
+        awaited.into_iter().for_each(|id| self.refuse(id, "another worker has taken over"));
     }
 
     pub(crate) fn say_places(&self, before: &Sockets) {
@@ -379,14 +416,23 @@ impl Master {
                 self.say(format_args!("worker {id} {what}"));
                 continue;
             }
-            // Its last words may still be in the link.
             let id = worker.id();
-            while self.workers.get(at).is_some_and(|worker| worker.link().is_some()) {
-                self.hear(id);
-            }
+            self.hear_last_words(at, id);
             let worker = self.workers.remove(at);
             self.apps.worker_ended(id);
             self.goes_on_without(&worker, status);
+        }
+    }
+
+    /// Takes in what is still in the link of a worker that has ended. That is all there is to come:
+    /// whoever else may hold the other end is not waited for.
+    fn hear_last_words(&mut self, at: usize, id: u32) {
+        for _ in 0..LAST_WORDS_MAX {
+            let Some(link) = self.workers.get(at).and_then(Worker::link) else { return };
+            match poll::readable(&[link], Duration::ZERO) {
+                Ok(ready) if ready == [true] => self.hear(id),
+                _ => return,
+            }
         }
     }
 
@@ -394,11 +440,15 @@ impl Master {
         let end = format!("worker {} {}", worker.id(), ended(status));
         self.refuse(worker.id(), &end);
         if self.is_stopping {
-            if !status.success() {
+            // One that is told so early is ended by the signal itself.
+            let is_early = worker.stage == Stage::Starting
+                && matches!(status.signal(), Some(process::TERM | process::INT));
+            let is_well = status.success() || is_early;
+            if !is_well {
                 self.say(&end);
             }
             let is_last = self.workers.is_empty();
-            let result = if status.success() { Ok(()) } else { Err(end) };
+            let result = if is_well { Ok(()) } else { Err(end) };
             self.result = is_last.then_some(result);
             return;
         }
@@ -411,6 +461,7 @@ impl Master {
             return;
         }
         self.say(end);
+        self.tally.workers_lost += 1;
         if self.workers.iter().all(|worker| worker.stage == Stage::Retired || worker.is_doomed()) {
             let serves = worker.stage == Stage::Serving;
             self.again(serves.then(|| now().saturating_duration_since(worker.began)));
@@ -440,9 +491,21 @@ impl Master {
     fn status(&self) -> String {
         let (id, version) = (std::process::id(), env!("CARGO_PKG_VERSION"));
         let mut text = format!("master {id}, version {version}\n");
+        if self.is_stopping {
+            text.push_str("it was told to end, and takes nothing new\n");
+        }
+        let Tally { reloads, reload_failures, is_last_bad, workers_lost } = self.tally;
+        if reloads + reload_failures > 0 {
+            let last = if is_last_bad { "; the last one failed, and changed nothing" } else { "" };
+            text.push_str(&format!("{reloads} reloads, {reload_failures} that failed{last}\n"));
+        }
+        if workers_lost > 0 {
+            text.push_str(&format!("{workers_lost} workers ended without being told to\n"));
+        }
         for worker in &self.workers {
             let stage = match worker.stage {
                 Stage::Starting => "starts",
+                Stage::Serving if self.is_stopping => "finishes what runs",
                 Stage::Serving => "serves",
                 Stage::Retired => "finishes what runs",
             };
@@ -451,7 +514,8 @@ impl Master {
         }
         if let Some(due) = self.due {
             let pause = due.saturating_duration_since(now());
-            text.push_str(&format!("the next worker starts in {pause:?}\n"));
+            let pause = pause.as_secs_f32();
+            text.push_str(&format!("the next worker starts in {pause:.1} s\n"));
         }
         text + &self.apps.status(now())
     }
@@ -469,4 +533,100 @@ pub(crate) fn ended(status: ExitStatus) -> String {
 #[allow(clippy::disallowed_methods, reason = "the master's loop is where its clock is read")]
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::process::Command;
+
+    use fairwater_sys::pass;
+
+    use super::*;
+    use crate::link::Link;
+    use crate::part::Part;
+
+    /// A master with workers that are no more than what they say. Their ends are waited for.
+    fn master(stages: &[Stage]) -> (Master, Vec<Link>) {
+        let program = PathBuf::from("/bin/true");
+        let means = Means { installed: program.clone(), program, say: |_| (), show: |_| () };
+        let files = File::open("/dev/null").unwrap().into();
+        let loaded = Loaded { part: Part::default(), text: String::new(), files };
+        let mut master = Master::new(means, "f.toml".into(), loaded, Life::default());
+        master.has_served = true;
+        let mut links = Vec::new();
+        for stage in stages {
+            let (ours, theirs) = pass::pair().unwrap();
+            let id = Command::new("sleep").arg("60").spawn().unwrap().id();
+            master.workers.push(Worker::sample(id, *stage, Link::new(ours), now()));
+            links.push(Link::new(theirs));
+        }
+        (master, links)
+    }
+
+    fn stages(master: &Master) -> Vec<Stage> {
+        master.workers.iter().map(|worker| worker.stage).collect()
+    }
+
+    fn end(mut master: Master) {
+        master.is_stopping = true;
+        for worker in &master.workers {
+            process::signal(worker.id(), process::KILL).ok();
+        }
+        while !master.workers.is_empty() {
+            master.reap();
+        }
+    }
+
+    #[test]
+    fn who_was_replaced_does_not_serve_by_saying_so() {
+        let (mut master, links) = master(&[Stage::Retired, Stage::Starting, Stage::Serving]);
+        links[0].tell(&News::Serving);
+        master.hear_all();
+        assert_eq!(stages(&master), [Stage::Retired, Stage::Starting, Stage::Serving]);
+        // It was started before the one that serves, and has what held then.
+        links[1].tell(&News::Serving);
+        master.hear_all();
+        assert_eq!(stages(&master), [Stage::Retired, Stage::Retired, Stage::Serving]);
+        let overtaken = master.workers[1].id();
+        while master.workers.iter().any(|worker| worker.id() == overtaken) {
+            master.reap();
+        }
+        end(master);
+    }
+
+    #[test]
+    fn who_hangs_is_replaced_once_however_often_it_says_so() {
+        let (mut master, links) = master(&[Stage::Serving]);
+        for _ in 0..3 {
+            links[0].tell(&News::Hangs("x".to_owned()));
+            master.hear_all();
+        }
+        assert_eq!(stages(&master), [Stage::Serving, Stage::Starting]);
+        end(master);
+    }
+
+    #[test]
+    fn who_is_ended_before_it_begins_has_ended_well() {
+        for (stage, is_well) in [(Stage::Starting, true), (Stage::Serving, false)] {
+            let (mut master, _links) = master(&[stage]);
+            master.stop(Worker::drain);
+            while !master.workers.is_empty() {
+                master.reap();
+            }
+            assert_eq!(master.result.unwrap().is_ok(), is_well);
+        }
+    }
+
+    #[test]
+    fn nobody_else_is_waited_for_who_holds_the_link_of_one_that_has_ended() {
+        let (mut master, links) = master(&[Stage::Serving]);
+        links[0].tell(&News::AppLeft(1));
+        process::signal(master.workers[0].id(), process::KILL).unwrap();
+        while !master.workers.is_empty() {
+            master.reap();
+        }
+        assert!(master.due.is_some());
+        drop(links);
+    }
 }

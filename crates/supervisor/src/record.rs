@@ -5,6 +5,8 @@ use std::fmt;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 
+use fairwater_message::tally::Tally;
+
 /// The first line. Another one is another form, which nobody here can read.
 const FORM: &str = "fairwater-master 1";
 /// The last: half of a record is none.
@@ -18,6 +20,7 @@ pub(crate) struct Record {
     pub installed: PathBuf,
     pub file: PathBuf,
     pub has_served: bool,
+    pub tally: Tally,
     pub listening: Vec<ListeningRecord>,
     pub good: LoadedRecord,
     /// The master's own socket, among `listening`.
@@ -35,6 +38,10 @@ pub(crate) struct Record {
     /// Who wants another reload.
     pub wishes: Vec<RawFd>,
     pub has_wish: bool,
+    /// And by the program that is installed then.
+    pub wishes_upgrade: bool,
+    /// The soft limit of open descriptors before it was raised; 0 if it was not.
+    pub descriptors_before: u64,
     /// Open files that the process is known by, and their names.
     pub pid_file: Option<(RawFd, PathBuf)>,
     pub output: Option<(RawFd, PathBuf)>,
@@ -78,6 +85,7 @@ impl fmt::Display for Record {
         if self.has_served {
             writeln!(f, "served")?;
         }
+        writeln!(f, "tally {}", self.tally)?;
         for one in &self.listening {
             write!(f, "listening {} ", list(&one.sockets))?;
             match one.file {
@@ -105,6 +113,12 @@ impl fmt::Display for Record {
         }
         if self.has_wish {
             writeln!(f, "wishes {}", list(&self.wishes))?;
+        }
+        if self.wishes_upgrade {
+            writeln!(f, "wishes_upgrade")?;
+        }
+        if self.descriptors_before > 0 {
+            writeln!(f, "descriptors_before {}", self.descriptors_before)?;
         }
         for (word, file) in [("pid_file", &self.pid_file), ("output", &self.output)] {
             if let Some((number, path)) = file {
@@ -146,6 +160,7 @@ impl Record {
             "installed" => self.installed = unescape(rest)?.into(),
             "file" => self.file = unescape(rest)?.into(),
             "served" => self.has_served = true,
+            "tally" => self.tally = Tally::parse(rest)?,
             "listening" => {
                 let mut words = rest.splitn(3, ' ');
                 let sockets = unlist(words.next()?)?;
@@ -183,6 +198,8 @@ impl Record {
             "pid_file" => self.pid_file = Some(file(rest)?),
             "output" => self.output = Some(file(rest)?),
             "wishes" => (self.has_wish, self.wishes) = (true, unlist(rest)?),
+            "descriptors_before" => self.descriptors_before = rest.parse().ok()?,
+            "wishes_upgrade" => self.wishes_upgrade = true,
             _ => return None,
         }
         Some(())
@@ -278,6 +295,7 @@ mod tests {
             installed: "/usr/bin/a b".into(),
             file: "fairwater.toml".into(),
             has_served: true,
+            tally: Tally { reloads: 3, ..Tally::default() },
             listening: vec![
                 listening(&[5, 6], "[::]:80", None),
                 listening(&[7], "unix:/run/a b.sock", Some((1, 2))),
@@ -293,6 +311,8 @@ mod tests {
             next: Some((loaded(&[], None), 13)),
             wishes: Vec::new(),
             has_wish: true,
+            wishes_upgrade: true,
+            descriptors_before: 1024,
             pid_file: Some((21, "/run/a b.pid".into())),
             output: Some((22, "a.log".into())),
         }

@@ -147,6 +147,8 @@ impl Master {
     /// Takes the next step of a reload, if it is time.
     pub(crate) fn go_on_with_reload(&mut self) {
         match &mut self.reload {
+            // Whoever waits for the first worker waits for that, and for no other.
+            None if !self.has_served => {}
             None => {
                 let wish = self.next_reload.take();
                 wish.into_iter().for_each(|wish| self.begin_reading(wish));
@@ -181,7 +183,9 @@ impl Master {
             true => format!("{} does not take over; ", self.means.installed.display()),
             false => String::new(),
         };
-        self.end_reload(1, &format!("fairwater: {text}all is as before\n"));
+        let text = format!("{text}all is as before");
+        self.say(&text);
+        self.end_reload(1, &format!("fairwater: {text}\n"));
     }
 
     /// Gives what was read to the worker.
@@ -189,8 +193,9 @@ impl Master {
         let sockets = match self.sockets.followed_by(&loaded.part, &mut self.life.inherited) {
             Ok(sockets) => sockets,
             Err(error) => {
-                self.say(&error);
-                return self.end_reload(1, &format!("fairwater: {error}; all is as before\n"));
+                let text = format!("{error}; all is as before");
+                self.say(&text);
+                return self.end_reload(1, &format!("fairwater: {text}\n"));
             }
         };
         let (worker, how, until) = (0, String::new(), now() + TAKING_IN);
@@ -301,9 +306,9 @@ impl Master {
         self.say(format_args!("{reason}; the configuration is as before"));
         self.end_reload(1, &format!("fairwater: {reason}; the configuration is as before\n"));
         // Nobody knows how far it came.
-        let Some(worker) = self.workers.iter().find(|worker| worker.id() == id) else { return };
+        let Some(worker) = self.workers.iter_mut().find(|worker| worker.id() == id) else { return };
         match worker.stage {
-            Stage::Starting => worker.stop(),
+            Stage::Starting => worker.dismiss(now()),
             Stage::Serving => self.start(),
             Stage::Retired => {}
         }
@@ -314,6 +319,11 @@ impl Master {
         self.apps.change(&self.good.part.apps, now());
         if let Some(reload) = self.reload.take() {
             self.life.reloaded(code == 0);
+            self.tally.is_last_bad = code != 0;
+            match code {
+                0 => self.tally.reloads += 1,
+                _ => self.tally.reload_failures += 1,
+            }
             reload.end(code, text);
         }
     }

@@ -1,6 +1,6 @@
 //! All sockets that the master listens on, and how one set of them follows another.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -27,9 +27,9 @@ struct Place {
 }
 
 /// A place as a worker is told of it: its sockets are for one that does not have them.
-pub(crate) struct Share {
+pub(crate) struct Share<'a> {
     pub address: Address,
-    pub sockets: Vec<OwnedFd>,
+    pub sockets: Vec<BorrowedFd<'a>>,
     pub is_kept: bool,
 }
 
@@ -114,18 +114,15 @@ impl Sockets {
     }
 
     /// What a worker is told.
-    ///
-    /// # Errors
-    /// When there is no descriptor left.
-    pub(crate) fn shares(&self) -> std::io::Result<Vec<Share>> {
-        let share = |place: &Place| {
+    pub(crate) fn shares(&self) -> impl Iterator<Item = Share<'_>> {
+        self.places.iter().map(|place| {
             let address = Address {
                 configured: place.bind.address.to_string(),
                 bound: place.listening.address.to_string(),
             };
-            Ok(Share { address, sockets: place.listening.sockets()?, is_kept: place.is_kept })
-        };
-        self.places.iter().map(share).collect()
+            let sockets = place.listening.fds().collect();
+            Share { address, sockets, is_kept: place.is_kept }
+        })
     }
 
     pub(crate) fn admin(&self) -> std::io::Result<Option<OwnedFd>> {
@@ -204,10 +201,10 @@ mod tests {
         let none = &mut Inherited::default();
         let first = Sockets::default().followed_by(&part(&[any.clone(), unix("a")]), none).unwrap();
         let addresses = |sockets: &Sockets| -> Vec<String> {
-            sockets.shares().unwrap().into_iter().map(|share| share.address.bound).collect()
+            sockets.shares().map(|share| share.address.bound).collect()
         };
         let of_first = addresses(&first);
-        assert_eq!(first.shares().unwrap()[0].sockets.len(), 2);
+        assert_eq!(first.shares().next().unwrap().sockets.len(), 2);
 
         let broken = [unix("b"), format!("{}/x", unix("a")), any.clone()];
         assert!(first.followed_by(&part(&broken), none).is_err());
@@ -217,7 +214,7 @@ mod tests {
         let of_second = addresses(&second);
         assert_eq!(of_second[1], of_first[0], "the port that was chosen stays");
         assert_ne!(of_second[2], of_first[0]);
-        let kept: Vec<_> = second.shares().unwrap().iter().map(|share| share.is_kept).collect();
+        let kept: Vec<_> = second.shares().map(|share| share.is_kept).collect();
         assert_eq!(kept, [false, true, false]);
         assert_eq!(second.beyond(&first).count(), 2);
         first.clean_up_unless(&second);

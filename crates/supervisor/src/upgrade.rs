@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use fairwater_sys::exec::{self, Left};
-use fairwater_sys::{child, memory_file, signal};
+use fairwater_sys::{child, memory_file, process, signal};
 
 use crate::app::Apps;
 use crate::bind::Listening;
@@ -83,6 +83,7 @@ impl Master {
             installed: self.means.installed.clone(),
             file: self.file.clone(),
             has_served: self.has_served,
+            tally: self.tally,
             listening: all.iter().map(|listening| listening.record()).collect(),
             good,
             commands,
@@ -94,6 +95,8 @@ impl Master {
             apps: self.apps.written(now()),
             wishes: wish.map(|wish| numbers(&wish.askers)).unwrap_or_default(),
             has_wish: wish.is_some(),
+            descriptors_before: process::descriptors_before(),
+            wishes_upgrade: wish.is_some_and(|wish| wish.is_upgrade),
             pid_file: self.life.pid_file_record(),
             output: self.life.output_record(),
         }
@@ -144,6 +147,7 @@ pub fn go_on(mut means: Means, mut left: Left, state: RawFd) -> Result<(), Strin
     let record = record.and_then(|bytes| Record::parse(std::str::from_utf8(&bytes).ok()?));
     let record = record.ok_or("there is no master before this one")?;
     means.installed.clone_from(&record.installed);
+    process::remember_descriptors_before(record.descriptors_before);
     let restored = restore(means, &record, &mut left);
     let mut master = restored.ok_or("the master before this one has left nothing to go on with")?;
     drop(left);
@@ -183,7 +187,7 @@ fn restore(means: Means, record: &Record, left: &mut Left) -> Option<Master> {
         said: record.said.clone(),
         program: None,
     });
-    let wish = Wish { askers: askers(&record.wishes), is_upgrade: false };
+    let wish = Wish { askers: askers(&record.wishes), is_upgrade: record.wishes_upgrade };
     let workers = record.workers.iter().map(|worker| Worker::of(worker, left, now()));
     let workers = workers.collect::<Option<_>>()?;
     let commands = record.commands.and_then(|at| all.get(at));
@@ -203,5 +207,6 @@ fn restore(means: Means, record: &Record, left: &mut Left) -> Option<Master> {
     master.reload = reload;
     master.next_reload = record.has_wish.then_some(wish);
     master.has_served = record.has_served;
+    master.tally = record.tally;
     Some(master)
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use fairwater_message::tally::Tally;
 use fairwater_sys::exec::Left;
 use fairwater_sys::{child, pass, process};
 use socket2::SockRef;
@@ -22,7 +23,8 @@ use crate::upgrade::NAME;
 /// For a worker to take an order while the link is full.
 const TELLING: Duration = Duration::from_secs(2);
 
-/// For the connections of a worker that hangs to move to the next one.
+/// For the connections of a worker that hangs to move to the next one, and for one that is not
+/// wanted to end.
 const LEAVING: Duration = Duration::from_secs(2);
 
 /// A running worker. Dropping it leaves the process alone.
@@ -34,6 +36,7 @@ pub(crate) struct Worker {
     pub(crate) stage: Stage,
     /// What it was told of apps.
     told: HashMap<String, u64>,
+    told_tally: Tally,
     /// The other end of a socket over which it takes connections of the worker before.
     heir: Option<OwnedFd>,
     /// What it has given before it serves.
@@ -102,19 +105,25 @@ impl Worker {
             command.arg("--log-file").arg(path);
             command.stdout(file.try_clone()?).stderr(file.try_clone()?);
         }
-        let child = child::spawn(&mut command, &[theirs.as_fd()])?;
+        let mut child = child::spawn(&mut command, &[theirs.as_fd()])?;
         let link = Some(Link::new(ours));
         let (id, stage, told) = (child.id(), Stage::Starting, HashMap::new());
         let (heir, state, doom) = (None, None, Doom::None);
-        let mut worker = Self { id, link, began: now, stage, told, heir, state, doom };
-        // One that dies at once is found by its end, not by what cannot be sent to it.
-        if follows {
-            worker.expect_connections().ok();
+        let told_tally = Tally::default();
+        let mut worker = Self { id, link, began: now, stage, told, told_tally, heir, state, doom };
+        let expects = if follows { worker.expect_connections() } else { Ok(()) };
+        match expects.and_then(|()| worker.equip(given, false)) {
+            // One that dies at once is found by its end, not by what cannot be sent to it.
+            Err(error) if !is_gone(&error) => {
+                // It would wait for the rest.
+                drop(child.kill().and_then(|()| child.wait()));
+                Err(error)
+            }
+            _ => Ok(worker),
         }
-        worker.equip(given, false).ok();
-        Ok(worker)
     }
 
+    /// Has it find a way for connections of the worker before.
     fn expect_connections(&mut self) -> io::Result<()> {
         let link = self.link.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
         let (before, after) = pass::pair()?;
@@ -154,6 +163,7 @@ impl Worker {
             id: record.id,
             link: link.map(|link| link.map(Link::new)).unwrap_or_default(),
             began: now.checked_sub(Duration::from_millis(record.age_ms)).unwrap_or(now),
+            told_tally: Tally::default(),
             stage: Stage::parse(&record.stage)?,
             heir: record.heir.and_then(|number| left.take(number)),
             told: HashMap::new(),
@@ -162,13 +172,21 @@ impl Worker {
         })
     }
 
+    /// A process that says what the other end of `link` says.
+    #[cfg(test)]
+    pub(crate) fn sample(id: u32, stage: Stage, link: Link, now: Instant) -> Self {
+        let (link, heir, state, told) = (Some(link), None, None, HashMap::new());
+        let (told_tally, doom) = (Tally::default(), Doom::None);
+        Self { id, link, began: now, stage, told, told_tally, heir, state, doom }
+    }
+
     fn equip(&mut self, given: Equipment<'_>, has_before: bool) -> io::Result<()> {
         let link = self.link.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
         link.order("configuration", given.name, &[given.files])?;
-        for Share { address, sockets, is_kept } in given.sockets.shares()? {
+        for Share { address, sockets, is_kept } in given.sockets.shares() {
             let wanted = if has_before && is_kept { 0 } else { pass::DESCRIPTORS_MAX };
             // More than one message takes: a machine with so many cores needs no socket for each.
-            let fds: Vec<_> = sockets.iter().map(AsFd::as_fd).take(wanted).collect();
+            let fds: Vec<_> = sockets.into_iter().take(wanted).collect();
             let text = format!("{}\n{}", address.configured, address.bound);
             link.order("listening", &text, &fds)?;
         }
@@ -182,10 +200,14 @@ impl Worker {
         link.order("serve", "", &[])
     }
 
-    /// Tells it what is new of apps. One that does not read now is told later.
-    pub(crate) fn tell_of(&mut self, apps: &Apps) {
+    /// Tells it what is new of apps, and what was counted. One that does not read now is told
+    /// later.
+    pub(crate) fn tell_of(&mut self, apps: &Apps, tally: Tally) {
         let Some(link) = &self.link else { return };
         apps.tell(&mut self.told, |state| link.order_app(state)).ok();
+        if self.told_tally != tally && link.order("tally", &tally.to_string(), &[]).is_ok() {
+            self.told_tally = tally;
+        }
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -217,8 +239,18 @@ impl Worker {
     }
 
     /// Ends it some time after another serves in its place.
-    pub(crate) fn doom(&mut self) {
-        self.doom = Doom::Sealed;
+    pub(crate) fn doom(&mut self, now: Instant) {
+        self.doom = match self.stage {
+            Stage::Retired => Doom::At(now + LEAVING),
+            Stage::Starting | Stage::Serving => Doom::Sealed,
+        };
+    }
+
+    /// Ends one that shall not begin to serve, in order or not.
+    pub(crate) fn dismiss(&mut self, now: Instant) {
+        self.stage = Stage::Retired;
+        self.doom = Doom::At(now + LEAVING);
+        self.stop();
     }
 
     pub(crate) fn is_doomed(&self) -> bool {
@@ -264,4 +296,9 @@ impl Worker {
     pub(crate) fn stop(&self) {
         process::signal(self.id(), process::INT).ok();
     }
+}
+
+/// Whether nobody is at the other end any more.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }

@@ -9,8 +9,9 @@ use std::process::{Child, Command, ExitStatus};
 /// those that it is given.
 pub const FIRST: RawFd = 3;
 
-/// Above all that a child is given, and above most of what is open.
-const ASIDE: RawFd = 1000;
+/// Above all that a child is given, and below any limit of open descriptors that leaves room for a
+/// connection.
+const ASIDE: RawFd = 32;
 
 /// What a service manager tells a process itself, and none of those that it starts.
 const OF_SERVICE_MANAGER: [&str; 6] = [
@@ -23,14 +24,16 @@ const OF_SERVICE_MANAGER: [&str; 6] = [
 ];
 
 /// Starts a child that finds these descriptors from [`FIRST`] on, in this order, and no other that
-/// is closed on exec. It takes all signals, whatever this thread blocks.
+/// is closed on exec. The signals to end reach it at once. Those of ours that mean something else
+/// and that this thread blocks wait until the child asks for them: it must not die of one that
+/// comes before.
 ///
 /// # Errors
 /// As [`Command::spawn`].
 pub fn spawn(command: &mut Command, fds: &[BorrowedFd<'_>]) -> io::Result<Child> {
     let fds: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
     let arrange = move || {
-        crate::signal::unblock()?;
+        crate::signal::unblock_ends()?;
         // First out of the way: one may stand where another shall.
         let mut moved = [0; 16];
         let moved = moved.get_mut(..fds.len()).ok_or(io::ErrorKind::InvalidInput)?;
@@ -69,8 +72,9 @@ pub struct Identity {
 
 /// Starts a child that shares nothing with this process but its standard input, output and error:
 /// in a process group of its own, whose number is that of the process, which is returned. With all
-/// signals as they are by default, and with the rights of `identity`, if there is one. It is to be
-/// waited for with [`ended`]. One descriptor it may have, as [`FIRST`].
+/// signals as they are by default, the limit of descriptors that this process began with, and the
+/// rights of `identity`, if there is one. It is to be waited for with [`ended`]. One descriptor it
+/// may have, as [`FIRST`].
 ///
 /// # Errors
 /// As [`Command::spawn`]; `PermissionDenied` for another identity, without being root.
@@ -83,6 +87,7 @@ pub fn spawn_apart(
     let given = given.map(|fd| fd.as_raw_fd());
     let arrange = move || {
         crate::signal::reset()?;
+        crate::process::lower_descriptor_limit();
         // What this process has got from its own parent is not the child's either. Kernels before
         // 5.11 cannot do it; nothing of ours is open across an exec anyway.
         // SAFETY: the call touches no memory. What `Command` itself has open is closed on exec.
@@ -214,6 +219,45 @@ mod tests {
         child.wait().unwrap();
         assert_eq!((one.as_str(), two.as_str()), ("one\n", "two\n0\n"));
         drop(secret);
+    }
+
+    #[test]
+    fn a_child_apart_has_the_limit_that_there_was_before_it_was_raised() {
+        let soft = |given: fn(&mut Command) -> u32| {
+            let (mut out, out_in) = io::pipe().unwrap();
+            let mut command = Command::new("sh");
+            command.args(["-c", "ulimit -Sn"]).stdin(Stdio::null()).stdout(out_in);
+            let id = given(&mut command);
+            drop(command);
+            let mut text = String::new();
+            out.read_to_string(&mut text).unwrap();
+            while ended(id).unwrap().is_none() {}
+            text
+        };
+        let apart = |command: &mut Command| spawn_apart(command, None, None).unwrap();
+        let before = soft(apart);
+        let raised = crate::process::raise_descriptor_limit().unwrap();
+        assert_eq!(soft(apart), before);
+        let near = soft(|command| spawn(command, &[]).unwrap().id());
+        assert_eq!(near.trim(), raised.to_string());
+    }
+
+    #[test]
+    fn a_child_can_be_ended_and_does_not_die_of_other_signals() {
+        crate::signal::block().unwrap();
+        let (mut out, out_in) = io::pipe().unwrap();
+        let mut command = Command::new("grep");
+        command.args(["SigBlk", "/proc/self/status"]).stdin(Stdio::null()).stdout(out_in);
+        let mut child = spawn(&mut command, &[]).unwrap();
+        drop(command);
+        crate::signal::unblock().unwrap();
+        let mut text = String::new();
+        out.read_to_string(&mut text).unwrap();
+        child.wait().unwrap();
+        let blocked = u64::from_str_radix(text.trim_start_matches("SigBlk:").trim(), 16).unwrap();
+        let is_blocked = |number: i32| blocked & 1 << (number - 1) != 0;
+        assert!(is_blocked(libc::SIGUSR1) && is_blocked(libc::SIGHUP), "{text}");
+        assert!(!is_blocked(libc::SIGTERM) && !is_blocked(libc::SIGINT), "{text}");
     }
 
     #[test]

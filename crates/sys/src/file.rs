@@ -12,8 +12,10 @@ use std::path::Path;
 /// # Errors
 /// As `open(2)`.
 pub fn open_for_appending(path: &Path) -> io::Result<File> {
-    let file =
-        File::options().append(true).create(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    // What clients ask for is nobody's business but the group's.
+    let mut options = File::options();
+    options.append(true).create(true).mode(0o640).custom_flags(libc::O_NONBLOCK);
+    let file = options.open(path)?;
     // SAFETY: the descriptor is open; both calls take and give flags alone.
     let result = unsafe {
         let flags = libc::fcntl(file.as_raw_fd(), libc::F_GETFL);
@@ -51,3 +53,18 @@ pub fn lock(file: &File) -> io::Result<bool> {
 
 /// That the last part of a path is no symbolic link, for [`OpenOptionsExt::custom_flags`].
 pub const NO_LINK: i32 = libc::O_NOFOLLOW;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_new_log_is_for_its_owner_and_group() {
+        let path = std::env::temp_dir().join(format!("fairwater-log-{}", std::process::id()));
+        let file = open_for_appending(&path).unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o137, 0);
+        std::fs::remove_file(&path).unwrap();
+    }
+}

@@ -49,6 +49,23 @@ pub fn read(fd: OwnedFd) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// As [`read`], of somebody who may be anybody by now: no more than `bytes_max` are taken in.
+///
+/// # Errors
+/// As `read(2)`; `FileTooLarge` if there are more.
+pub fn read_at_most(fd: OwnedFd, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut file = File::from(fd);
+    let too_large = || Err(io::ErrorKind::FileTooLarge.into());
+    if file.metadata()?.len() > bytes_max {
+        return too_large();
+    }
+    file.seek(SeekFrom::Start(0))?;
+    let mut bytes = Vec::new();
+    // It may still grow.
+    file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max { too_large() } else { Ok(bytes) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +76,9 @@ mod tests {
         let mut file = File::from(fd.try_clone().unwrap());
         assert!(file.write_all(b"other").is_err());
         assert!(file.set_len(0).is_err());
-        assert_eq!(read(fd).unwrap(), b"as it was");
+        assert_eq!(read(fd.try_clone().unwrap()).unwrap(), b"as it was");
+        assert_eq!(read_at_most(fd.try_clone().unwrap(), 9).unwrap(), b"as it was");
+        let error = read_at_most(fd, 8).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
     }
 }

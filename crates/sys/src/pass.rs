@@ -92,6 +92,28 @@ pub fn send_now(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
 /// As `recvmsg(2)`; `InvalidData` for a message that is longer than the buffer or has too many
 /// descriptors.
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let (len, fds, is_whole) = receive_any(socket, buffer)?;
+    if is_whole { Ok((len, fds)) } else { Err(io::ErrorKind::InvalidData.into()) }
+}
+
+/// As [`receive`], but a message that has not come whole is one without descriptors: there may be
+/// room for none in this process, and whoever sent it may want to know.
+///
+/// # Errors
+/// As `recvmsg(2)`.
+pub fn receive_what_fits(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let (len, fds, is_whole) = receive_any(socket, buffer)?;
+    Ok((len, if is_whole { fds } else { Vec::new() }))
+}
+
+/// The last tells whether nothing of the message is missing.
+fn receive_any(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> io::Result<(usize, Vec<OwnedFd>, bool)> {
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     let mut control = Control { bytes: [0; CONTROL_BYTES] };
     // SAFETY: zero is a valid value of all its fields.
@@ -121,10 +143,8 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, 
             header = libc::CMSG_NXTHDR(&message, header);
         }
     }
-    if message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    Ok((len.unsigned_abs(), fds))
+    let is_whole = message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) == 0;
+    Ok((len.unsigned_abs(), fds, is_whole))
 }
 
 #[cfg(test)]
@@ -177,5 +197,10 @@ mod tests {
         send(left.as_fd(), b"long", &[]).unwrap();
         let error = receive(right.as_fd(), &mut [0; 2]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        let null = File::open("/dev/null").unwrap();
+        send(left.as_fd(), b"long", &[null.as_fd()]).unwrap();
+        let mut buffer = [0; 2];
+        let (len, fds) = receive_what_fits(right.as_fd(), &mut buffer).unwrap();
+        assert_eq!((&buffer[..len], fds.len()), (&b"lo"[..], 0));
     }
 }

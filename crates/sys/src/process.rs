@@ -1,8 +1,41 @@
 //! What the process may use, and what it may tell its children.
 
+use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What the soft limit of open descriptors was before it was raised; 0 if it was not.
+static DESCRIPTORS_BEFORE: AtomicU64 = AtomicU64::new(0);
+
+/// The soft limit of open descriptors that this process had before it was raised; 0 if it was not.
+pub fn descriptors_before() -> u64 {
+    DESCRIPTORS_BEFORE.load(Ordering::Relaxed)
+}
+
+/// As another program in this process has said what [`descriptors_before`] is.
+pub fn remember_descriptors_before(limit: u64) {
+    DESCRIPTORS_BEFORE.store(limit, Ordering::Relaxed);
+}
+
+/// Lowers the soft limit of open descriptors to what it was, for a child that may count on that.
+/// Makes system calls alone.
+pub(crate) fn lower_descriptor_limit() {
+    let mut limit = MaybeUninit::<libc::rlimit>::zeroed();
+    let soft = descriptors_before();
+    if soft == 0 {
+        return;
+    }
+    // SAFETY: the pointers are valid, and a zeroed rlimit is a valid value. A refusal leaves more.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, limit.as_mut_ptr()) == 0 {
+            let hard = limit.assume_init().rlim_max;
+            let lower = libc::rlimit { rlim_cur: soft.min(hard), rlim_max: hard };
+            libc::setrlimit(libc::RLIMIT_NOFILE, &lower);
+        }
+    }
+}
 
 /// Raises the soft limit of open descriptors to the hard one. Returns the limit in force.
 ///
@@ -24,6 +57,9 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } < 0 {
         return Ok(soft);
     }
+    if soft < limit.rlim_max {
+        remember_descriptors_before(soft);
+    }
     Ok(limit.rlim_cur)
 }
 
@@ -36,6 +72,13 @@ pub fn end_with_parent() -> io::Result<()> {
     // SAFETY: the option takes a signal number and touches no memory.
     let result = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Gives the calling thread a name, and the process, if it is the first one. Threads that it starts
+/// have names of their own, or this one.
+pub fn set_name(name: &CStr) {
+    // SAFETY: the option takes a C string and copies it.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
 }
 
 /// Lets other threads come before the calling one: it keeps a tenth of a processor that all want.

@@ -31,7 +31,7 @@ const ALL: [(Signal, libc::c_int); 6] = [
 /// # Errors
 /// Never, with the signals above.
 pub fn block() -> io::Result<()> {
-    mask(libc::SIG_BLOCK)
+    mask(libc::SIG_BLOCK, set())
 }
 
 /// Takes back what [`block`] did, also for a process that has it from the one that started it.
@@ -39,7 +39,7 @@ pub fn block() -> io::Result<()> {
 /// # Errors
 /// Never, with the signals above.
 pub fn unblock() -> io::Result<()> {
-    mask(libc::SIG_UNBLOCK)
+    mask(libc::SIG_UNBLOCK, set())
 }
 
 /// Gives every signal its default meaning and blocks none, for a child that shall know nothing of
@@ -61,8 +61,16 @@ pub(crate) fn reset() -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-fn mask(how: libc::c_int) -> io::Result<()> {
-    let set = set();
+/// As [`unblock`], for the signals to end alone. Makes system calls alone.
+///
+/// # Errors
+/// Never.
+pub(crate) fn unblock_ends() -> io::Result<()> {
+    let is_end = |signal| matches!(signal, Signal::Terminate | Signal::Interrupt);
+    mask(libc::SIG_UNBLOCK, set_of(is_end))
+}
+
+fn mask(how: libc::c_int, set: libc::sigset_t) -> io::Result<()> {
     // SAFETY: the set is initialised; a null old set is allowed.
     let result = unsafe { libc::pthread_sigmask(how, &set, std::ptr::null_mut()) };
     if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(result)) }
@@ -132,11 +140,15 @@ impl AsFd for Signals {
 }
 
 fn set() -> libc::sigset_t {
+    set_of(|_| true)
+}
+
+fn set_of(is_in: impl Fn(Signal) -> bool) -> libc::sigset_t {
     let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
     // SAFETY: sigemptyset initialises the set; the numbers are valid.
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
-        for (_, number) in ALL {
+        for (_, number) in ALL.into_iter().filter(|(signal, _)| is_in(*signal)) {
             libc::sigaddset(set.as_mut_ptr(), number);
         }
         set.assume_init()

@@ -15,7 +15,7 @@ mod template;
 pub use counters::{
     Count, Counters, EndpointCounters, EndpointTable, ListenerCounters, STATUS_CLASSES,
 };
-pub use line::{Entry, Timers};
+pub use line::{Entry, Timers, TlsEntry};
 pub use log::{LogBatch, LogFormat, LogWriter, Surroundings};
 pub use output::LogTarget;
 pub use template::Kept;

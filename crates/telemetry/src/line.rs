@@ -24,6 +24,15 @@ pub struct Timers {
     pub total_us: u64,
 }
 
+/// What a line says of TLS with the client.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TlsEntry<'a> {
+    pub version: &'a str,
+    pub cipher: &'a str,
+    pub server_name: &'a str,
+    pub client_subject: &'a str,
+}
+
 /// What a line tells. Empty slices and `None` are left out (JSON) or written as `-` (the others).
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
@@ -40,6 +49,8 @@ pub struct Entry<'a> {
     pub protocol: &'a str,
     pub referer: &'a [u8],
     pub user_agent: &'a [u8],
+    /// Empty without TLS, all of them.
+    pub tls: TlsEntry<'a>,
     pub status: u16,
     pub bytes_in: u64,
     pub bytes_out: u64,
@@ -126,6 +137,10 @@ pub(crate) fn write_json(
     timers.response_us.into_iter().for_each(|us| number(out, b",\"response_us\":", us));
     number(out, b",\"total_us\":", timers.total_us);
     text(out, b",\"user_agent\":\"", entry.user_agent);
+    text(out, b",\"tls_version\":\"", entry.tls.version.as_bytes());
+    text(out, b",\"tls_cipher\":\"", entry.tls.cipher.as_bytes());
+    text(out, b",\"tls_server_name\":\"", entry.tls.server_name.as_bytes());
+    text(out, b",\"client_subject\":\"", entry.tls.client_subject.as_bytes());
     text(out, b",\"reason\":\"", entry.reason.as_bytes());
     text(out, b",\"party\":\"", entry.party.as_bytes());
     text(out, b",\"phase\":\"", entry.phase.as_bytes());
@@ -297,6 +312,7 @@ pub(crate) mod tests {
             target: b"/x?y=\"\r\n\x1b\xff",
             protocol: "HTTP/1.1",
             referer: b"",
+            tls: TlsEntry::default(),
             user_agent: b"curl/8 \\",
             status: 502,
             bytes_in: 0,

@@ -15,7 +15,7 @@ use crate::listening::Place;
 use crate::moving::{Door, Kind};
 use crate::patience::Patience;
 use crate::shard::Shard;
-use crate::{limits, refuse, tcp};
+use crate::{handshake, limits, refuse, tcp};
 
 /// Pause after an accept that failed for want of descriptors: trying at once would only burn the
 /// processor, and closing connections free some.
@@ -50,16 +50,23 @@ impl Accepted {
 
     /// Whether nothing new may begin: the process ends, or the listener is gone.
     pub(crate) fn is_over(&self) -> bool {
-        self.shard.is_draining() || self.of_listener(Listener::is_gone)
+        // What cannot move to the next process is served until it learns that it shall go there.
+        let is_last = self.shard.is_draining() && !self.shard.moves();
+        is_last || self.of_listener(Listener::is_gone)
+    }
+
+    /// Whether another process serves this connection from now on.
+    pub(crate) fn moves(&self) -> bool {
+        self.shard.moves() && self.stream.is_plain()
     }
 
     /// Gives the connection, which has no request under way, to the process that serves in place of
-    /// this one. One that it does not take is closed.
-    pub(crate) async fn give_away(self) {
-        let Some(heir) = self.shard.heir() else { return };
+    /// this one. Returns whether that has taken it.
+    pub(crate) async fn give_away(&self) -> bool {
+        let Some(heir) = self.shard.heir() else { return false };
         let mut parcel = Packer::default();
-        Door::of(&self).pack(Kind::Idle, &mut parcel);
-        heir.give(parcel.into_vec(), &self.stream, None).await;
+        Door::of(self).pack(Kind::Idle, &mut parcel);
+        heir.give(parcel.into_vec(), &self.stream, None).await
     }
 
     /// For what this connection is sent and sends, apart from any route.
@@ -207,6 +214,14 @@ impl Source {
 }
 
 pub(crate) fn spawn(accepted: Accepted) {
+    match accepted.of_listener(|listener| listener.tls.is_some()) {
+        true => drop(tokio::task::spawn_local(handshake::serve(accepted))),
+        false => serve(accepted),
+    }
+}
+
+/// Serves a connection on which nothing more comes before its protocol.
+pub(crate) fn serve(accepted: Accepted) {
     let in_force = accepted.shard.in_force();
     match &in_force.plan.listener(accepted.listener).protocol {
         Protocol::Http(_) => drop(tokio::task::spawn_local(h1::serve(accepted))),

@@ -144,6 +144,11 @@ impl Flow {
         to: &Stream,
         mut budget: u64,
     ) -> Poll<Result<(), Broken>> {
+        if !to.is_plain()
+            && let Poll::Ready(Err(_)) = to.poll_flush(cx)
+        {
+            return Poll::Ready(Err(Broken::Target));
+        }
         while !self.is_ended {
             if self.held_start < self.held.len() {
                 let parts = [IoSlice::new(&self.held[self.held_start..])];
@@ -162,6 +167,10 @@ impl Flow {
                     self.pipe = None;
                 }
             } else if self.is_read_out {
+                // What is behind the end would come too late.
+                if to.poll_flush(cx).is_pending() {
+                    return Poll::Pending;
+                }
                 // An error means that the target is gone; its own direction will tell.
                 drop(to.shut_down());
                 self.is_ended = true;
@@ -222,6 +231,8 @@ impl Flow {
         to: &Stream,
     ) -> Poll<Result<usize, Broken>> {
         if self.bulk_reads >= BULK_READS
+            && from.is_plain()
+            && to.is_plain()
             && let Some(pipe) = shard.pipes.take()
         {
             return self.poll_fill(cx, from, pipe);

@@ -102,7 +102,7 @@ pub(crate) async fn serve(
     let shard = &*connection.shard;
     let listener = in_force.plan.listener(connection.listener);
     let mut record = Record::open(shard, connection, listener, (head, bytes), times);
-    let closes = !head.wants_keep_alive() || shard.sends_away();
+    let closes = !head.wants_keep_alive() || shard.sends_away(&connection.stream);
     let mut exchange = Exchange {
         shard,
         connection,

@@ -166,13 +166,15 @@ pub(crate) fn with_values<'a, T>(
     let path = target::path_of(head.path.of(bytes));
     let path = if path.is_empty() { b"/" } else { path };
     let mut scratch = Vec::new();
+    let tls = exchange.connection.stream.agreed();
     let values = Values {
         head,
         bytes,
         // A path that cannot be read in one way has found no route.
         path: target::normal_path(path, &mut scratch).unwrap_or(path),
         client: peer.map(|peer| client_address(head, bytes, peer, |ip| listener.trusts(ip))),
-        scheme: "http",
+        scheme: if tls.is_some() { "https" } else { "http" },
+        tls: tls.as_deref(),
         request_id: told_id.unwrap_or(own_id),
         user: exchange.user,
     };

@@ -12,6 +12,7 @@ mod downstream;
 mod duplex;
 mod exchange;
 mod filter;
+mod handshake;
 mod in_force;
 pub mod limits;
 mod listening;

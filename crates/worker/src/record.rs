@@ -8,7 +8,8 @@ use fairwater_message::{
 use fairwater_net::Peer;
 use fairwater_plan::Listener;
 use fairwater_proto::h1::RequestReader;
-use fairwater_telemetry::{Entry, Kept, Timers};
+use fairwater_telemetry::{Entry, Kept, Timers, TlsEntry};
+use fairwater_tls::Agreed;
 
 use crate::accept::Accepted;
 use crate::moving::RelayParcel;
@@ -49,6 +50,16 @@ pub(crate) struct Record<'a> {
     is_closed: bool,
     /// The line is written by somebody else: the connection has become a tunnel.
     is_handed_on: bool,
+}
+
+/// What lines say of TLS with the client.
+pub(crate) fn tls_entry(tls: &Agreed) -> TlsEntry<'_> {
+    TlsEntry {
+        version: tls.version,
+        cipher: tls.cipher,
+        server_name: &tls.server_name,
+        client_subject: &tls.peer.subject,
+    }
 }
 
 /// Why something was dropped that had not come to its end.
@@ -145,6 +156,7 @@ impl<'a> Record<'a> {
             Peer::Unix => (None, 0),
         };
         let kind = self.fault.map(|fault| fault.kind);
+        let tls = self.connection.stream.agreed();
         let entry = Entry {
             wall_us: self.shard.wall_us(now_us),
             id,
@@ -162,6 +174,7 @@ impl<'a> Record<'a> {
             },
             referer: value(HeaderId::Referer),
             user_agent: value(HeaderId::UserAgent),
+            tls: tls.as_deref().map(tls_entry).unwrap_or_default(),
             status: self.status,
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,

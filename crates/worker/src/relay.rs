@@ -113,6 +113,9 @@ pub(crate) async fn splice(
     patience: Patience<'_>,
     mut poll_abort: impl FnMut(&mut Context<'_>) -> Poll<()>,
 ) -> Result<bool, SpliceError> {
+    if !from.is_plain() || !to.is_plain() {
+        return Ok(false);
+    }
     let mut turn = Turn::default();
     while *left > 0 {
         let Some(mut pipe) = shard.pipes.take() else { return Ok(false) };

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use fairwater_net::{Wheel, clock};
+use fairwater_net::{Stream, Wheel, clock};
 use fairwater_plan::{Plan, RetryBudget};
 use fairwater_sys::recycle::Recycler;
 use fairwater_telemetry::{Counters, LogBatch};
@@ -167,10 +167,10 @@ impl Shard {
         self.moves.get()
     }
 
-    /// Whether clients shall come again by another connection.
+    /// Whether a client shall come again by another connection.
     #[inline]
-    pub(crate) fn sends_away(&self) -> bool {
-        self.is_draining.get() && !self.moves.get()
+    pub(crate) fn sends_away(&self, client: &Stream) -> bool {
+        self.is_draining.get() && !(self.moves.get() && client.is_plain())
     }
 
     pub(crate) fn heir(&self) -> Option<Rc<Heir>> {

@@ -13,7 +13,7 @@ use fairwater_telemetry::{Entry, Timers};
 use crate::accept::Accepted;
 use crate::duplex::{self, Ending, Flow, Idle, Silence};
 use crate::moving::{Door, Kind, RelayParcel};
-use crate::record::cut_off;
+use crate::record::{cut_off, tls_entry};
 use crate::shard::Shard;
 use crate::upstream::{self, Detached, Reuse};
 use crate::work::Buffer;
@@ -194,6 +194,9 @@ impl<'a> Account<'a> {
     /// has taken it.
     async fn give_away(&mut self, connection: &Detached, silence: &Silence) -> io::Result<bool> {
         let Some(heir) = self.shard.heir() else { return Ok(false) };
+        if !self.accepted.moves() || !connection.stream.is_plain() {
+            return Ok(false);
+        }
         self.up.come_to_rest()?;
         self.down.come_to_rest()?;
         let mut out = Packer::default();
@@ -220,6 +223,7 @@ impl<'a> Account<'a> {
         };
         let is_connected = self.connected_us > 0;
         let now_us = self.shard.now_us();
+        let tls = self.accepted.stream.agreed();
         let entry = Entry {
             wall_us: self.shard.wall_us(now_us),
             id: self.shard.next_request_id(),
@@ -232,6 +236,7 @@ impl<'a> Account<'a> {
             protocol: "TCP",
             referer: b"",
             user_agent: b"",
+            tls: tls.as_deref().map(tls_entry).unwrap_or_default(),
             status: 0,
             bytes_in: self.up.bytes,
             bytes_out: self.down.bytes + self.told,

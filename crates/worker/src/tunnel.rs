@@ -93,6 +93,9 @@ impl Running {
     async fn give_away(&mut self) -> io::Result<bool> {
         let Some(heir) = self.connection.shard.heir() else { return Ok(false) };
         let Tunnel { endpoint, up, down, silence, record } = &mut *self.tunnel;
+        if !self.connection.moves() || !endpoint.stream.is_plain() {
+            return Ok(false);
+        }
         up.come_to_rest()?;
         down.come_to_rest()?;
         let mut out = Packer::default();

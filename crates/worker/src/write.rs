@@ -47,7 +47,10 @@ pub(crate) async fn write_one(
     let len = first.await?;
     *written += len as u64;
     if len == bytes.len() {
-        return Ok(());
+        return match stream.is_plain() {
+            true => Ok(()),
+            false => flush(stream, patience).await,
+        };
     }
     write_all(stream, patience, &mut [IoSlice::new(&bytes[len..])], written).await
 }
@@ -90,7 +93,20 @@ async fn write(
             }
         }
     }
-    Ok(())
+    match stream.is_plain() {
+        true => Ok(()),
+        false => flush(stream, patience).await,
+    }
+}
+
+/// Waits until what TLS holds back is the kernel's.
+async fn flush(stream: &Stream, patience: Patience<'_>) -> Result<(), WriteError> {
+    let mut stall = Stall::default();
+    poll_fn(|cx| match stream.poll_flush(cx) {
+        Poll::Ready(result) => Poll::Ready(result.map_err(|_| WriteError::Failed)),
+        Poll::Pending => stall.poll(cx, stream, patience).map(|()| Err(WriteError::Stalled)),
+    })
+    .await
 }
 
 /// Tells a peer that takes nothing from one that reads slowly: the kernel calls a socket writable

@@ -7,6 +7,7 @@ use crate::packages::{self, Need};
 /// What the tests of the real binary talk to.
 const NEEDS: &[Need] = &[
     Need { file: "curl", package: "curl" },
+    Need { file: "openssl", package: "openssl" },
     Need { file: "ab", package: "apache2-utils" },
     Need { file: "/usr/sbin/nginx", package: "nginx-light" },
     Need { file: "/usr/lib/nginx/modules/ngx_stream_module.so", package: "libnginx-mod-stream" },

@@ -47,8 +47,8 @@ pub(super) static APP: declare::Table = declare::Table {
             name: "env",
             kind: Kind::Map(&Kind::Secret("text")),
             absent: Absent::Otherwise("none"),
-            meaning: "variables of the environment, beside those of Fairwater; with the same words \
-                      in braces",
+            meaning: "variables of the environment, beside those that Fairwater was started with; \
+                      with the same words in braces",
             example: "env = { PORT = \"{port}\" }",
         },
         Setting {
@@ -61,7 +61,7 @@ pub(super) static APP: declare::Table = declare::Table {
         Setting {
             name: "user",
             kind: Kind::Text("name"),
-            absent: Absent::Otherwise("the user of Fairwater"),
+            absent: Absent::Otherwise("the `user` of the top level, or who starts Fairwater"),
             meaning: "whose rights the processes have, with all groups of that user; only root can \
                       give them those of another",
             example: "user = \"www-data\"",

@@ -34,6 +34,13 @@ pub(super) static LIMITS: declare::Table = declare::Table {
     title: "Timeouts and limits of listeners",
     settings: &[
         Setting {
+            name: "tls_handshake_timeout",
+            kind: Kind::Duration { min_ms: 1, max_ms: DAY_MS },
+            absent: Absent::Otherwise("`10s`"),
+            meaning: "a whole TLS handshake",
+            example: "tls_handshake_timeout = \"10s\"",
+        },
+        Setting {
             name: "request_head_timeout",
             kind: Kind::Duration { min_ms: 1, max_ms: DAY_MS },
             absent: Absent::Default("\"10s\""),
@@ -188,6 +195,7 @@ pub(super) static ROUTE_TIMEOUTS: declare::Table = declare::Table {
 /// Reads what is there into what holds otherwise.
 pub(super) fn timeouts(table: &Table<'_>, timeouts: &mut ListenerTimeouts, report: &mut Report) {
     for (name, timeout) in [
+        ("tls_handshake_timeout", &mut timeouts.handshake),
         ("request_head_timeout", &mut timeouts.head),
         ("idle_timeout", &mut timeouts.idle),
         ("body_timeout", &mut timeouts.body),

@@ -12,6 +12,7 @@ use crate::model::{
 use crate::read::filter::{self, FILTERS};
 use crate::read::limit::{self, LIMITS};
 use crate::read::text;
+use crate::read::tls::{self, CLIENT_AUTH, TLS};
 use crate::reader::{Node, Table};
 use crate::report::Report;
 use crate::span::Spanned;
@@ -32,6 +33,28 @@ pub(super) static LISTENER: declare::Table = declare::Table {
             absent: Absent::Default("\"http\""),
             meaning: "what comes in",
             example: "protocol = \"http\"",
+        },
+        Setting {
+            name: "tls",
+            kind: Kind::OneOrMore(&Kind::Table(&TLS)),
+            absent: Absent::Otherwise("clients speak no TLS"),
+            meaning: "clients speak TLS. Of several certificates each client gets the one with the \
+                      name that it asks for (SNI), or the first.",
+            example: "tls = { cert = \"site.pem\", key = \"site.key\" }",
+        },
+        Setting {
+            name: "tls_min_version",
+            kind: Kind::Choice(words!["1.2", "1.3"]),
+            absent: Absent::Otherwise("`1.2`"),
+            meaning: "the oldest version of TLS that is spoken",
+            example: "tls_min_version = \"1.2\"",
+        },
+        Setting {
+            name: "client_auth",
+            kind: Kind::Table(&CLIENT_AUTH),
+            absent: Absent::Otherwise("clients show no certificates"),
+            meaning: "which certificates clients show",
+            example: "client_auth = { ca = \"clients.pem\" }",
         },
         Setting {
             name: "upstream",
@@ -113,6 +136,7 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
         name: name.map(str::to_owned),
         bind: Vec::new(),
         protocol: Protocol::Http(HttpListener::default()),
+        tls: None,
         destination: None,
         filters: Filters::default(),
         timeouts: ListenerTimeouts::of(&Protocol::Http(HttpListener::default())),
@@ -129,6 +153,8 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
         Some(node) => node.choice(&WIRES, report),
         None => Some(Wire::Http),
     };
+    let alpn = if kind == Some(Wire::Http) { &["http/1.1"][..] } else { &[] };
+    listener.tls = tls::of_listener(&table, alpn, report);
     // Without a protocol the settings that only one has cannot be judged, but their values can.
     if let Some(kind) = kind {
         refuse_foreign_keys(&table, kind, report);

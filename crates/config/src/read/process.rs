@@ -51,8 +51,7 @@ pub(super) static PROCESS: declare::Table = declare::Table {
             name: "log_file",
             kind: Kind::Text("text"),
             absent: Absent::Otherwise("none; required for `--daemon`"),
-            meaning: "what takes the standard output and error of `run --daemon`; `--log-file` goes \
-                      before it. The lines of requests are [access_log].",
+            meaning: "what takes the standard output and error of `run --daemon`, each line with its time; `--log-file` goes before it. The lines of requests are [access_log].",
             example: "log_file = \"/var/log/fairwater/fairwater.log\"",
         },
     ],

@@ -9,6 +9,7 @@ use crate::declare::{self, Absent, Kind, Setting, Word, words};
 use crate::model::{Balance, HostRule, Upstream, UpstreamEndpoint, WEIGHT_DEFAULT, WEIGHT_MAX};
 use crate::read::limit::{self, DAY_MS, MAX_HEAD, MAX_HEADERS};
 use crate::read::text;
+use crate::read::tls::{self, UPSTREAM_TLS};
 use crate::reader::{Node, Table};
 use crate::report::Report;
 use crate::span::{Span, Spanned};
@@ -55,6 +56,13 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
             meaning: "the `Host` that endpoints get: the client's, their own address (`localhost` \
                       on a Unix socket), or this one",
             example: "host = \"keep\"",
+        },
+        Setting {
+            name: "tls",
+            kind: Kind::Either(&Kind::Boolean, &Kind::Table(&UPSTREAM_TLS)),
+            absent: Absent::Default("false"),
+            meaning: "endpoints speak TLS, and their certificates are verified",
+            example: "tls = true",
         },
         Setting {
             name: "keep_alive",
@@ -198,6 +206,7 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
     upstream.max_connections = limit(&table, "max_connections", report);
     upstream.max_requests = limit(&table, "max_requests", report);
     upstream.host = host(&table, report);
+    upstream.tls = tls::of_upstream(&table, report);
     let keep_alive = table.get("keep_alive").and_then(|node| node.boolean(report));
     upstream.keep_alive = keep_alive.unwrap_or(true);
     upstream.relaxed_responses = relaxed_responses(&table, report);

@@ -542,12 +542,20 @@ fn processes_have_the_rights_of_their_user() {
         eprintln!("skipped: it takes root and php");
         return;
     };
-    let setup = Setup::app("");
+    // That of the app, or else of all.
+    for (of_all, of_app) in [("", "user = \"nobody\"\n"), ("user = \"nobody\"", "")] {
+        check_rights(&php, of_all, of_app);
+    }
+}
+
+#[track_caller]
+fn check_rights(php: &Path, of_all: &str, of_app: &str) {
+    let setup = Setup::app("").top(of_all).log("format = \"off\"");
     let server = setup.directory().join("server.php");
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
     fs::copy(examples.join("apps/server.php"), &server).unwrap();
     let words = [php.to_str().unwrap(), server.to_str().unwrap(), "{socket}"];
-    let lines = command("user = \"nobody\"\ninstances = 2\n", &words);
+    let lines = command(&format!("{of_app}instances = 2\n"), &words);
     let proxy = setup.more(&lines).start();
     let all = answers(&proxy, 2);
     let status = fs::read_to_string(format!("/proc/{}/status", id(&all[0]))).unwrap();

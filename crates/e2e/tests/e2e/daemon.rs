@@ -93,6 +93,9 @@ fn a_daemon_serves_once_its_command_has_ended() {
     assert!(output.status.success(), "{output:?}");
     assert_eq!(Client::connect(&daemon.address()).get("/").status(), 200);
     let id = daemon.id().unwrap();
+    // Nobody else writes down when it was.
+    assert!(daemon.log().lines().any(|line| line.contains("Z fairwater: web listens on ")));
+    assert_eq!(fs::read_to_string(format!("/proc/{id}/comm")).unwrap(), "fairwater\n");
     // A session of its own that it does not lead, so that it never gets a terminal.
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
     let fields: Vec<_> = stat.rsplit(") ").next().unwrap().split(' ').collect();

@@ -7,6 +7,21 @@ use fairwater_e2e::proxy::signal_to;
 use fairwater_e2e::{Client, Endpoint, Setup, until};
 use rustix::process::Signal;
 
+/// Sends a thread into an endless loop. Returns whether that is allowed here.
+#[cfg(target_arch = "x86_64")]
+fn hang(process: u32, thread: &str) -> bool {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/hang.py");
+    let hung = Command::new("python3").arg(script).arg(process.to_string()).arg(thread).output();
+    let hung = hung.unwrap();
+    let said = String::from_utf8_lossy(&hung.stderr);
+    if said.contains("Operation not permitted") {
+        eprintln!("skipped: this user may not trace processes");
+        return false;
+    }
+    assert!(hung.status.success(), "{said}");
+    true
+}
+
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn a_thread_that_hangs_is_replaced_and_the_others_lose_nothing() {
@@ -15,14 +30,9 @@ fn a_thread_that_hangs_is_replaced_and_the_others_lose_nothing() {
     let mut clients: Vec<_> = (0..8).map(|_| Client::new(&proxy)).collect();
     clients.iter_mut().for_each(|client| assert_eq!(client.get("/").status(), 200));
     let first = proxy.worker_id();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/hang.py");
-    let hung = Command::new("python3").arg(script).arg(first.to_string()).arg("worker-1").output();
-    let hung = hung.unwrap();
-    let said = String::from_utf8_lossy(&hung.stderr);
-    if said.contains("Operation not permitted") {
-        return eprintln!("skipped: this user may not trace processes");
+    if !hang(first, "worker-1") {
+        return;
     }
-    assert!(hung.status.success(), "{said}");
     let begun = Instant::now();
     until("another worker", || proxy.worker_ids().iter().any(|id| *id > first));
     assert!(begun.elapsed() > Duration::from_secs(1), "it had two seconds");
@@ -40,6 +50,30 @@ fn a_thread_that_hangs_is_replaced_and_the_others_lose_nothing() {
     assert_eq!(Client::new(&proxy).get("/").status(), 200);
     proxy.signal(Signal::TERM);
     assert!(proxy.until_ended().success());
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_worker_that_hangs_while_it_finishes_what_runs_is_killed() {
+    let endpoint = Endpoint::new(|caller| {
+        caller.read_until(b"\r\n\r\n");
+        caller.read_exactly(1);
+    });
+    let proxy = Setup::http(&[&endpoint]).reloadable().start();
+    let mut client = Client::new(&proxy);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    until("the request to arrive", || endpoint.accepted() == 1);
+    let first = proxy.worker_id();
+    proxy.edit("threads = 1", "threads = 2");
+    proxy.reload_well();
+    assert_eq!(proxy.worker_ids().len(), 2, "what runs goes on");
+    if !hang(first, "worker-0") {
+        return;
+    }
+    until("the first one to end", || !proxy.worker_ids().contains(&first));
+    let end = format!("worker {first} was killed by signal 9");
+    until("its end to be told", || proxy.said().contains(&end));
+    assert_eq!(proxy.worker_ids().len(), 1, "nobody has to follow it");
 }
 
 #[test]

@@ -35,5 +35,6 @@ mod schema;
 mod service;
 mod settings;
 mod tcp;
+mod tls;
 mod upgrade;
 mod upgrades;

@@ -122,3 +122,45 @@ fn what_can_never_serve_is_not_tried_again() {
     let said = Setup::http(&[&endpoint]).bind(&address).try_start().err().unwrap();
     assert!(said.contains("is in use by process"), "{said}");
 }
+
+/// Somebody has taken it for the master.
+#[test]
+fn a_worker_that_is_told_to_end_finishes_while_another_serves() {
+    let endpoint = Endpoint::new(|caller| {
+        let head = caller.read_until(b"\r\n\r\n");
+        if head.starts_with(b"GET /wait") {
+            caller.read_exactly(1);
+        }
+        caller.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    });
+    let mut proxy = Setup::http(&[&endpoint]).start();
+    let mut client = Client::new(&proxy);
+    client.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+    until("the request to arrive", || endpoint.accepted() == 1);
+    let first = proxy.worker_id();
+    signal_to(first, Signal::TERM);
+    until("another worker", || proxy.worker_ids().len() == 2);
+    assert!(proxy.said().contains("was told to end; another one takes its place"));
+    let begun = Instant::now();
+    assert_eq!(status_of(&proxy), 200);
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(proxy.worker_ids().contains(&first), "it has not finished");
+    proxy.signal(Signal::INT);
+    assert!(proxy.until_ended().success());
+}
+
+/// As many as a large machine has: one for each thread at each address.
+#[test]
+fn more_sockets_than_descriptors_are_granted_at_first() {
+    let endpoint = Endpoint::echo("e");
+    let addresses = ["127.0.0.1:0"; 30].join("\", \"");
+    let mut setup = Setup::http(&[&endpoint]).reloadable().threads(40);
+    setup = setup.more(&format!("[listeners.many]\nbind = [\"{addresses}\"]\nupstream = \"app\""));
+    let proxy = setup.start();
+    assert_eq!(status_of(&proxy), 200);
+    signal_to(proxy.worker_id(), Signal::KILL);
+    assert_eq!(status_of(&proxy), 200);
+    proxy.edit("threads = 40", "threads = 41");
+    proxy.reload_well();
+    assert_eq!(status_of(&proxy), 200);
+}

@@ -137,6 +137,20 @@ fn an_address_that_is_taken_changes_nothing() {
     assert!(said.contains(&format!("{taken} is in use by process")), "{said}");
     assert!(!unix.exists());
     assert!(answer(&proxy).starts_with('e'));
+    // Who watches the metrics sees it, until it is mended, and over crashes.
+    let is = |name: &str, labels: &[&str], value: u64| {
+        until(name, || proxy.metric(name, labels) == value);
+    };
+    is("fairwater_last_reload_good", &[], 0);
+    signal_to(proxy.worker_id(), Signal::KILL);
+    until("another worker", || proxy.ask("/status").status() == 200);
+    is("fairwater_workers_lost_total", &[], 1);
+    is("fairwater_last_reload_good", &[], 0);
+    drop(holder);
+    proxy.reload_well();
+    is("fairwater_last_reload_good", &[], 1);
+    is("fairwater_reloads_total", &["result=\"bad\""], 1);
+    is("fairwater_reloads_total", &["result=\"good\""], 1);
 }
 
 /// What no process can change in itself takes another one; the one before finishes what runs.

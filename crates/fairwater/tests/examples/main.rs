@@ -47,6 +47,21 @@ fn write_what_is_named(scratch: &Scratch) {
         fs::write(scratch.file(file), "").unwrap();
     }
     fs::write(scratch.file("htpasswd"), "").unwrap();
+    fs::create_dir(scratch.file("tls")).unwrap();
+    let golden = root().join("crates/config/tests/golden/pem");
+    for (file, of) in [
+        ("site.pem", "site.pem"),
+        ("site.key", "site.key"),
+        ("tls/site.pem", "site.pem"),
+        ("tls/site.key", "site.key"),
+        ("proxy.pem", "site.pem"),
+        ("proxy.key", "site.key"),
+        ("clients.pem", "ca.pem"),
+        ("inside.pem", "ca.pem"),
+        ("revoked.pem", "revoked.pem"),
+    ] {
+        fs::copy(golden.join(of), scratch.file(file)).unwrap();
+    }
 }
 
 /// Whether the programs of its apps are installed; says so if not.
@@ -74,7 +89,10 @@ fn start_and_ask(name: &str, text: &str) -> (Scratch, Program) {
     let path = path.display().to_string();
     let program = Program::start(&["run", "-c", &path]);
     for address in &program.addresses {
-        let answer = get(address, "/");
+        let answer = match text.contains("\ntls = { cert") {
+            true => program::get_by_tls(address),
+            false => get(address, "/"),
+        };
         assert!(answer.starts_with("HTTP/1.1 200 "), "{name}: {address}: {answer:?}\n{adapted}");
     }
     (scratch, program)

@@ -131,6 +131,13 @@ pub(crate) fn get(address: &str, target: &str) -> String {
     }
 }
 
+/// The same over TLS, whoever it is that answers.
+pub(crate) fn get_by_tls(address: &str) -> String {
+    let url = format!("https://{address}/");
+    let output = Command::new("curl").args(["-sik", &url]).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 fn ask(mut connection: impl Read + Write, request: &str) -> String {
     connection.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();

@@ -25,6 +25,7 @@ fn with_values(target: &str, normal: &str, check: impl FnOnce(&Values<'_>)) {
         path: normal.as_bytes(),
         client: Some("192.0.2.1".parse().unwrap()),
         scheme: "http",
+        tls: None,
         request_id: "id-1",
         user: "Zoë",
     });
@@ -177,6 +178,7 @@ fn a_rewritten_path_has_no_dot_segments() {
             path: b"/",
             client: None,
             scheme: "http",
+            tls: None,
             request_id: "",
             user: "",
         };

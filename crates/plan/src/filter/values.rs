@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::net::IpAddr;
 
-use fairwater_message::template::{Part, Template, Variable};
+use fairwater_message::template::{Part, Template, TlsVariable, Variable};
 use fairwater_message::{HeaderName, RequestHead, target};
+use fairwater_tls::Agreed;
 
 use super::PathShape;
 
@@ -20,6 +21,8 @@ pub struct Values<'a> {
     pub request_id: &'a str,
     /// Empty where nobody is asked for a password.
     pub user: &'a str,
+    /// Nothing without TLS.
+    pub tls: Option<&'a Agreed>,
 }
 
 /// Where a text goes.
@@ -84,6 +87,7 @@ impl Values<'_> {
                 return client.map_or((), |client| write!(out, "{client}").unwrap_or(()));
             }
             Variable::User => self.user.as_bytes(),
+            Variable::Tls(variable) => self.tls.map_or(&[], |tls| of_tls(tls, *variable)),
             Variable::RequestId => self.request_id.as_bytes(),
             Variable::Method => self.head.method_span.of(self.bytes),
             Variable::Header(name) => self.header(name),
@@ -129,6 +133,20 @@ impl Values<'_> {
         let field = self.head.fields.iter().find(|field| name.is_of(field, self.bytes));
         field.map_or(&[], |field| field.value.of(self.bytes))
     }
+}
+
+fn of_tls(tls: &Agreed, variable: TlsVariable) -> &[u8] {
+    match variable {
+        TlsVariable::Version => tls.version,
+        TlsVariable::Cipher => tls.cipher,
+        TlsVariable::ServerName => &tls.server_name,
+        TlsVariable::Subject => &tls.peer.subject,
+        TlsVariable::Issuer => &tls.peer.issuer,
+        TlsVariable::Serial => &tls.peer.serial,
+        TlsVariable::Fingerprint => &tls.peer.fingerprint,
+        TlsVariable::Names => &tls.peer.names,
+    }
+    .as_bytes()
 }
 
 /// What may stand in any part of a URL beside letters and digits (RFC 3986, section 2.3).

@@ -71,7 +71,13 @@ impl Process {
             None => address(spec, number, index)?,
         };
         let started = launch(spec, index, &address, shared);
-        let (id, pipes) = started.map_err(|error| problem(spec, &error))?;
+        let (id, pipes) = started.map_err(|error| {
+            if let (None, Endpoint::Unix(path)) = (shared, &address) {
+                // It was made for this process alone.
+                drop(path.parent().map(fs::remove_dir));
+            }
+            problem(spec, &error)
+        })?;
         let probe = match spec.ready {
             Ready::Connect | Ready::Http(_) => Some(Probe::new(now)),
             Ready::Line(_) => None,

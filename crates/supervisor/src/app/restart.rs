@@ -4,6 +4,8 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Instant;
 
+use fairwater_message::app::Condition;
+
 use super::place::Place;
 use super::words::Words;
 use super::{App, Apps};
@@ -105,13 +107,17 @@ impl App {
         for restart in std::mem::take(&mut self.restarts) {
             if let Some(index) = failed(&restart) {
                 let problem = places[index].problem();
+                let on = match places[index].condition() {
+                    Condition::Ready | Condition::Replacing => "what served before serves on, and ",
+                    _ => "",
+                };
                 let text = format!(
-                    "fairwater: app {name}.{index}: {problem}; what served before serves on, and \
-                     the start is tried again\n"
+                    "fairwater: app {name}.{index}: {problem}; {on}the start is tried again\n"
                 );
                 restart.asker.answer(1, &text);
             } else if are_new {
-                let text = format!("fairwater: {} of {name} are new\n", processes(count));
+                let are = if count == 1 { "is" } else { "are" };
+                let text = format!("fairwater: {} of {name} {are} new\n", processes(count));
                 restart.asker.answer(0, &text);
             } else {
                 self.restarts.push(restart);

@@ -38,7 +38,13 @@ pub(crate) fn serve(connection: Accepted) -> impl Future<Output = ()> {
             match until_readable(&connection).await {
                 Next::Request => {}
                 Next::End => return,
-                Next::Move => return Box::pin(connection.give_away()).await,
+                // A request that has come meanwhile is served where it is: nobody else can.
+                Next::Move => {
+                    let has_moved = Box::pin(connection.give_away()).await;
+                    if has_moved || connection.stream.unread_bytes() == 0 {
+                        return;
+                    }
+                }
             }
             let future = connection.shard.futures.place(|| busy(&connection));
             match (Watched { connection: &connection, future }).await {
@@ -66,7 +72,7 @@ async fn until_readable(connection: &Accepted) -> Next {
         if let Poll::Ready(result) = connection.stream.poll_readable(cx) {
             return Poll::Ready(if result.is_ok() { Next::Request } else { Next::End });
         }
-        if connection.shard.moves() {
+        if connection.moves() {
             return Poll::Ready(Next::Move);
         }
         if connection.is_over() {

@@ -45,6 +45,11 @@ pub(crate) struct Part<'a> {
 }
 
 impl<'a> Sink<'a> {
+    /// The client.
+    pub(crate) fn stream(&self) -> &'a Stream {
+        self.stream
+    }
+
     pub(crate) fn new(stream: &'a Stream, out: &'a mut Vec<u8>, closes: bool) -> Self {
         let coding = Coding::Plain;
         Self {

@@ -22,6 +22,8 @@ use crate::{limits, tcp};
 
 /// A word, and the number of the connection.
 const PREFIX_BYTES: usize = 9;
+/// What is said of one: both directions may hold a buffer and a full pipe, and its line some heads.
+const FILED_BYTES_MAX: u64 = 4 << 20;
 /// One thread takes so many before it lets the others have some.
 const AT_ONCE: u32 = 16;
 
@@ -31,8 +33,9 @@ pub(crate) async fn take_from(socket: OwnedFd, shard: Rc<Shard>) {
     let mut buffer = vec![0; PREFIX_BYTES + INLINE_BYTES_MAX];
     let mut taken = 0;
     loop {
-        let next =
-            socket.async_io(Interest::READABLE, || pass::receive(socket.as_fd(), &mut buffer));
+        // One whose descriptors find no room here is refused, and goes on where it is.
+        let next = socket
+            .async_io(Interest::READABLE, || pass::receive_what_fits(socket.as_fd(), &mut buffer));
         let Ok((len, fds)) = next.await else { return };
         let Some((prefix, rest)) = buffer[..len].split_at_checked(PREFIX_BYTES) else { return };
         let adopted = adopt(&shard, prefix[0], rest, fds);
@@ -77,7 +80,7 @@ fn adopt(shard: &Rc<Shard>, word: u8, rest: &[u8], mut fds: Vec<OwnedFd>) -> Opt
     let block = match word {
         INLINE => rest,
         FILED => {
-            filed = memory_file::read(fds.pop()?).ok()?;
+            filed = memory_file::read_at_most(fds.pop()?, FILED_BYTES_MAX).ok()?;
             &filed
         }
         _ => return None,

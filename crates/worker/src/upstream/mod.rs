@@ -15,9 +15,12 @@ use std::time::Duration;
 
 use fairwater_message::{Fault, FaultKind};
 use fairwater_net::{Stream, Timer, clock, dial_ip, dial_unix};
-use fairwater_plan::{Admission, Dial, Endpoint, EndpointState, InFlight, Turn, Upstream};
+use fairwater_plan::{
+    Admission, Dial, Endpoint, EndpointState, InFlight, Turn, Upstream, UpstreamTls,
+};
 use fairwater_telemetry::EndpointCounters;
 
+use crate::handshake;
 use crate::shard::Shard;
 pub(crate) use pool::Pools;
 
@@ -129,6 +132,16 @@ async fn connect(
         Dial::Ip(addresses) => dial_first(addresses, patience, timer).await,
         Dial::Unix(path) => within(dial_unix(path), patience, timer).await,
     };
+    let result = match (result, &upstream.settings.tls) {
+        (Ok(stream), Some(tls)) => match secure(&stream, tls, endpoint, timer).await {
+            Ok(()) => Ok(stream),
+            Err(_) => {
+                counters.connect_failures.add(1);
+                return Err(Fault::undelivered(FaultKind::UpstreamHandshake));
+            }
+        },
+        (result, _) => result,
+    };
     match result {
         Ok(stream) => {
             std::mem::forget(permit);
@@ -139,6 +152,27 @@ async fn connect(
             counters.connect_failures.add(1);
             Err(Fault::undelivered(connect_fault(&error)))
         }
+    }
+}
+
+/// Shakes hands with an endpoint, in what is left of the time to connect.
+async fn secure(
+    stream: &Stream,
+    tls: &UpstreamTls,
+    endpoint: &Endpoint,
+    timer: &Timer,
+) -> io::Result<()> {
+    let host = tls.name.as_deref().unwrap_or_else(|| host_of(&endpoint.host));
+    let session = tls.client.session(host).ok_or(io::ErrorKind::InvalidInput)?;
+    stream.secure(session)?;
+    handshake::until_shaken(stream, timer).await
+}
+
+/// Without the port.
+fn host_of(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
     }
 }
 

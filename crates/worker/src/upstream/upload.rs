@@ -31,7 +31,7 @@ pub(super) fn write_head(
     let forwarding = Forwarding {
         peer,
         is_trusted: peer.is_some_and(|ip| exchange.listener.trusts(ip)),
-        is_tls: false,
+        is_tls: !exchange.connection.stream.is_plain(),
         host: match &upstream.settings.host {
             HostHeader::Keep if !exchange.head.authority.is_empty() => HostPolicy::Keep,
             // HTTP/1.0 may come without a host, and the HTTP/1.1 that we write must have one.

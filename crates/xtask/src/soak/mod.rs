@@ -237,7 +237,8 @@ impl Found {
         let status = proxy.running.stop()?;
         violations.require(status.success(), "the proxy ends in disorder", status);
         for line in proxy.running.said()?.lines() {
-            let is_start = line.starts_with("fairwater: ") && line.contains(" listens on ");
+            let starts = [" listens on ", " room for ", " traffic is served as root"];
+            let is_start = starts.iter().any(|words| line.contains(words));
             violations.require(is_start, "words of the proxy", line);
         }
         Ok(found)

@@ -1,5 +1,7 @@
 //! Cargo.lock, as cargo writes it.
 
+use std::collections::BTreeSet;
+
 /// All packages of the workspace, ours and others'.
 #[derive(Debug, Default)]
 pub(super) struct Lock {
@@ -39,6 +41,11 @@ impl Lock {
             }
         }
         Self { packages }
+    }
+
+    /// Keeps those of these names, `name vVERSION`.
+    pub(super) fn keep(&mut self, names: &BTreeSet<String>) {
+        self.packages.retain(|one| names.contains(&format!("{} v{}", one.name, one.version)));
     }
 
     pub(super) fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Package> {

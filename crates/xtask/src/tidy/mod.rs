@@ -9,6 +9,7 @@ mod lock;
 mod manifest;
 mod supply;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -20,7 +21,8 @@ use crate::Failure;
 type Problems = Vec<String>;
 
 pub(crate) fn run() -> Result<(), Failure> {
-    let lock = Lock::parse(&read(Path::new("Cargo.lock"))?);
+    let mut lock = Lock::parse(&read(Path::new("Cargo.lock"))?);
+    lock.keep(&built()?);
     let manifests = manifests()?;
     let mut problems = Problems::new();
     arrows::check(&manifests, &lock, &mut problems);
@@ -43,6 +45,20 @@ pub(crate) fn run() -> Result<(), Failure> {
         println!("{problem}");
     }
     Err(format!("{} things are untidy", problems.len()).into())
+}
+
+/// What is built of the lock, as `name vVERSION`: it has packages as well that no feature of ours
+/// asks for, and those of other systems.
+fn built() -> Result<BTreeSet<String>, Failure> {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    command.args(["tree", "--quiet", "--locked", "--workspace", "--edges", "normal,build,dev"]);
+    let output = command.args(["--prefix", "none", "--format", "{p}"]).output()?;
+    if !output.status.success() {
+        return Err(format!("cargo tree: {}", String::from_utf8_lossy(&output.stderr)).into());
+    }
+    let text = String::from_utf8(output.stdout)?;
+    let name = |line: &str| line.split(' ').take(2).collect::<Vec<_>>().join(" ");
+    Ok(text.lines().map(name).collect())
 }
 
 fn read(path: &Path) -> Result<String, Failure> {

@@ -1,0 +1,330 @@
+//! `tls` and `client_auth` of a listener, `tls` of an upstream: certificates, keys, and who is
+//! trusted, all of it read from files here and now.
+
+use fairwater_tls::{
+    Client, ClientAuth, ClientSettings, Identity, IdentityProblem, Mode, Server, ServerSettings,
+    Trust, TrustProblem, Version, fingerprint,
+};
+
+use crate::code;
+use crate::declare::{self, Absent, Kind, Setting, words};
+use crate::model::{Certificate, EndpointTls, ListenerTls};
+use crate::read::text;
+use crate::reader::{Node, Table};
+use crate::report::Report;
+use crate::span::Spanned;
+
+pub(super) static TLS: declare::Table = declare::Table {
+    title: "tls",
+    settings: &[
+        Setting {
+            name: "cert",
+            kind: Kind::Text("file"),
+            absent: Absent::Required,
+            meaning: "the certificate, and behind it those that lead to an authority (PEM)",
+            example: "cert = \"site.pem\"",
+        },
+        Setting {
+            name: "key",
+            kind: Kind::Text("file"),
+            absent: Absent::Otherwise("the file of `cert`"),
+            meaning: "its private key (PEM)",
+            example: "key = \"site.key\"",
+        },
+    ],
+    shared: &[],
+    notes: "",
+};
+
+pub(super) static CLIENT_AUTH: declare::Table = declare::Table {
+    title: "client_auth",
+    settings: &[
+        Setting {
+            name: "ca",
+            kind: Kind::Text("file"),
+            absent: Absent::Required,
+            meaning: "the certificates of authorities, or certificates that are their own (PEM)",
+            example: "ca = \"clients.pem\"",
+        },
+        Setting {
+            name: "mode",
+            kind: Kind::Choice(words!["request", "require"]),
+            absent: Absent::Default("\"require\""),
+            meaning: "whether a client without a certificate is let in. One with a bad certificate \
+                      never is.",
+            example: "mode = \"require\"",
+        },
+        Setting {
+            name: "crl",
+            kind: Kind::Text("file"),
+            absent: Absent::Otherwise("none is revoked"),
+            meaning: "what the authorities have revoked (PEM), for each of them",
+            example: "crl = \"revoked.pem\"",
+        },
+    ],
+    shared: &[],
+    notes: "",
+};
+
+pub(super) static UPSTREAM_TLS: declare::Table = declare::Table {
+    title: "tls",
+    settings: &[
+        Setting {
+            name: "ca",
+            kind: Kind::Text("file"),
+            absent: Absent::Otherwise("the authorities that the system trusts"),
+            meaning: "the certificates of authorities (PEM)",
+            example: "ca = \"inside.pem\"",
+        },
+        Setting {
+            name: "server_name",
+            kind: Kind::Text("host"),
+            absent: Absent::Otherwise("the host of the endpoint"),
+            meaning: "the name that an endpoint is asked for, and that its certificate must have",
+            example: "server_name = \"app.inside\"",
+        },
+        Setting {
+            name: "cert",
+            kind: Kind::Text("file"),
+            absent: Absent::Otherwise("none"),
+            meaning: "the certificate that is shown to endpoints that ask for one (PEM)",
+            example: "cert = \"proxy.pem\"",
+        },
+        Setting {
+            name: "key",
+            kind: Kind::Text("file"),
+            absent: Absent::Otherwise("the file of `cert`"),
+            meaning: "its private key (PEM)",
+            example: "key = \"proxy.key\"",
+        },
+        Setting {
+            name: "insecure_skip_verify",
+            kind: Kind::Boolean,
+            absent: Absent::Default("false"),
+            meaning: "take every certificate. Whoever can get between hears and says everything.",
+            example: "insecure_skip_verify = false",
+        },
+    ],
+    shared: &[],
+    notes: "",
+};
+
+/// Room for long chains, and for the authorities of a system.
+const PEM_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Where systems keep the authorities that they trust.
+const SYSTEM_AUTHORITIES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+const MODES: [(&str, Mode); 2] = [("request", Mode::Request), ("require", Mode::Require)];
+
+const VERSIONS: [(&str, Version); 2] = [("1.2", Version::Tls12), ("1.3", Version::Tls13)];
+
+/// What was read, for the fingerprint.
+#[derive(Default)]
+struct Seen(Vec<u8>);
+
+impl Seen {
+    fn take(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+/// Of a listener that speaks `alpn` above it: nothing, if its clients speak no TLS.
+pub(super) fn of_listener(
+    table: &Table<'_>,
+    alpn: &[&str],
+    report: &mut Report,
+) -> Option<ListenerTls> {
+    let node = table.get("tls");
+    let mut seen = Seen::default();
+    let client_auth = table.get("client_auth").and_then(|auth| {
+        if node.is_none() {
+            let message = "`client_auth` needs `tls`";
+            let help =
+                "add `tls = { cert = \"site.pem\", key = \"site.key\" }`, or remove the line";
+            report.add(&code::BAD_TLS, auth.span, message, "", help);
+        }
+        client_auth(auth, &mut seen, report)
+    });
+    let version = table.get("tls_min_version").and_then(|node| node.choice(&VERSIONS, report));
+    let (mut identities, mut certificates) = (Vec::new(), Vec::new());
+    let node = node?;
+    for node in node.one_or_more(report).unwrap_or_default() {
+        if let Some(table) = node.table("`tls`".to_owned(), &TLS, report)
+            && let Some(identity) = identity(&table, &mut seen, report)
+        {
+            certificates.extend(certificate(&table, &identity));
+            identities.push(identity);
+        }
+    }
+    let min_version = version.unwrap_or_default();
+    seen.take(&[min_version as u8]);
+    alpn.iter().for_each(|name| seen.take(name.as_bytes()));
+    let alpn = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let fingerprint = fingerprint(&seen.0);
+    if identities.is_empty() {
+        return None;
+    }
+    let settings = ServerSettings { identities, alpn, min_version, client_auth, fingerprint };
+    let server = good(Server::new(settings), node, report)?;
+    Some(ListenerTls { server, certificates })
+}
+
+fn certificate(table: &Table<'_>, identity: &Identity) -> Option<Certificate> {
+    // Its files were read, so that nothing is to be reported.
+    let mut silent = Report::default();
+    let cert = table.get("cert")?;
+    let key = text::file_path(table.get("key").unwrap_or(cert), &mut silent)?;
+    Some(Certificate {
+        subject: identity.facts.subject.clone(),
+        not_after: Spanned::new(identity.facts.not_after, cert.span),
+        key,
+    })
+}
+
+fn good<T>(made: Result<T, TrustProblem>, node: Node<'_>, report: &mut Report) -> Option<T> {
+    let report_it = |problem: TrustProblem| {
+        let help = "mend the files that it names";
+        report.add(&code::BAD_TLS, node.span, problem.to_string(), "", help);
+    };
+    made.map_err(report_it).ok()
+}
+
+fn client_auth(node: Node<'_>, seen: &mut Seen, report: &mut Report) -> Option<ClientAuth> {
+    let table = node.table("`client_auth`".to_owned(), &CLIENT_AUTH, report)?;
+    let mode = table.get("mode").and_then(|node| node.choice(&MODES, report));
+    let mode = mode.unwrap_or(Mode::Require);
+    let mut trust = table.require("ca", report).and_then(|node| trust(node, seen, report));
+    if let Some(node) = table.get("crl")
+        && let Some(file) = pem(node, seen, report)
+        && let Some(trust) = &mut trust
+        && let Err(problem) = trust.revoke(file.value.as_bytes())
+    {
+        bad_trust(&problem, &file, report);
+    }
+    seen.take(&[mode as u8]);
+    trust.map(|trust| ClientAuth { trust, mode })
+}
+
+/// Of an upstream: nothing, if its endpoints speak no TLS.
+pub(super) fn of_upstream(table: &Table<'_>, report: &mut Report) -> Option<EndpointTls> {
+    let node = table.get("tls")?;
+    let mut seen = Seen::default();
+    let mut settings = ClientSettings::default();
+    let mut server_name = None;
+    if node.is_boolean() {
+        if !node.boolean(report)? {
+            return None;
+        }
+        settings.trust = Some(system(node, &mut seen, report)?);
+    } else {
+        let title = table.title();
+        let table = node.table("`tls`".to_owned(), &UPSTREAM_TLS, report)?;
+        let skips = skips_verification(&table, title, report);
+        let trust = match table.get("ca") {
+            Some(node) => Some(trust(node, &mut seen, report)?),
+            None if skips => None,
+            None => Some(system(node, &mut seen, report)?),
+        };
+        settings.trust = trust.filter(|_| !skips);
+        server_name = table.get("server_name").and_then(|node| node.string(report));
+        if table.get("cert").is_some() {
+            settings.identity = Some(identity(&table, &mut seen, report)?);
+        }
+        seen.take(&[u8::from(skips)]);
+    }
+    settings.fingerprint = fingerprint(&seen.0);
+    let client = good(Client::new(settings), node, report)?;
+    if let Some(name) = &server_name
+        && client.session(&name.value).is_none()
+    {
+        let message = format!("`{}` is no host", name.value);
+        report.add(&code::BAD_HOST, name.span, message, "", "write a name without a port");
+    }
+    let server_name = server_name.map(|name| name.value.into_owned());
+    Some(EndpointTls { client, server_name })
+}
+
+fn skips_verification(table: &Table<'_>, title: &str, report: &mut Report) -> bool {
+    let Some(node) = table.get("insecure_skip_verify") else { return false };
+    let skips = node.boolean(report).unwrap_or(false);
+    if skips {
+        let message = format!("endpoints of {title} may be anybody");
+        let help = "name the authority of their certificates with `ca`, and remove the line";
+        let label = "their certificates are not verified";
+        report.add(&code::SKIPS_VERIFICATION, node.span, message, label, help);
+    }
+    skips
+}
+
+fn identity(table: &Table<'_>, seen: &mut Seen, report: &mut Report) -> Option<Identity> {
+    let node = table.require("cert", report)?;
+    let certificate = pem(node, seen, report)?;
+    let key = match table.get("key") {
+        Some(node) => pem(node, seen, report)?,
+        None => certificate.clone(),
+    };
+    let read = Identity::read(certificate.value.as_bytes(), key.value.as_bytes());
+    let problem = match read {
+        Ok(identity) => return Some(identity),
+        Err(problem) => problem,
+    };
+    let (span, help) = match problem {
+        IdentityProblem::NoCertificate | IdentityProblem::BadCertificate(_) => {
+            (certificate.span, "a certificate begins with `-----BEGIN CERTIFICATE-----`")
+        }
+        IdentityProblem::NoKey | IdentityProblem::BadKey(_) => {
+            (key.span, "a key begins with `-----BEGIN PRIVATE KEY-----`, without a password")
+        }
+        IdentityProblem::OtherKey => {
+            (key.span, "name the key that the certificate was requested with")
+        }
+    };
+    report.add(&code::BAD_TLS, span, problem.to_string(), "", help);
+    None
+}
+
+fn trust(node: Node<'_>, seen: &mut Seen, report: &mut Report) -> Option<Trust> {
+    let file = pem(node, seen, report)?;
+    match Trust::read(file.value.as_bytes()) {
+        Ok(trust) => Some(trust),
+        Err(problem) => {
+            bad_trust(&problem, &file, report);
+            None
+        }
+    }
+}
+
+fn bad_trust(problem: &TrustProblem, file: &Spanned<String>, report: &mut Report) {
+    let help = match problem {
+        TrustProblem::NoCertificate | TrustProblem::BadCertificate(_) => {
+            "a certificate begins with `-----BEGIN CERTIFICATE-----`"
+        }
+        TrustProblem::NoList | TrustProblem::BadList(_) => {
+            "a list begins with `-----BEGIN X509 CRL-----`"
+        }
+    };
+    report.add(&code::BAD_TLS, file.span, problem.to_string(), "", help);
+}
+
+/// The authorities that the system trusts.
+fn system(node: Node<'_>, seen: &mut Seen, report: &mut Report) -> Option<Trust> {
+    let mut read = SYSTEM_AUTHORITIES.iter().filter_map(|path| node.read(path, PEM_BYTES_MAX).ok());
+    let Some(bytes) = read.next() else {
+        let message = "this system has no list of authorities that it trusts";
+        let help = "install the package ca-certificates, or name authorities with `ca`";
+        report.add(&code::BAD_TLS, node.span, message, "", help);
+        return None;
+    };
+    seen.take(&bytes);
+    // Single certificates of such a list may be odd; what is good of it counts.
+    Trust::read_what_is_good(&bytes)
+}
+
+fn pem(node: Node<'_>, seen: &mut Seen, report: &mut Report) -> Option<Spanned<String>> {
+    let file = text::file(node, PEM_BYTES_MAX, report)?;
+    seen.take(file.value.as_bytes());
+    Some(file)
+}

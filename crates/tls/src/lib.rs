@@ -1,0 +1,60 @@
+//! TLS: who we are (certificates and keys), whom we trust, and sessions that turn bytes of a socket
+//! into bytes of a program and back. The library that does the work stays in here: nobody else
+//! names a type of it.
+//!
+//! Nothing here opens a file or a socket, or reads a clock but the one of the library, which
+//! compares it with the dates of certificates.
+
+mod agreed;
+mod certificate;
+mod client;
+mod identity;
+mod server;
+mod session;
+mod trust;
+
+pub use agreed::{Agreed, PeerFacts};
+pub use certificate::Facts;
+pub use client::{Client, ClientSettings};
+pub use identity::{Identity, IdentityProblem};
+pub use server::{ClientAuth, Mode, Server, ServerSettings};
+pub use session::Session;
+pub use trust::{Trust, TrustProblem};
+
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+
+/// The protocols below ours. TLS 1.0 and 1.1 are none (RFC 8996).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    #[default]
+    Tls12,
+    Tls13,
+}
+
+impl Version {
+    /// All from this one on.
+    fn and_newer(self) -> &'static [&'static rustls::SupportedProtocolVersion] {
+        static BOTH: [&rustls::SupportedProtocolVersion; 2] =
+            [&rustls::version::TLS13, &rustls::version::TLS12];
+        match self {
+            Self::Tls12 => &BOTH,
+            Self::Tls13 => &BOTH[..1],
+        }
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// SHA-256.
+pub type Fingerprint = [u8; 32];
+
+/// The fingerprint of bytes.
+pub fn fingerprint(bytes: &[u8]) -> Fingerprint {
+    let suite = rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
+    let hash = suite.tls13().map(|suite| suite.common.hash_provider.hash(bytes));
+    hash.and_then(|hash| hash.as_ref().try_into().ok()).unwrap_or_default()
+}

@@ -1,0 +1,77 @@
+//! Whom we trust: certificates of authorities, and lists of what they have revoked.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
+
+/// Authorities.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    pub(crate) roots: Arc<RootCertStore>,
+    pub(crate) revoked: Vec<CertificateRevocationListDer<'static>>,
+}
+
+/// Why a file says nothing about trust.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrustProblem {
+    NoCertificate,
+    BadCertificate(String),
+    NoList,
+    BadList(String),
+}
+
+impl fmt::Display for TrustProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoCertificate => f.write_str("there is no certificate in it (PEM)"),
+            Self::BadCertificate(problem) => write!(f, "a certificate in it is broken: {problem}"),
+            Self::NoList => f.write_str("there is no certificate revocation list in it (PEM)"),
+            Self::BadList(problem) => write!(f, "a revocation list in it is broken: {problem}"),
+        }
+    }
+}
+
+impl Trust {
+    /// Reads the certificates of authorities.
+    ///
+    /// # Errors
+    /// See [`TrustProblem`].
+    pub fn read(authorities: &[u8]) -> Result<Self, TrustProblem> {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(authorities) {
+            let certificate =
+                certificate.map_err(|error| TrustProblem::BadCertificate(error.to_string()))?;
+            let added = roots.add(certificate);
+            added.map_err(|error| TrustProblem::BadCertificate(error.to_string()))?;
+        }
+        match roots.is_empty() {
+            true => Err(TrustProblem::NoCertificate),
+            false => Ok(Self { roots: Arc::new(roots), revoked: Vec::new() }),
+        }
+    }
+
+    /// As [`Self::read`], and leaves out what is odd: lists of systems are nobody's fault.
+    pub fn read_what_is_good(authorities: &[u8]) -> Option<Self> {
+        let mut roots = RootCertStore::empty();
+        let certificates = CertificateDer::pem_slice_iter(authorities);
+        roots.add_parsable_certificates(certificates.filter_map(Result::ok));
+        (!roots.is_empty()).then(|| Self { roots: Arc::new(roots), revoked: Vec::new() })
+    }
+
+    /// Adds what authorities have revoked.
+    ///
+    /// # Errors
+    /// See [`TrustProblem`].
+    pub fn revoke(&mut self, lists: &[u8]) -> Result<(), TrustProblem> {
+        let read: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(lists).collect();
+        let read = read.map_err(|error| TrustProblem::BadList(error.to_string()))?;
+        if read.is_empty() {
+            return Err(TrustProblem::NoList);
+        }
+        self.revoked.extend(read);
+        Ok(())
+    }
+}
