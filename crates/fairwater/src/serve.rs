@@ -35,7 +35,7 @@ use crate::{directory, fail, say};
 
 /// Of what a worker leaves to the next one: who has broken into it must not fill the memory of all
 /// that follow.
-const STATE_BYTES_MAX: u64 = 16 << 20;
+const LEFT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// What the machine grants to a process that serves.
 pub(crate) struct Ground {
@@ -167,7 +167,7 @@ pub(crate) fn serve_given(
     let started: Result<Started, Box<dyn Error>> = started.and_then(|(ground, mut steward)| {
         given.apps.into_iter().for_each(|state| steward.told_of_app(state));
         let state =
-            given.state.and_then(|state| memory_file::read_at_most(state, STATE_BYTES_MAX).ok());
+            given.state.and_then(|state| memory_file::read_at_most(state, LEFT_BYTES_MAX).ok());
         state.iter().for_each(|state| steward.resume(&String::from_utf8_lossy(state)));
         let keeper = master.try_clone()?;
         steward.keep_with(move |state| keep(&keeper, state));

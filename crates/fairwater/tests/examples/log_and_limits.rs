@@ -13,6 +13,7 @@ use crate::{read, root};
 const CRATES: &[&str] = &[
     "config",
     "control",
+    "fairwater",
     "message",
     "net",
     "password",

@@ -23,7 +23,7 @@ use crate::{limits, tcp};
 /// A word, and the number of the connection.
 const PREFIX_BYTES: usize = 9;
 /// What is said of one: both directions may hold a buffer and a full pipe, and its line some heads.
-const FILED_BYTES_MAX: u64 = 4 << 20;
+const FILED_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// One thread takes so many before it lets the others have some.
 const AT_ONCE: u32 = 16;
 
