@@ -61,12 +61,17 @@ pub(crate) fn reset() -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// As [`unblock`], for the signals to end alone. Makes system calls alone.
+/// As [`unblock`], for the signals to end alone, which are not ignored any more either: a shell
+/// starts what is in the background so that it ignores INT. Makes system calls alone.
 ///
 /// # Errors
 /// Never.
 pub(crate) fn unblock_ends() -> io::Result<()> {
     let is_end = |signal| matches!(signal, Signal::Terminate | Signal::Interrupt);
+    for (_, number) in ALL.into_iter().filter(|(signal, _)| is_end(*signal)) {
+        // SAFETY: the default is a valid disposition of these signals.
+        unsafe { libc::signal(number, libc::SIG_DFL) };
+    }
     mask(libc::SIG_UNBLOCK, set_of(is_end))
 }
 
