@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
@@ -131,9 +132,15 @@ impl Proxy {
         signal_to(self.child.id(), signal);
     }
 
-    /// Waits for the process to end by itself.
+    /// Waits for the process to end by itself, and for its last words.
     pub fn until_ended(&mut self) -> ExitStatus {
-        until_some("the proxy to end", || self.child.try_wait().ok().flatten())
+        let status = until_some("the proxy to end", || self.child.try_wait().ok().flatten());
+        // Whoever it leaves behind may hold the pipe.
+        let begun = Instant::now();
+        while Arc::strong_count(&self.said) > 1 && begun.elapsed() < LAST_WORDS {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        status
     }
 
     pub fn has_ended(&mut self) -> bool {
@@ -401,6 +408,9 @@ pub fn text(said: &Mutex<String>) -> String {
     let said = said.lock().unwrap_or_else(PoisonError::into_inner);
     said.split_inclusive('\n').filter(|line| !line.contains(AS_ROOT)).collect()
 }
+
+/// So long they may take to come, on a busy machine.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// What is said of one who serves as root.
 pub const AS_ROOT: &str = "warning: traffic is served as root";

@@ -14,11 +14,13 @@ fairwater-load backend --http ADDRESS --echo ADDRESS [--core N]
     Prints `ready` once both listen.
 
 fairwater-load drive --target ADDRESS --mode keepalive|close|echo|tunnel [--profile bare|full]
-                     [--body BYTES] [--window N] [--core N]
+                     [--body BYTES] [--window N] [--core N] [--trust FILE [--resume true]]
     Obeys lines on its standard input, and answers each with one line:
     open N      open connections until there are N (not in mode close)
     go N        N requests in a closed loop, at most `window` of them in flight
     each        one request on each open connection, at most `window` of them in flight
+    With `--trust` over TLS, with the proxy that has this certificate; with `--resume true` a
+    session goes on where the one before has ended.
 
 fairwater-load endpoint --http ADDRESS --echo ADDRESS
     The backend of a soak, also on `unix:PATH`: answers /soak/ID/SIZE/length|chunked, says what
@@ -48,6 +50,8 @@ pub(crate) struct DriveSettings {
     pub(crate) body_bytes: usize,
     pub(crate) window: usize,
     pub(crate) core: Option<usize>,
+    pub(crate) trust: Option<PathBuf>,
+    pub(crate) resumes: bool,
 }
 
 pub(crate) struct EndpointSettings {
@@ -102,6 +106,8 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Comma
             body_bytes: flags.optional("--body")?.unwrap_or(128),
             window: flags.optional("--window")?.unwrap_or(64),
             core: flags.optional("--core")?,
+            trust: flags.optional("--trust")?,
+            resumes: flags.optional("--resume")?.unwrap_or(false),
         }),
         "endpoint" => Command::Endpoint(EndpointSettings {
             http: flags.required("--http")?,

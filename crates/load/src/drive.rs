@@ -14,6 +14,7 @@ use crate::backend::say;
 use crate::message::{self, Request};
 use crate::poll::{Events, Poll, pin_to};
 use crate::reply::{Progress, Reply};
+use crate::wire::{Tls, Wire};
 
 /// Without any event for so long the proxy is stuck.
 const STALL_MAX: Duration = Duration::from_secs(10);
@@ -70,6 +71,7 @@ impl Tally {
 
 struct Drive {
     target: SocketAddr,
+    tls: Option<Tls>,
     mode: Mode,
     window: usize,
     body_bytes: usize,
@@ -80,11 +82,14 @@ struct Drive {
     connections: Vec<Connection>,
     scratch: Vec<u8>,
     turn: usize,
+    /// Sessions that go on may begin anew: one for each connection at a time, when there is none
+    /// yet.
+    full_handshakes_left: Option<usize>,
 }
 
 struct Connection {
     /// None only between two connections of mode close.
-    socket: Option<TcpStream>,
+    socket: Option<Wire>,
     request: usize,
     state: State,
 }
@@ -119,8 +124,10 @@ impl Drive {
     fn new(settings: &DriveSettings) -> io::Result<Self> {
         let pattern = message::pattern();
         let DriveSettings { mode, profile, body_bytes, .. } = *settings;
+        let tls = settings.trust.as_ref().map(|path| Tls::new(path, settings.resumes));
         Ok(Self {
             target: settings.target,
+            tls: tls.transpose()?,
             mode,
             window: settings.window,
             body_bytes,
@@ -131,6 +138,7 @@ impl Drive {
             connections: Vec::new(),
             scratch: vec![0; 256 * 1024],
             turn: 0,
+            full_handshakes_left: settings.resumes.then_some(settings.window),
         })
     }
 
@@ -147,8 +155,9 @@ impl Drive {
         Ok(Tally::default())
     }
 
-    fn connect(&self, slot: usize) -> io::Result<TcpStream> {
-        let mut socket = TcpStream::connect(self.target)?;
+    fn connect(&mut self, slot: usize) -> io::Result<Wire> {
+        let mut socket = self.wrap(TcpStream::connect(self.target)?, slot)?;
+        socket.shake_hands()?;
         if self.mode == Mode::Tunnel {
             socket.write_all(message::TUNNEL)?;
             let mut head = Vec::new();
@@ -161,9 +170,16 @@ impl Drive {
                 return Err(io::Error::other("the tunnel is refused"));
             }
         }
-        socket.set_nonblocking(true)?;
+        socket.set_nonblocking()?;
         self.poll.add_stream(&socket, slot)?;
         Ok(socket)
+    }
+
+    fn wrap(&mut self, socket: TcpStream, slot: usize) -> io::Result<Wire> {
+        match &mut self.tls {
+            Some(tls) => tls.wrap(socket, self.target, slot),
+            None => Ok(Wire::Clear(socket)),
+        }
     }
 
     fn go(&mut self, count: usize) -> io::Result<Tally> {
@@ -204,14 +220,13 @@ impl Drive {
     /// Sends the next request on a connection that has none in flight.
     fn start(&mut self, slot: usize, tally: &mut Tally) -> io::Result<()> {
         self.turn = (self.turn + 1) % self.requests.len();
+        if self.connections[slot].socket.is_none() {
+            let socket = self.wrap(begin_connect(self.target)?, slot)?;
+            self.poll.add_stream(&socket, slot)?;
+            self.connections[slot].socket = Some(socket);
+        }
         let connection = &mut self.connections[slot];
         connection.request = self.turn;
-        if connection.socket.is_none() {
-            connection.socket = Some(begin_connect(self.target)?);
-            if let Some(socket) = &connection.socket {
-                self.poll.add_stream(socket, slot)?;
-            }
-        }
         connection.state = match connection.send(&self.requests[self.turn].bytes) {
             Ok(()) => State::Waiting(first_state(self.mode)),
             Err(error) if error.kind() == ErrorKind::WouldBlock => State::Connecting,
@@ -232,6 +247,7 @@ impl Drive {
         loop {
             let connection = &mut self.connections[slot];
             let Some(socket) = connection.socket.as_mut() else { return Ok(false) };
+            let is_clear = socket.is_clear();
             let count = match socket.read(&mut self.scratch) {
                 Ok(count) => count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
@@ -241,7 +257,9 @@ impl Drive {
             let expected = &self.pattern[start..start + self.body_bytes];
             match (&mut connection.state, count) {
                 (State::Closing, 0) => {
+                    let is_full = socket.is_full_handshake();
                     self.reset(slot)?;
+                    self.check_resumption(is_full, tally)?;
                     return Ok(true);
                 }
                 (State::Idle, 0) => {
@@ -264,10 +282,21 @@ impl Drive {
                 }
             }
             // A short read emptied the socket, unless its end came with it.
-            if count < self.scratch.len() && !ended {
+            if is_clear && count < self.scratch.len() && !ended {
                 return Ok(false);
             }
         }
+    }
+
+    fn check_resumption(&mut self, is_full: bool, tally: &mut Tally) -> io::Result<()> {
+        let Some(left) = self.full_handshakes_left.as_mut().filter(|_| is_full) else {
+            return Ok(());
+        };
+        match left.checked_sub(1) {
+            Some(rest) => *left = rest,
+            None => tally.blame("a session was not resumed")?,
+        }
+        Ok(())
     }
 
     /// The connection stands, or failed to.

@@ -11,6 +11,7 @@ mod message;
 mod poll;
 mod reply;
 mod soak;
+mod wire;
 
 use std::process::ExitCode;
 

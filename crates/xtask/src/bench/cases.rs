@@ -28,6 +28,7 @@ pub(crate) enum Row {
     Ab,
     Idle,
     Log,
+    Tls,
 }
 
 /// What is read before and after.
@@ -66,7 +67,7 @@ pub(crate) enum GoalKind {
 }
 
 impl Row {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Keepalive,
         Self::Syscalls,
         Self::Allocations,
@@ -76,6 +77,7 @@ impl Row {
         Self::Ab,
         Self::Idle,
         Self::Log,
+        Self::Tls,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -89,6 +91,7 @@ impl Row {
             Self::Ab => "ab",
             Self::Idle => "idle",
             Self::Log => "log",
+            Self::Tls => "tls",
         }
     }
 
@@ -103,6 +106,7 @@ impl Row {
             Self::Ab => "requests per second of CPU under ab -k -c 1000",
             Self::Idle => "resident bytes per idle connection",
             Self::Log => "CPU per keep-alive request with the access log on",
+            Self::Tls => "the same over TLS: handshakes, requests, bulk, idle",
         }
     }
 
@@ -137,6 +141,13 @@ impl Row {
                 idle("idle connection after two requests", 2),
             ],
             Self::Log => vec![logged("json"), logged("combined")],
+            Self::Tls => vec![
+                handshake("full handshake with one request, 128 B", false, None),
+                handshake("resumed handshake with one request, 128 B", true, Some(0.5)),
+                over_tls(keepalive("keep-alive request, bare, 128 B", Profile::Bare, 128)),
+                over_tls(bulk_over_tls()),
+                over_tls(idle_over_tls()),
+            ],
         }
     }
 }
@@ -176,11 +187,12 @@ fn keepalive(title: &'static str, profile: Profile, body_bytes: usize) -> Case {
         scenario: Scenario {
             protocol: Protocol::Http,
             routes: profile == Profile::Full,
+            tls: false,
             bulk: false,
             access_log: None,
             connections,
         },
-        load: Load { mode: Mode::Keepalive, profile, body_bytes, connections },
+        load: Load { mode: Mode::Keepalive, profile, body_bytes, connections, resumes: false },
         requests: 100_000,
         goal: Goal { kind: GoalKind::RatioAtMost, bar: 0.85, beyond: Some(0.80) },
     }
@@ -273,4 +285,29 @@ fn logged(format: &'static str) -> Case {
     let plain = keepalive(title, Profile::Bare, 128);
     let scenario = Scenario { access_log: Some(format), ..plain.scenario };
     Case { row: Row::Log, scenario, ..plain }
+}
+
+fn over_tls(plain: Case) -> Case {
+    Case { row: Row::Tls, scenario: Scenario { tls: true, ..plain.scenario }, ..plain }
+}
+
+fn handshake(title: &'static str, resumes: bool, beyond: Option<f64>) -> Case {
+    let plain = over_tls(connect());
+    Case {
+        title,
+        load: Load { resumes, ..plain.load },
+        requests: 10_000,
+        goal: Goal { kind: GoalKind::RatioAtMost, bar: 0.6, beyond },
+        ..plain
+    }
+}
+
+fn bulk_over_tls() -> Case {
+    let goal = Goal { kind: GoalKind::RatioAtMost, bar: 0.9, beyond: None };
+    Case { requests: 2_000, goal, ..bulk("1 MiB body, HTTP", Protocol::Http) }
+}
+
+fn idle_over_tls() -> Case {
+    let goal = Goal { kind: GoalKind::ValueAtMost, bar: 11_264.0, beyond: Some(7_168.0) };
+    Case { goal, ..idle("idle connection after one request", 1) }
 }

@@ -39,6 +39,8 @@ pub(crate) struct Scenario {
     pub(crate) protocol: Protocol,
     /// The paths /svc0/ to /svc99/ have a route of their own each.
     pub(crate) routes: bool,
+    /// Clients speak TLS.
+    pub(crate) tls: bool,
     /// Bodies are large: splice where there is a switch for it.
     pub(crate) bulk: bool,
     /// One line per request into a file.
@@ -63,11 +65,18 @@ pub(crate) struct Setup<'a> {
     pub(crate) port: u16,
     pub(crate) endpoint: u16,
     pub(crate) directory: &'a Path,
+    /// Where what all proxies have in common is.
+    pub(crate) work: &'a Path,
 }
 
 impl Setup<'_> {
     pub(crate) fn is_http(&self) -> bool {
         self.scenario.protocol == Protocol::Http
+    }
+
+    /// A file of all proxies.
+    pub(crate) fn common(&self, name: &str) -> String {
+        self.work.join(name).display().to_string()
     }
 
     /// A file of this proxy in the work directory.
@@ -108,7 +117,7 @@ impl Proxy {
             Protocol::Http | Protocol::TcpToHttp => backend.http,
             Protocol::TcpToEcho => backend.echo,
         };
-        let setup = Setup { scenario, port, endpoint, directory: &directory };
+        let setup = Setup { scenario, port, endpoint, directory: &directory, work };
         let (program, arguments) = match contender {
             Contender::Ours => (ours.to_owned(), ours::prepare(&setup)?),
             Contender::Nginx => (PathBuf::from(nginx::PROGRAM), nginx::prepare(&setup)?),

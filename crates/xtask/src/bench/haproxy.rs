@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 
 use super::contender::{ROUTES, Setup};
+use super::pair::BOTH;
 use crate::Failure;
 
 pub(crate) const PROGRAM: &str = "/usr/sbin/haproxy";
@@ -32,6 +33,10 @@ fn configuration(setup: &Setup<'_>) -> Result<String, Failure> {
         target = "log stdout format raw local0\n";
         defaults.push_str("log global\noption httplog\n");
     }
+    let tls = match scenario.tls {
+        true => &format!(" ssl crt {} ssl-min-ver TLSv1.3", setup.common(BOTH)),
+        false => "",
+    };
     let mut choice = String::new();
     if scenario.routes {
         let map = setup.file("routes.map");
@@ -51,7 +56,7 @@ timeout server 1h
 timeout http-keep-alive 1h
 {defaults}
 frontend web
-bind 127.0.0.1:{port}
+bind 127.0.0.1:{port}{tls}
 {choice}default_backend app
 
 backend app

@@ -31,6 +31,8 @@ pub(crate) struct Load {
     pub(crate) profile: Profile,
     pub(crate) body_bytes: usize,
     pub(crate) connections: usize,
+    /// Over TLS: take up the session of an earlier connection.
+    pub(crate) resumes: bool,
 }
 
 pub(crate) struct Backend {
@@ -77,7 +79,12 @@ pub(crate) struct Drive {
 }
 
 impl Drive {
-    pub(crate) fn start(program: &Path, load: Load, port: u16) -> Result<Self, Failure> {
+    pub(crate) fn start(
+        program: &Path,
+        load: Load,
+        port: u16,
+        trust: Option<&Path>,
+    ) -> Result<Self, Failure> {
         let mode = match load.mode {
             Mode::Keepalive => "keepalive",
             Mode::Close => "close",
@@ -87,12 +94,14 @@ impl Drive {
             Profile::Bare => "bare",
             Profile::Full => "full",
         };
-        let mut child = pinned(LOAD_CORE, program)
+        let mut command = pinned(LOAD_CORE, program);
+        let command = command
             .args(["drive", "--target", &local(port), "--mode", mode, "--profile", profile])
-            .args(["--body", &load.body_bytes.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+            .args(["--body", &load.body_bytes.to_string()]);
+        if let Some(path) = trust {
+            command.arg("--trust").arg(path).args(["--resume", &load.resumes.to_string()]);
+        }
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let orders = child.stdin.take();
         let answers = child.stdout.take().ok_or("the generator has no output")?;
         Ok(Self { child, orders, answers: BufReader::new(answers), open: 0 })

@@ -15,6 +15,8 @@ use crate::Failure;
 /// What all measurements of a run share.
 pub(crate) struct Bench {
     pub(crate) work: WorkDir,
+    /// Of all proxies.
+    pub(crate) certificate: PathBuf,
     pub(crate) load_program: PathBuf,
     pub(crate) ours: PathBuf,
     pub(crate) backend: Backend,
@@ -86,11 +88,16 @@ impl Bench {
         sample: &mut Sample,
     ) -> Result<(Proxy, Drive), Failure> {
         let proxy = self.proxy(contender, case)?;
-        let mut drive = Drive::start(&self.load_program, case.load, proxy.port)?;
+        let mut drive = self.drive(case, &proxy)?;
         sample.add(drive.open(case.load.connections)?);
         sample.add(drive.go(warm_up(case, requests))?);
         sample.requests = requests as f64;
         Ok((proxy, drive))
+    }
+
+    fn drive(&self, case: &Case, proxy: &Proxy) -> Result<Drive, Failure> {
+        let trust = case.scenario.tls.then_some(&*self.certificate);
+        Drive::start(&self.load_program, case.load, proxy.port, trust)
     }
 
     fn cpu(&self, contender: Contender, case: &Case, requests: usize) -> Result<Sample, Failure> {
@@ -175,7 +182,7 @@ impl Bench {
         let mut points = Vec::new();
         for count in self.idle_counts {
             let proxy = self.proxy(contender, case)?;
-            let mut drive = Drive::start(&self.load_program, case.load, proxy.port)?;
+            let mut drive = self.drive(case, &proxy)?;
             sample.add(drive.open(count)?);
             for _ in 0..uses {
                 sample.add(drive.each()?);

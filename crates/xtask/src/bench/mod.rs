@@ -13,6 +13,7 @@ mod measure;
 mod nginx;
 mod options;
 pub(crate) mod ours;
+mod pair;
 pub(crate) mod process;
 mod report;
 mod series;
@@ -88,6 +89,7 @@ fn needs(options: &Options) -> Vec<Need> {
     if options.rows.contains(&Row::Ab) {
         needs.push(Need { file: "/usr/bin/ab", package: "apache2-utils" });
     }
+    needs.push(Need { file: "/usr/bin/openssl", package: "openssl" });
     if options.rows.contains(&Row::Syscalls) {
         needs.push(Need { file: "/usr/bin/strace", package: "strace" });
     }
@@ -99,9 +101,10 @@ fn prepare(options: &Options) -> Result<Bench, Failure> {
     let work = WorkDir::create()?;
     let load_program = release.join("fairwater-load");
     let ours = options.ours.clone().unwrap_or_else(|| release.join("fairwater"));
+    let certificate = pair::make(work.path())?;
     let backend = Backend::start(&load_program, work.path())?;
     let idle_counts = if options.quick { [1000, 2000, 4000] } else { [2000, 4000, 8000] };
-    Ok(Bench { work, load_program, ours, backend, idle_counts })
+    Ok(Bench { work, certificate, load_program, ours, backend, idle_counts })
 }
 
 /// Builds what is measured and what measures it, so that neither can be stale; gives the

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 
 use super::contender::{ACCESS_LOG, ROUTES, Setup};
+use super::pair::{CERTIFICATE, KEY};
 use crate::Failure;
 
 pub(crate) const PROGRAM: &str = "/usr/sbin/nginx";
@@ -41,6 +42,14 @@ fn http(setup: &Setup<'_>) -> Result<String, Failure> {
         true => "proxy_buffers 16 64k; proxy_buffer_size 64k; proxy_max_temp_file_size 0;\n",
         false => "",
     };
+    let (certificate, key) = (setup.common(CERTIFICATE), setup.common(KEY));
+    let tls = match scenario.tls {
+        true => &format!(
+            "ssl backlog=4096;\nssl_certificate {certificate};\nssl_certificate_key {key};\n\
+             ssl_protocols TLSv1.3;\nssl_conf_command NumTickets 1;"
+        ),
+        false => "backlog=4096;",
+    };
     let mut text = format!(
         "http {{
 access_log {log};
@@ -57,7 +66,7 @@ proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
     keepalive {keepalive}; keepalive_requests 1000000000; keepalive_timeout 1h;
 }}
 server {{
-listen 127.0.0.1:{port} backlog=4096;
+listen 127.0.0.1:{port} {tls}
 location / {{ proxy_pass http://app; }}
 ",
         temporary = setup.file("nginx.tmp"),

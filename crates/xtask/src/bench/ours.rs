@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::contender::{ACCESS_LOG, ROUTES, Setup};
+use super::pair::{CERTIFICATE, KEY};
 use crate::Failure;
 
 pub(crate) const ADMIN_SOCKET: &str = "admin.sock";
@@ -30,6 +31,13 @@ fn configuration(setup: &Setup<'_>) -> Result<String, Failure> {
         None => "format = \"off\"".to_owned(),
     };
     let protocol = if setup.is_http() { "http" } else { "tcp" };
+    let tls = match scenario.tls {
+        true => {
+            let (certificate, key) = (setup.common(CERTIFICATE), setup.common(KEY));
+            &format!("tls = {{ cert = \"{certificate}\", key = \"{key}\" }}\n")
+        }
+        false => "",
+    };
     let socket = setup.file(ADMIN_SOCKET);
     let mut text = format!(
         r#"threads = 1
@@ -43,7 +51,7 @@ socket = "{socket}"
 [listeners.web]
 bind = "127.0.0.1:{port}"
 protocol = "{protocol}"
-upstream = "app"
+{tls}upstream = "app"
 
 [upstreams.app]
 endpoints = ["127.0.0.1:{endpoint}"]

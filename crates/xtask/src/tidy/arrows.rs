@@ -92,7 +92,7 @@ const CRATES: &[Crate] = &[
         others: &["bytes", "clap", "http-body-util", "hyper", "hyper-util", "mimalloc", "tokio"],
         in_tests: &[],
     },
-    Crate { name: "load", ours: &[], others: &["memchr", "rustix"], in_tests: &[] },
+    Crate { name: "load", ours: &[], others: &["memchr", "rustix", "rustls"], in_tests: &[] },
     Crate { name: "e2e", ours: &[], others: &["rustix", "socket2"], in_tests: &[] },
     Crate { name: "xtask", ours: &[], others: &[], in_tests: &[] },
 ];
