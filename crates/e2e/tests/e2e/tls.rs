@@ -371,3 +371,26 @@ fn certificates_that_end_and_keys_that_are_open_are_told_of() {
     let said = proxy.reload_well();
     assert!(said.contains("[W0903]: every user can read the private key in "), "{said}");
 }
+
+/// As docs/tls.md shows it.
+#[test]
+fn clients_in_clear_are_sent_over_and_stay() {
+    let (pki, endpoint) = (Pki::new(), Endpoint::echo("e"));
+    let tls = pki.pair("site", LOCAL).table("site");
+    let clear = pki.file("clear.sock");
+    let proxy = Setup::http(&[&endpoint])
+        .listener(&format!("tls = {tls}"))
+        .listener("response_headers = { set = { strict-transport-security = \"max-age=9\" } }")
+        .more(&format!("[listeners.clear]\nbind = \"unix:{clear}\""))
+        .more("redirect = { to = \"https://{host}{target}\", status = 308 }")
+        .start();
+    let said = answers(&pki, &proxy, &["-D", "-"]);
+    assert!(said.contains("strict-transport-security: max-age=9\r\n"), "{said}");
+    let mut command = Command::new("curl");
+    command.args(["-sS", "--max-time", "20", "-D", "-", "--unix-socket", &clear]);
+    let output = command.arg("http://site.example:8080/a?b").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).to_ascii_lowercase();
+    assert!(said.starts_with("http/1.1 308 "), "{said}");
+    assert!(said.contains("location: https://site.example/a?b\r\n"), "{said}");
+    assert!(!said.contains("strict-transport-security"), "{said}");
+}
