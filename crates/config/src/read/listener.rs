@@ -50,6 +50,14 @@ pub(super) static LISTENER: declare::Table = declare::Table {
             example: "tls_min_version = \"1.2\"",
         },
         Setting {
+            name: "tls_ticket_keys",
+            kind: Kind::Text("file"),
+            absent: Absent::Otherwise("keys of this process alone, which change every 6 hours"),
+            meaning: "keys of session tickets, for several nodes and for upgrades: one of 64 \
+                      hexadecimal digits per line. The first one makes tickets, all read them.",
+            example: "tls_ticket_keys = \"tickets.key\"",
+        },
+        Setting {
             name: "client_auth",
             kind: Kind::Table(&CLIENT_AUTH),
             absent: Absent::Otherwise("clients show no certificates"),

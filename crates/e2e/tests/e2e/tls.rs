@@ -394,3 +394,41 @@ fn clients_in_clear_are_sent_over_and_stay() {
     assert!(said.contains("location: https://site.example/a?b\r\n"), "{said}");
     assert!(!said.contains("strict-transport-security"), "{said}");
 }
+
+/// One client's session goes on with another process of the same keys, and with nobody else.
+#[test]
+fn tickets_are_good_wherever_their_keys_and_the_rules_are() {
+    let (pki, endpoint) = (Pki::new(), Endpoint::echo("e"));
+    let tls = pki.pair("site", LOCAL).table("site");
+    let keys = pki.file("tickets.key");
+    let (old, new) = ("0f".repeat(32), "f0".repeat(32));
+    fs::write(&keys, &old).unwrap();
+    let start = |more: &str| {
+        let setup = Setup::http(&[&endpoint]).listener(&format!("tls = {tls}"));
+        setup.listener(more).reloadable().start()
+    };
+    let with_keys = format!("tls_ticket_keys = {keys:?}");
+    let proxy = start(&with_keys);
+    let session = pki.file("session");
+    s_client(&pki, &proxy, &format!("-sess_out {session}"));
+    let goes_on = |proxy: &Proxy| {
+        let said = s_client(&pki, proxy, &format!("-sess_in {session}"));
+        assert!(said.contains("HTTP/1.1 200 OK"), "{said}");
+        said.contains("Reused, TLSv1.3")
+    };
+    assert!(goes_on(&proxy));
+    proxy.upgrade_well();
+    assert!(goes_on(&proxy), "after an upgrade");
+    assert!(goes_on(&start(&with_keys)), "with another node");
+    assert!(!goes_on(&start("")), "with one that has other keys");
+    let ca = pki.file("ca.pem");
+    let rules = format!("client_auth = {{ ca = {ca:?}, mode = \"request\" }}");
+    assert!(!goes_on(&start(&format!("{with_keys}\n{rules}"))), "under other rules");
+    // A key is changed while tickets of the one before are about.
+    fs::write(&keys, format!("{new}\n{old}\n")).unwrap();
+    proxy.reload_well();
+    assert!(goes_on(&proxy), "by the second key");
+    fs::write(&keys, &new).unwrap();
+    proxy.reload_well();
+    assert!(!goes_on(&proxy), "without the key");
+}
