@@ -35,9 +35,10 @@ pub use model::{
     Condition, Config, Cors, Destination, EndpointTls, ErrorEntry, ErrorPage, Expectation, Filters,
     FixedReply, HeaderEdits, HostMatch, HostRule, HttpListener, IdleRule, Listener, ListenerLimits,
     ListenerTimeouts, LogFormat, LogTarget, OnError, Origin, Origins, Overlay, PageFormat,
-    PathEdit, PathRule, PathSegment, Probe, Process, Protocol, Redirect, Resolver, Route,
-    RouteTimeouts, RoutingTest, Shutdown, Statuses, TcpListener, TestRequest, Upstream,
-    UpstreamEndpoint, UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT, WEIGHT_MAX, WhenFull,
+    PathEdit, PathRule, PathSegment, Probe, Process, Protocol, ProxyProtocol, ProxyVersion,
+    Redirect, Resolver, Route, RouteTimeouts, RoutingTest, Shutdown, Statuses, TcpListener,
+    TestRequest, Upstream, UpstreamEndpoint, UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT,
+    WEIGHT_MAX, WhenFull,
 };
 pub use read::THREADS_MAX;
 pub use reference::reference;

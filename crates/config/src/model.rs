@@ -3,6 +3,7 @@
 
 mod app;
 mod filter;
+mod proxy_protocol;
 mod test;
 mod tls;
 
@@ -29,6 +30,7 @@ pub use filter::{
     BasicAuth, Cors, Destination, ErrorEntry, ErrorPage, Filters, FixedReply, HeaderEdits, Origin,
     Origins, Overlay, PageFormat, PathEdit, Probe, Redirect, Statuses,
 };
+pub use proxy_protocol::{ProxyProtocol, ProxyVersion};
 pub use test::{Expectation, RoutingTest, TestRequest};
 pub use tls::EndpointTls;
 
@@ -153,6 +155,8 @@ pub struct Listener {
     /// At least one; no address is bound twice over all listeners.
     pub bind: Vec<Spanned<Listen>>,
     pub protocol: Protocol,
+    /// Peers say first whose connection it is.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Clients speak TLS.
     pub tls: Option<Server>,
     /// Takes everything that no route takes. For TCP always an upstream; for HTTP there is this, or
@@ -381,6 +385,8 @@ pub struct Upstream {
     pub host: HostRule,
     /// Endpoints speak TLS.
     pub tls: Option<EndpointTls>,
+    /// Endpoints are told first whose connection it is, and each request has its own.
+    pub proxy_protocol: Option<ProxyVersion>,
     /// Whether a connection is used for another request; else each has a new one.
     pub keep_alive: bool,
     /// Requests per connection to an endpoint; absent means no limit.
@@ -460,6 +466,7 @@ impl Listener {
             name: name.to_owned().into(),
             bind: vec![bind.into()],
             timeouts: ListenerTimeouts::of(&protocol),
+            proxy_protocol: None,
             tls: None,
             limits: ListenerLimits::default(),
             protocol,
@@ -481,6 +488,7 @@ impl Upstream {
             max_connections: None,
             host: HostRule::default(),
             tls: None,
+            proxy_protocol: None,
             keep_alive: true,
             max_requests: None,
             relaxed_responses: false,

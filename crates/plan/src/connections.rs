@@ -36,7 +36,29 @@ impl ConnectionLimits {
         self.all.leave();
         self.own.leave();
     }
+
+    /// Counts a connection as one of its client's. Tells by which limit, if there is one.
+    ///
+    /// # Errors
+    /// When the client has too many.
+    pub fn enter_of(&self, client: Option<IpAddr>) -> Result<Option<NonZeroU16>, TooMany> {
+        let (Some(limit), Some(client)) = (&self.per_client, client) else { return Ok(None) };
+        if limit.enter(client) { Ok(Some(limit.id)) } else { Err(TooMany) }
+    }
+
+    /// A connection is no longer one of its client's; unless another limit has counted it.
+    pub fn leave_of(&self, client: Option<IpAddr>, counted_by: Option<NonZeroU16>) {
+        if let (Some(limit), Some(client)) = (&self.per_client, client)
+            && counted_by == Some(limit.id)
+        {
+            limit.leave(client);
+        }
+    }
 }
+
+/// A client has as many connections as it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany;
 
 /// A connection takes one of few locks, so that threads seldom meet.
 const LOCKS: usize = 16;

@@ -13,6 +13,8 @@ use crate::{ConnectionLimits, Filters, RouteTable, UpstreamId};
 pub struct Listener {
     pub name: String,
     pub protocol: Protocol,
+    /// Peers say first whose connection it is.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Clients speak TLS.
     pub tls: Option<Server>,
     /// Peers whose word about the client is extended instead of replaced.
@@ -26,10 +28,30 @@ pub struct Listener {
     pub filters: Option<Box<Filters>>,
 }
 
+/// Who says whose connections they make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyProtocol {
+    pub from: Vec<IpNet>,
+    /// All peers on Unix sockets.
+    pub from_unix: bool,
+    /// Whether a connection without a header is closed.
+    pub is_required: bool,
+}
+
+impl ProxyProtocol {
+    /// Whether a peer, which has no address on a Unix socket, is believed.
+    pub fn believes(&self, peer: Option<IpAddr>) -> bool {
+        match peer {
+            Some(ip) => self.from.iter().any(|network| network.contains(ip)),
+            None => self.from_unix,
+        }
+    }
+}
+
 /// How long clients of a listener may take. Those of a route and of an upstream come before them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For a TLS handshake.
+    /// For a TLS handshake; of raw connections also for a header of the PROXY protocol.
     pub handshake: Duration,
     /// For a whole request head, from its first byte.
     pub head: Duration,
@@ -79,6 +101,7 @@ impl Listener {
         Self {
             name: self.name.clone(),
             protocol: Protocol::Gone,
+            proxy_protocol: None,
             tls: None,
             trusted_proxies: self.trusted_proxies.clone(),
             timeouts: self.timeouts,
@@ -91,6 +114,25 @@ impl Listener {
 
     pub fn is_gone(&self) -> bool {
         matches!(self.protocol, Protocol::Gone)
+    }
+
+    /// Whether something comes before the protocol.
+    #[inline]
+    pub fn has_preamble(&self) -> bool {
+        self.tls.is_some() || self.proxy_protocol.is_some()
+    }
+
+    /// Whether the client of a connection is another one than its peer, or may be.
+    pub fn awaits_header(&self, peer: Option<IpAddr>) -> bool {
+        self.proxy_protocol.as_ref().is_some_and(|rules| rules.believes(peer))
+    }
+
+    /// How long the header of a peer may take.
+    pub fn header_timeout(&self) -> Duration {
+        match (&self.protocol, &self.tls) {
+            (Protocol::Http(_), None) => self.timeouts.head,
+            _ => self.timeouts.handshake,
+        }
     }
 
     pub fn trusts(&self, peer: IpAddr) -> bool {

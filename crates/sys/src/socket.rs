@@ -65,6 +65,18 @@ fn count(socket: BorrowedFd<'_>, request: libc::Ioctl) -> io::Result<usize> {
     }
 }
 
+/// Reads what has come, at its front, and leaves it there.
+///
+/// # Errors
+/// As `recv(2)`.
+pub fn peek(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    let (start, len) = (buffer.as_mut_ptr().cast(), buffer.len());
+    // SAFETY: the pointer is valid for as many bytes as it says.
+    let result = unsafe { libc::recv(socket.as_raw_fd(), start, len, flags) };
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
 /// Whether a Unix socket is there, but of another type than the one that was to be connected to it.
 pub fn is_of_other_type(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EPROTOTYPE)
