@@ -148,6 +148,28 @@ mod tests {
     }
 
     #[test]
+    fn only_the_limit_that_counted_a_client_lets_it_go() {
+        let limit = |id| Arc::new(ClientLimit::new(NonZeroU16::new(id).unwrap(), 1));
+        let limits = |per_client| ConnectionLimits {
+            all: Arc::new(Admission::new(None)),
+            own: Arc::new(Admission::new(None)),
+            per_client,
+            rejects: false,
+        };
+        let (before, after, none) = (limits(Some(limit(1))), limits(Some(limit(2))), limits(None));
+        let client = Some("192.0.2.1".parse().unwrap());
+        let counted = before.enter_of(client).unwrap();
+        assert_eq!(before.enter_of(client), Err(TooMany));
+        after.leave_of(client, counted);
+        before.leave_of(client, None);
+        assert_eq!(before.enter_of(client), Err(TooMany));
+        before.leave_of(client, counted);
+        assert_eq!(before.enter_of(client), Ok(counted));
+        // On Unix sockets nobody is counted, and without a limit nobody.
+        assert_eq!((before.enter_of(None), none.enter_of(client)), (Ok(None), Ok(None)));
+    }
+
+    #[test]
     fn a_listener_is_full_when_it_or_all_are() {
         let all = Arc::new(Admission::new(Some(3)));
         let of = |max| ConnectionLimits {

@@ -139,3 +139,20 @@ impl Listener {
         self.trusted_proxies.iter().any(|network| network.contains(peer))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_are_believed_by_network_or_by_kind() {
+        let from = ["10.0.0.0/8", "fd00::1"].map(|text| IpNet::parse(text).unwrap()).to_vec();
+        for from_unix in [true, false] {
+            let rules = ProxyProtocol { from: from.clone(), from_unix, is_required: true };
+            let believes = |peer: &str| rules.believes(Some(peer.parse().unwrap()));
+            assert!(believes("10.9.9.9") && believes("::ffff:10.9.9.9") && believes("fd00::1"));
+            assert!(!believes("11.0.0.1") && !believes("fd00::2") && !believes("127.0.0.1"));
+            assert_eq!(rules.believes(None), from_unix);
+        }
+    }
+}

@@ -175,6 +175,39 @@ mod tests {
     }
 
     #[test]
+    fn what_is_looked_at_stays() {
+        use std::os::unix::net::UnixStream;
+
+        use crate::poll::has_ended;
+
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        let (here, there) = UnixStream::pair().unwrap();
+        let pairs: [(OwnedFd, OwnedFd); 2] =
+            [(server.into(), client.into()), (here.into(), there.into())];
+        for (here, there) in pairs {
+            let (socket, mut there) = (here.as_fd(), std::fs::File::from(there));
+            let mut buffer = [0; 8];
+            let empty = peek(socket, &mut buffer).unwrap_err();
+            assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
+            // In pieces, of which each look shows all.
+            for len in [2, 4] {
+                there.write_all(b"ab").unwrap();
+                assert_eq!(peek(socket, &mut buffer).unwrap(), len);
+                assert_eq!(peek(socket, &mut buffer[..1]).unwrap(), 1);
+                assert!(!has_ended(socket));
+            }
+            drop(there);
+            assert!(has_ended(socket));
+            assert_eq!(peek(socket, &mut buffer).unwrap(), 4);
+            let mut here = std::fs::File::from(here);
+            here.read_exact(&mut [0; 4]).unwrap();
+            assert_eq!(peek(here.as_fd(), &mut buffer).unwrap(), 0);
+        }
+    }
+
+    #[test]
     fn what_a_closed_peer_never_took_is_not_acknowledged() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();

@@ -191,7 +191,8 @@ const BALANCE_WORDS: &[Word] = &[
         word: "source_hash",
         meaning: "by the client's address: a client stays with its endpoint, and if one is removed \
                   only its clients move. Behind trusted proxies the address is the last one in \
-                  `X-Forwarded-For` that is not trusted; for TCP it is the peer's. All clients on \
+                  `X-Forwarded-For` that is not trusted; for TCP it is the peer's. With `proxy_protocol` the client that was \
+                  announced takes the place of the peer. All clients on \
                   Unix sockets count as one.",
     },
 ];

@@ -1,6 +1,7 @@
 //! Headers of clients.
 
 use std::process::Command;
+use std::time::Instant;
 
 use fairwater_e2e::client::End;
 use fairwater_e2e::{Caller, Client, Endpoint, Proxy, Setup, until};
@@ -254,13 +255,23 @@ fn a_second_header_is_garbage() {
 fn a_header_has_its_time() {
     let endpoint = Endpoint::echo("e");
     let late = "request_head_timeout = \"300ms\"";
-    let mut proxy = Setup::http(&[&endpoint]).listener(REQUIRED).listener(late).start();
+    let proxy = Setup::http(&[&endpoint]).listener(REQUIRED).listener(late).start();
     let block = block(0x21, 0x11, &[0; 100]);
     for (n, begun) in
         [&b""[..], b"P", b"PROXY TCP4 1.2.3.4", &block[..13], &block[..40]].iter().enumerate()
     {
         assert!(announced(&proxy, begun).read_to_end().0.is_empty());
         until("it to be counted", || faults(&proxy, "proxy_header_timeout") == n as u64 + 1);
+    }
+    // One that ends in the middle is not waited for.
+    let mut proxy = Setup::http(&[&endpoint]).listener(REQUIRED).start();
+    for (n, begun) in
+        [&b"P"[..], b"PROXY TCP4 1.2.3.4", &block[..13], &block[..40]].iter().enumerate()
+    {
+        let (mut client, start) = (announced(&proxy, begun), Instant::now());
+        client.half_close();
+        assert!(client.read_to_end().0.is_empty() && start.elapsed().as_secs() < 5);
+        until("it to be counted", || faults(&proxy, "bad_proxy_header") == n as u64 + 1);
     }
     proxy.assert_sound();
     // A client that waits for the server to begin gets there in the end, if no header must be.
