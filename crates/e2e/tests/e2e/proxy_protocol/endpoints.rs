@@ -235,3 +235,29 @@ fn an_endpoint_that_closes_on_the_header_is_told_apart() {
     }
     assert!(proxy.until_log(4).iter().any(|line| line.number("attempts") == 2));
 }
+
+#[test]
+fn a_tunnel_begins_with_the_header_as_well() {
+    let endpoint = Endpoint::new(|caller| {
+        let head = caller.read_until(b"\r\n\r\n");
+        assert!(head.starts_with(&v1(CLIENT)), "{}", head.escape_ascii());
+        caller.send(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        );
+        let bytes = caller.read_exactly(5);
+        caller.send(bytes);
+    });
+    let mut proxy = Setup::http(&[&endpoint])
+        .listener("proxy_protocol = { from = \"127.0.0.1\" }")
+        .upstream("proxy_protocol = \"v1\"")
+        .start();
+    let mut client = announced(&proxy, &v2(CLIENT));
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    assert_eq!(client.response().unwrap().status(), 101);
+    client.send("hello");
+    assert_eq!(client.read_exactly(5), b"hello");
+    client.half_close();
+    client.read_to_end();
+    assert_eq!(proxy.until_log(1)[0].get("client"), "192.0.2.7");
+    proxy.assert_sound();
+}
