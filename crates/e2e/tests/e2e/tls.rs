@@ -10,12 +10,12 @@ use std::time::SystemTime;
 use fairwater_e2e::{Directory, Endpoint, Proxy, Setup, until};
 
 /// Certificates of a test, made by OpenSSL.
-struct Pki {
+pub(crate) struct Pki {
     directory: Directory,
 }
 
 impl Pki {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let pki = Self { directory: Directory::new() };
         pki.openssl(&format!(
             "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 \
@@ -26,7 +26,7 @@ impl Pki {
         pki
     }
 
-    fn file(&self, name: &str) -> String {
+    pub(crate) fn file(&self, name: &str) -> String {
         self.directory.join(name).display().to_string()
     }
 
@@ -36,7 +36,7 @@ impl Pki {
     }
 
     /// A certificate for these names, as `NAME.pem` and `NAME.key`.
-    fn pair(&self, name: &str, names: &str) -> &Self {
+    pub(crate) fn pair(&self, name: &str, names: &str) -> &Self {
         let file = |end: &str| self.file(&format!("{name}.{end}"));
         fs::write(file("ext"), format!("subjectAltName={names}")).unwrap();
         self.openssl(&format!(
@@ -57,13 +57,13 @@ impl Pki {
     }
 
     /// `{ cert = .., key = .. }`
-    fn table(&self, name: &str) -> String {
+    pub(crate) fn table(&self, name: &str) -> String {
         let file = |end: &str| self.file(&format!("{name}.{end}"));
         format!("{{ cert = {:?}, key = {:?} }}", file("pem"), file("key"))
     }
 }
 
-const LOCAL: &str = "DNS:localhost,IP:127.0.0.1";
+pub(crate) const LOCAL: &str = "DNS:localhost,IP:127.0.0.1";
 
 fn curl(pki: &Pki, proxy: &Proxy, words: &[&str]) -> Output {
     let mut command = Command::new("curl");
