@@ -3,6 +3,7 @@
 
 pub(crate) mod chunked_body;
 pub(crate) mod dns_reply;
+pub(crate) mod proxy_header;
 pub(crate) mod reference;
 pub(crate) mod request_head;
 pub(crate) mod response_head;

@@ -350,10 +350,12 @@ pub fn app_directory(run_dir: &Path, name: &str) -> PathBuf {
 }
 
 fn check_trust(listener: &Listener, report: &mut Report) {
-    let Protocol::Http(http) = &listener.protocol else {
-        return;
+    let trusted = match &listener.protocol {
+        Protocol::Http(http) => &http.trusted_proxies[..],
+        Protocol::Tcp(_) => &[],
     };
-    for network in http.trusted_proxies.iter().filter(|network| network.value.prefix() == 0) {
+    let announcing = listener.proxy_protocol.iter().flat_map(|rules| &rules.from);
+    for network in trusted.iter().chain(announcing).filter(|one| one.value.prefix() == 0) {
         let message = format!("`{}` trusts every client", network.value);
         let label = "anybody may say who the client is";
         let help = "list the networks of your own proxies";

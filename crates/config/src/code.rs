@@ -247,6 +247,10 @@ codes! {
     KEY_IS_OPEN = "W0903",
         "The file of a private key can be read by others than its owner and its group. Whoever has the \
          key can pass for this server: `chmod 640`, or 600.";
+    NOT_KEPT_ALIVE = "W1001",
+        "With `proxy_protocol` a connection to an endpoint begins with the address of one client, so that \
+         no request of another may be sent over it. Each request has a connection of its own, and \
+         `keep_alive = true` has no effect.";
     APP_UNUSED = "W0104",
         "No upstream takes its endpoints from this app, which is started nevertheless. That is harmless, \
          and often the trace of a forgotten upstream or of a misspelt name. Name it in an upstream with \
@@ -255,8 +259,8 @@ codes! {
         "No listener and no route sends to this upstream. That is harmless, and often the trace of a \
          forgotten route or of a misspelt name. Use it or remove it.";
     TRUSTS_EVERYBODY = "W0102",
-        "Trusted proxies may say in X-Forwarded-For who the client is. With a network of prefix 0 \
-         everybody may, so that logs, limits and access rules can be deceived by any client. List \
+        "Trusted proxies may say in X-Forwarded-For who the client is, and the peers of \
+         `proxy_protocol` in the header of a connection. With a network of prefix 0 everybody may, so that logs, limits and access rules can be deceived by any client. List \
          the networks of your own proxies.";
     RELAXED_RESPONSES = "W0103",
         "Relaxed parsing accepts replies with bare line feeds and folded headers. Two programs may \

@@ -36,9 +36,9 @@ pub use model::{
     Expectation, Filters, FixedReply, HeaderEdits, HostMatch, HostRule, HttpListener, IdleRule,
     Listener, ListenerLimits, ListenerTimeouts, ListenerTls, LogFormat, LogTarget, OnError, Origin,
     Origins, Overlay, PageFormat, PathEdit, PathRule, PathSegment, Probe, Process, Protocol,
-    Redirect, Resolver, Route, RouteTimeouts, RoutingTest, Shutdown, Statuses, TcpListener,
-    TestRequest, Upstream, UpstreamEndpoint, UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT,
-    WEIGHT_MAX, WhenFull,
+    ProxyProtocol, ProxyVersion, Redirect, Resolver, Route, RouteTimeouts, RoutingTest, Shutdown,
+    Statuses, TcpListener, TestRequest, Upstream, UpstreamEndpoint, UpstreamTimeouts, ValueMatch,
+    WEIGHT_DEFAULT, WEIGHT_MAX, WhenFull,
 };
 pub use read::THREADS_MAX;
 pub use reference::reference;

@@ -3,6 +3,7 @@
 
 mod app;
 mod filter;
+mod proxy_protocol;
 mod test;
 mod tls;
 
@@ -28,6 +29,7 @@ pub use filter::{
     BasicAuth, Cors, Destination, ErrorEntry, ErrorPage, Filters, FixedReply, HeaderEdits, Origin,
     Origins, Overlay, PageFormat, PathEdit, Probe, Redirect, Statuses,
 };
+pub use proxy_protocol::{ProxyProtocol, ProxyVersion};
 pub use test::{Expectation, RoutingTest, TestRequest};
 pub use tls::{Certificate, EndpointTls, ListenerTls};
 
@@ -165,6 +167,8 @@ pub struct Listener {
     /// At least one; no address is bound twice over all listeners.
     pub bind: Vec<Spanned<Listen>>,
     pub protocol: Protocol,
+    /// Peers say first whose connection it is.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Clients speak TLS.
     pub tls: Option<ListenerTls>,
     /// Takes everything that no route takes. For TCP always an upstream; for HTTP there is this, or
@@ -393,6 +397,8 @@ pub struct Upstream {
     pub host: HostRule,
     /// Endpoints speak TLS.
     pub tls: Option<EndpointTls>,
+    /// Endpoints are told first whose connection it is, and each request has its own.
+    pub proxy_protocol: Option<ProxyVersion>,
     /// Whether a connection is used for another request; else each has a new one.
     pub keep_alive: bool,
     /// Requests per connection to an endpoint; absent means no limit.
@@ -472,6 +478,7 @@ impl Listener {
             name: name.to_owned().into(),
             bind: vec![bind.into()],
             timeouts: ListenerTimeouts::of(&protocol),
+            proxy_protocol: None,
             tls: None,
             limits: ListenerLimits::default(),
             protocol,
@@ -493,6 +500,7 @@ impl Upstream {
             max_connections: None,
             host: HostRule::default(),
             tls: None,
+            proxy_protocol: None,
             keep_alive: true,
             max_requests: None,
             relaxed_responses: false,

@@ -13,6 +13,7 @@ mod header;
 mod limit;
 mod listener;
 mod process;
+mod proxy_protocol;
 mod resolver;
 mod route;
 mod template;

@@ -7,8 +7,8 @@ use fairwater_config as config;
 use fairwater_message::address::Listen;
 use fairwater_plan::{
     Admission, Balance, ConnectionLimits, Endpoint, Filters, HostHeader, Listener, ListenerId,
-    OnError, Plan, Protocol, Route, RouteRule, RouteTable, TcpIdle, Timeouts, Upstream, UpstreamId,
-    UpstreamSettings, UpstreamTimeouts, UpstreamTls,
+    OnError, Plan, Protocol, ProxyProtocol, ProxyVersion, Route, RouteRule, RouteTable, TcpIdle,
+    Timeouts, Upstream, UpstreamId, UpstreamSettings, UpstreamTimeouts, UpstreamTls,
 };
 
 use crate::changes::Rest;
@@ -209,6 +209,11 @@ fn compile_listener(
         protocol,
         trusted_proxies,
         timeouts: Timeouts { handshake, head, idle, body, tunnel, half_close },
+        proxy_protocol: listener.proxy_protocol.as_ref().map(|rules| ProxyProtocol {
+            from: rules.from.iter().map(|network| network.value).collect(),
+            from_unix: rules.from_unix,
+            is_required: rules.is_required,
+        }),
         tls: listener.tls.as_ref().map(|tls| tls.server.clone()),
         hops_max: listener.limits.hops,
         head: listener.limits.head,
@@ -268,7 +273,12 @@ fn settings(upstream: &config::Upstream, index: usize) -> UpstreamSettings {
             config::HostRule::Endpoint => HostHeader::Endpoint,
             config::HostRule::Literal(name) => HostHeader::Name(name.clone()),
         },
-        keep_alive: upstream.keep_alive,
+        // A connection that was announced is of one client.
+        keep_alive: upstream.keep_alive && upstream.proxy_protocol.is_none(),
+        proxy_protocol: upstream.proxy_protocol.map(|version| match version {
+            config::ProxyVersion::V1 => ProxyVersion::V1,
+            config::ProxyVersion::V2 => ProxyVersion::V2,
+        }),
         tls: upstream
             .tls
             .as_ref()

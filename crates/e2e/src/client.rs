@@ -38,7 +38,11 @@ impl Client {
     /// # Panics
     /// When nobody listens.
     pub fn connect(address: &str) -> Self {
-        Self { socket: Socket::connect(address).unwrap(), reader: Reader::new() }
+        Self::of(Socket::connect(address).unwrap())
+    }
+
+    pub fn of(socket: Socket) -> Self {
+        Self { socket, reader: Reader::new() }
     }
 
     /// As `new`, as if from another machine: see [`Socket::connect_with_small_packets`].

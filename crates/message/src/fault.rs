@@ -65,6 +65,11 @@ fault_kinds! {
     HandshakeFailed = ("tls_handshake_failed", Downstream, Request, 0),
     /// The TLS handshake was not complete in time.
     HandshakeTimeout = ("tls_handshake_timeout", Downstream, Request, 0),
+    /// The header of the PROXY protocol is missing, or breaks its rules.
+    BadProxyHeader = ("bad_proxy_header", Downstream, Request, 0),
+    ProxyHeaderTimeout = ("proxy_header_timeout", Downstream, Request, 0),
+    /// Only peers that are believed about clients are let in.
+    UnknownPeer = ("unknown_peer", Downstream, Request, 0),
     /// What came is not HTTP at all: nothing is answered.
     NotHttp = ("not_http", Downstream, Request, 0),
     HeadTimeout = ("request_head_timeout", Downstream, Request, 408),

@@ -4,13 +4,15 @@
 use std::cell::RefCell;
 use std::io::{self, IoSlice, Read};
 use std::mem::MaybeUninit;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use fairwater_sys::pipe::Pipe;
+use fairwater_sys::poll::has_ended;
+use fairwater_sys::socket::peek;
 use fairwater_tls::{Agreed, Session};
 use socket2::{Domain, SockRef, Socket};
 use tokio::io::Interest;
@@ -229,6 +231,11 @@ impl Stream {
         self.with_socket(|socket| action(socket.as_fd()))
     }
 
+    /// Its own address; none on a Unix socket.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.with_socket(|socket| socket.local_addr().ok()?.as_socket()).flatten()
+    }
+
     /// Speaks TLS from now on; the handshake comes next.
     ///
     /// # Errors
@@ -285,6 +292,32 @@ impl Stream {
         }
         let want = buffer.len();
         io.poll(cx, Interest::READABLE, want, |socket| (&*socket).read(buffer))
+    }
+
+    /// Looks at what has come and leaves it there to be read, before TLS. Waits for more than
+    /// `seen` bytes; with no more than that the stream has ended.
+    pub fn poll_peek(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+        seen: usize,
+    ) -> Poll<io::Result<usize>> {
+        let mut look = |socket: BorrowedFd<'_>| {
+            let len = peek(socket, buffer)?;
+            match len {
+                0 => Ok(0),
+                _ if len > seen || len == buffer.len() => Ok(len),
+                // More may have come just before the end.
+                _ if has_ended(socket) => peek(socket, buffer),
+                _ => Err(io::ErrorKind::WouldBlock.into()),
+            }
+        };
+        let mut io = self.io.borrow_mut();
+        if let Some(result) = io.try_fresh(|socket| look(socket.as_fd())) {
+            return Poll::Ready(result);
+        }
+        // It can be read until it is, and nothing that comes later must be missed.
+        io.poll_by(cx, Interest::READABLE, |socket| look(socket.as_fd()).map(|len| (len, false)))
     }
 
     /// Writes as much as the socket takes.

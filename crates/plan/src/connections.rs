@@ -36,7 +36,29 @@ impl ConnectionLimits {
         self.all.leave();
         self.own.leave();
     }
+
+    /// Counts a connection as one of its client's. Tells by which limit, if there is one.
+    ///
+    /// # Errors
+    /// When the client has too many.
+    pub fn enter_of(&self, client: Option<IpAddr>) -> Result<Option<NonZeroU16>, TooMany> {
+        let (Some(limit), Some(client)) = (&self.per_client, client) else { return Ok(None) };
+        if limit.enter(client) { Ok(Some(limit.id)) } else { Err(TooMany) }
+    }
+
+    /// A connection is no longer one of its client's; unless another limit has counted it.
+    pub fn leave_of(&self, client: Option<IpAddr>, counted_by: Option<NonZeroU16>) {
+        if let (Some(limit), Some(client)) = (&self.per_client, client)
+            && counted_by == Some(limit.id)
+        {
+            limit.leave(client);
+        }
+    }
 }
+
+/// A client has as many connections as it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany;
 
 /// A connection takes one of few locks, so that threads seldom meet.
 const LOCKS: usize = 16;
@@ -123,6 +145,28 @@ mod tests {
         }
         leave("2001:db8:0:1::2");
         assert!(limit.open.iter().all(|open| open.lock().unwrap().is_empty()));
+    }
+
+    #[test]
+    fn only_the_limit_that_counted_a_client_lets_it_go() {
+        let limit = |id| Arc::new(ClientLimit::new(NonZeroU16::new(id).unwrap(), 1));
+        let limits = |per_client| ConnectionLimits {
+            all: Arc::new(Admission::new(None)),
+            own: Arc::new(Admission::new(None)),
+            per_client,
+            rejects: false,
+        };
+        let (before, after, none) = (limits(Some(limit(1))), limits(Some(limit(2))), limits(None));
+        let client = Some("192.0.2.1".parse().unwrap());
+        let counted = before.enter_of(client).unwrap();
+        assert_eq!(before.enter_of(client), Err(TooMany));
+        after.leave_of(client, counted);
+        before.leave_of(client, None);
+        assert_eq!(before.enter_of(client), Err(TooMany));
+        before.leave_of(client, counted);
+        assert_eq!(before.enter_of(client), Ok(counted));
+        // On Unix sockets nobody is counted, and without a limit nobody.
+        assert_eq!((before.enter_of(None), none.enter_of(client)), (Ok(None), Ok(None)));
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod upstream;
 
 pub use admission::{Admission, Turn, Waiter};
 pub use balance::{Balance, Draw};
-pub use connections::{ClientLimit, ConnectionLimits};
+pub use connections::{ClientLimit, ConnectionLimits, TooMany};
 pub use current::{CurrentPlan, PlanReader};
 pub use endpoint::{Dial, Endpoint, EndpointState, InFlight};
 pub use filter::{
@@ -23,7 +23,7 @@ pub use filter::{
     FixedReply, HeaderEdits, OriginPattern, Origins, PageFormat, PageValues, PathEdit, PathShape,
     Place, Redirect, RouteTimeouts, Statuses, Values, is_preflight,
 };
-pub use listener::{Listener, OnError, Protocol, TcpIdle, Timeouts};
+pub use listener::{Listener, OnError, Protocol, ProxyProtocol, TcpIdle, Timeouts};
 pub use retry::RetryBudget;
 pub use route::{
     Condition, Conditions, Destination, Facts, HostPattern, PathPattern, Probe, Route, RouteRule,
@@ -31,7 +31,8 @@ pub use route::{
 };
 pub use slot::{Slot, Slots};
 pub use upstream::{
-    HostHeader, Pick, Tried, Upstream, UpstreamSettings, UpstreamTimeouts, UpstreamTls,
+    HostHeader, Pick, ProxyVersion, Tried, Upstream, UpstreamSettings, UpstreamTimeouts,
+    UpstreamTls,
 };
 
 use std::sync::Arc;

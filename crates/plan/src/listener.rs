@@ -13,6 +13,8 @@ use crate::{ConnectionLimits, Filters, RouteTable, UpstreamId};
 pub struct Listener {
     pub name: String,
     pub protocol: Protocol,
+    /// Peers say first whose connection it is.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Clients speak TLS.
     pub tls: Option<Server>,
     /// Peers whose word about the client is extended instead of replaced.
@@ -26,10 +28,30 @@ pub struct Listener {
     pub filters: Option<Box<Filters>>,
 }
 
+/// Who says whose connections they make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyProtocol {
+    pub from: Vec<IpNet>,
+    /// All peers on Unix sockets.
+    pub from_unix: bool,
+    /// Whether a connection without a header is closed.
+    pub is_required: bool,
+}
+
+impl ProxyProtocol {
+    /// Whether a peer, which has no address on a Unix socket, is believed.
+    pub fn believes(&self, peer: Option<IpAddr>) -> bool {
+        match peer {
+            Some(ip) => self.from.iter().any(|network| network.contains(ip)),
+            None => self.from_unix,
+        }
+    }
+}
+
 /// How long clients of a listener may take. Those of a route and of an upstream come before them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For a TLS handshake.
+    /// For a TLS handshake; of raw connections also for a header of the PROXY protocol.
     pub handshake: Duration,
     /// For a whole request head, from its first byte.
     pub head: Duration,
@@ -79,6 +101,7 @@ impl Listener {
         Self {
             name: self.name.clone(),
             protocol: Protocol::Gone,
+            proxy_protocol: None,
             tls: None,
             trusted_proxies: self.trusted_proxies.clone(),
             timeouts: self.timeouts,
@@ -93,7 +116,43 @@ impl Listener {
         matches!(self.protocol, Protocol::Gone)
     }
 
+    /// Whether something comes before the protocol.
+    #[inline]
+    pub fn has_preamble(&self) -> bool {
+        self.tls.is_some() || self.proxy_protocol.is_some()
+    }
+
+    /// Whether the client of a connection is another one than its peer, or may be.
+    pub fn awaits_header(&self, peer: Option<IpAddr>) -> bool {
+        self.proxy_protocol.as_ref().is_some_and(|rules| rules.believes(peer))
+    }
+
+    /// How long the header of a peer may take.
+    pub fn header_timeout(&self) -> Duration {
+        match (&self.protocol, &self.tls) {
+            (Protocol::Http(_), None) => self.timeouts.head,
+            _ => self.timeouts.handshake,
+        }
+    }
+
     pub fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|network| network.contains(peer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_are_believed_by_network_or_by_kind() {
+        let from = ["10.0.0.0/8", "fd00::1"].map(|text| IpNet::parse(text).unwrap()).to_vec();
+        for from_unix in [true, false] {
+            let rules = ProxyProtocol { from: from.clone(), from_unix, is_required: true };
+            let believes = |peer: &str| rules.believes(Some(peer.parse().unwrap()));
+            assert!(believes("10.9.9.9") && believes("::ffff:10.9.9.9") && believes("fd00::1"));
+            assert!(!believes("11.0.0.1") && !believes("fd00::2") && !believes("127.0.0.1"));
+            assert_eq!(rules.believes(None), from_unix);
+        }
     }
 }

@@ -28,6 +28,8 @@ pub struct UpstreamSettings {
     pub index: usize,
     pub host: HostHeader,
     pub keep_alive: bool,
+    /// Endpoints are told first whose connection it is; no other client uses it.
+    pub proxy_protocol: Option<ProxyVersion>,
     /// Endpoints speak TLS.
     pub tls: Option<UpstreamTls>,
     /// Requests after which a connection to an endpoint is closed.
@@ -37,6 +39,13 @@ pub struct UpstreamSettings {
     pub timeouts: UpstreamTimeouts,
     /// Further endpoints that an exchange may try.
     pub retries: u32,
+}
+
+/// The form in which endpoints are told of clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyVersion {
+    V1,
+    V2,
 }
 
 /// How endpoints are spoken to.

@@ -3,3 +3,4 @@
 
 pub mod dns;
 pub mod h1;
+pub mod proxy_protocol;

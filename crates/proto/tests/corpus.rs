@@ -104,6 +104,35 @@ fn dns_reply() {
     replay("dns_reply", PARTS, checks::dns_reply::check);
 }
 
+/// Pieces of PROXY headers.
+const CLAIMS: &[&str] = &[
+    "PROXY ",
+    "TCP4 ",
+    "TCP6 ",
+    "UNKNOWN",
+    "1.2.3.4 ",
+    "::1 ",
+    "65535",
+    " 0",
+    "\r",
+    "\n",
+    "\r\n",
+    "\r\n\r\n\0\r\nQUIT\n",
+    "\x20\0\0\0",
+    "!\x11\0\x0c",
+    "!!\0\x24",
+    "!1",
+    "\x03\0\x04",
+    "\x04\0\0",
+    "\x05\0\x01",
+    "\x20\0\x05\x01\0\0\0\0",
+];
+
+#[test]
+fn proxy_header() {
+    replay("proxy_header", CLAIMS, checks::proxy_header::check);
+}
+
 #[test]
 fn request_head() {
     replay("request_head", WORDS, checks::request_head::check);

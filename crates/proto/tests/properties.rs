@@ -4,7 +4,7 @@
 #[path = "../../../fuzz/checks/mod.rs"]
 mod checks;
 
-use checks::{chunked_body, dns_reply, request_head, response_head};
+use checks::{chunked_body, dns_reply, proxy_header, request_head, response_head};
 use fairwater_message::target::normal_path;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -357,5 +357,39 @@ proptest! {
         }
         let alias = alias(&once, &choices);
         prop_assert_eq!(normal(&alias), Some(once), "{}", alias.escape_ascii());
+    }
+}
+
+/// PROXY headers of both versions, most of them right.
+fn proxy_header() -> impl Strategy<Value = Vec<u8>> {
+    let line =
+        "PROXY (TCP4 1.2.3.4 5.6.7.8|TCP6 ::1 2001:db8::1|UNKNOWN) [0-9]{1,5} [0-9]{1,5}\r\n";
+    let tlv = (any::<u8>(), vec(any::<u8>(), 0..20)).prop_map(|(kind, value)| {
+        [&[kind][..], &(value.len() as u16).to_be_bytes(), &value].concat()
+    });
+    let family = select(vec![(0x11, 12), (0x21, 36), (0x31, 216), (0, 0), (0x12, 12)]);
+    let block = (select(vec![0x20, 0x21, 0x22]), family).prop_flat_map(move |(command, family)| {
+        let (family, len) = family;
+        (vec(any::<u8>(), len), vec(tlv.clone(), 0..6), any::<bool>()).prop_map(
+            move |(addresses, tlvs, is_cut)| {
+                let rest = [addresses, tlvs.concat()].concat();
+                let len = (rest.len() as u16).to_be_bytes();
+                let mut all =
+                    [b"\r\n\r\n\0\r\nQUIT\n", &[command, family][..], &len, &rest].concat();
+                all.truncate(all.len() - usize::from(is_cut));
+                all
+            },
+        )
+    });
+    prop_oneof![line.prop_map(String::into_bytes), block]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn a_proxy_header_ends_there(header in proxy_header(), behind in vec(any::<u8>(), 0..9)) {
+        proxy_header::check(&header);
+        proxy_header::check(&[header, behind].concat());
     }
 }

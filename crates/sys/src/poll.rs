@@ -34,6 +34,14 @@ pub fn is_writable(fd: BorrowedFd<'_>) -> bool {
     result == 1 && asked.revents & libc::POLLOUT != 0
 }
 
+/// Whether the other side of a socket sends nothing more, whatever is still to be read.
+pub fn has_ended(socket: BorrowedFd<'_>) -> bool {
+    let mut asked = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+    // SAFETY: the pointer is valid for one entry.
+    let result = unsafe { libc::poll(&mut asked, 1, 0) };
+    result != 0
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;

@@ -65,6 +65,18 @@ fn count(socket: BorrowedFd<'_>, request: libc::Ioctl) -> io::Result<usize> {
     }
 }
 
+/// Reads what has come, at its front, and leaves it there.
+///
+/// # Errors
+/// As `recv(2)`.
+pub fn peek(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    let (start, len) = (buffer.as_mut_ptr().cast(), buffer.len());
+    // SAFETY: the pointer is valid for as many bytes as it says.
+    let result = unsafe { libc::recv(socket.as_raw_fd(), start, len, flags) };
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
 /// Whether a Unix socket is there, but of another type than the one that was to be connected to it.
 pub fn is_of_other_type(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EPROTOTYPE)
@@ -159,6 +171,39 @@ mod tests {
             assert_eq!(peer, Some(client.local_addr().unwrap()));
             let error = TcpStream::from(fd).read(&mut [0]).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        }
+    }
+
+    #[test]
+    fn what_is_looked_at_stays() {
+        use std::os::unix::net::UnixStream;
+
+        use crate::poll::has_ended;
+
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        let (here, there) = UnixStream::pair().unwrap();
+        let pairs: [(OwnedFd, OwnedFd); 2] =
+            [(server.into(), client.into()), (here.into(), there.into())];
+        for (here, there) in pairs {
+            let (socket, mut there) = (here.as_fd(), std::fs::File::from(there));
+            let mut buffer = [0; 8];
+            let empty = peek(socket, &mut buffer).unwrap_err();
+            assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
+            // In pieces, of which each look shows all.
+            for len in [2, 4] {
+                there.write_all(b"ab").unwrap();
+                assert_eq!(peek(socket, &mut buffer).unwrap(), len);
+                assert_eq!(peek(socket, &mut buffer[..1]).unwrap(), 1);
+                assert!(!has_ended(socket));
+            }
+            drop(there);
+            assert!(has_ended(socket));
+            assert_eq!(peek(socket, &mut buffer).unwrap(), 4);
+            let mut here = std::fs::File::from(here);
+            here.read_exact(&mut [0; 4]).unwrap();
+            assert_eq!(peek(here.as_fd(), &mut buffer).unwrap(), 0);
         }
     }
 

@@ -23,6 +23,8 @@ pub struct Agreed {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeerFacts {
     pub subject: String,
+    /// As it stands in the certificate, unlike the rest, which is printable.
+    pub common_name: Option<String>,
     pub issuer: String,
     pub serial: String,
     /// SHA-256, in hexadecimal digits.
@@ -38,6 +40,7 @@ impl PeerFacts {
         let names: Vec<_> = names.chain(ips).map(|name| printable(&name)).collect();
         Self {
             subject: printable(&facts.subject),
+            common_name: facts.common_name.clone(),
             issuer: printable(&facts.issuer),
             serial: facts.serial.clone(),
             fingerprint,

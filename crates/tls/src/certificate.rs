@@ -8,6 +8,7 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::name::Name;
 
 /// The parts of a certificate that people and programs ask for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Facts {
     /// As RFC 4514 writes it: `CN=a,O=b`.
     pub subject: String,
     pub issuer: String,
+    /// The most specific one of the subject.
+    pub common_name: Option<String>,
     /// Hexadecimal digits.
     pub serial: String,
     /// Host names in small letters, wildcards among them.
@@ -35,6 +38,7 @@ impl Facts {
         let mut facts = Self {
             subject: body.subject().to_string(),
             issuer: body.issuer().to_string(),
+            common_name: common_name(body.subject()),
             serial: hex(body.serial_number().as_bytes()),
             not_before: body.validity().not_before.to_unix_duration().as_secs(),
             not_after: body.validity().not_after.to_unix_duration().as_secs(),
@@ -81,4 +85,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         _ = write!(out, "{byte:02x}");
         out
     })
+}
+
+fn common_name(subject: &Name) -> Option<String> {
+    Some(subject.common_name().ok()??.value().into_owned())
 }

@@ -11,6 +11,7 @@ mod client;
 mod identity;
 mod server;
 mod session;
+mod ticket;
 mod trust;
 
 pub use agreed::{Agreed, PeerFacts};
@@ -19,6 +20,7 @@ pub use client::{Client, ClientSettings};
 pub use identity::{Identity, IdentityProblem};
 pub use server::{ClientAuth, Mode, Server, ServerSettings};
 pub use session::Session;
+pub use ticket::{TicketKeys, TicketProblem};
 pub use trust::{Trust, TrustProblem};
 
 use std::sync::Arc;

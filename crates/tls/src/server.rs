@@ -10,11 +10,12 @@ use rustls::sign::CertifiedKey;
 
 use crate::identity::Identity;
 use crate::session::Session;
+use crate::ticket::TicketKeys;
 use crate::trust::{Trust, TrustProblem};
 use crate::{Fingerprint, Version, provider};
 
 /// How a listener is configured.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct ServerSettings {
     /// The first one is for clients that name none of the others.
     pub identities: Vec<Identity>,
@@ -22,6 +23,8 @@ pub struct ServerSettings {
     pub alpn: Vec<Vec<u8>>,
     pub min_version: Version,
     pub client_auth: Option<ClientAuth>,
+    /// Without them there are such as nobody else has, which change every few hours.
+    pub ticket_keys: Option<TicketKeys>,
     /// Of all that this was made of: two with the same one are the same.
     pub fingerprint: Fingerprint,
 }
@@ -97,8 +100,11 @@ impl Server {
         // One is enough for clients that open one connection at a time, and halves what a full
         // handshake writes.
         config.send_tls13_tickets = 1;
-        config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()
-            .map_err(|error| TrustProblem::BadCertificate(error.to_string()))?;
+        config.ticketer = match settings.ticket_keys {
+            Some(keys) => Arc::new(keys),
+            None => rustls::crypto::aws_lc_rs::Ticketer::new()
+                .map_err(|error| TrustProblem::BadCertificate(error.to_string()))?,
+        };
         Ok(Self { config: Arc::new(config), fingerprint: settings.fingerprint, ends })
     }
 

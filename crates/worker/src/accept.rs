@@ -1,6 +1,7 @@
 //! Step 1: a connection is accepted, counted, and given a task of its own.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use fairwater_message::pack::Packer;
 use fairwater_net::{Acceptor, Peer, Stream, Timer};
-use fairwater_plan::{Admission, ConnectionLimits, Listener, ListenerId, Protocol, Turn};
+use fairwater_plan::{Admission, ConnectionLimits, Listener, ListenerId, Protocol, TooMany, Turn};
 
 use crate::downstream::h1;
 use crate::listening::Place;
@@ -21,12 +22,40 @@ use crate::{handshake, limits, refuse, tcp};
 /// processor, and closing connections free some.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Where a connection comes in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    pub peer: Peer,
+    pub listener: ListenerId,
+    /// The limit that counts it as one of its client's.
+    pub counted_by: Option<NonZeroU16>,
+}
+
+/// What a PROXY header has said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Announced {
+    pub client: Peer,
+    /// Where the client has connected to; `None` on a Unix socket.
+    pub target: Option<SocketAddr>,
+    /// It speaks TLS with the peer.
+    pub is_secured: bool,
+}
+
+/// Whose connection it is. The size of an idle one depends on it.
+#[derive(Debug)]
+enum Origin {
+    /// Who is at the other end of the socket.
+    Peer(Peer),
+    /// Whom that one has announced.
+    Announced(Box<Announced>),
+}
+
 /// A connection as it came in. Counts as active until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub stream: Stream,
     pub timer: Timer,
-    pub peer: Peer,
+    origin: Origin,
     pub listener: ListenerId,
     /// The limit that counts it as one of its client's.
     counted_by: Option<NonZeroU16>,
@@ -35,17 +64,56 @@ pub(crate) struct Accepted {
 
 impl Accepted {
     /// Of a connection that the limits of the listener have counted.
-    pub(crate) fn new(shard: &Rc<Shard>, stream: Stream, peer: Peer, listener: ListenerId) -> Self {
+    pub(crate) fn new(shard: &Rc<Shard>, stream: Stream, arrival: Arrival) -> Self {
+        let Arrival { peer, listener, counted_by } = arrival;
         let shard = Rc::clone(shard);
-        let in_force = shard.in_force();
-        let limits = &in_force.plan.listener(listener).connections;
-        let counted_by = limits.per_client.as_ref().map(|limit| limit.id);
         let counters = &shard.counters.listeners[listener.0 as usize];
         counters.connections.add(1);
         counters.active.add(1);
         shard.spread.entered();
         let timer = Timer::new(&shard.wheel);
-        Self { stream, timer, peer, listener, counted_by, shard }
+        Self { stream, timer, origin: Origin::Peer(peer), listener, counted_by, shard }
+    }
+
+    /// The client.
+    #[inline]
+    pub(crate) fn peer(&self) -> Peer {
+        match &self.origin {
+            Origin::Peer(peer) => *peer,
+            Origin::Announced(announced) => announced.client,
+        }
+    }
+
+    pub(crate) fn announced(&self) -> Option<&Announced> {
+        match &self.origin {
+            Origin::Peer(_) => None,
+            Origin::Announced(announced) => Some(announced),
+        }
+    }
+
+    /// It was announced by another process, which counted it.
+    pub(crate) fn with_announced(mut self, announced: Option<Announced>) -> Self {
+        if let Some(announced) = announced {
+            self.origin = Origin::Announced(Box::new(announced));
+        }
+        self
+    }
+
+    /// Belongs to the client that was announced, or else to the peer, unless that has too many.
+    pub(crate) fn announce(&mut self, announced: Option<Announced>) -> Result<(), TooMany> {
+        let in_force = self.shard.in_force();
+        let limits = &in_force.plan.listener(self.listener).connections;
+        limits.leave_of(self.peer().ip(), self.counted_by.take());
+        if let Some(announced) = announced {
+            self.origin = Origin::Announced(Box::new(announced));
+        }
+        self.counted_by = limits.enter_of(self.peer().ip())?;
+        Ok(())
+    }
+
+    /// Whether the client speaks TLS, with us or with who announced it.
+    pub(crate) fn is_secured(&self) -> bool {
+        !self.stream.is_plain() || self.announced().is_some_and(|announced| announced.is_secured)
     }
 
     /// Whether nothing new may begin: the process ends, or the listener is gone.
@@ -89,11 +157,7 @@ impl Drop for Accepted {
         let in_force = shard.in_force();
         let limits = &in_force.plan.listener(self.listener).connections;
         limits.leave();
-        if let (Some(clients), Some(client)) = (&limits.per_client, self.peer.ip())
-            && self.counted_by == Some(clients.id)
-        {
-            clients.leave(client);
-        }
+        limits.leave_of(self.peer().ip(), self.counted_by);
         if std::thread::panicking() {
             shard.counters.panics.add(1);
         }
@@ -162,17 +226,23 @@ impl Source {
             return;
         };
         let has_room = waits || limits.enter();
-        let is_one_too_many = match (&limits.per_client, peer.ip()) {
-            (Some(clients), Some(client)) if has_room => !clients.enter(client),
-            _ => false,
+        let counted = match limits.per_client {
+            // Who announces its clients is none of them.
+            Some(_) if has_room && !in_force.plan.listener(listener).awaits_header(peer.ip()) => {
+                limits.enter_of(peer.ip())
+            }
+            _ => Ok(None),
         };
-        if has_room && !is_one_too_many {
+        if let Ok(counted_by) = counted
+            && has_room
+        {
+            let arrival = Arrival { peer, listener, counted_by };
             // Handing over costs more than most requests: for those a difference may stay.
             let is_raw = matches!(in_force.plan.listener(listener).protocol, Protocol::Tcp { .. });
             let slack = if is_raw { 0 } else { limits::SPREAD_SLACK };
-            let own = shard.spread.hand_over(stream, peer, listener, slack);
+            let own = shard.spread.hand_over(stream, arrival, slack);
             return own.into_iter().for_each(|stream| {
-                spawn(Accepted::new(shard, stream, peer, listener));
+                spawn(Accepted::new(shard, stream, arrival));
             });
         }
         if has_room {
@@ -214,7 +284,7 @@ impl Source {
 }
 
 pub(crate) fn spawn(accepted: Accepted) {
-    match accepted.of_listener(|listener| listener.tls.is_some()) {
+    match accepted.of_listener(Listener::has_preamble) {
         true => drop(tokio::task::spawn_local(handshake::serve(accepted))),
         false => serve(accepted),
     }

@@ -16,7 +16,7 @@ pub(crate) async fn run<'a>(
     upstream: &'a Upstream,
     record: &mut Record<'a>,
 ) -> Result<Option<Box<Tunnel>>, Fault> {
-    let peer = exchange.connection.peer.ip().filter(|_| upstream.hashes_clients());
+    let peer = exchange.connection.peer().ip().filter(|_| upstream.hashes_clients());
     let client = peer.map(|peer| {
         client_address(exchange.head, exchange.bytes, peer, |ip| exchange.listener.trusts(ip))
     });
@@ -55,8 +55,9 @@ async fn at_endpoint<'a>(
     loop {
         record.attempts += 1;
         counters.attempts.add(1);
-        let timer = &exchange.connection.timer;
-        let lease = upstream::lease(exchange.shard, upstream, pick.endpoint, reuse, timer).await?;
+        let (shard, client) = (exchange.shard, exchange.connection);
+        let id = || record.id();
+        let lease = upstream::lease(shard, upstream, pick.endpoint, reuse, client, id).await?;
         record.connected(lease.is_at_once);
         record.is_reused = lease.is_reused;
         if !lease.is_reused {

@@ -45,7 +45,7 @@ async fn check(exchange: &mut Exchange<'_>, claim: Claim<'_>) -> Result<bool, Fa
     let (listener, head, bytes) = (exchange.listener, exchange.head, exchange.bytes);
     let client = exchange
         .connection
-        .peer
+        .peer()
         .ip()
         .map(|peer| client_address(head, bytes, peer, |ip| listener.trusts(ip)));
     let busy = Fault::from(FaultKind::PasswordsBusy);

@@ -168,7 +168,7 @@ async fn run<'a>(
         exchange.reply.sink.closes = true;
         return Err(FaultKind::ListenerGone.into());
     };
-    let (listener, peer) = (exchange.listener, exchange.connection.peer.ip());
+    let (listener, peer) = (exchange.listener, exchange.connection.peer().ip());
     let client = || Some(client_address(head, bytes, peer?, |ip| listener.trusts(ip)));
     let route = match routes.find(Facts { head, bytes, client: &client }) {
         Ok(route) => route,

@@ -84,7 +84,7 @@ fn check_access(exchange: &Exchange<'_>, filters: &Filters) -> Result<(), Fault>
         return Ok(());
     }
     let (head, bytes, listener) = (exchange.head, exchange.bytes, exchange.listener);
-    let peer = exchange.connection.peer.ip();
+    let peer = exchange.connection.peer().ip();
     let client = peer.map(|peer| client_address(head, bytes, peer, |ip| listener.trusts(ip)));
     match filters.access.lets_in(client) {
         true => Ok(()),
@@ -159,7 +159,7 @@ pub(crate) fn with_values<'a, T>(
     use_them: impl FnOnce(&Values<'_>, &mut Exchange<'a>) -> T,
 ) -> T {
     let (head, bytes, listener) = (exchange.head, exchange.bytes, exchange.listener);
-    let peer = exchange.connection.peer.ip();
+    let peer = exchange.connection.peer().ip();
     let mut digits = [0; 32];
     let own_id = hex(record.id(), &mut digits);
     let told_id = told_id(exchange, filters);
@@ -185,7 +185,7 @@ pub(crate) fn with_values<'a, T>(
 fn told_id<'a>(exchange: &Exchange<'a>, filters: &Filters) -> Option<&'a str> {
     let name = filters.request_id.as_ref()?;
     let (head, bytes) = (exchange.head, exchange.bytes);
-    exchange.connection.peer.ip().filter(|ip| exchange.listener.trusts(*ip))?;
+    exchange.connection.peer().ip().filter(|ip| exchange.listener.trusts(*ip))?;
     let field = head.fields.iter().find(|field| name.is_of(field, bytes))?;
     std::str::from_utf8(field.value.of(bytes)).ok().filter(|id| is_id(id))
 }
@@ -240,7 +240,7 @@ fn is_id(text: &str) -> bool {
 }
 
 /// As the access log writes it.
-fn hex(id: u128, digits: &mut [u8; 32]) -> &str {
+pub(crate) fn hex(id: u128, digits: &mut [u8; 32]) -> &str {
     for (at, digit) in digits.iter_mut().enumerate() {
         *digit = b"0123456789abcdef"[(id >> (124 - 4 * at)) as usize & 15];
     }

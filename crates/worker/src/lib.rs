@@ -5,6 +5,7 @@
 //! `upstream`, `relay`, `respond`, `record`; `tcp` and `tunnel` are the short ways for raw bytes.
 
 mod accept;
+mod announced;
 mod attempt;
 mod auth;
 mod body;

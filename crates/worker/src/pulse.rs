@@ -52,7 +52,7 @@ impl Pulse {
     /// Something is done for this connection, until [`Self::done`].
     #[inline]
     pub(crate) fn doing(&self, stage: Stage, connection: &Accepted) {
-        let (client, port) = match connection.peer {
+        let (client, port) = match connection.peer() {
             Peer::Ip { ip: IpAddr::V4(v4), port } => (v4.to_ipv6_mapped().to_bits(), port),
             Peer::Ip { ip: IpAddr::V6(v6), port } => (v6.to_bits(), port),
             Peer::Unix => (0, 0),

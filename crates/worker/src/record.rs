@@ -151,7 +151,7 @@ impl<'a> Record<'a> {
         let id = self.id();
         let now_us = self.shard.now_us();
         let value = |id| self.head.find(id).map_or(&b""[..], |field| field.value.of(self.bytes));
-        let (client, client_port) = match self.connection.peer {
+        let (client, client_port) = match self.connection.peer() {
             Peer::Ip { ip, port } => (Some(ip), port),
             Peer::Unix => (None, 0),
         };

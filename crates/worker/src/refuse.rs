@@ -5,9 +5,10 @@ use std::rc::Rc;
 
 use fairwater_message::RequestHead;
 use fairwater_net::{Stream, Timer};
-use fairwater_plan::{ListenerId, Protocol};
+use fairwater_plan::{Listener, ListenerId, Protocol};
 use fairwater_proto::h1::Edits;
 
+use crate::accept::Accepted;
 use crate::own_reply::OwnReply;
 use crate::patience::Patience;
 use crate::respond;
@@ -20,32 +21,46 @@ pub(crate) fn start(shard: &Rc<Shard>, stream: Stream, listener: ListenerId) {
     shard.counters.listeners[listener.0 as usize].refused.add(1);
     let in_force = shard.in_force();
     let listener = in_force.plan.listener(listener);
-    let is_http = matches!(listener.protocol, Protocol::Http(_));
-    // To say so takes memory and time, which must have an end as well.
-    if !is_http || shard.refusals.get() >= shard.refusals_max {
-        return stream.reset_on_close();
-    }
+    let Some(refusal) = Refusal::of(shard, listener) else { return stream.reset_on_close() };
     let stall = listener.timeouts.body;
-    let refusal = Refusal::new(shard);
     drop(tokio::task::spawn_local(async move {
         let timer = Timer::new(&refusal.0.wheel);
-        let patience = Patience { timer: &timer, stall };
-        let mut out = Vec::new();
-        let head = RequestHead::default();
-        OwnReply::of_fault(503, &head, &[]).write(&mut out, &head, Edits::default(), true);
-        if write_all(&stream, patience, &mut [IoSlice::new(&out)], &mut 0).await.is_ok() {
-            respond::linger(&stream, patience, &mut Buffer::default()).await;
-        }
+        tell(&stream, Patience { timer: &timer, stall }).await;
     }));
+}
+
+/// The same for one of a client that was announced on it, and has too many.
+pub(crate) async fn announced(connection: &Accepted) {
+    let (shard, listener) = (&connection.shard, connection.listener);
+    shard.counters.listeners[listener.0 as usize].refused.add(1);
+    match connection.of_listener(|listener| Refusal::of(shard, listener)) {
+        Some(_refusal) => tell(&connection.stream, connection.patience()).await,
+        None => connection.stream.reset_on_close(),
+    }
+}
+
+async fn tell(stream: &Stream, patience: Patience<'_>) {
+    let mut out = Vec::new();
+    let head = RequestHead::default();
+    OwnReply::of_fault(503, &head, &[]).write(&mut out, &head, Edits::default(), true);
+    if write_all(stream, patience, &mut [IoSlice::new(&out)], &mut 0).await.is_ok() {
+        respond::linger(stream, patience, &mut Buffer::default()).await;
+    }
 }
 
 /// Counts as one refusal until it is dropped.
 struct Refusal(Rc<Shard>);
 
 impl Refusal {
-    fn new(shard: &Rc<Shard>) -> Self {
+    /// If clients of the listener can be told, before TLS: it takes memory and time, which must
+    /// have an end as well.
+    fn of(shard: &Rc<Shard>, listener: &Listener) -> Option<Self> {
+        let is_http = matches!(listener.protocol, Protocol::Http(_)) && listener.tls.is_none();
+        if !is_http || shard.refusals.get() >= shard.refusals_max {
+            return None;
+        }
         shard.refusals.set(shard.refusals.get() + 1);
-        Self(Rc::clone(shard))
+        Some(Self(Rc::clone(shard)))
     }
 }
 

@@ -6,11 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use fairwater_net::{Peer, Stream};
-use fairwater_plan::ListenerId;
+use fairwater_net::Stream;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::accept::{self, Accepted};
+use crate::accept::{self, Accepted, Arrival};
 use crate::shard::Shard;
 
 /// A thread that lies behind so far gets nothing more from others.
@@ -22,8 +21,7 @@ const TOLERANCE: u32 = 8;
 #[derive(Debug)]
 pub(crate) struct Handed {
     socket: OwnedFd,
-    peer: Peer,
-    listener: ListenerId,
+    arrival: Arrival,
 }
 
 /// How many connections a thread has, and the way to it. On a cache line of its own.
@@ -83,29 +81,28 @@ impl Spread {
 
     /// Hands a new connection to a thread that has fewer. Gives it back if this one shall have it,
     /// and nothing if it is lost.
-    pub(crate) fn hand_over(
-        &self,
-        stream: Stream,
-        peer: Peer,
-        listener: ListenerId,
-        slack: u32,
-    ) -> Option<Stream> {
+    pub(crate) fn hand_over(&self, stream: Stream, arrival: Arrival, slack: u32) -> Option<Stream> {
         let Some(door) = self.other(slack) else { return Some(stream) };
         let Ok(place) = door.way.try_reserve() else { return Some(stream) };
         let socket = stream.into_fd().ok()?;
         // Before it is there, lest the next one comes right behind.
         door.open.fetch_add(1, Ordering::Relaxed);
-        place.send(Handed { socket, peer, listener });
+        place.send(Handed { socket, arrival });
         None
     }
 }
 
 /// Takes in what other threads hand over.
 pub(crate) async fn take_in(shard: Rc<Shard>, mut inside: Receiver<Handed>) {
-    while let Some(Handed { socket, peer, listener }) = inside.recv().await {
+    while let Some(Handed { socket, arrival }) = inside.recv().await {
         match Stream::given(socket) {
-            Ok(stream) => accept::spawn(Accepted::new(&shard, stream, peer, listener)),
-            Err(_) => shard.in_force().plan.listener(listener).connections.leave(),
+            Ok(stream) => accept::spawn(Accepted::new(&shard, stream, arrival)),
+            Err(_) => {
+                let in_force = shard.in_force();
+                let limits = &in_force.plan.listener(arrival.listener).connections;
+                limits.leave();
+                limits.leave_of(arrival.peer.ip(), arrival.counted_by);
+            }
         }
         // It was counted when it was handed over, and once more now.
         shard.spread.left();

@@ -31,6 +31,7 @@ pub(crate) struct Moved {
     begun_us: u64,
     connected_us: u64,
     attempts: u32,
+    id: u128,
 }
 
 impl Moved {
@@ -44,6 +45,7 @@ impl Moved {
             begun_us: from.number()?,
             connected_us: from.number()?,
             attempts: u32::try_from(from.number()?).ok()?,
+            id: u128::from_be_bytes(from.bytes()?.try_into().ok()?),
         })
     }
 }
@@ -63,7 +65,7 @@ pub(crate) async fn serve(accepted: Accepted, moved: Option<Box<Moved>>) {
             (account.up, account.down, names) = (up, down, moved.names);
             (account.begun_us, account.connected_us) = (moved.begun_us, moved.connected_us);
             (account.upstream, account.endpoint) = (&names[0], &names[1]);
-            account.attempts = moved.attempts;
+            (account.attempts, account.id) = (moved.attempts, moved.id);
             (endpoint, silence)
         }
         None => {
@@ -118,12 +120,13 @@ async fn connect<'a>(
     let mut tried = Tried::default();
     let mut last = Fault::undelivered(FaultKind::NoEndpoint);
     for _ in 0..=upstream.settings.retries {
-        let draw = Draw { random: shard.random(), client: accepted.peer.ip() };
+        let draw = Draw { random: shard.random(), client: accepted.peer().ip() };
         let Some(pick) = upstream.pick(draw, &mut tried) else { break };
         account.endpoint = &pick.endpoint.identity;
         account.attempts += 1;
         shard.counters.endpoints[pick.endpoint.slot].attempts.add(1);
-        match upstream::lease(shard, upstream, pick.endpoint, Reuse::No, &accepted.timer).await {
+        let id = || account.id;
+        match upstream::lease(shard, upstream, pick.endpoint, Reuse::No, accepted, id).await {
             Ok(lease) => {
                 account.connected_us = shard.now_us();
                 return Ok(lease.detach(shard));
@@ -150,6 +153,7 @@ async fn refuse(accepted: &Accepted, on_error: &OnError, told: &mut u64) {
 struct Account<'a> {
     shard: &'a Shard,
     accepted: &'a Accepted,
+    id: u128,
     begun_us: u64,
     connected_us: u64,
     listener: &'a str,
@@ -175,6 +179,7 @@ impl<'a> Account<'a> {
         Self {
             shard,
             accepted,
+            id: shard.next_request_id(),
             begun_us: shard.now_us(),
             connected_us: 0,
             listener,
@@ -207,6 +212,7 @@ impl<'a> Account<'a> {
         silence.pack(&mut out);
         out.bytes(self.upstream.as_bytes()).bytes(self.endpoint.as_bytes());
         out.number(self.begun_us).number(self.connected_us).number(self.attempts.into());
+        out.bytes(&self.id.to_be_bytes());
         let (client, endpoint) = (&self.accepted.stream, Some(&connection.stream));
         self.is_handed_on = heir.give(out.into_vec(), client, endpoint).await;
         Ok(self.is_handed_on)
@@ -217,7 +223,7 @@ impl<'a> Account<'a> {
     }
 
     fn write_line(&self) {
-        let (client, client_port): (Option<IpAddr>, u16) = match self.accepted.peer {
+        let (client, client_port): (Option<IpAddr>, u16) = match self.accepted.peer() {
             Peer::Ip { ip, port } => (Some(ip), port),
             Peer::Unix => (None, 0),
         };
@@ -226,7 +232,7 @@ impl<'a> Account<'a> {
         let tls = self.accepted.stream.agreed();
         let entry = Entry {
             wall_us: self.shard.wall_us(now_us),
-            id: self.shard.next_request_id(),
+            id: self.id,
             listener: self.listener,
             client,
             client_port,

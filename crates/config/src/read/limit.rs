@@ -109,7 +109,8 @@ pub(super) static LIMITS: declare::Table = declare::Table {
             kind: Kind::Integer { min: 1, max: u32::MAX },
             absent: Absent::Otherwise("no limit"),
             meaning: "connections of one address (of IPv6, of one /64) at a time. Further ones get a \
-                      503, or for `tcp` a reset. It counts the peer, also behind `trusted_proxies`.",
+                      503, or for `tcp` and with TLS a reset. It counts the peer, also behind `trusted_proxies`; \
+                      with `proxy_protocol` the client that was announced.",
             example: "max_connections_per_client = 100",
         },
         Setting {

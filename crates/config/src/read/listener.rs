@@ -11,6 +11,7 @@ use crate::model::{
 };
 use crate::read::filter::{self, FILTERS};
 use crate::read::limit::{self, LIMITS};
+use crate::read::proxy_protocol::{self, PROXY_PROTOCOL};
 use crate::read::text;
 use crate::read::tls::{self, CLIENT_AUTH, TLS};
 use crate::reader::{Node, Table};
@@ -35,6 +36,14 @@ pub(super) static LISTENER: declare::Table = declare::Table {
             example: "protocol = \"http\"",
         },
         Setting {
+            name: "proxy_protocol",
+            kind: Kind::Table(&PROXY_PROTOCOL),
+            absent: Absent::Otherwise("the peer is the client"),
+            meaning: "balancers in front say whose connection it is, before TLS and anything else: \
+                      see [the PROXY protocol](proxy-protocol.md)",
+            example: "proxy_protocol = { from = [\"10.0.0.0/8\"] }",
+        },
+        Setting {
             name: "tls",
             kind: Kind::OneOrMore(&Kind::Table(&TLS)),
             absent: Absent::Otherwise("clients speak no TLS"),
@@ -48,6 +57,14 @@ pub(super) static LISTENER: declare::Table = declare::Table {
             absent: Absent::Otherwise("`1.2`"),
             meaning: "the oldest version of TLS that is spoken",
             example: "tls_min_version = \"1.2\"",
+        },
+        Setting {
+            name: "tls_ticket_keys",
+            kind: Kind::Text("file"),
+            absent: Absent::Otherwise("keys of this process alone, which change every 6 hours"),
+            meaning: "keys of session tickets, for several nodes and for upgrades: one of 64 \
+                      hexadecimal digits per line. The first one makes tickets, all read them.",
+            example: "tls_ticket_keys = \"tickets.key\"",
         },
         Setting {
             name: "client_auth",
@@ -136,6 +153,7 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
         name: name.map(str::to_owned),
         bind: Vec::new(),
         protocol: Protocol::Http(HttpListener::default()),
+        proxy_protocol: None,
         tls: None,
         destination: None,
         filters: Filters::default(),
@@ -154,6 +172,7 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
         None => Some(Wire::Http),
     };
     let alpn = if kind == Some(Wire::Http) { &["http/1.1"][..] } else { &[] };
+    listener.proxy_protocol = proxy_protocol::of_listener(&table, report);
     listener.tls = tls::of_listener(&table, alpn, report);
     // Without a protocol the settings that only one has cannot be judged, but their values can.
     if let Some(kind) = kind {

@@ -2,8 +2,8 @@
 //! trusted, all of it read from files here and now.
 
 use fairwater_tls::{
-    Client, ClientAuth, ClientSettings, Identity, IdentityProblem, Mode, Server, ServerSettings,
-    Trust, TrustProblem, Version, fingerprint,
+    Client, ClientAuth, ClientSettings, Fingerprint, Identity, IdentityProblem, Mode, Server,
+    ServerSettings, TicketKeys, TicketProblem, Trust, TrustProblem, Version, fingerprint,
 };
 
 use crate::code;
@@ -148,6 +148,10 @@ pub(super) fn of_listener(
         }
         client_auth(auth, &mut seen, report)
     });
+    let ticket_keys = table.get("tls_ticket_keys").and_then(|node| {
+        let rules = fingerprint(&seen.0);
+        ticket_keys(node, &rules, &mut seen, report)
+    });
     let version = table.get("tls_min_version").and_then(|node| node.choice(&VERSIONS, report));
     let (mut identities, mut certificates) = (Vec::new(), Vec::new());
     let node = node?;
@@ -167,7 +171,8 @@ pub(super) fn of_listener(
     if identities.is_empty() {
         return None;
     }
-    let settings = ServerSettings { identities, alpn, min_version, client_auth, fingerprint };
+    let settings =
+        ServerSettings { identities, alpn, min_version, client_auth, ticket_keys, fingerprint };
     let server = good(Server::new(settings), node, report)?;
     Some(ListenerTls { server, certificates })
 }
@@ -206,6 +211,20 @@ fn client_auth(node: Node<'_>, seen: &mut Seen, report: &mut Report) -> Option<C
     }
     seen.take(&[mode as u8]);
     trust.map(|trust| ClientAuth { trust, mode })
+}
+
+fn ticket_keys(
+    node: Node<'_>,
+    rules: &Fingerprint,
+    seen: &mut Seen,
+    report: &mut Report,
+) -> Option<TicketKeys> {
+    let file = pem(node, seen, report)?;
+    let report_it = |problem: TicketProblem| {
+        let help = "write one key per line, as `openssl rand -hex 32` gives them";
+        report.add(&code::BAD_TLS, file.span, problem.to_string(), "", help);
+    };
+    TicketKeys::read(&file.value, rules).map_err(report_it).ok()
 }
 
 /// Of an upstream: nothing, if its endpoints speak no TLS.

@@ -8,6 +8,7 @@ use crate::code;
 use crate::declare::{self, Absent, Kind, Setting, Word, words};
 use crate::model::{Balance, HostRule, Upstream, UpstreamEndpoint, WEIGHT_DEFAULT, WEIGHT_MAX};
 use crate::read::limit::{self, DAY_MS, MAX_HEAD, MAX_HEADERS};
+use crate::read::proxy_protocol::{self, VERSION_WORDS};
 use crate::read::text;
 use crate::read::tls::{self, UPSTREAM_TLS};
 use crate::reader::{Node, Table};
@@ -63,6 +64,15 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
             absent: Absent::Default("false"),
             meaning: "endpoints speak TLS, and their certificates are verified",
             example: "tls = true",
+        },
+        Setting {
+            name: "proxy_protocol",
+            kind: Kind::Choice(VERSION_WORDS),
+            absent: Absent::Otherwise("endpoints are told nothing"),
+            meaning: "a connection begins with the client's address, in this version of [the PROXY \
+                      protocol](proxy-protocol.md), before TLS. It serves one client and one \
+                      request: `keep_alive` has no effect.",
+            example: "proxy_protocol = \"v2\"",
         },
         Setting {
             name: "keep_alive",
@@ -181,7 +191,8 @@ const BALANCE_WORDS: &[Word] = &[
         word: "source_hash",
         meaning: "by the client's address: a client stays with its endpoint, and if one is removed \
                   only its clients move. Behind trusted proxies the address is the last one in \
-                  `X-Forwarded-For` that is not trusted; for TCP it is the peer's. All clients on \
+                  `X-Forwarded-For` that is not trusted; for TCP it is the peer's. With `proxy_protocol` the client that was \
+                  announced takes the place of the peer. All clients on \
                   Unix sockets count as one.",
     },
 ];
@@ -207,6 +218,7 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
     upstream.max_requests = limit(&table, "max_requests", report);
     upstream.host = host(&table, report);
     upstream.tls = tls::of_upstream(&table, report);
+    upstream.proxy_protocol = proxy_protocol::of_upstream(&table, report);
     let keep_alive = table.get("keep_alive").and_then(|node| node.boolean(report));
     upstream.keep_alive = keep_alive.unwrap_or(true);
     upstream.relaxed_responses = relaxed_responses(&table, report);

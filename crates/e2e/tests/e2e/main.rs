@@ -27,6 +27,7 @@ mod peers;
 mod pressure;
 mod privileges;
 mod proofs;
+mod proxy_protocol;
 mod reload;
 mod replies;
 mod requests;

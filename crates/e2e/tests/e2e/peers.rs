@@ -24,13 +24,13 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
 }
 
 /// A running server; ended with the test.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    address: String,
+    pub address: String,
 }
 
 impl Server {
-    fn start(address: String, command: &mut Command) -> Self {
+    pub(crate) fn start(address: String, command: &mut Command) -> Self {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut server = Self { child: child.spawn().unwrap(), address };
         until("the server to be up", || {
@@ -50,7 +50,7 @@ impl Drop for Server {
 
 /// An address for a program that cannot choose one itself. Below the ports that the kernel gives
 /// out, and no port twice: else a test beside this one could get it before the program does.
-fn free_address() -> String {
+pub(crate) fn free_address() -> String {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 20_000 + (std::process::id() % 6_000) as u16;
     loop {
@@ -149,7 +149,7 @@ fn node_serves_through_us() {
     assert_eq!(client.response_to("POST").unwrap().text(), body);
 }
 
-fn nginx(directory: &Directory, address: &str, location: &str) -> Option<Command> {
+pub(crate) fn nginx(directory: &Directory, address: &str, location: &str) -> Option<Command> {
     let nginx = program("nginx")?;
     let path = directory.path().display();
     let text = format!(

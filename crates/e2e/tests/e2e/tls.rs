@@ -10,12 +10,12 @@ use std::time::SystemTime;
 use fairwater_e2e::{Directory, Endpoint, Proxy, Setup, until};
 
 /// Certificates of a test, made by OpenSSL.
-struct Pki {
+pub(crate) struct Pki {
     directory: Directory,
 }
 
 impl Pki {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let pki = Self { directory: Directory::new() };
         pki.openssl(&format!(
             "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 \
@@ -26,7 +26,7 @@ impl Pki {
         pki
     }
 
-    fn file(&self, name: &str) -> String {
+    pub(crate) fn file(&self, name: &str) -> String {
         self.directory.join(name).display().to_string()
     }
 
@@ -36,7 +36,7 @@ impl Pki {
     }
 
     /// A certificate for these names, as `NAME.pem` and `NAME.key`.
-    fn pair(&self, name: &str, names: &str) -> &Self {
+    pub(crate) fn pair(&self, name: &str, names: &str) -> &Self {
         let file = |end: &str| self.file(&format!("{name}.{end}"));
         fs::write(file("ext"), format!("subjectAltName={names}")).unwrap();
         self.openssl(&format!(
@@ -57,13 +57,13 @@ impl Pki {
     }
 
     /// `{ cert = .., key = .. }`
-    fn table(&self, name: &str) -> String {
+    pub(crate) fn table(&self, name: &str) -> String {
         let file = |end: &str| self.file(&format!("{name}.{end}"));
         format!("{{ cert = {:?}, key = {:?} }}", file("pem"), file("key"))
     }
 }
 
-const LOCAL: &str = "DNS:localhost,IP:127.0.0.1";
+pub(crate) const LOCAL: &str = "DNS:localhost,IP:127.0.0.1";
 
 fn curl(pki: &Pki, proxy: &Proxy, words: &[&str]) -> Output {
     let mut command = Command::new("curl");
@@ -370,4 +370,65 @@ fn certificates_that_end_and_keys_that_are_open_are_told_of() {
     fs::set_permissions(pki.file("site.key"), mode).unwrap();
     let said = proxy.reload_well();
     assert!(said.contains("[W0903]: every user can read the private key in "), "{said}");
+}
+
+/// As docs/tls.md shows it.
+#[test]
+fn clients_in_clear_are_sent_over_and_stay() {
+    let (pki, endpoint) = (Pki::new(), Endpoint::echo("e"));
+    let tls = pki.pair("site", LOCAL).table("site");
+    let clear = pki.file("clear.sock");
+    let proxy = Setup::http(&[&endpoint])
+        .listener(&format!("tls = {tls}"))
+        .listener("response_headers = { set = { strict-transport-security = \"max-age=9\" } }")
+        .more(&format!("[listeners.clear]\nbind = \"unix:{clear}\""))
+        .more("redirect = { to = \"https://{host}{target}\", status = 308 }")
+        .start();
+    let said = answers(&pki, &proxy, &["-D", "-"]);
+    assert!(said.contains("strict-transport-security: max-age=9\r\n"), "{said}");
+    let mut command = Command::new("curl");
+    command.args(["-sS", "--max-time", "20", "-D", "-", "--unix-socket", &clear]);
+    let output = command.arg("http://site.example:8080/a?b").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).to_ascii_lowercase();
+    assert!(said.starts_with("http/1.1 308 "), "{said}");
+    assert!(said.contains("location: https://site.example/a?b\r\n"), "{said}");
+    assert!(!said.contains("strict-transport-security"), "{said}");
+}
+
+/// One client's session goes on with another process of the same keys, and with nobody else.
+#[test]
+fn tickets_are_good_wherever_their_keys_and_the_rules_are() {
+    let (pki, endpoint) = (Pki::new(), Endpoint::echo("e"));
+    let tls = pki.pair("site", LOCAL).table("site");
+    let keys = pki.file("tickets.key");
+    let (old, new) = ("0f".repeat(32), "f0".repeat(32));
+    fs::write(&keys, &old).unwrap();
+    let start = |more: &str| {
+        let setup = Setup::http(&[&endpoint]).listener(&format!("tls = {tls}"));
+        setup.listener(more).reloadable().start()
+    };
+    let with_keys = format!("tls_ticket_keys = {keys:?}");
+    let proxy = start(&with_keys);
+    let session = pki.file("session");
+    s_client(&pki, &proxy, &format!("-sess_out {session}"));
+    let goes_on = |proxy: &Proxy| {
+        let said = s_client(&pki, proxy, &format!("-sess_in {session}"));
+        assert!(said.contains("HTTP/1.1 200 OK"), "{said}");
+        said.contains("Reused, TLSv1.3")
+    };
+    assert!(goes_on(&proxy));
+    proxy.upgrade_well();
+    assert!(goes_on(&proxy), "after an upgrade");
+    assert!(goes_on(&start(&with_keys)), "with another node");
+    assert!(!goes_on(&start("")), "with one that has other keys");
+    let ca = pki.file("ca.pem");
+    let rules = format!("client_auth = {{ ca = {ca:?}, mode = \"request\" }}");
+    assert!(!goes_on(&start(&format!("{with_keys}\n{rules}"))), "under other rules");
+    // A key is changed while tickets of the one before are about.
+    fs::write(&keys, format!("{new}\n{old}\n")).unwrap();
+    proxy.reload_well();
+    assert!(goes_on(&proxy), "by the second key");
+    fs::write(&keys, &new).unwrap();
+    proxy.reload_well();
+    assert!(!goes_on(&proxy), "without the key");
 }

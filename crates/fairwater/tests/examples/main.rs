@@ -59,6 +59,7 @@ fn write_what_is_named(scratch: &Scratch) {
         ("clients.pem", "ca.pem"),
         ("inside.pem", "ca.pem"),
         ("revoked.pem", "revoked.pem"),
+        ("tickets.key", "tickets.key"),
     ] {
         fs::copy(golden.join(of), scratch.file(file)).unwrap();
     }

@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 
 use super::heir::{FILED, INLINE, INLINE_BYTES_MAX, REFUSED, TAKEN};
 use super::parcel::{Door, Kind, RelayParcel};
-use crate::accept::Accepted;
+use crate::accept::{Accepted, Arrival};
 use crate::downstream::h1;
 use crate::shard::Shard;
 use crate::tunnel::{self, Tunnel};
@@ -116,13 +116,12 @@ fn accept(shard: &Rc<Shard>, kind: Kind, door: &Door, client: OwnedFd) -> Option
     let limits = &in_force.plan.listener(id).connections;
     let stream = Stream::given(client).ok()?;
     limits.enter().then_some(())?;
-    if let (Some(clients), Some(client)) = (&limits.per_client, door.peer.ip())
-        && !clients.enter(client)
-    {
+    let Ok(counted_by) = limits.enter_of(door.peer.ip()) else {
         limits.leave();
         return None;
-    }
-    Some(Accepted::new(shard, stream, door.peer, id))
+    };
+    let arrival = Arrival { peer: door.peer, listener: id, counted_by };
+    Some(Accepted::new(shard, stream, arrival).with_announced(door.announced))
 }
 
 fn endpoint(shard: &Rc<Shard>, from: &mut Unpacker<'_>, fd: OwnedFd) -> Option<Detached> {

@@ -14,4 +14,4 @@ pub(crate) use legacy::take_from;
 pub(crate) use parcel::{Door, Kind, RelayParcel};
 
 /// Of the form of what is said. A process that speaks another one gets nothing.
-pub(crate) const FORM: u64 = 1;
+pub(crate) const FORM: u64 = 2;

@@ -1,5 +1,6 @@
 //! Step 8: connections to endpoints. A lease is one of them, pooled or new, for one exchange.
 
+mod announce;
 mod download;
 pub(crate) mod h1;
 mod pool;
@@ -20,6 +21,7 @@ use fairwater_plan::{
 };
 use fairwater_telemetry::EndpointCounters;
 
+use crate::accept::Accepted;
 use crate::handshake;
 use crate::shard::Shard;
 pub(crate) use pool::Pools;
@@ -58,7 +60,8 @@ pub(crate) enum Reuse {
     Checked,
 }
 
-/// Leases a connection to an endpoint.
+/// Leases a connection to an endpoint, for a client of ours. A new one is announced under this id,
+/// where the endpoint is told of clients.
 ///
 /// # Errors
 /// The fault says why there is none; nothing was sent, so that any request may go elsewhere.
@@ -67,8 +70,10 @@ pub(crate) async fn lease<'a>(
     upstream: &'a Upstream,
     endpoint: &'a Endpoint,
     reuse: Reuse,
-    timer: &Timer,
+    client: &Accepted,
+    id: impl FnOnce() -> u128,
 ) -> Result<Lease<'a>, Fault> {
+    let timer = &client.timer;
     let lease = |connection, is_reused, is_at_once| Lease {
         connection: Some(connection),
         is_reused,
@@ -83,8 +88,14 @@ pub(crate) async fn lease<'a>(
     if let Some(connection) = admit(shard, upstream, endpoint, reuse, timer).await? {
         return Ok(lease(connection, true, false));
     }
-    let stream = connect(shard, upstream, endpoint, timer).await?;
-    Ok(lease(Connection { stream, requests: 0, bytes_sent: 0 }, false, false))
+    let permit = Permit(upstream);
+    let version = upstream.settings.proxy_protocol;
+    let header = version.map(|version| announce::header(client, version, id()));
+    let header = header.unwrap_or_default();
+    let stream = connect(shard, upstream, endpoint, &header, timer).await?;
+    std::mem::forget(permit);
+    let bytes_sent = header.len() as u64;
+    Ok(lease(Connection { stream, requests: 0, bytes_sent }, false, false))
 }
 
 /// Waits for the permit to open a connection. `Some` is a pooled one that became free meanwhile.
@@ -117,20 +128,26 @@ async fn admit(
     .await
 }
 
-/// Opens a connection; the permit is taken, and given back on failure.
+/// Opens a connection, under a permit of the caller, and begins it with a header if there is one.
 async fn connect(
     shard: &Shard,
     upstream: &Upstream,
     endpoint: &Endpoint,
+    header: &[u8],
     timer: &Timer,
 ) -> Result<Stream, Fault> {
-    let permit = Permit(upstream);
     let counters = &shard.counters.endpoints[endpoint.slot];
     counters.connects.add(1);
     let patience = upstream.settings.timeouts.connect;
     let result = match &endpoint.dial {
         Dial::Ip(addresses) => dial_first(addresses, patience, timer).await,
         Dial::Unix(path) => within(dial_unix(path), patience, timer).await,
+    };
+    let result = match result {
+        Ok(stream) if !header.is_empty() => {
+            announce::send(&stream, header, timer).await.map(|()| stream)
+        }
+        result => result,
     };
     let result = match (result, &upstream.settings.tls) {
         (Ok(stream), Some(tls)) => match secure(&stream, tls, endpoint, timer).await {
@@ -144,7 +161,6 @@ async fn connect(
     };
     match result {
         Ok(stream) => {
-            std::mem::forget(permit);
             counters.open.add(1);
             Ok(stream)
         }

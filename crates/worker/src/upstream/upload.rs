@@ -27,11 +27,11 @@ pub(super) fn write_head(
         BodyLength::Known(length) => RequestFraming::Length(length),
         BodyLength::Chunked => RequestFraming::Chunked,
     };
-    let peer = exchange.connection.peer.ip();
+    let peer = exchange.connection.peer().ip();
     let forwarding = Forwarding {
         peer,
         is_trusted: peer.is_some_and(|ip| exchange.listener.trusts(ip)),
-        is_tls: !exchange.connection.stream.is_plain(),
+        is_tls: exchange.connection.is_secured(),
         host: match &upstream.settings.host {
             HostHeader::Keep if !exchange.head.authority.is_empty() => HostPolicy::Keep,
             // HTTP/1.0 may come without a host, and the HTTP/1.1 that we write must have one.

@@ -18,6 +18,7 @@ pub(super) fn all() -> Result<Vec<(&'static str, Vec<Seed>)>, Failure> {
         ("response_head", [named(RESPONSES, whole), long_responses()].concat()),
         ("chunked_body", [named(BODIES, whole), long_bodies()].concat()),
         ("dns_reply", dns_replies()),
+        ("proxy_header", proxy_headers()),
         ("config", configurations()?),
     ])
 }
@@ -73,6 +74,60 @@ const DNS_ANSWERS: &[(&str, &[u8])] = &[
     ("too-few", b"\x09\x01\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\x0a\0\0\x01"),
     ("short-address", b"\x01\x01\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x03\x0a\0\0"),
 ];
+
+const LINES: &[(&str, &[u8])] = &[
+    ("line", b"PROXY TCP4 192.0.2.7 10.0.0.1 51000 443\r\nGET / HTTP/1.1\r\n\r\n"),
+    ("line-6", b"PROXY TCP6 2001:db8::7 2001:db8::1 51000 443\r\n"),
+    ("line-unknown", b"PROXY UNKNOWN ::1 ::1 1 2\r\n"),
+    ("e03-no-end", b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2"),
+    ("e03-lower", b"PROXY tcp4 1.2.3.4 1.2.3.4 1 2\r\n"),
+    ("e03-space", b"PROXY TCP4  1.2.3.4 1.2.3.4 1 2\r\n"),
+    ("e03-port", b"PROXY TCP4 1.2.3.4 1.2.3.4 0080 65536\r\n"),
+    ("e03-family", b"PROXY TCP6 1.2.3.4 1.2.3.4 1 2\r\n"),
+    ("e09-two", b"PROXY UNKNOWN\r\nPROXY UNKNOWN\r\n"),
+];
+
+/// Version and command, family and transport, and what follows the length.
+const BLOCKS: &[(&str, &[u8])] = &[
+    ("v4", b"\x21\x11\xc0\0\x02\x07\x0a\0\0\x01\xc7\x38\x01\xbb"),
+    (
+        "v6",
+        b"\x21\x21\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x07\
+          \x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\xc7\x38\x01\xbb",
+    ),
+    ("e06-local", b"\x20\0"),
+    ("unspecified", b"\x21\0abc"),
+    ("e04-version", b"\x31\x11\xc0\0\x02\x07\x0a\0\0\x01\xc7\x38\x01\xbb"),
+    ("e04-command", b"\x22\x11\xc0\0\x02\x07\x0a\0\0\x01\xc7\x38\x01\xbb"),
+    ("e04-short", b"\x21\x11\xc0\0\x02\x07"),
+    ("e09-datagrams", b"\x21\x12\xc0\0\x02\x07\x0a\0\0\x01\xc7\x38\x01\xbb"),
+];
+
+/// Behind a block of IPv4.
+const TLVS: &[(&str, &[u8])] = &[
+    ("tls", b"\x01\0\x02h2\x02\0\x01a\x20\0\x0f\x01\0\0\0\x01\x21\0\x07TLSv1.3"),
+    ("id", b"\x05\0\x0242\x04\0\0\xe0\0\x01x"),
+    ("e05-past-the-end", b"\x04\0\xffx"),
+    ("e05-checksum", b"\x03\0\x04\0\0\0\0"),
+    ("e05-within", b"\x20\0\x09\x01\0\0\0\0\x21\0\x09x"),
+];
+
+fn block(bytes: &[u8]) -> Vec<u8> {
+    let (start, rest) = bytes.split_at(2);
+    let len = (rest.len() as u16).to_be_bytes();
+    [b"\r\n\r\n\0\r\nQUIT\n", start, &len, rest].concat()
+}
+
+fn with_tlvs(tlvs: &[u8]) -> Vec<u8> {
+    block(&[BLOCKS[0].1, tlvs].concat())
+}
+
+fn proxy_headers() -> Vec<Seed> {
+    let noops = with_tlvs(&b"\x04\0\0".repeat(1000));
+    let unix = block(&[&b"\x21\x31"[..], &[0; 216]].concat());
+    let long = vec![("e05-noops".to_owned(), noops), ("unix".to_owned(), unix)];
+    [named(LINES, whole), named(BLOCKS, block), named(TLVS, with_tlvs), long].concat()
+}
 
 const REQUESTS: &[(&str, &[u8])] = &[
     ("ordinary", b"GET /x?y=z HTTP/1.1\r\nHost: a:80\r\nUser-Agent: c\r\nAccept: */*\r\n\r\n"),

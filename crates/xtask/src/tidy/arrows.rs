@@ -30,7 +30,7 @@ const CRATES: &[Crate] = &[
     Crate {
         name: "tls",
         ours: &[],
-        others: &["rustls", "rustls-pki-types", "rustls-webpki", "x509-cert"],
+        others: &["aws-lc-rs", "rustls", "rustls-pki-types", "rustls-webpki", "x509-cert"],
         in_tests: &["rcgen"],
     },
     Crate {
