@@ -96,6 +96,19 @@ impl Endpoint {
         })
     }
 
+    /// Sends back the bytes that it gets, in large pieces.
+    pub fn mirror() -> Self {
+        Self::new(|caller| {
+            let mut bytes = vec![0; 256 * 1024];
+            loop {
+                let len = caller.read_some(&mut bytes);
+                if len == 0 || !caller.send(&bytes[..len]) {
+                    return;
+                }
+            }
+        })
+    }
+
     fn serve(
         listener: Listener,
         address: String,
@@ -264,7 +277,7 @@ impl Caller {
     }
 
     /// What is there, once there is something; 0 at the end.
-    pub fn read_some(&mut self, room: &mut [u8]) -> usize {
+    fn read_some(&mut self, room: &mut [u8]) -> usize {
         self.socket.read(room).unwrap_or(0)
     }
 

@@ -210,10 +210,10 @@ impl Proxy {
     /// When it does not.
     #[track_caller]
     pub fn upgrade_well(&self) -> String {
-        let before = self.worker_id();
+        let before = self.worker_ids();
         let (code, said) = self.command("upgrade");
         assert_eq!(code, 0, "{said}");
-        until("another worker", || self.worker_ids().iter().any(|id| *id > before));
+        until("another worker", || self.worker_ids().iter().any(|id| !before.contains(id)));
         said
     }
 

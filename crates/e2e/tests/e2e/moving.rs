@@ -188,16 +188,8 @@ fn exchange_numbers(address: &str, is_over: &AtomicBool, pause: Duration) -> u64
 
 #[test]
 fn a_stream_moves_without_a_byte_lost_or_doubled() {
-    let endpoint = Endpoint::new(|caller| {
-        // Large pieces, so that pipes are used on the way back.
-        let mut bytes = vec![0; 256 * 1024];
-        loop {
-            let len = caller.read_some(&mut bytes);
-            if len == 0 || !caller.send(&bytes[..len]) {
-                return;
-            }
-        }
-    });
+    // In pieces so large that pipes are used on the way back.
+    let endpoint = Endpoint::mirror();
     let proxy = Setup::tcp(&[&endpoint]).upgradable().threads(2).start();
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {

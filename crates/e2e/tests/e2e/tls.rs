@@ -243,15 +243,7 @@ print("same", stream.version())
 fn streams_pass_through_tls_unharmed() {
     let pki = Pki::new();
     let tls = pki.pair("site", LOCAL).table("site");
-    let endpoint = Endpoint::new(|caller| {
-        let mut bytes = vec![0; 256 * 1024];
-        loop {
-            let len = caller.read_some(&mut bytes);
-            if len == 0 || !caller.send(&bytes[..len]) {
-                return;
-            }
-        }
-    });
+    let endpoint = Endpoint::mirror();
     let proxy = Setup::tcp(&[&endpoint]).listener(&format!("tls = {tls}")).start();
     // And once more, with TLS on both sides.
     let ca = pki.file("ca.pem");
