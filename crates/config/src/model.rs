@@ -306,6 +306,8 @@ pub struct Route {
     pub destination: Destination,
     pub filters: Filters,
     pub timeouts: RouteTimeouts,
+    /// A setting that means nothing where no requests are seen.
+    pub of_http: Option<Span>,
 }
 
 /// Where a route says otherwise than its listener and its upstream.

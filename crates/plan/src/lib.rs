@@ -26,8 +26,8 @@ pub use filter::{
 pub use listener::{Listener, OnError, Protocol, ProxyProtocol, TcpIdle, Timeouts};
 pub use retry::RetryBudget;
 pub use route::{
-    Condition, Conditions, Destination, Facts, HostPattern, PathPattern, Probe, Route, RouteRule,
-    RouteTable, Segment, Unroutable, ValueRule,
+    Condition, Conditions, Destination, Facts, HostPattern, Hosts, PathPattern, Probe, Route,
+    RouteRule, RouteTable, Segment, Unroutable, ValueRule,
 };
 pub use slot::{Slot, Slots};
 pub use upstream::{

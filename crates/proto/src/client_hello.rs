@@ -8,7 +8,7 @@ use std::borrow::Cow;
 pub const HELLO_BYTES_MAX: usize = 16 * 1024;
 
 /// As names of hosts are: what is longer names none.
-const NAME_BYTES_MAX: usize = 253;
+const SERVER_NAME_BYTES_MAX: usize = 253;
 
 const RECORD_HEAD_BYTES: usize = 5;
 const RECORD_BYTES_MAX: usize = 1 << 14;
@@ -112,7 +112,7 @@ fn cut(message: Cow<'_, [u8]>, len: usize) -> Cow<'_, [u8]> {
 fn host(name: &[u8]) -> Option<String> {
     let name = name.strip_suffix(b".").unwrap_or(name);
     let is_fit =
-        (1..=NAME_BYTES_MAX).contains(&name.len()) && name.iter().all(u8::is_ascii_graphic);
+        (1..=SERVER_NAME_BYTES_MAX).contains(&name.len()) && name.iter().all(u8::is_ascii_graphic);
     let name = is_fit.then(|| std::str::from_utf8(name).ok())??;
     Some(name.to_ascii_lowercase())
 }

@@ -23,6 +23,7 @@ mod limits;
 mod master;
 mod moving;
 mod names;
+mod passthrough;
 mod peers;
 mod pressure;
 mod privileges;
