@@ -36,6 +36,12 @@ impl RouteRule {
         let (host, path) = (HostPattern::Any, PathPattern::Any);
         Self { host, path, conditions: Conditions::default(), route }
     }
+
+    fn takes_everything(&self) -> bool {
+        self.host == HostPattern::Any
+            && self.path == PathPattern::Any
+            && self.conditions.0.is_empty()
+    }
 }
 
 /// What becomes of a request.
@@ -84,11 +90,14 @@ pub enum Unroutable {
 pub struct RouteTable {
     routes: Vec<Route>,
     hosts: Hosts<PathTable>,
+    /// There is but one, and it takes everything.
+    is_sole: bool,
 }
 
 impl RouteTable {
     pub fn new(rules: Vec<RouteRule>) -> Self {
-        let mut table = Self::default();
+        let is_sole = matches!(&rules[..], [sole] if sole.takes_everything());
+        let mut table = Self { is_sole, ..Self::default() };
         let mut hosts: HashMap<HostPattern, Vec<_>> = HashMap::new();
         for rule in rules {
             let of_host = hosts.entry(rule.host).or_default();
@@ -111,6 +120,9 @@ impl RouteTable {
         let mut scratch = Vec::new(); // allocates only for a path that is not in normal form
         let path =
             target::normal_path(path, &mut scratch).map_err(|_| Unroutable::AmbiguousPath)?;
+        if self.is_sole {
+            return Ok(&self.routes[0]);
+        }
         let take = |paths: &PathTable| paths.find(path, facts);
         let by_host = if self.hosts.are_alike() { None } else { self.find_by_host(facts, take) };
         let found = by_host.or_else(|| self.hosts.any().and_then(take));
