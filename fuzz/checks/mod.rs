@@ -2,6 +2,7 @@
 //! property tests all call these.
 
 pub(crate) mod chunked_body;
+pub(crate) mod client_hello;
 pub(crate) mod dns_reply;
 pub(crate) mod proxy_header;
 pub(crate) mod reference;

@@ -9,7 +9,7 @@ use fairwater_message::address::{Listen, UNIX_PATH_BYTES_MAX};
 use crate::code::{self, Code};
 use crate::model::{
     App, AppAddress, Condition, Config, Destination, HostMatch, Listener, PathRule, PathSegment,
-    Protocol, Upstream,
+    Protocol, Route, Upstream,
 };
 use crate::read::UNREAD;
 use crate::reader::listed;
@@ -202,11 +202,7 @@ fn check_routes(config: &Config, report: &mut Report) {
     for route in &config.routes {
         let listener = route.listener.value.as_str();
         if tcp.contains(listener) {
-            let message = format!("listener `{listener}` is for TCP, which has no routes");
-            let help = format!("set `upstream` in [listeners.{listener}]");
-            let label = "a TCP listener";
-            report.add(&code::ROUTE_ON_TCP, route.listener.span, message, label, help);
-            continue;
+            check_route_on_tcp(route, report);
         }
         let host = route.host.as_ref().map(|host| &host.value);
         if listener == UNREAD {
@@ -223,6 +219,24 @@ fn check_routes(config: &Config, report: &mut Report) {
             taken.insert(claim, ("a route".to_owned(), route.span));
         }
     }
+}
+
+fn check_route_on_tcp(route: &Route, report: &mut Report) {
+    let listener = &route.listener.value;
+    let (span, message, help) = match route.of_http {
+        Some(span) => (
+            span,
+            format!("listener `{listener}` is for TCP, whose routes decide by `host` alone"),
+            "remove the line".to_owned(),
+        ),
+        None if route.host.is_none() => (
+            route.span,
+            format!("a route of listener `{listener}`, which is for TCP, needs a `host`"),
+            format!("add one; for all other hosts set `upstream` in [listeners.{listener}]"),
+        ),
+        None => return,
+    };
+    report.add(&code::ROUTE_ON_TCP, span, message, "", help);
 }
 
 fn is_tcp(listener: &&Listener) -> bool {
@@ -261,12 +275,7 @@ fn check_listeners_are_used(config: &Config, report: &mut Report) {
         if listener.destination.is_some() || routed.contains(name) {
             continue;
         }
-        let help = match listener.protocol {
-            Protocol::Tcp(_) => "add `upstream = \"NAME\"`".to_owned(),
-            Protocol::Http(_) => {
-                format!("add `upstream = \"NAME\"`, or [[routes]] with `listener = \"{name}\"`")
-            }
-        };
+        let help = format!("add `upstream = \"NAME\"`, or [[routes]] with `listener = \"{name}\"`");
         let message = format!("listener `{name}` leads nowhere");
         let label = "neither an upstream nor a route";
         report.add(&code::LISTENER_UNUSED, listener.name.span, message, label, help);

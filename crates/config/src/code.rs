@@ -183,8 +183,8 @@ codes! {
          never be taken. Names of captures make no difference. An `upstream` of the listener itself counts as a route without host and \
          path. Remove one of the two, or change its host, path or conditions.";
     ROUTE_ON_TCP = "E0402",
-        "Routes decide by the host and the path of a request, and a TCP listener sees only bytes. \
-         Set `upstream` on the listener itself, or make it `protocol = \"http\"`.";
+        "A TCP listener sees no requests. All that its routes can decide by is the `host` that a TLS \
+         client asks for; clients that ask for none of them go to the `upstream` of the listener.";
     TWO_DESTINATIONS = "E0403",
         "A request goes to an `upstream`, or it is answered by `redirect` or `respond`. A listener and \
          a route have one of the three.";

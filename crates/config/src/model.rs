@@ -226,6 +226,10 @@ pub struct ListenerLimits {
     pub connections_per_client: Option<NonZeroU32>,
     /// What becomes of those beyond.
     pub when_full: WhenFull,
+    /// TLS handshakes that are under way at a time.
+    pub handshakes: Option<NonZeroU32>,
+    /// Those that begin in a second.
+    pub handshake_rate: Option<NonZeroU32>,
     /// Proxies that a request may have passed before.
     pub hops: u16,
     pub head: HeadLimits,
@@ -238,6 +242,8 @@ impl Default for ListenerLimits {
             freebind: false,
             connections: None,
             connections_per_client: None,
+            handshakes: None,
+            handshake_rate: None,
             when_full: WhenFull::default(),
             hops: 10,
             head: HeadLimits::DEFAULT,
@@ -306,6 +312,8 @@ pub struct Route {
     pub destination: Destination,
     pub filters: Filters,
     pub timeouts: RouteTimeouts,
+    /// A setting that means nothing where no requests are seen.
+    pub of_http: Option<Span>,
 }
 
 /// Where a route says otherwise than its listener and its upstream.

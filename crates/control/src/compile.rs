@@ -6,9 +6,10 @@ use std::sync::Arc;
 use fairwater_config as config;
 use fairwater_message::address::Listen;
 use fairwater_plan::{
-    Admission, Balance, ConnectionLimits, Endpoint, Filters, HostHeader, Listener, ListenerId,
-    OnError, Plan, Protocol, ProxyProtocol, ProxyVersion, Route, RouteRule, RouteTable, TcpIdle,
-    Timeouts, Upstream, UpstreamId, UpstreamSettings, UpstreamTimeouts, UpstreamTls,
+    Admission, Balance, ConnectionLimits, Destination, Endpoint, Filters, HostHeader, Hosts,
+    Listener, ListenerId, OnError, Plan, Protocol, ProxyProtocol, ProxyVersion, Route, RouteRule,
+    RouteTable, TcpIdle, Timeouts, Upstream, UpstreamId, UpstreamSettings, UpstreamTimeouts,
+    UpstreamTls,
 };
 
 use crate::changes::Rest;
@@ -64,7 +65,7 @@ pub(crate) fn compile(
         let rules = rules.remove(listener.name.value.as_str()).unwrap_or_default();
         let connections = registry.connections(id, listener, connections_max);
         let filters = routes.of_listener(listener);
-        let mut compiled = compile_listener(listener, &names, rules, connections, filters);
+        let mut compiled = compile_listener(listener, rules, connections, filters);
         // The one before knows its tickets.
         let known = before.and_then(|before| before.plan.listeners.get(id.0 as usize));
         if let Some(known) = known.filter(|known| known.tls == compiled.tls) {
@@ -190,7 +191,6 @@ fn upstreams(
 
 fn compile_listener(
     listener: &config::Listener,
-    names: &HashMap<&str, UpstreamId>,
     rules: Vec<RouteRule>,
     connections: ConnectionLimits,
     filters: Option<Box<Filters>>,
@@ -200,7 +200,7 @@ fn compile_listener(
             let trusted = http.trusted_proxies.iter().map(|net| net.value).collect();
             (Protocol::Http(Box::new(RouteTable::new(rules))), trusted)
         }
-        config::Protocol::Tcp(tcp) => (compile_tcp(listener, tcp, names), Vec::new()),
+        config::Protocol::Tcp(tcp) => (compile_tcp(tcp, rules), Vec::new()),
     };
     let config::ListenerTimeouts { handshake, head, idle, body, tunnel, half_close } =
         listener.timeouts;
@@ -222,21 +222,21 @@ fn compile_listener(
     }
 }
 
-fn compile_tcp(
-    listener: &config::Listener,
-    tcp: &config::TcpListener,
-    names: &HashMap<&str, UpstreamId>,
-) -> Protocol {
+fn compile_tcp(tcp: &config::TcpListener, rules: Vec<RouteRule>) -> Protocol {
     let on_error =
         OnError { connect: tcp.on_error.connect.clone(), empty: tcp.on_error.empty.clone() };
     let idle = match tcp.idle {
         config::IdleRule::Both => TcpIdle::Both,
         config::IdleRule::Client => TcpIdle::Client,
     };
-    // A checked TCP listener names its upstream.
-    let upstream = listener.destination.as_ref().and_then(config::Destination::upstream);
-    let upstream = upstream.and_then(|name| names.get(name.value.as_str()).copied());
-    Protocol::Tcp { upstream: upstream.unwrap_or(UpstreamId(0)), on_error, idle }
+    let mut upstreams = Hosts::default();
+    for rule in rules {
+        // A checked route of it leads nowhere else.
+        if let Destination::Upstream(upstream) = rule.route.destination {
+            upstreams.insert(rule.host, upstream);
+        }
+    }
+    Protocol::Tcp { upstreams, on_error, idle }
 }
 
 fn compile_upstream(

@@ -5,7 +5,9 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::{Arc, Weak};
 
 use fairwater_config as config;
-use fairwater_plan::{Admission, ClientLimit, ConnectionLimits, EndpointState, ListenerId, Slots};
+use fairwater_plan::{
+    Admission, ClientLimit, ConnectionLimits, EndpointState, HandshakeLimits, ListenerId, Slots,
+};
 
 /// A listener, as long as there may be connections of it.
 #[derive(Debug)]
@@ -15,6 +17,7 @@ struct KnownListener {
     is_there: bool,
     own: Arc<Admission>,
     per_client: Option<Arc<ClientLimit>>,
+    handshakes: Arc<HandshakeLimits>,
     /// The id of the last one.
     last_limit: u16,
 }
@@ -122,6 +125,8 @@ impl Registry {
         let limits = &listener.limits;
         let known = &mut self.listeners[id.0 as usize];
         known.own.set_max(limits.connections.map(NonZeroU32::get));
+        known.handshakes.at_once.set_max(limits.handshakes.map(NonZeroU32::get));
+        known.handshakes.rate.set(limits.handshake_rate.map(NonZeroU32::get));
         let per_client = limits.connections_per_client.map(|max| {
             let limit = known.per_client.take();
             let limit = limit.unwrap_or_else(|| {
@@ -138,6 +143,7 @@ impl Registry {
             own: Arc::clone(&known.own),
             per_client,
             rejects: limits.when_full == config::WhenFull::Reject,
+            handshakes: Arc::clone(&known.handshakes),
         }
     }
 
@@ -172,6 +178,7 @@ impl KnownListener {
             is_there: true,
             own: Arc::new(Admission::new(None)),
             per_client: None,
+            handshakes: Arc::default(),
             last_limit: 0,
         }
     }

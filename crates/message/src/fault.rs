@@ -65,6 +65,8 @@ fault_kinds! {
     HandshakeFailed = ("tls_handshake_failed", Downstream, Request, 0),
     /// The TLS handshake was not complete in time.
     HandshakeTimeout = ("tls_handshake_timeout", Downstream, Request, 0),
+    /// More handshakes than may wait for others.
+    HandshakesBusy = ("tls_handshakes_busy", Proxy, Request, 0),
     /// The header of the PROXY protocol is missing, or breaks its rules.
     BadProxyHeader = ("bad_proxy_header", Downstream, Request, 0),
     ProxyHeaderTimeout = ("proxy_header_timeout", Downstream, Request, 0),

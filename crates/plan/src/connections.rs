@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::Admission;
+use crate::{Admission, Rate};
 
 /// The limits of one listener.
 #[derive(Clone, Debug)]
@@ -17,6 +17,22 @@ pub struct ConnectionLimits {
     pub per_client: Option<Arc<ClientLimit>>,
     /// What is beyond is turned away, instead of waiting in the backlog.
     pub rejects: bool,
+    pub handshakes: Arc<HandshakeLimits>,
+}
+
+/// How many TLS handshakes clients may have. Those beyond wait.
+#[derive(Debug)]
+pub struct HandshakeLimits {
+    /// Under way at a time.
+    pub at_once: Admission,
+    /// Begun in a second.
+    pub rate: Rate,
+}
+
+impl Default for HandshakeLimits {
+    fn default() -> Self {
+        Self { at_once: Admission::new(None), rate: Rate::default() }
+    }
 }
 
 impl ConnectionLimits {
@@ -155,6 +171,7 @@ mod tests {
             own: Arc::new(Admission::new(None)),
             per_client,
             rejects: false,
+            handshakes: Arc::default(),
         };
         let (before, after, none) = (limits(Some(limit(1))), limits(Some(limit(2))), limits(None));
         let client = Some("192.0.2.1".parse().unwrap());
@@ -177,6 +194,7 @@ mod tests {
             own: Arc::new(Admission::new(Some(max))),
             per_client: None,
             rejects: false,
+            handshakes: Arc::default(),
         };
         let (first, second) = (of(2), of(2));
         assert!(first.enter() && first.enter() && !first.enter());

@@ -8,6 +8,7 @@ mod current;
 mod endpoint;
 mod filter;
 mod listener;
+mod rate;
 mod retry;
 mod route;
 mod slot;
@@ -15,7 +16,7 @@ mod upstream;
 
 pub use admission::{Admission, Turn, Waiter};
 pub use balance::{Balance, Draw};
-pub use connections::{ClientLimit, ConnectionLimits, TooMany};
+pub use connections::{ClientLimit, ConnectionLimits, HandshakeLimits, TooMany};
 pub use current::{CurrentPlan, PlanReader};
 pub use endpoint::{Dial, Endpoint, EndpointState, InFlight};
 pub use filter::{
@@ -24,10 +25,11 @@ pub use filter::{
     Place, Redirect, RouteTimeouts, Statuses, Values, is_preflight,
 };
 pub use listener::{Listener, OnError, Protocol, ProxyProtocol, TcpIdle, Timeouts};
+pub use rate::Rate;
 pub use retry::RetryBudget;
 pub use route::{
-    Condition, Conditions, Destination, Facts, HostPattern, PathPattern, Probe, Route, RouteRule,
-    RouteTable, Segment, Unroutable, ValueRule,
+    Condition, Conditions, Destination, Facts, HostPattern, Hosts, PathPattern, Probe, Route,
+    RouteRule, RouteTable, Segment, Unroutable, ValueRule,
 };
 pub use slot::{Slot, Slots};
 pub use upstream::{

@@ -7,7 +7,7 @@ use fairwater_message::HeadLimits;
 use fairwater_message::network::IpNet;
 use fairwater_tls::Server;
 
-use crate::{ConnectionLimits, Filters, RouteTable, UpstreamId};
+use crate::{ConnectionLimits, Filters, Hosts, RouteTable, UpstreamId};
 
 #[derive(Debug)]
 pub struct Listener {
@@ -69,7 +69,8 @@ pub struct Timeouts {
 pub enum Protocol {
     Http(Box<RouteTable>),
     Tcp {
-        upstream: UpstreamId,
+        /// By the host that a TLS client asks for.
+        upstreams: Hosts<UpstreamId>,
         on_error: OnError,
         idle: TcpIdle,
     },

@@ -1,6 +1,7 @@
 //! Sans-IO codecs: bytes in, heads, bodies and bytes out. No socket, no clock, no configuration.
 //! The codecs are siblings and never import each other.
 
+pub mod client_hello;
 pub mod dns;
 pub mod h1;
 pub mod proxy_protocol;

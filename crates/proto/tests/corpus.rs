@@ -133,6 +133,22 @@ fn proxy_header() {
     replay("proxy_header", CLAIMS, checks::proxy_header::check);
 }
 
+/// Pieces of the first message of TLS.
+const HELLO: &[&str] = &[
+    "\x16\x03\x01",
+    "\x16\x03\x03\0\x04",
+    "\x01\0\0",
+    "\x03\x03",
+    "\0\0\0\x06\0\x04\0\0\x01a",
+    "\0\0\0\x0e\0\x0c\0\0\x09a.example",
+    "\x02\x13\x01\x01\0",
+];
+
+#[test]
+fn client_hello() {
+    replay("client_hello", HELLO, checks::client_hello::check);
+}
+
 #[test]
 fn request_head() {
     replay("request_head", WORDS, checks::request_head::check);

@@ -4,7 +4,7 @@
 #[path = "../../../fuzz/checks/mod.rs"]
 mod checks;
 
-use checks::{chunked_body, dns_reply, proxy_header, request_head, response_head};
+use checks::{chunked_body, client_hello, dns_reply, proxy_header, request_head, response_head};
 use fairwater_message::target::normal_path;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -391,5 +391,43 @@ proptest! {
     fn a_proxy_header_ends_there(header in proxy_header(), behind in vec(any::<u8>(), 0..9)) {
         proxy_header::check(&header);
         proxy_header::check(&[header, behind].concat());
+    }
+}
+
+/// Messages that begin a TLS session, most of them right, in records of any length.
+fn any_client_hello() -> impl Strategy<Value = Vec<u8>> {
+    let vector = |content: &[u8]| [&(content.len() as u16).to_be_bytes()[..], content].concat();
+    let name = vec(any::<u8>(), 1..300).prop_map(move |name| {
+        let names = vector(&[&[0][..], &vector(&name)].concat());
+        [&[0, 0][..], &vector(&names)].concat()
+    });
+    let other = (1..60_u8, vec(any::<u8>(), 0..20))
+        .prop_map(move |(kind, value)| [&[0, kind][..], &vector(&value)].concat());
+    let extensions = (vec(other, 0..6), name, 0..7_usize);
+    (extensions, 1..400_usize).prop_map(move |((mut all, name, place), record_len)| {
+        all.insert(place.min(all.len()), name);
+        let start = [b"\x03\x03", &[7; 32][..], b"\0\0\x02\x13\x01\x01\0"].concat();
+        let body = [start, vector(&all.concat())].concat();
+        let message = [b"\x01\0", &vector(&body)[..]].concat();
+        let record = |part: &[u8]| [&[22, 3, 1][..], &vector(part)].concat();
+        message.chunks(record_len).flat_map(record).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn a_client_hello_is_read_to_its_end(
+        hello in any_client_hello(),
+        behind in vec(any::<u8>(), 0..9),
+        change in (any::<prop::sample::Index>(), any::<u8>()),
+    ) {
+        client_hello::check(&hello);
+        client_hello::check(&[&*hello, &behind].concat());
+        let mut broken = hello;
+        let place = change.0.index(broken.len());
+        broken[place] = change.1;
+        client_hello::check(&broken);
     }
 }

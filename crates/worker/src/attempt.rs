@@ -16,7 +16,7 @@ pub(crate) async fn run<'a>(
     upstream: &'a Upstream,
     record: &mut Record<'a>,
 ) -> Result<Option<Box<Tunnel>>, Fault> {
-    let peer = exchange.connection.peer().ip().filter(|_| upstream.hashes_clients());
+    let peer = if upstream.hashes_clients() { exchange.connection.peer().ip() } else { None };
     let client = peer.map(|peer| {
         client_address(exchange.head, exchange.bytes, peer, |ip| exchange.listener.trusts(ip))
     });

@@ -168,8 +168,11 @@ async fn run<'a>(
         exchange.reply.sink.closes = true;
         return Err(FaultKind::ListenerGone.into());
     };
-    let (listener, peer) = (exchange.listener, exchange.connection.peer().ip());
-    let client = || Some(client_address(head, bytes, peer?, |ip| listener.trusts(ip)));
+    let (listener, connection) = (exchange.listener, exchange.connection);
+    let client = || {
+        let peer = connection.peer().ip()?;
+        Some(client_address(head, bytes, peer, |ip| listener.trusts(ip)))
+    };
     let route = match routes.find(Facts { head, bytes, client: &client }) {
         Ok(route) => route,
         Err(error) => {

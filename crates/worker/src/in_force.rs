@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use fairwater_plan::{Endpoint, Plan, RetryBudget, Upstream};
+use fairwater_plan::{Endpoint, Plan, RetryBudget, Upstream, UpstreamSettings};
 
 #[derive(Debug)]
 pub(crate) struct InForce {
@@ -19,11 +19,12 @@ impl InForce {
         Self { plan, retries }
     }
 
-    /// Whether an endpoint of an earlier plan is one of this plan too.
+    /// Whether an endpoint of an earlier plan is one of this plan too, and is spoken to in the same
+    /// way.
     pub(crate) fn has(&self, upstream: &Upstream, endpoint: &Endpoint) -> bool {
-        let name = &upstream.settings.name;
+        let UpstreamSettings { name, tls, .. } = &upstream.settings;
         let same = self.plan.upstreams.iter().find(|other| other.settings.name == *name);
-        same.is_some_and(|same| {
+        same.filter(|same| same.settings.tls == *tls).is_some_and(|same| {
             same.endpoints.iter().any(|other| Arc::ptr_eq(&other.state, &endpoint.state))
         })
     }

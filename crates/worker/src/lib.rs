@@ -27,6 +27,7 @@ mod record;
 mod refuse;
 mod relay;
 mod respond;
+mod server_name;
 mod shard;
 mod spread;
 mod tcp;

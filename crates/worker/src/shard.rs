@@ -9,6 +9,7 @@ use fairwater_net::{Stream, Wheel, clock};
 use fairwater_plan::{Plan, RetryBudget};
 use fairwater_sys::recycle::Recycler;
 use fairwater_telemetry::{Counters, LogBatch};
+use tokio::sync::Semaphore;
 
 use crate::auth::Remembered;
 use crate::in_force::InForce;
@@ -48,6 +49,8 @@ pub(crate) struct Shard {
     pub refusals_max: u32,
     /// Whether this process shall get requests.
     pub is_ready: Arc<AtomicBool>,
+    /// Handshakes with clients go step by step, one at a time.
+    pub handshakes: Semaphore,
     pub passwords: PasswordChecks,
     pub remembered: RefCell<Remembered>,
     random: Cell<u64>,
@@ -89,6 +92,7 @@ impl Shard {
             refusals: Cell::new(0),
             refusals_max,
             is_ready,
+            handshakes: Semaphore::const_new(1),
             passwords,
             remembered: RefCell::default(),
             random: Cell::new(seed | 1),

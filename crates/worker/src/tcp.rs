@@ -7,13 +7,17 @@ use std::rc::Rc;
 use fairwater_message::pack::{Packer, Unpacker};
 use fairwater_message::{Fault, FaultKind};
 use fairwater_net::Peer;
-use fairwater_plan::{Draw, OnError, Protocol, TcpIdle, Timeouts, Tried, Upstream};
-use fairwater_telemetry::{Entry, Timers};
+use fairwater_plan::{
+    Draw, Hosts, OnError, Plan, Protocol, TcpIdle, Timeouts, Tried, Upstream, UpstreamId,
+};
+use fairwater_proto::client_hello::Alert;
+use fairwater_telemetry::{Entry, Timers, TlsEntry};
 
 use crate::accept::Accepted;
 use crate::duplex::{self, Ending, Flow, Idle, Silence};
 use crate::moving::{Door, Kind, RelayParcel};
 use crate::record::{cut_off, tls_entry};
+use crate::server_name::{self, Nowhere};
 use crate::shard::Shard;
 use crate::upstream::{self, Detached, Reuse};
 use crate::work::Buffer;
@@ -32,6 +36,7 @@ pub(crate) struct Moved {
     connected_us: u64,
     attempts: u32,
     id: u128,
+    server_name: Option<Box<str>>,
 }
 
 impl Moved {
@@ -46,6 +51,8 @@ impl Moved {
             connected_us: from.number()?,
             attempts: u32::try_from(from.number()?).ok()?,
             id: u128::from_be_bytes(from.bytes()?.try_into().ok()?),
+            // Earlier versions do not tell it.
+            server_name: from.text().filter(|name| !name.is_empty()).map(Box::from),
         })
     }
 }
@@ -55,10 +62,9 @@ pub(crate) async fn serve(accepted: Accepted, moved: Option<Box<Moved>>) {
     let shard = Rc::clone(&accepted.shard);
     let in_force = shard.in_force();
     let listener = in_force.plan.listener(accepted.listener);
-    let Protocol::Tcp { upstream, on_error, idle } = &listener.protocol else { return };
-    let upstream = in_force.plan.upstream(*upstream);
+    let Protocol::Tcp { upstreams, on_error, idle } = &listener.protocol else { return };
     let names;
-    let mut account = Account::open(&shard, &accepted, (&listener.name, &upstream.settings.name));
+    let mut account = Account::open(&shard, &accepted, &listener.name);
     let (connection, mut silence) = match moved {
         Some(moved) => {
             let Moved { endpoint, up, down, silence, .. } = *moved;
@@ -66,18 +72,13 @@ pub(crate) async fn serve(accepted: Accepted, moved: Option<Box<Moved>>) {
             (account.begun_us, account.connected_us) = (moved.begun_us, moved.connected_us);
             (account.upstream, account.endpoint) = (&names[0], &names[1]);
             (account.attempts, account.id) = (moved.attempts, moved.id);
+            account.server_name = moved.server_name;
             (endpoint, silence)
         }
         None => {
             // Allocated and gone once the endpoint is there, so that the relay itself stays small.
-            let connection = Box::pin(connect(&shard, upstream, &accepted, &mut account)).await;
-            let connection = match connection {
-                Ok(connection) => connection,
-                Err(fault) => {
-                    account.end(Some(fault.kind));
-                    return Box::pin(refuse(&accepted, on_error, &mut account.told)).await;
-                }
-            };
+            let opened = Box::pin(open(&in_force.plan, (upstreams, on_error), &mut account)).await;
+            let Some(connection) = opened else { return };
             connection.stream.keep_alive(limits::KEEPALIVE_IDLE, limits::KEEPALIVE_INTERVAL);
             account.down = Flow::answering_empty(on_error.empty.clone().unwrap_or_default());
             let is_client_only = *idle == TcpIdle::Client;
@@ -110,6 +111,37 @@ pub(crate) async fn serve(accepted: Accepted, moved: Option<Box<Moved>>) {
     });
 }
 
+/// Finds the upstream of a connection, and connects to an endpoint of it. Where that fails the
+/// client is told, and the connection is over.
+async fn open<'a>(
+    plan: &'a Plan,
+    (upstreams, on_error): (&Hosts<UpstreamId>, &OnError),
+    account: &mut Account<'a>,
+) -> Option<Detached> {
+    let accepted = account.accepted;
+    let upstream = match server_name::choose(accepted, upstreams).await {
+        Ok((upstream, name)) => {
+            account.server_name = name.map(String::into_boxed_str);
+            plan.upstream(upstream)
+        }
+        Err(Nowhere { fault, alert }) => {
+            account.end(fault);
+            let alert = alert.map(Alert::record);
+            refuse(accepted, alert.as_ref().map(|alert| &alert[..]), &mut account.told).await;
+            return None;
+        }
+    };
+    account.upstream = &upstream.settings.name;
+    match connect(account.shard, upstream, accepted, account).await {
+        Ok(connection) => Some(connection),
+        Err(fault) => {
+            account.end(Some(fault.kind));
+            refuse(accepted, on_error.connect.as_deref(), &mut account.told).await;
+            None
+        }
+    }
+}
+
 /// Connects to the picked endpoint, or to another while there are any: nothing was sent yet.
 async fn connect<'a>(
     shard: &Rc<Shard>,
@@ -139,9 +171,9 @@ async fn connect<'a>(
     Err(last)
 }
 
-/// Tells a client that no endpoint is there: with bytes where they are configured, else by a reset.
-async fn refuse(accepted: &Accepted, on_error: &OnError, told: &mut u64) {
-    let Some(bytes) = &on_error.connect else { return accepted.stream.reset_on_close() };
+/// Tells a client that no endpoint is there: with bytes where there are any, else by a reset.
+async fn refuse(accepted: &Accepted, bytes: Option<&[u8]>, told: &mut u64) {
+    let Some(bytes) = bytes else { return accepted.stream.reset_on_close() };
     let mut parts = [io::IoSlice::new(bytes)];
     if write_all(&accepted.stream, accepted.patience(), &mut parts, told).await.is_ok() {
         let (patience, mut rest) = (accepted.patience(), Buffer::default());
@@ -151,7 +183,7 @@ async fn refuse(accepted: &Accepted, on_error: &OnError, told: &mut u64) {
 
 /// The line of a connection; written on drop, so that one that is cut off has one.
 struct Account<'a> {
-    shard: &'a Shard,
+    shard: &'a Rc<Shard>,
     accepted: &'a Accepted,
     id: u128,
     begun_us: u64,
@@ -160,6 +192,8 @@ struct Account<'a> {
     upstream: &'a str,
     endpoint: &'a str,
     attempts: u32,
+    /// The host that the client asks for, in a session that is not ours.
+    server_name: Option<Box<str>>,
     up: Flow,
     down: Flow,
     /// Bytes of our own that the client took.
@@ -171,11 +205,7 @@ struct Account<'a> {
 }
 
 impl<'a> Account<'a> {
-    fn open(
-        shard: &'a Shard,
-        accepted: &'a Accepted,
-        (listener, upstream): (&'a str, &'a str),
-    ) -> Self {
+    fn open(shard: &'a Rc<Shard>, accepted: &'a Accepted, listener: &'a str) -> Self {
         Self {
             shard,
             accepted,
@@ -183,9 +213,10 @@ impl<'a> Account<'a> {
             begun_us: shard.now_us(),
             connected_us: 0,
             listener,
-            upstream,
+            upstream: "",
             endpoint: "",
             attempts: 0,
+            server_name: None,
             up: Flow::default(),
             down: Flow::default(),
             told: 0,
@@ -213,6 +244,7 @@ impl<'a> Account<'a> {
         out.bytes(self.upstream.as_bytes()).bytes(self.endpoint.as_bytes());
         out.number(self.begun_us).number(self.connected_us).number(self.attempts.into());
         out.bytes(&self.id.to_be_bytes());
+        out.bytes(self.server_name.as_deref().unwrap_or_default().as_bytes());
         let (client, endpoint) = (&self.accepted.stream, Some(&connection.stream));
         self.is_handed_on = heir.give(out.into_vec(), client, endpoint).await;
         Ok(self.is_handed_on)
@@ -230,6 +262,8 @@ impl<'a> Account<'a> {
         let is_connected = self.connected_us > 0;
         let now_us = self.shard.now_us();
         let tls = self.accepted.stream.agreed();
+        let server_name = self.server_name.as_deref().unwrap_or_default();
+        let passed = TlsEntry { server_name, ..TlsEntry::default() };
         let entry = Entry {
             wall_us: self.shard.wall_us(now_us),
             id: self.id,
@@ -242,7 +276,7 @@ impl<'a> Account<'a> {
             protocol: "TCP",
             referer: b"",
             user_agent: b"",
-            tls: tls.as_deref().map(tls_entry).unwrap_or_default(),
+            tls: tls.as_deref().map_or(passed, tls_entry),
             status: 0,
             bytes_in: self.up.bytes,
             bytes_out: self.down.bytes + self.told,

@@ -121,6 +121,22 @@ pub(super) static LIMITS: declare::Table = declare::Table {
             example: "when_full = \"wait\"",
         },
         Setting {
+            name: "max_handshakes",
+            kind: Kind::Integer { min: 1, max: u32::MAX },
+            absent: Absent::Otherwise("no limit"),
+            meaning: "TLS handshakes that are under way at a time, over all threads. Further ones \
+                      wait, at most 4096 of them and within `tls_handshake_timeout`.",
+            example: "max_handshakes = 1000",
+        },
+        Setting {
+            name: "max_handshake_rate",
+            kind: Kind::Integer { min: 1, max: 1_000_000 },
+            absent: Absent::Otherwise("no limit"),
+            meaning: "TLS handshakes that begin in a second, over all threads. Further ones wait \
+                      within `tls_handshake_timeout`.",
+            example: "max_handshake_rate = 2000",
+        },
+        Setting {
             name: "max_hops",
             kind: Kind::Integer { min: 1, max: HOPS_MAX },
             absent: Absent::Default("10"),
@@ -228,6 +244,8 @@ pub(super) fn limits(table: &Table<'_>, report: &mut Report) -> ListenerLimits {
     limits.backlog = number("backlog").unwrap_or(limits.backlog);
     limits.connections = number("max_connections").and_then(NonZeroU32::new);
     limits.connections_per_client = number("max_connections_per_client").and_then(NonZeroU32::new);
+    limits.handshakes = number("max_handshakes").and_then(NonZeroU32::new);
+    limits.handshake_rate = number("max_handshake_rate").and_then(NonZeroU32::new);
     let hops = number("max_hops").and_then(|hops| u16::try_from(hops).ok());
     limits.hops = hops.unwrap_or(limits.hops);
     let freebind = table.get("freebind").and_then(|node| node.boolean(report));

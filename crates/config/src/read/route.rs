@@ -22,7 +22,8 @@ pub(super) static ROUTE: declare::Table = declare::Table {
             name: "listener",
             kind: Kind::Text("name"),
             absent: Absent::Required,
-            meaning: "an `http` listener",
+            meaning: "which listener it belongs to. A route of a `tcp` listener has `host` and \
+                      `upstream` alone.",
             example: "listener = \"web\"",
         },
         Setting {
@@ -30,7 +31,8 @@ pub(super) static ROUTE: declare::Table = declare::Table {
             kind: Kind::Text("text"),
             absent: Absent::Otherwise("every host"),
             meaning: "the host that the request asks for, without port; `*.example.com` is every \
-                      host below it",
+                      host below it. On a `tcp` listener the host that a TLS client asks for (SNI): \
+                      see [passing TLS through](tls.md#passing-it-through).",
             example: "host = \"api.example.com\"",
         },
         Setting {
@@ -106,8 +108,12 @@ fn unread(node: Node<'_>) -> Route {
         destination: Destination::Upstream(text::unread(node.span)),
         filters: Filters::default(),
         timeouts: RouteTimeouts::default(),
+        of_http: None,
     }
 }
+
+/// What routes have whose listener sees no requests.
+const OF_ALL: [&str; 3] = ["listener", "host", "upstream"];
 
 fn read(node: Node<'_>, report: &mut Report) -> Route {
     let mut route = unread(node);
@@ -135,6 +141,8 @@ fn read(node: Node<'_>, report: &mut Report) -> Route {
     route.filters = filter::filters(&table, &captures, report);
     route.timeouts = limit::of_route(&table, report);
     route.filters.path = filter::path_edit(&table, &captures, report);
+    let mut of_http = ROUTE.names().filter(|name| !OF_ALL.contains(name));
+    route.of_http = of_http.find_map(|name| table.key_span(name));
     route
 }
 

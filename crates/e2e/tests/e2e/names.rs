@@ -2,16 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use fairwater_e2e::endpoint::echo;
 use fairwater_e2e::{Client, Endpoint, Manner, NameServer, Proxy, Setup, until};
 
-/// A port that is free on several addresses of loopback, as seen a moment ago.
+/// A port that is free on several addresses of loopback. The kernel gives ports of 32768 and more
+/// to those who ask for any, so that nobody takes this one before the caller does.
 pub(crate) fn common_port(addresses: &[&str]) -> u16 {
-    let port = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 10_000 + (std::process::id() % 200) as u16 * 100;
+    let port = || first + NEXT.fetch_add(1, Ordering::Relaxed);
     let is_free = |port: u16| addresses.iter().all(|ip| TcpListener::bind((*ip, port)).is_ok());
     (0..100).map(|_| port()).find(|&port| is_free(port)).unwrap()
 }

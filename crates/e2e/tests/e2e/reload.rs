@@ -12,6 +12,7 @@ use fairwater_e2e::{Client, Endpoint, Proxy, Setup, until};
 use rustix::process::Signal;
 
 use crate::names::Load;
+use crate::tls::{LOCAL, Pki};
 
 fn answer(proxy: &Proxy) -> String {
     Client::new(proxy).get("/").text()
@@ -363,4 +364,32 @@ fn commands_that_make_no_sense_are_refused() {
     assert!(ask(b"status\n").starts_with("0\nmaster "));
     drop(idle);
     proxy.reload_well();
+}
+
+#[test]
+fn no_connection_of_other_rules_for_tls_is_used_again() {
+    let (pki, other, endpoint) = (Pki::new(), Pki::new(), Endpoint::echo("e"));
+    let tls = format!("tls = {}", pki.pair("site", LOCAL).table("site"));
+    let behind = Setup::http(&[&endpoint]).listener(&tls).start();
+    let (ca, other_ca) = (pki.file("ca.pem"), other.file("ca.pem"));
+    let own = format!("tls = {{ ca = {ca:?} }}");
+    let front = Setup::of("http", &[&behind.address]).upstream(&own).reloadable().start();
+    let mut before = own;
+    for (after, status) in [
+        (format!("tls = {{ ca = {other_ca:?} }}"), 502),
+        ("tls = { insecure_skip_verify = true }".to_owned(), 200),
+        (format!("tls = {{ ca = {ca:?}, server_name = \"app.inside\" }}"), 502),
+        (format!("tls = {{ ca = {ca:?} }}"), 200),
+        // What it says to a request in clear is no reply.
+        (String::new(), 502),
+    ] {
+        let mut client = Client::new(&front);
+        if client.get("/").status() == 200 {
+            front.until_metric("fairwater_endpoint_connections_idle", &[], 1);
+        }
+        front.edit(&before, &after);
+        front.reload_well();
+        assert_eq!(client.get("/").status(), status, "{after}");
+        before = after;
+    }
 }

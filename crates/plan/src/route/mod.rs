@@ -4,19 +4,20 @@
 //! each label of the host and each segment of the path at the most.
 
 mod condition;
+mod host;
+mod map;
 mod path;
 mod pattern;
 mod trie;
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::net::Ipv6Addr;
 
 use fairwater_message::target;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{Filters, FixedReply, Redirect, UpstreamId};
 pub use condition::{Condition, Conditions, Facts, ValueRule};
+pub use host::{HostPattern, Hosts};
 use path::PathTable;
 pub use pattern::{PathPattern, Segment};
 
@@ -35,16 +36,12 @@ impl RouteRule {
         let (host, path) = (HostPattern::Any, PathPattern::Any);
         Self { host, path, conditions: Conditions::default(), route }
     }
-}
 
-/// Hosts in lower case, without port and final dot.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum HostPattern {
-    #[default]
-    Any,
-    Exact(String),
-    /// All hosts that end with this, which begins with a dot.
-    Wildcard(String),
+    fn takes_everything(&self) -> bool {
+        self.host == HostPattern::Any
+            && self.path == PathPattern::Any
+            && self.conditions.0.is_empty()
+    }
 }
 
 /// What becomes of a request.
@@ -92,18 +89,15 @@ pub enum Unroutable {
 #[derive(Debug, Default)]
 pub struct RouteTable {
     routes: Vec<Route>,
-    hosts: Map<PathTable>,
-    /// By their ends, which begin with a dot.
-    wildcards: Map<PathTable>,
-    wildcard_bytes_max: usize,
-    any_host: PathTable,
+    hosts: Hosts<PathTable>,
+    /// There is but one, and it takes everything.
+    is_sole: bool,
 }
-
-type Map<T> = HashMap<Box<[u8]>, T, BuildHasherDefault<OneShot>>;
 
 impl RouteTable {
     pub fn new(rules: Vec<RouteRule>) -> Self {
-        let mut table = Self::default();
+        let is_sole = matches!(&rules[..], [sole] if sole.takes_everything());
+        let mut table = Self { is_sole, ..Self::default() };
         let mut hosts: HashMap<HostPattern, Vec<_>> = HashMap::new();
         for rule in rules {
             let of_host = hosts.entry(rule.host).or_default();
@@ -111,17 +105,7 @@ impl RouteTable {
             table.routes.push(rule.route);
         }
         for (host, rules) in hosts {
-            let paths = PathTable::new(rules);
-            match host {
-                HostPattern::Any => table.any_host = paths,
-                HostPattern::Exact(host) => {
-                    table.hosts.insert(host.into_bytes().into(), paths);
-                }
-                HostPattern::Wildcard(end) => {
-                    table.wildcard_bytes_max = table.wildcard_bytes_max.max(end.len());
-                    table.wildcards.insert(end.into_bytes().into(), paths);
-                }
-            }
+            table.hosts.insert(host, PathTable::new(rules));
         }
         table
     }
@@ -136,35 +120,25 @@ impl RouteTable {
         let mut scratch = Vec::new(); // allocates only for a path that is not in normal form
         let path =
             target::normal_path(path, &mut scratch).map_err(|_| Unroutable::AmbiguousPath)?;
-        let mut found = None;
-        if !(self.hosts.is_empty() && self.wildcards.is_empty()) {
-            found = self.find_by_host(path, facts);
+        if self.is_sole {
+            return Ok(&self.routes[0]);
         }
-        let found = found.or_else(|| self.any_host.find(path, facts));
+        let take = |paths: &PathTable| paths.find(path, facts);
+        let by_host = if self.hosts.are_alike() { None } else { self.find_by_host(facts, take) };
+        let found = by_host.or_else(|| self.hosts.any().and_then(take));
         found.map(|route| &self.routes[route]).ok_or(Unroutable::NoRoute)
     }
 
-    fn find_by_host(&self, path: &[u8], facts: Facts<'_>) -> Option<usize> {
+    fn find_by_host(
+        &self,
+        facts: Facts<'_>,
+        take: impl Fn(&PathTable) -> Option<usize>,
+    ) -> Option<usize> {
         let host = target::host_of(facts.head.authority.of(facts.bytes));
-        if host.first() == Some(&b'[') {
-            return self.hosts.get(shortest_ipv6(host)?.as_bytes())?.find(path, facts);
+        match host.first() {
+            Some(b'[') => self.hosts.find(shortest_ipv6(host)?.as_bytes(), take),
+            _ => self.hosts.find(host, take),
         }
-        let mut lower = [0; target::AUTHORITY_BYTES_MAX];
-        let host = {
-            let lower = lower.get_mut(..host.len())?;
-            lower.copy_from_slice(host);
-            lower.make_ascii_lowercase();
-            &*lower
-        };
-        let exact = self.hosts.get(host).and_then(|paths| paths.find(path, facts));
-        if exact.is_some() || self.wildcards.is_empty() {
-            return exact;
-        }
-        // The longest end first; a label must be before it.
-        let longest = host.len().saturating_sub(self.wildcard_bytes_max).max(1);
-        let dots = (longest..host.len()).filter(|&at| host[at] == b'.');
-        let mut ends = dots.filter_map(|at| self.wildcards.get(&host[at..]));
-        ends.find_map(|paths| paths.find(path, facts))
     }
 }
 
@@ -173,25 +147,6 @@ impl RouteTable {
 fn shortest_ipv6(host: &[u8]) -> Option<String> {
     let literal = std::str::from_utf8(host).ok()?.strip_prefix('[')?.strip_suffix(']')?;
     literal.parse::<Ipv6Addr>().ok().map(|ip| format!("[{ip}]"))
-}
-
-/// One hash over the whole key. Keys come from the configuration, so that no client can choose ones
-/// that collide; it only looks them up.
-#[derive(Default)]
-struct OneShot(u64);
-
-impl Hasher for OneShot {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = self.0.rotate_left(5) ^ xxh3_64(bytes);
-    }
-
-    fn write_usize(&mut self, _length: usize) {
-        // The length prefix of a slice tells keys of one slice nothing apart.
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
 }
 
 #[cfg(test)]

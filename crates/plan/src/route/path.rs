@@ -2,8 +2,8 @@
 
 use fairwater_message::TARGET_BYTES_MAX;
 
-use super::Map;
 use super::condition::{Conditions, Facts};
+use super::map::Map;
 use super::pattern::PathPattern;
 use super::trie::Trie;
 

@@ -1,8 +1,8 @@
 //! Patterns with captures: a tree with a step for each segment. At each step a literal is tried
 //! before a capture, and that before a prefix which ends here.
 
-use super::Map;
 use super::condition::Facts;
+use super::map::Map;
 use super::path::Candidates;
 use super::pattern::{PathPattern, Segment, segments};
 

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use fairwater_net::clock;
-use fairwater_plan::{Admission, Endpoint, EndpointState, Plan, Upstream};
+use fairwater_plan::{Admission, Endpoint, EndpointState, Plan, Upstream, UpstreamTls};
 
 use super::{Connection, Reuse, closed};
 use crate::limits;
@@ -31,6 +31,8 @@ struct Pool {
 struct Owner {
     admission: Arc<Admission>,
     endpoint: Arc<EndpointState>,
+    /// How the endpoint is spoken to. Connections under other rules are none of this pool.
+    tls: Option<UpstreamTls>,
 }
 
 #[derive(Debug)]
@@ -73,7 +75,7 @@ impl Pools {
     }
 
     /// Keeps a connection for later. One that began under an earlier plan is closed if the endpoint
-    /// has gone since.
+    /// has gone since, or is spoken to in another way.
     pub(super) fn put(
         &self,
         shard: &Shard,
@@ -85,12 +87,17 @@ impl Pools {
         let slot = endpoint.slot;
         let surplus = {
             let pool = &mut self.pools.borrow_mut()[slot];
-            if pool.owner.is_none() && !shard.in_force().has(upstream, endpoint) {
+            let is_welcome = match &pool.owner {
+                Some(owner) => owner.tls == upstream.settings.tls,
+                None => shard.in_force().has(upstream, endpoint),
+            };
+            if !is_welcome {
                 Some(Idle { connection, until_ms })
             } else {
                 pool.owner.get_or_insert_with(|| Owner {
                     admission: Arc::clone(upstream.admission()),
                     endpoint: Arc::clone(&endpoint.state),
+                    tls: upstream.settings.tls.clone(),
                 });
                 pool.idle.push_back(Idle { connection, until_ms });
                 let is_full = pool.idle.len() > limits::POOL_PER_ENDPOINT;
@@ -131,13 +138,18 @@ impl Pools {
     }
 
     /// Makes room for the endpoints of a new plan, and closes the connections to those that it no
-    /// longer has.
+    /// longer has, or speaks to in another way.
     pub(crate) fn adopt(&self, shard: &Shard, plan: &Plan) {
-        let mut is_there = vec![false; plan.slots_end];
-        let endpoints = plan.upstreams.iter().flat_map(|upstream| &upstream.endpoints);
-        endpoints.for_each(|endpoint| is_there[endpoint.slot] = true);
+        let mut stays = vec![false; plan.slots_end];
+        for upstream in &plan.upstreams {
+            for endpoint in &upstream.endpoints {
+                let pools = self.pools.borrow();
+                let owner = pools.get(endpoint.slot).and_then(|pool| pool.owner.as_ref());
+                stays[endpoint.slot] = owner.is_none_or(|one| one.tls == upstream.settings.tls);
+            }
+        }
         let slots = self.pools.borrow().len();
-        for slot in (0..slots).filter(|&slot| is_there.get(slot) != Some(&true)) {
+        for slot in (0..slots).filter(|&slot| stays.get(slot) != Some(&true)) {
             self.close_unless(shard, slot, |_| false);
             self.pools.borrow_mut()[slot] = Pool::default();
         }

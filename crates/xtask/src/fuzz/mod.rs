@@ -16,14 +16,15 @@ const TARGETS: &[(&str, &str)] = &[
     ("chunked_body", "fairwater-proto"),
     ("dns_reply", "fairwater-proto"),
     ("proxy_header", "fairwater-proto"),
+    ("client_hello", "fairwater-proto"),
     ("config", "fairwater-config"),
 ];
 
 const USAGE: &str = "\
 cargo xtask fuzz [TARGET] [--seconds N] [--seed N] [--libfuzzer]
 
-    TARGET         request_head, response_head, chunked_body, dns_reply, proxy_header or config;
-                   all, if none is named
+    TARGET         request_head, response_head, chunked_body, dns_reply, proxy_header,
+                   client_hello or config; all, if none is named
     --seconds N    how long each target runs (default 60)
     --seed N       repeat a run of the stable mutator
     --libfuzzer    search by coverage: needs a nightly compiler and cargo-fuzz

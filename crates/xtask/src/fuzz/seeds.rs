@@ -19,6 +19,7 @@ pub(super) fn all() -> Result<Vec<(&'static str, Vec<Seed>)>, Failure> {
         ("chunked_body", [named(BODIES, whole), long_bodies()].concat()),
         ("dns_reply", dns_replies()),
         ("proxy_header", proxy_headers()),
+        ("client_hello", client_hellos()),
         ("config", configurations()?),
     ])
 }
@@ -127,6 +128,35 @@ fn proxy_headers() -> Vec<Seed> {
     let unix = block(&[&b"\x21\x31"[..], &[0; 216]].concat());
     let long = vec![("e05-noops".to_owned(), noops), ("unix".to_owned(), unix)];
     [named(LINES, whole), named(BLOCKS, block), named(TLVS, with_tlvs), long].concat()
+}
+
+const EXTENSIONS: &[(&str, &[u8])] = &[
+    ("none", b""),
+    ("name", b"\0\0\0\x06\0\x04\0\0\x01a"),
+    ("name-behind", b"\x0a\x0a\0\0\0\x2b\0\x03\x02\x03\x04\0\0\0\x06\0\x04\0\0\x01a"),
+    ("d04-final-dot", b"\0\0\0\x09\0\x07\0\0\x04A.b."),
+    ("d04-nul", b"\0\0\0\x08\0\x06\0\0\x03a\0b"),
+    ("d04-empty", b"\0\0\0\x05\0\x03\0\0\0"),
+    ("d04-twice", b"\0\0\0\x0a\0\x08\0\0\x01a\0\0\x01b"),
+    ("d04-past-the-end", b"\0\0\0\x06\0\x09\0\0\x01a"),
+];
+
+/// A message with these extensions.
+fn client_hello(extensions: &[u8]) -> Vec<u8> {
+    let len = |content: &[u8]| (content.len() as u16).to_be_bytes();
+    let start = [b"\x03\x03", &[7; 32][..], b"\0\0\x02\x13\x01\x01\0"].concat();
+    let body = [&start, &len(extensions)[..], extensions].concat();
+    [b"\x01\0", &len(&body)[..], &body].concat()
+}
+
+fn client_hellos() -> Vec<Seed> {
+    let record = |part: &[u8]| [b"\x16\x03\x01\0", &[part.len() as u8][..], part].concat();
+    let variants = |(name, bytes): Seed| {
+        let (whole, split) = (record(&bytes), bytes.chunks(3).flat_map(record).collect());
+        let cut = whole[..whole.len() - 1].to_vec();
+        [(format!("{name}-split"), split), (format!("{name}-cut"), cut), (name, whole)]
+    };
+    named(EXTENSIONS, client_hello).into_iter().flat_map(variants).collect()
 }
 
 const REQUESTS: &[(&str, &[u8])] = &[

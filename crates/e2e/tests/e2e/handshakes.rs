@@ -1,0 +1,68 @@
+//! How many TLS handshakes clients may have, and that those beyond wait.
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fairwater_e2e::{Client, Endpoint, Proxy, Setup, until};
+
+use crate::tls::{LOCAL, Pki};
+
+fn front(pki: &Pki, endpoint: &Endpoint, limit: &str) -> Proxy {
+    let tls = format!("tls = {}", pki.pair("site", LOCAL).table("site"));
+    Setup::http(&[endpoint]).listener(&tls).listener(limit).start()
+}
+
+fn curl(pki: &Pki, proxy: &Proxy) -> Child {
+    let mut command = Command::new("curl");
+    command.args(["-sS", "--max-time", "20", "--cacert", &pki.file("ca.pem"), "-o", "/dev/null"]);
+    command.arg(format!("https://{}/", proxy.address)).stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn succeeds(pki: &Pki, proxy: &Proxy) -> bool {
+    curl(pki, proxy).wait().unwrap().success()
+}
+
+/// The start of a first message, which holds a place until it is complete.
+const HALF: &[u8] = &[22, 3, 1, 1, 0, 1, 0, 0, 252, 3, 3];
+
+#[test]
+fn a_handshake_waits_for_one_that_is_under_way() {
+    let (pki, endpoint) = (Pki::new(), Endpoint::echo("e"));
+    let proxy = front(&pki, &endpoint, "max_handshakes = 1");
+    // Who says nothing has no place.
+    let _silent = Client::new(&proxy);
+    assert!(succeeds(&pki, &proxy));
+    let mut first = Client::new(&proxy);
+    first.send(HALF);
+    let mut second = curl(&pki, &proxy);
+    until("both to be there", || proxy.metric("fairwater_connections_active", &[]) == 3);
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(second.try_wait().unwrap(), None);
+    assert_eq!(endpoint.accepted(), 1);
+    drop(first);
+    assert!(second.wait().unwrap().success());
+    proxy.until_metric("fairwater_faults_total", &["tls_handshake_failed"], 1);
+}
+
+#[test]
+fn handshakes_begin_at_their_rate() {
+    let (pki, endpoint) = (Pki::new(), Endpoint::echo("e"));
+    let proxy = front(&pki, &endpoint, "max_handshake_rate = 5");
+    let begin = Instant::now();
+    let mut all: Vec<_> = (0..6).map(|_| curl(&pki, &proxy)).collect();
+    assert!(all.iter_mut().all(|one| one.wait().unwrap().success()));
+    assert!(begin.elapsed() >= Duration::from_millis(950), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn who_would_wait_too_long_is_closed_at_once() {
+    let (pki, endpoint) = (Pki::new(), Endpoint::echo("e"));
+    let limits = "max_handshake_rate = 1\ntls_handshake_timeout = \"900ms\"";
+    let proxy = front(&pki, &endpoint, limits);
+    assert!(succeeds(&pki, &proxy));
+    let begin = Instant::now();
+    assert!(!succeeds(&pki, &proxy));
+    assert_eq!(proxy.metric("fairwater_faults_total", &["tls_handshakes_busy"]), 1);
+    std::thread::sleep(Duration::from_secs(1).saturating_sub(begin.elapsed()));
+    assert!(succeeds(&pki, &proxy));
+}
