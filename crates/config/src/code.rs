@@ -237,6 +237,10 @@ codes! {
          misses one of them. Files are PEM: text between `-----BEGIN ...-----` and `-----END ...-----`. \
          A certificate stands before those that lead to its authority, and the key is the one that it \
          was requested with, without a password.";
+    BAD_FINGERPRINT = "E0902",
+        "A fingerprint is the SHA-256 of a certificate: 64 hexadecimal digits, or pairs of them with \
+         colons between. `openssl x509 -in FILE -noout -fingerprint -sha256` prints it behind the `=`. \
+         SHA-1 is refused: other certificates with the same one can be made.";
     SKIPS_VERIFICATION = "W0901",
         "With `insecure_skip_verify` an endpoint may show any certificate, so that whoever gets between \
          can read and change everything. Use it to find a mistake, not to live with one: name the \

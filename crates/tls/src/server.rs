@@ -5,14 +5,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use crate::identity::Identity;
 use crate::session::Session;
 use crate::ticket::TicketKeys;
 use crate::trust::{Trust, TrustProblem};
-use crate::{Fingerprint, Version, provider};
+use crate::{Fingerprint, Version, provider, verify};
 
 /// How a listener is configured.
 #[derive(Debug, Default)]
@@ -74,23 +74,7 @@ impl Server {
             .map_err(|error| TrustProblem::BadCertificate(error.to_string()))?;
         let builder = match &settings.client_auth {
             None => builder.with_no_client_auth(),
-            Some(ClientAuth { trust, mode }) => {
-                let roots = Arc::clone(&trust.roots);
-                let mut verifier =
-                    WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider));
-                if !trust.revoked.is_empty() {
-                    verifier = verifier
-                        .with_crls(trust.revoked.iter().cloned())
-                        .enforce_revocation_expiration()
-                        .only_check_end_entity_revocation();
-                }
-                if *mode == Mode::Request {
-                    verifier = verifier.allow_unauthenticated();
-                }
-                let verifier =
-                    verifier.build().map_err(|error| TrustProblem::BadList(error.to_string()))?;
-                builder.with_client_cert_verifier(verifier)
-            }
+            Some(auth) => builder.with_client_cert_verifier(verify::of_clients(auth, &provider)?),
         };
         let names = Arc::new(Names::new(&settings.identities));
         let facts = settings.identities.into_iter().map(|identity| identity.facts);

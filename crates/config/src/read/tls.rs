@@ -4,6 +4,7 @@
 use fairwater_tls::{
     Client, ClientAuth, ClientSettings, Fingerprint, Identity, IdentityProblem, Mode, Server,
     ServerSettings, TicketKeys, TicketProblem, Trust, TrustProblem, Version, fingerprint,
+    parse_fingerprint,
 };
 
 use crate::code;
@@ -42,9 +43,17 @@ pub(super) static CLIENT_AUTH: declare::Table = declare::Table {
         Setting {
             name: "ca",
             kind: Kind::Text("file"),
-            absent: Absent::Required,
+            absent: Absent::Otherwise("required without `fingerprints`"),
             meaning: "the certificates of authorities, or certificates that are their own (PEM)",
             example: "ca = \"clients.pem\"",
+        },
+        Setting {
+            name: "fingerprints",
+            kind: Kind::OneOrMore(&Kind::Text("fingerprint")),
+            absent: Absent::Otherwise("none"),
+            meaning: "certificates that are good whoever has issued them, by their SHA-256: 64 \
+                      hexadecimal digits, with colons or without",
+            example: FINGERPRINTS_EXAMPLE,
         },
         Setting {
             name: "mode",
@@ -72,9 +81,19 @@ pub(super) static UPSTREAM_TLS: declare::Table = declare::Table {
         Setting {
             name: "ca",
             kind: Kind::Text("file"),
-            absent: Absent::Otherwise("the authorities that the system trusts"),
-            meaning: "the certificates of authorities (PEM)",
+            absent: Absent::Otherwise(
+                "the authorities that the system trusts; with `fingerprints` none",
+            ),
+            meaning: "the certificates of authorities, or certificates that are their own (PEM)",
             example: "ca = \"inside.pem\"",
+        },
+        Setting {
+            name: "fingerprints",
+            kind: Kind::OneOrMore(&Kind::Text("fingerprint")),
+            absent: Absent::Otherwise("none"),
+            meaning: "certificates that are good whoever has issued them and whatever names they \
+                      have, by their SHA-256: 64 hexadecimal digits, with colons or without",
+            example: FINGERPRINTS_EXAMPLE,
         },
         Setting {
             name: "server_name",
@@ -108,6 +127,9 @@ pub(super) static UPSTREAM_TLS: declare::Table = declare::Table {
     shared: &[],
     notes: "",
 };
+
+const FINGERPRINTS_EXAMPLE: &str =
+    "fingerprints = [\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"]";
 
 /// Room for long chains, and for the authorities of a system.
 const PEM_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -201,16 +223,51 @@ fn client_auth(node: Node<'_>, seen: &mut Seen, report: &mut Report) -> Option<C
     let table = node.table("`client_auth`".to_owned(), &CLIENT_AUTH, report)?;
     let mode = table.get("mode").and_then(|node| node.choice(&MODES, report));
     let mode = mode.unwrap_or(Mode::Require);
-    let mut trust = table.require("ca", report).and_then(|node| trust(node, seen, report));
+    let ca = table.get("ca");
+    let mut trust = match ca {
+        Some(node) => trust(node, seen, report),
+        None => Some(Trust::default()),
+    };
+    if ca.is_none() && table.get("fingerprints").is_none() {
+        let message = "`client_auth` needs `ca` or `fingerprints`";
+        let help = "add one of them, as in `ca = \"clients.pem\"`";
+        report.add(&code::MISSING_KEY, node.span, message, "neither is here", help);
+    }
     if let Some(node) = table.get("crl")
         && let Some(file) = pem(node, seen, report)
         && let Some(trust) = &mut trust
-        && let Err(problem) = trust.revoke(file.value.as_bytes())
     {
-        bad_trust(&problem, &file, report);
+        if ca.is_none() {
+            let help = "add the authorities, or remove it: a fingerprint is taken back by itself";
+            report.add(&code::BAD_TLS, node.span, "`crl` needs `ca`", "", help);
+        } else if let Err(problem) = trust.revoke(file.value.as_bytes()) {
+            bad_trust(&problem, &file, report);
+        }
     }
+    let listed = fingerprints(&table, seen, report);
+    trust.iter_mut().for_each(|trust| trust.list(listed.iter().copied()));
     seen.take(&[mode as u8]);
     trust.map(|trust| ClientAuth { trust, mode })
+}
+
+/// Certificates that are trusted for themselves.
+fn fingerprints(table: &Table<'_>, seen: &mut Seen, report: &mut Report) -> Vec<Fingerprint> {
+    let nodes = table.get("fingerprints").and_then(|node| node.one_or_more(report));
+    let mut read = Vec::new();
+    for node in nodes.unwrap_or_default() {
+        let Some(text) = node.string(report) else { continue };
+        if let Some(fingerprint) = parse_fingerprint(&text.value) {
+            seen.take(&fingerprint);
+            read.push(fingerprint);
+            continue;
+        }
+        let digits = text.value.bytes().filter(u8::is_ascii_hexdigit).count();
+        let what = if digits == 40 { ": it looks like a SHA-1" } else { "" };
+        let message = format!("this is not the SHA-256 of a certificate{what}");
+        let help = "write what `openssl x509 -in FILE -noout -fingerprint -sha256` says";
+        report.add(&code::BAD_FINGERPRINT, text.span, message, "", help);
+    }
+    read
 }
 
 fn ticket_keys(
@@ -242,11 +299,14 @@ pub(super) fn of_upstream(table: &Table<'_>, report: &mut Report) -> Option<Endp
         let title = table.title();
         let table = node.table("`tls`".to_owned(), &UPSTREAM_TLS, report)?;
         let skips = skips_verification(&table, title, report);
-        let trust = match table.get("ca") {
+        let listed = fingerprints(&table, &mut seen, report);
+        let mut trust = match table.get("ca") {
             Some(node) => Some(trust(node, &mut seen, report)?),
             None if skips => None,
+            None if table.get("fingerprints").is_some() => Some(Trust::default()),
             None => Some(system(node, &mut seen, report)?),
         };
+        trust.iter_mut().for_each(|trust| trust.list(listed.iter().copied()));
         settings.trust = trust.filter(|_| !skips);
         server_name = table.get("server_name").and_then(|node| node.string(report));
         if table.get("cert").is_some() {

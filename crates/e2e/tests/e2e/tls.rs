@@ -1,5 +1,7 @@
 //! TLS with clients and endpoints, judged by curl, OpenSSL and Python.
 
+mod listed;
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
