@@ -10,6 +10,7 @@ mod cors;
 mod error_page;
 mod filter;
 mod header;
+mod identity;
 mod limit;
 mod listener;
 mod process;

@@ -16,7 +16,8 @@ pub struct ListenerTls {
 /// A certificate of a listener, for those who look after it.
 #[derive(Debug, Clone)]
 pub struct Certificate {
-    pub subject: String,
+    /// Whose it is, and its file if that is one of many, for messages.
+    pub shown: String,
     /// Seconds since the epoch, where it is named.
     pub not_after: Spanned<u64>,
     /// The file of its key.

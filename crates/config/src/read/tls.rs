@@ -2,15 +2,14 @@
 //! trusted, all of it read from files here and now.
 
 use fairwater_tls::{
-    Client, ClientAuth, ClientSettings, Fingerprint, Identity, IdentityProblem, Mode, Server,
-    ServerSettings, TicketKeys, TicketProblem, Trust, TrustProblem, Version, fingerprint,
-    parse_fingerprint,
+    Client, ClientAuth, ClientSettings, Fingerprint, Mode, Server, ServerSettings, TicketKeys,
+    TicketProblem, Trust, TrustProblem, Version, fingerprint, parse_fingerprint,
 };
 
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting, words};
-use crate::model::{Certificate, EndpointTls, ListenerTls};
-use crate::read::text;
+use crate::model::{EndpointTls, ListenerTls};
+use crate::read::{identity, text};
 use crate::reader::{Node, Table};
 use crate::report::Report;
 use crate::span::Spanned;
@@ -22,14 +21,15 @@ pub(super) static TLS: declare::Table = declare::Table {
             name: "cert",
             kind: Kind::Text("file"),
             absent: Absent::Required,
-            meaning: "the certificate, and behind it those that lead to an authority (PEM)",
+            meaning: "the certificate, and behind it those that lead to an authority (PEM). `*` in the \
+                      last part of the path is every file of such a name, in their order.",
             example: "cert = \"site.pem\"",
         },
         Setting {
             name: "key",
             kind: Kind::Text("file"),
             absent: Absent::Otherwise("the file of `cert`"),
-            meaning: "its private key (PEM)",
+            meaning: "its private key (PEM). `*` is what it stands for in `cert`.",
             example: "key = \"site.key\"",
         },
     ],
@@ -132,7 +132,7 @@ const FINGERPRINTS_EXAMPLE: &str =
     "fingerprints = [\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"]";
 
 /// Room for long chains, and for the authorities of a system.
-const PEM_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub(super) const PEM_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Where systems keep the authorities that they trust.
 const SYSTEM_AUTHORITIES: [&str; 3] =
@@ -144,10 +144,10 @@ const VERSIONS: [(&str, Version); 2] = [("1.2", Version::Tls12), ("1.3", Version
 
 /// What was read, for the fingerprint.
 #[derive(Default)]
-struct Seen(Vec<u8>);
+pub(super) struct Seen(Vec<u8>);
 
 impl Seen {
-    fn take(&mut self, bytes: &[u8]) {
+    pub(super) fn take(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
         self.0.extend_from_slice(bytes);
     }
@@ -175,16 +175,14 @@ pub(super) fn of_listener(
         ticket_keys(node, &rules, &mut seen, report)
     });
     let version = table.get("tls_min_version").and_then(|node| node.choice(&VERSIONS, report));
-    let (mut identities, mut certificates) = (Vec::new(), Vec::new());
     let node = node?;
+    let mut own = Vec::new();
     for node in node.one_or_more(report).unwrap_or_default() {
-        if let Some(table) = node.table("`tls`".to_owned(), &TLS, report)
-            && let Some(identity) = identity(&table, &mut seen, report)
-        {
-            certificates.extend(certificate(&table, &identity));
-            identities.push(identity);
+        if let Some(table) = node.table("`tls`".to_owned(), &TLS, report) {
+            own.extend(identity::read_all(&table, &mut seen, report));
         }
     }
+    let (identities, certificates): (Vec<_>, Vec<_>) = own.into_iter().unzip();
     let min_version = version.unwrap_or_default();
     seen.take(&[min_version as u8]);
     alpn.iter().for_each(|name| seen.take(name.as_bytes()));
@@ -197,18 +195,6 @@ pub(super) fn of_listener(
         ServerSettings { identities, alpn, min_version, client_auth, ticket_keys, fingerprint };
     let server = good(Server::new(settings), node, report)?;
     Some(ListenerTls { server, certificates })
-}
-
-fn certificate(table: &Table<'_>, identity: &Identity) -> Option<Certificate> {
-    // Its files were read, so that nothing is to be reported.
-    let mut silent = Report::default();
-    let cert = table.get("cert")?;
-    let key = text::file_path(table.get("key").unwrap_or(cert), &mut silent)?;
-    Some(Certificate {
-        subject: identity.facts.subject.clone(),
-        not_after: Spanned::new(identity.facts.not_after, cert.span),
-        key,
-    })
 }
 
 fn good<T>(made: Result<T, TrustProblem>, node: Node<'_>, report: &mut Report) -> Option<T> {
@@ -310,7 +296,7 @@ pub(super) fn of_upstream(table: &Table<'_>, report: &mut Report) -> Option<Endp
         settings.trust = trust.filter(|_| !skips);
         server_name = table.get("server_name").and_then(|node| node.string(report));
         if table.get("cert").is_some() {
-            settings.identity = Some(identity(&table, &mut seen, report)?);
+            settings.identity = Some(identity::read(&table, &mut seen, report)?);
         }
         seen.take(&[u8::from(skips)]);
     }
@@ -336,33 +322,6 @@ fn skips_verification(table: &Table<'_>, title: &str, report: &mut Report) -> bo
         report.add(&code::SKIPS_VERIFICATION, node.span, message, label, help);
     }
     skips
-}
-
-fn identity(table: &Table<'_>, seen: &mut Seen, report: &mut Report) -> Option<Identity> {
-    let node = table.require("cert", report)?;
-    let certificate = pem(node, seen, report)?;
-    let key = match table.get("key") {
-        Some(node) => pem(node, seen, report)?,
-        None => certificate.clone(),
-    };
-    let read = Identity::read(certificate.value.as_bytes(), key.value.as_bytes());
-    let problem = match read {
-        Ok(identity) => return Some(identity),
-        Err(problem) => problem,
-    };
-    let (span, help) = match problem {
-        IdentityProblem::NoCertificate | IdentityProblem::BadCertificate(_) => {
-            (certificate.span, "a certificate begins with `-----BEGIN CERTIFICATE-----`")
-        }
-        IdentityProblem::NoKey | IdentityProblem::BadKey(_) => {
-            (key.span, "a key begins with `-----BEGIN PRIVATE KEY-----`, without a password")
-        }
-        IdentityProblem::OtherKey => {
-            (key.span, "name the key that the certificate was requested with")
-        }
-    };
-    report.add(&code::BAD_TLS, span, problem.to_string(), "", help);
-    None
 }
 
 fn trust(node: Node<'_>, seen: &mut Seen, report: &mut Report) -> Option<Trust> {

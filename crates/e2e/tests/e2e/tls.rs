@@ -1,6 +1,7 @@
 //! TLS with clients and endpoints, judged by curl, OpenSSL and Python.
 
 mod listed;
+mod many;
 
 use std::fs;
 use std::io::Write;
