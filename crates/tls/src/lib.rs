@@ -9,6 +9,7 @@ mod agreed;
 mod certificate;
 mod client;
 mod identity;
+mod made_up;
 mod server;
 mod session;
 mod ticket;

@@ -12,7 +12,7 @@ use crate::identity::Identity;
 use crate::session::Session;
 use crate::ticket::TicketKeys;
 use crate::trust::{Trust, TrustProblem};
-use crate::{Fingerprint, Version, provider, verify};
+use crate::{Fingerprint, Version, fingerprint, provider, verify};
 
 /// How a listener is configured.
 #[derive(Debug, Default)]
@@ -90,6 +90,17 @@ impl Server {
                 .map_err(|error| TrustProblem::BadCertificate(error.to_string()))?,
         };
         Ok(Self { config: Arc::new(config), fingerprint: settings.fingerprint, ends })
+    }
+
+    /// The same with a certificate that was made up for these names. Two of the same names are the
+    /// same, though their keys are not: who has the first one in use keeps it.
+    #[must_use]
+    pub fn with_made_up(&self, identity: Identity, names: &[String]) -> Self {
+        let mut config = ServerConfig::clone(&self.config);
+        config.cert_resolver = Arc::new(Names::new(std::slice::from_ref(&identity)));
+        let seen = [&self.fingerprint, names.join("\n").as_bytes()].concat();
+        let ends = [(identity.facts.subject, identity.facts.not_after)].into();
+        Self { config: Arc::new(config), fingerprint: fingerprint(&seen), ends }
     }
 
     /// The subject of each certificate, and until when it is good, in seconds since the epoch.

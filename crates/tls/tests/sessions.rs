@@ -390,3 +390,21 @@ fn a_listed_certificate_is_good_for_its_time_alone() {
         }
     }
 }
+
+#[test]
+fn a_made_up_certificate_is_trusted_by_whoever_is_told_to() {
+    let names = ["localhost", "*.a.example", "127.0.0.1", "::1"].map(ToOwned::to_owned);
+    let made_up = || Identity::made_up(&names).unwrap();
+    let bare = server(ServerSettings::default());
+    let server = bare.with_made_up(made_up(), &names);
+    for host in ["localhost", "x.a.example", "127.0.0.1", "::1"] {
+        let (client, _) = meet(ClientSettings::default(), &server, host).unwrap();
+        let print = parse_fingerprint(&client.agreed().unwrap().peer.fingerprint).unwrap();
+        let mut trust = Trust::default();
+        trust.list([print]);
+        assert!(meet(self::client(trust), &server, host).is_ok(), "{host}");
+        assert!(meet(self::client(Authority::new().trust()), &server, host).is_err(), "{host}");
+    }
+    assert_eq!(server, bare.with_made_up(made_up(), &names));
+    assert_ne!(server, bare.with_made_up(made_up(), &names[1..]));
+}

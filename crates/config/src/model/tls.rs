@@ -11,6 +11,8 @@ use crate::span::Spanned;
 pub struct ListenerTls {
     pub server: Server,
     pub certificates: Vec<Certificate>,
+    /// Of a certificate that is made up: the names that it has beside the hosts of routes.
+    pub made_up_for: Option<Vec<String>>,
 }
 
 /// A certificate of a listener, for those who look after it.

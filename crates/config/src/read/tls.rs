@@ -1,20 +1,26 @@
 //! `tls` and `client_auth` of a listener, `tls` of an upstream: certificates, keys, and who is
 //! trusted, all of it read from files here and now.
 
+use fairwater_message::address::parse_host;
 use fairwater_tls::{
-    Client, ClientAuth, ClientSettings, Fingerprint, Mode, Server, ServerSettings, TicketKeys,
-    TicketProblem, Trust, TrustProblem, Version, fingerprint, parse_fingerprint,
+    Client, ClientAuth, ClientSettings, Fingerprint, Identity, Mode, Server, ServerSettings,
+    TicketKeys, TicketProblem, Trust, TrustProblem, Version, fingerprint, parse_fingerprint,
 };
 
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting, words};
-use crate::model::{EndpointTls, ListenerTls};
+use crate::model::{EndpointTls, HostMatch, Listener, ListenerTls, Route};
 use crate::read::{identity, text};
 use crate::reader::{Node, Table};
 use crate::report::Report;
 use crate::span::Spanned;
 
-pub(super) static TLS: declare::Table = declare::Table {
+/// What is made up in place of files.
+pub(super) static MADE_UP: Kind = Kind::Choice(words!["dev"]);
+
+pub(super) static FROM_FILES: Kind = Kind::OneOrMore(&Kind::Table(&TLS));
+
+static TLS: declare::Table = declare::Table {
     title: "tls",
     settings: &[
         Setting {
@@ -138,6 +144,14 @@ pub(super) const PEM_BYTES_MAX: usize = 4 * 1024 * 1024;
 const SYSTEM_AUTHORITIES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
+/// Where a machine keeps its name.
+const HOST_NAME_FILE: &str = "/etc/hostname";
+/// A name, and a line end.
+const HOST_NAME_FILE_BYTES_MAX: usize = 256;
+
+/// More names than anybody tries out, in a certificate that each client gets.
+const MADE_UP_NAMES_MAX: usize = 100;
+
 const MODES: [(&str, Mode); 2] = [("request", Mode::Request), ("require", Mode::Require)];
 
 const VERSIONS: [(&str, Version); 2] = [("1.2", Version::Tls12), ("1.3", Version::Tls13)];
@@ -177,9 +191,15 @@ pub(super) fn of_listener(
     let version = table.get("tls_min_version").and_then(|node| node.choice(&VERSIONS, report));
     let node = node?;
     let mut own = Vec::new();
-    for node in node.one_or_more(report).unwrap_or_default() {
-        if let Some(table) = node.table("`tls`".to_owned(), &TLS, report) {
-            own.extend(identity::read_all(&table, &mut seen, report));
+    let mut made_up_for = None;
+    if node.is_text() {
+        is_made_up(table, node, report).then_some(())?;
+        made_up_for = Some(own_names(node));
+    } else {
+        for node in node.of_kind(&FROM_FILES).one_or_more(report).unwrap_or_default() {
+            if let Some(table) = node.table("`tls`".to_owned(), &TLS, report) {
+                own.extend(identity::read_all(&table, &mut seen, report));
+            }
         }
     }
     let (identities, certificates): (Vec<_>, Vec<_>) = own.into_iter().unzip();
@@ -188,13 +208,64 @@ pub(super) fn of_listener(
     alpn.iter().for_each(|name| seen.take(name.as_bytes()));
     let alpn = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     let fingerprint = fingerprint(&seen.0);
-    if identities.is_empty() {
+    if identities.is_empty() && made_up_for.is_none() {
         return None;
     }
     let settings =
         ServerSettings { identities, alpn, min_version, client_auth, ticket_keys, fingerprint };
     let server = good(Server::new(settings), node, report)?;
-    Some(ListenerTls { server, certificates })
+    Some(ListenerTls { server, certificates, made_up_for })
+}
+
+/// Whether a certificate is to be made up, which is what a text may say.
+fn is_made_up(table: &Table<'_>, node: Node<'_>, report: &mut Report) -> bool {
+    let Some(text) = node.string(report) else { return false };
+    if text.value != "dev" {
+        let message = format!("`tls` cannot be `{}`", text.value);
+        let help = "write a table, as in `tls = { cert = \"site.pem\", key = \"site.key\" }`, or \
+                    \"dev\" for trying things out";
+        report.add(&code::UNKNOWN_CHOICE, text.span, message, "", help);
+        return false;
+    }
+    let message = format!("{} shows a certificate that nobody trusts", table.title());
+    let help = "try it with `curl -k`; for others name your own with `cert` and `key`";
+    report.add(&code::MADE_UP, text.span, message, "made up for trying things out", help);
+    true
+}
+
+/// What this machine is called.
+fn own_names(node: Node<'_>) -> Vec<String> {
+    let mut names = ["localhost", "127.0.0.1", "::1"].map(ToOwned::to_owned).to_vec();
+    let own = node.read(HOST_NAME_FILE, HOST_NAME_FILE_BYTES_MAX).unwrap_or_default();
+    let own = String::from_utf8(own).unwrap_or_default();
+    names.extend(parse_host(own.trim()).ok().filter(|name| !names.contains(name)));
+    names
+}
+
+/// Makes up the certificates that are wanted, now that all hosts are known.
+pub(super) fn make_up(listeners: &mut [Listener], routes: &[Route], report: &mut Report) {
+    for listener in listeners {
+        let Some(tls) = &mut listener.tls else { continue };
+        let Some(mut names) = tls.made_up_for.clone() else { continue };
+        let own = routes.iter().filter(|route| route.listener.value == listener.name.value);
+        for host in own.filter_map(|route| route.host.as_ref()) {
+            let name = match &host.value {
+                HostMatch::Exact(name) => name.clone(),
+                HostMatch::Wildcard(end) => format!("*{end}"),
+            };
+            if names.len() < MADE_UP_NAMES_MAX && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        match Identity::made_up(&names) {
+            Some(identity) => tls.server = tls.server.with_made_up(identity, &names),
+            None => {
+                let message = "no certificate can be made up";
+                let help = "name your own with `cert` and `key`";
+                report.add(&code::BAD_TLS, listener.name.span, message, "", help);
+            }
+        }
+    }
 }
 
 fn good<T>(made: Result<T, TrustProblem>, node: Node<'_>, report: &mut Report) -> Option<T> {

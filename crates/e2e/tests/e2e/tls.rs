@@ -2,6 +2,7 @@
 
 mod listed;
 mod many;
+mod made_up;
 
 use std::fs;
 use std::io::Write;
