@@ -1,8 +1,9 @@
 //! TLS with clients and endpoints, judged by curl, OpenSSL and Python.
 
+mod expiry;
 mod listed;
-mod many;
 mod made_up;
+mod many;
 
 use std::fs;
 use std::io::Write;
