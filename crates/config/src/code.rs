@@ -237,6 +237,10 @@ codes! {
          misses one of them. Files are PEM: text between `-----BEGIN ...-----` and `-----END ...-----`. \
          A certificate stands before those that lead to its authority, and the key is the one that it \
          was requested with, without a password.";
+    BAD_FINGERPRINT = "E0902",
+        "A fingerprint is the SHA-256 of a certificate: 64 hexadecimal digits, or pairs of them with \
+         colons between. `openssl x509 -in FILE -noout -fingerprint -sha256` prints it behind the `=`. \
+         SHA-1 is refused: other certificates with the same one can be made.";
     SKIPS_VERIFICATION = "W0901",
         "With `insecure_skip_verify` an endpoint may show any certificate, so that whoever gets between \
          can read and change everything. Use it to find a mistake, not to live with one: name the \
@@ -247,6 +251,12 @@ codes! {
     KEY_IS_OPEN = "W0903",
         "The file of a private key can be read by others than its owner and its group. Whoever has the \
          key can pass for this server: `chmod 640`, or 600.";
+    MADE_UP = "W0904",
+        "With `tls = \"dev\"` a listener shows a certificate that is made when the process starts, for \
+         localhost, this machine and the hosts of its routes. No client has a reason to trust it: \
+         `curl -k` does without, and so does whoever gets between. `openssl s_client -connect \
+         HOST:PORT </dev/null | openssl x509 > dev.pem` and `curl --cacert dev.pem` trust the one of \
+         this process. Set `cert` and `key` before others use it.";
     NOT_KEPT_ALIVE = "W1001",
         "With `proxy_protocol` a connection to an endpoint begins with the address of one client, so that \
          no request of another may be sent over it. Each request has a connection of its own, and \

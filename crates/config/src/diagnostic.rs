@@ -23,6 +23,17 @@ impl Diagnostic {
     pub fn severity(&self) -> Severity {
         self.code.severity()
     }
+
+    /// For those that are only counted.
+    pub(crate) fn more(code: &'static Code, count: usize, what: &str) -> Self {
+        Self {
+            code,
+            message: format!("{count} more {what} are not shown"),
+            location: None,
+            label: String::new(),
+            help: "mend the ones above and check again".to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for Severity {

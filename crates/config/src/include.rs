@@ -15,7 +15,7 @@ use crate::syntax;
 /// What is around a configuration: other files, and the environment. Reading it is not the work of
 /// this crate.
 pub trait Surroundings {
-    /// The files that an element of `include` stands for, sorted, as they are to be shown. `from`
+    /// The files that a path or a pattern stands for, sorted, as they are to be shown. `from`
     /// is the file that has it, as it is shown. One file has one name, however it is reached.
     ///
     /// # Errors
@@ -82,9 +82,7 @@ impl Walk<'_> {
             return;
         };
         let around = self.around;
-        let variables = |name: &str| around.variable(name);
-        let read = |path: &str, bytes_max| read_beside(around, name, path, bytes_max);
-        let file = File { number, variables: &variables, read: &read };
+        let file = File { number, name, around };
         (self.visit)(&Opened { name, bytes, source: &source, root: &root, file }, self.report);
         let includes = read::includes(&root, file, self.report);
         for pattern in includes {
@@ -133,19 +131,4 @@ impl Walk<'_> {
         let help = "correct the path, or remove it from `include`";
         self.report.add(&code::CANNOT_INCLUDE, pattern.span, message, "", help);
     }
-}
-
-/// A file that a setting names, relative to the one that has the setting.
-fn read_beside(
-    around: &dyn Surroundings,
-    from: &str,
-    path: &str,
-    bytes_max: usize,
-) -> Result<Vec<u8>, String> {
-    if path.contains('*') {
-        return Err("`*` stands for no file here".to_owned());
-    }
-    let names = around.expand(path, from)?;
-    let name = names.first().ok_or("there is no such file")?;
-    around.read(name, bytes_max)
 }

@@ -46,7 +46,7 @@ pub fn load(
         written.add(opened.root);
     };
     let is_whole = include::walk(file_name, text, around, &mut report, &mut add);
-    read::complete(&mut config);
+    read::complete(&mut config, &mut report);
     // What a file that cannot be read would have held, nobody knows: no reference is judged.
     if is_whole {
         read::check_listeners(&config, &seen, &mut report);

@@ -76,6 +76,11 @@ impl Config {
         Diagnostic { code: &code::KEY_IS_OPEN, message, location, label, help }
     }
 
+    /// Warnings that are counted only.
+    pub fn more_warnings(&self, count: usize) -> Diagnostic {
+        Diagnostic::more(&code::MORE_WARNINGS, count, "warnings")
+    }
+
     /// A test whose request becomes something else.
     pub fn test_failed(&self, span: Span, message: String, help: String) -> Diagnostic {
         let location = self.sources.locate(span);

@@ -10,6 +10,7 @@ mod cors;
 mod error_page;
 mod filter;
 mod header;
+mod identity;
 mod limit;
 mod listener;
 mod process;
@@ -327,7 +328,8 @@ fn named<T>(
 }
 
 /// Fills in what follows from other settings, once all files are read.
-pub(crate) fn complete(config: &mut Config) {
+pub(crate) fn complete(config: &mut Config, report: &mut Report) {
+    tls::make_up(&mut config.listeners, &config.routes, report);
     let in_dir = |path: &PathBuf| path.join("admin.sock");
     let socket = config.run_dir.as_ref().map(|dir| Spanned::new(in_dir(&dir.value), dir.span));
     config.admin.socket = config.admin.socket.take().or(socket);

@@ -9,23 +9,21 @@ use toml::de::{DeTable, DeValue};
 use crate::code;
 use crate::declare::{self, Kind, Setting};
 use crate::foreign;
+use crate::include::Surroundings;
 use crate::quantity;
 use crate::report::Report;
 use crate::span::{Span, Spanned};
 use crate::suggest::nearest;
 use crate::variable;
 
-/// A path and a number of bytes to what is there.
-pub(crate) type ReadFile<'t> = dyn Fn(&str, usize) -> Result<Vec<u8>, String> + 't;
-
 /// What holds for all of a file.
 #[derive(Clone, Copy)]
 pub(crate) struct File<'t> {
     /// For spans.
     pub(crate) number: u16,
-    pub(crate) variables: &'t dyn Fn(&str) -> Option<String>,
-    /// Reads a file of this path, relative to this one, with at most so many bytes and one more.
-    pub(crate) read: &'t ReadFile<'t>,
+    /// As it is shown.
+    pub(crate) name: &'t str,
+    pub(crate) around: &'t dyn Surroundings,
 }
 
 /// A value that belongs to a setting: the whole of it, or one element of its list.
@@ -133,7 +131,7 @@ impl<'t> Node<'t> {
         let DeValue::String(text) = self.value else {
             return self.wrong_type("a string", report);
         };
-        match variable::substitute(text, self.file.variables) {
+        match variable::substitute(text, &|name| self.file.around.variable(name)) {
             Ok(text) => Some(Spanned::new(text, self.span)),
             Err((message, help)) => {
                 report.add(&code::BAD_VARIABLE, self.span, message, "", help);
@@ -142,9 +140,28 @@ impl<'t> Node<'t> {
         }
     }
 
-    /// The bytes of the file that a path of this configuration names.
+    /// The bytes of the file that a path of this configuration names: at most so many and one more.
     pub(crate) fn read(&self, path: &str, bytes_max: usize) -> Result<Vec<u8>, String> {
-        (self.file.read)(path, bytes_max)
+        self.read_found(&self.find(path)?, bytes_max)
+    }
+
+    /// The name of the one file of a path, relative to the file that has the setting.
+    pub(crate) fn find(&self, path: &str) -> Result<String, String> {
+        if path.contains('*') {
+            return Err("`*` stands for no file here".to_owned());
+        }
+        let names = self.find_all(path)?;
+        names.into_iter().next().ok_or_else(|| "there is no such file".to_owned())
+    }
+
+    /// The names of the files that a pattern stands for, sorted.
+    pub(crate) fn find_all(&self, pattern: &str) -> Result<Vec<String>, String> {
+        self.file.around.expand(pattern, self.file.name)
+    }
+
+    /// As [`Self::read`], of a file that was found.
+    pub(crate) fn read_found(&self, name: &str, bytes_max: usize) -> Result<Vec<u8>, String> {
+        self.file.around.read(name, bytes_max)
     }
 
     pub(crate) fn boolean(&self, report: &mut Report) -> Option<bool> {

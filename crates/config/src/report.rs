@@ -82,13 +82,7 @@ impl Report {
             (&code::MORE_WARNINGS, self.warning_count, "warnings"),
         ] {
             if count > DIAGNOSTICS_MAX {
-                diagnostics.push(Diagnostic {
-                    code,
-                    message: format!("{} more {what} are not shown", count - DIAGNOSTICS_MAX),
-                    location: None,
-                    label: String::new(),
-                    help: "mend the ones above and check again".to_owned(),
-                });
+                diagnostics.push(Diagnostic::more(code, count - DIAGNOSTICS_MAX, what));
             }
         }
         diagnostics

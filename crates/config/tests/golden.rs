@@ -22,6 +22,17 @@ impl Surroundings for Golden {
         if pattern.ends_with("/*.none") {
             return Ok(Vec::new());
         }
+        if let Some((start, end)) =
+            pattern.strip_prefix("pem/").and_then(|last| last.split_once('*'))
+            && !end.contains('/')
+        {
+            let entries = fs::read_dir(golden_dir().join("pem")).unwrap();
+            let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            let found = names.filter(|name| name.starts_with(start) && name.ends_with(end));
+            let mut found: Vec<_> = found.map(|name| format!("pem/{name}")).collect();
+            found.sort();
+            return Ok(found);
+        }
         if pattern.contains('*') {
             return Err("`*` stands in the last part of a path only".to_owned());
         }

@@ -1,5 +1,5 @@
-//! The control thread: it keeps names up to date, serves the admin socket, and puts other
-//! configurations into force.
+//! The control thread: it keeps names up to date, looks after the ends of certificates, serves the
+//! admin socket, and puts other configurations into force.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::{JoinHandle, spawn_local};
 
 use crate::lookups::{self, Shared};
-use crate::{AppLink, Bind, Sources, Steward, admin, apps};
+use crate::{AppLink, Bind, Sources, Steward, admin, apps, expiry};
 
 /// Another configuration waits no longer than this for what its names stand for.
 const NAMES: Duration = Duration::from_secs(5);
@@ -67,6 +67,7 @@ pub fn start(
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, async {
             drop(spawn_local(lookups::keep(shared.clone())));
+            drop(spawn_local(expiry::keep(shared.clone())));
             if let Some(master) = master {
                 drop(spawn_local(apps::keep(shared.clone(), master)));
             }

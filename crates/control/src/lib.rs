@@ -9,6 +9,7 @@ mod compile;
 mod control;
 mod dns;
 mod endpoints;
+mod expiry;
 mod form;
 mod json;
 mod lookups;

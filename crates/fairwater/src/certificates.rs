@@ -11,6 +11,9 @@ const DAY: u64 = 86_400;
 /// As long before the end as it is said.
 const NOTICE: u64 = 30 * DAY;
 
+/// As many as of other warnings.
+const SHOWN_MAX: usize = 100;
+
 const READABLE_BY_OTHERS: u32 = 0o004;
 
 /// Looks for certificates of listeners that end soon, and for keys that are open to others.
@@ -26,17 +29,20 @@ pub(crate) fn look(config: &Config, now: SystemTime) -> Vec<Diagnostic> {
             }
         }
     }
+    let more = said.len().saturating_sub(SHOWN_MAX);
+    said.truncate(SHOWN_MAX);
+    said.extend((more > 0).then(|| config.more_warnings(more)));
     said
 }
 
 fn ends(config: &Config, certificate: &Certificate, now: u64) -> Option<Diagnostic> {
-    let Certificate { subject, not_after, .. } = certificate;
+    let Certificate { shown, not_after, .. } = certificate;
     let message = match not_after.value.checked_sub(now) {
         Some(left) if left > NOTICE => return None,
-        Some(left) => format!("the certificate of `{subject}` ends in {}", days(left)),
+        Some(left) => format!("the certificate of {shown} ends in {}", days(left)),
         None => {
             let ago = days(now - not_after.value);
-            format!("the certificate of `{subject}` ended {ago} ago")
+            format!("the certificate of {shown} ended {ago} ago")
         }
     };
     Some(config.certificate_expires(not_after.span, message))

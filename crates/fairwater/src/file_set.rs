@@ -65,8 +65,10 @@ impl<'a> Recording<'a> {
 
 impl Surroundings for Recording<'_> {
     fn expand(&self, pattern: &str, from: &str) -> Result<Vec<String>, String> {
+        // Which files there are is a matter of their directory, for a pattern alone.
         let beside = Path::new(from).with_file_name(pattern);
-        beside.parent().inspect(|directory| self.stamp(directory));
+        let directory = beside.parent().filter(|_| pattern.contains('*'));
+        directory.inspect(|directory| self.stamp(directory));
         let answer = self.around.expand(pattern, from);
         let question = Question::Expand { pattern: pattern.to_owned(), from: from.to_owned() };
         let kept = answer.clone().map(|names| names.into_iter().map(String::into_bytes).collect());

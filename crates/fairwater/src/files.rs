@@ -58,7 +58,9 @@ pub(crate) fn read(path: &Path, bytes_max: usize) -> std::io::Result<Vec<u8>> {
     if !metadata.is_file() {
         return Err(std::io::Error::other("it is not a file"));
     }
-    let mut bytes = Vec::new();
+    // One call for most files, and one to see that it was all.
+    let expected = usize::try_from(metadata.len()).unwrap_or(bytes_max).min(bytes_max) + 1;
+    let mut bytes = Vec::with_capacity(expected);
     File::open(path)?.take(bytes_max as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -41,8 +41,12 @@ pub(crate) struct Reading {
     until: Instant,
 }
 
-/// Room for thousands of addresses, and hundreds of apps.
-const PART_BYTES_MAX: usize = 128 * 1024;
+/// Room for thousands of addresses, hundreds of apps, and a hundred thousand files to watch.
+const PART_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What fits into a message; a longer part is a file beside it.
+const PART_MESSAGE_BYTES_MAX: usize = 128 * 1024;
+/// The message in place of such a part.
+const BESIDE: &[u8] = b"beside";
 /// Of what a reader says; there are files with thousands of mistakes.
 const SAID_BYTES_MAX: u64 = 64 * 1024;
 /// Disks that are far away answer within this, or not at all.
@@ -115,11 +119,15 @@ impl Reading {
     }
 
     fn receive(&self) -> Option<Loaded> {
-        let mut buffer = vec![0; PART_BYTES_MAX];
+        let mut buffer = vec![0; PART_MESSAGE_BYTES_MAX];
         let (len, mut fds) = pass::receive(self.link.as_fd(), &mut buffer).ok()?;
         buffer.truncate(len);
+        let files = fds.pop()?;
+        if buffer == BESIDE {
+            buffer = memory_file::read_at_most(fds.pop()?, PART_BYTES_MAX as u64).ok()?;
+        }
         let text = String::from_utf8(buffer).ok()?;
-        Some(Loaded { part: Part::parse(&text)?, text, files: fds.pop()? })
+        Some(Loaded { part: Part::parse(&text)?, text, files })
     }
 }
 
@@ -165,8 +173,13 @@ pub fn hand_over(part: &Part, files: &[u8]) -> io::Result<()> {
     let text = part.to_string();
     if text.len() > PART_BYTES_MAX {
         return Err(io::Error::other(
-            "there are too many addresses to listen on, or the commands of apps are too long",
+            "there are too many addresses to listen on or files to watch, or the commands of apps \
+             are too long",
         ));
+    }
+    if text.len() > PART_MESSAGE_BYTES_MAX {
+        let text = memory_file::sealed(c"fairwater part", text.as_bytes())?;
+        return pass::send(master.as_fd(), BESIDE, &[text.as_fd(), files.as_fd()]);
     }
     pass::send(master.as_fd(), text.as_bytes(), &[files.as_fd()])
 }

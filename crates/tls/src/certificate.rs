@@ -87,6 +87,20 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// 32 bytes of 64 hexadecimal digits.
+pub(crate) fn unhex(digits: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if digits.len() != 64 {
+        return None;
+    }
+    let (pairs, _) = digits.as_bytes().as_chunks::<2>();
+    for (byte, pair) in bytes.iter_mut().zip(pairs) {
+        let digit = |digit: u8| char::from(digit).to_digit(16);
+        *byte = (digit(pair[0])? * 16 + digit(pair[1])?) as u8;
+    }
+    Some(bytes)
+}
+
 fn common_name(subject: &Name) -> Option<String> {
     Some(subject.common_name().ok()??.value().into_owned())
 }

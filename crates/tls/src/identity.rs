@@ -1,7 +1,10 @@
 //! A certificate with its key: who we are.
 
 use std::fmt;
+use std::num::NonZeroUsize;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread::{self, ScopedJoinHandle};
 
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
@@ -43,7 +46,37 @@ impl fmt::Display for IdentityProblem {
     }
 }
 
+/// So many are worth a thread.
+const SHARE_MIN: usize = 32;
+
 impl Identity {
+    /// As [`Self::read`], of many: all cores of the machine work on them. The results are in the
+    /// order of the files.
+    pub fn read_all(files: &[(&[u8], &[u8])]) -> Vec<Result<Self, IdentityProblem>> {
+        let read = |share: &[(&[u8], &[u8])]| -> Vec<_> {
+            share.iter().map(|(certificate, key)| Self::read(certificate, key)).collect()
+        };
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let threads = cores.min(files.len() / SHARE_MIN);
+        if threads < 2 {
+            return read(files);
+        }
+        thread::scope(|scope| {
+            let shares = files.chunks(files.len().div_ceil(threads));
+            let begin = |share| {
+                let builder = thread::Builder::new().name("certificates".to_owned());
+                builder.spawn_scoped(scope, move || read(share)).map_err(|_| share)
+            };
+            let begun: Vec<_> = shares.map(begin).collect();
+            let end = |one: Result<ScopedJoinHandle<'_, Vec<_>>, _>| match one {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                // There may be no further threads; then it takes longer.
+                Err(share) => read(share),
+            };
+            begun.into_iter().flat_map(end).collect()
+        })
+    }
+
     /// Reads a certificate with the chain behind it, and its key. `certificate` and `key` may be
     /// the same file.
     ///

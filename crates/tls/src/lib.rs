@@ -9,10 +9,12 @@ mod agreed;
 mod certificate;
 mod client;
 mod identity;
+mod made_up;
 mod server;
 mod session;
 mod ticket;
 mod trust;
+mod verify;
 
 pub use agreed::{Agreed, PeerFacts};
 pub use certificate::Facts;
@@ -59,4 +61,31 @@ pub fn fingerprint(bytes: &[u8]) -> Fingerprint {
     let suite = rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
     let hash = suite.tls13().map(|suite| suite.common.hash_provider.hash(bytes));
     hash.and_then(|hash| hash.as_ref().try_into().ok()).unwrap_or_default()
+}
+
+/// Reads a fingerprint: 64 hexadecimal digits, or pairs of them with colons between, as OpenSSL
+/// prints them.
+pub fn parse_fingerprint(text: &str) -> Option<Fingerprint> {
+    let is_in_pairs = text.contains(':') && text.split(':').all(|pair| pair.len() == 2);
+    let digits = if is_in_pairs { &text.replace(':', "") } else { text };
+    certificate::unhex(digits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprints_are_read_as_they_are_printed() {
+        let bytes = fingerprint(b"");
+        let digits = certificate::hex(&bytes);
+        let pairs: Vec<_> = (0..32).map(|at| digits[2 * at..][..2].to_uppercase()).collect();
+        for good in [&digits, &digits.to_uppercase(), &pairs.join(":")] {
+            assert_eq!(parse_fingerprint(good), Some(bytes), "{good}");
+        }
+        let odd = digits.replacen("e3", "e:3:", 1);
+        for bad in ["", ":", &digits[1..], &format!("{digits}00"), &pairs.join(" "), &odd] {
+            assert_eq!(parse_fingerprint(bad), None, "{bad}");
+        }
+    }
 }

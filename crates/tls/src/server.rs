@@ -5,14 +5,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use crate::identity::Identity;
 use crate::session::Session;
 use crate::ticket::TicketKeys;
 use crate::trust::{Trust, TrustProblem};
-use crate::{Fingerprint, Version, provider};
+use crate::{Fingerprint, Version, fingerprint, provider, verify};
 
 /// How a listener is configured.
 #[derive(Debug, Default)]
@@ -74,23 +74,7 @@ impl Server {
             .map_err(|error| TrustProblem::BadCertificate(error.to_string()))?;
         let builder = match &settings.client_auth {
             None => builder.with_no_client_auth(),
-            Some(ClientAuth { trust, mode }) => {
-                let roots = Arc::clone(&trust.roots);
-                let mut verifier =
-                    WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider));
-                if !trust.revoked.is_empty() {
-                    verifier = verifier
-                        .with_crls(trust.revoked.iter().cloned())
-                        .enforce_revocation_expiration()
-                        .only_check_end_entity_revocation();
-                }
-                if *mode == Mode::Request {
-                    verifier = verifier.allow_unauthenticated();
-                }
-                let verifier =
-                    verifier.build().map_err(|error| TrustProblem::BadList(error.to_string()))?;
-                builder.with_client_cert_verifier(verifier)
-            }
+            Some(auth) => builder.with_client_cert_verifier(verify::of_clients(auth, &provider)?),
         };
         let names = Arc::new(Names::new(&settings.identities));
         let facts = settings.identities.into_iter().map(|identity| identity.facts);
@@ -106,6 +90,17 @@ impl Server {
                 .map_err(|error| TrustProblem::BadCertificate(error.to_string()))?,
         };
         Ok(Self { config: Arc::new(config), fingerprint: settings.fingerprint, ends })
+    }
+
+    /// The same with a certificate that was made up for these names. Two of the same names are the
+    /// same, though their keys are not: who has the first one in use keeps it.
+    #[must_use]
+    pub fn with_made_up(&self, identity: Identity, names: &[String]) -> Self {
+        let mut config = ServerConfig::clone(&self.config);
+        config.cert_resolver = Arc::new(Names::new(std::slice::from_ref(&identity)));
+        let seen = [&self.fingerprint, names.join("\n").as_bytes()].concat();
+        let ends = [(identity.facts.subject, identity.facts.not_after)].into();
+        Self { config: Arc::new(config), fingerprint: fingerprint(&seen), ends }
     }
 
     /// The subject of each certificate, and until when it is good, in seconds since the epoch.

@@ -8,6 +8,7 @@ use rustls::server::ProducesTickets;
 use rustls_pki_types::UnixTime;
 
 use crate::Fingerprint;
+use crate::certificate::unhex;
 
 /// A ticket is good for so many seconds: half a day.
 const LIFETIME: u32 = 43_200;
@@ -65,7 +66,7 @@ impl TicketKeys {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let secret = secret(line).ok_or(TicketProblem::BadLine(index + 1))?;
+            let secret = unhex(line).ok_or(TicketProblem::BadLine(index + 1))?;
             keys.push(Key::new(&secret, rules).ok_or(TicketProblem::BadLine(index + 1))?);
         }
         match keys.len() {
@@ -123,19 +124,6 @@ impl Key {
             key: RandomizedNonceKey::new(&AES_256_GCM, key.as_ref()).ok()?,
         })
     }
-}
-
-fn secret(digits: &str) -> Option<[u8; 32]> {
-    let mut secret = [0; 32];
-    if digits.len() != 64 {
-        return None;
-    }
-    let (pairs, _) = digits.as_bytes().as_chunks::<2>();
-    for (byte, pair) in secret.iter_mut().zip(pairs) {
-        let digit = |digit: u8| char::from(digit).to_digit(16);
-        *byte = (digit(pair[0])? * 16 + digit(pair[1])?) as u8;
-    }
-    Some(secret)
 }
 
 #[cfg(test)]

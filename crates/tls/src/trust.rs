@@ -1,5 +1,7 @@
-//! Whom we trust: certificates of authorities, and lists of what they have revoked.
+//! Whom we trust: certificates of authorities, lists of what they have revoked, and certificates
+//! that are trusted for themselves.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,11 +9,32 @@ use rustls::RootCertStore;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
-/// Authorities.
+use crate::certificate::Facts;
+use crate::{Fingerprint, fingerprint};
+
+/// Authorities, and certificates that need none. By default nobody is trusted.
 #[derive(Clone, Debug)]
 pub struct Trust {
     pub(crate) roots: Arc<RootCertStore>,
     pub(crate) revoked: Vec<CertificateRevocationListDer<'static>>,
+    /// Of files: those that are their own authority.
+    own: HashSet<Fingerprint>,
+    listed: HashSet<Fingerprint>,
+}
+
+/// Why a certificate is trusted for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is in a file of authorities, and its own.
+    Own,
+    /// Its fingerprint is listed.
+    Listed,
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Self::of(RootCertStore::empty())
+    }
 }
 
 /// Why a file says nothing about trust.
@@ -35,21 +58,25 @@ impl fmt::Display for TrustProblem {
 }
 
 impl Trust {
-    /// Reads the certificates of authorities.
+    /// Reads the certificates of authorities, and those that are their own.
     ///
     /// # Errors
     /// See [`TrustProblem`].
     pub fn read(authorities: &[u8]) -> Result<Self, TrustProblem> {
         let mut roots = RootCertStore::empty();
+        let mut own = HashSet::new();
         for certificate in CertificateDer::pem_slice_iter(authorities) {
             let certificate =
                 certificate.map_err(|error| TrustProblem::BadCertificate(error.to_string()))?;
+            if Facts::of(&certificate).is_some_and(|facts| facts.subject == facts.issuer) {
+                own.insert(fingerprint(&certificate));
+            }
             let added = roots.add(certificate);
             added.map_err(|error| TrustProblem::BadCertificate(error.to_string()))?;
         }
         match roots.is_empty() {
             true => Err(TrustProblem::NoCertificate),
-            false => Ok(Self { roots: Arc::new(roots), revoked: Vec::new() }),
+            false => Ok(Self { own, ..Self::of(roots) }),
         }
     }
 
@@ -58,7 +85,29 @@ impl Trust {
         let mut roots = RootCertStore::empty();
         let certificates = CertificateDer::pem_slice_iter(authorities);
         roots.add_parsable_certificates(certificates.filter_map(Result::ok));
-        (!roots.is_empty()).then(|| Self { roots: Arc::new(roots), revoked: Vec::new() })
+        (!roots.is_empty()).then(|| Self::of(roots))
+    }
+
+    fn of(roots: RootCertStore) -> Self {
+        let (own, listed) = (HashSet::new(), HashSet::new());
+        Self { roots: Arc::new(roots), revoked: Vec::new(), own, listed }
+    }
+
+    /// Adds certificates that are trusted for themselves.
+    pub fn list(&mut self, fingerprints: impl IntoIterator<Item = Fingerprint>) {
+        self.listed.extend(fingerprints);
+    }
+
+    /// Whether any certificate may be trusted for itself.
+    pub(crate) fn lists(&self) -> bool {
+        !self.own.is_empty() || !self.listed.is_empty()
+    }
+
+    /// Why a certificate is trusted for itself; nothing, if it is not.
+    pub(crate) fn standing(&self, certificate: &CertificateDer<'_>) -> Option<Standing> {
+        let fingerprint = fingerprint(certificate);
+        let listed = self.listed.contains(&fingerprint).then_some(Standing::Listed);
+        listed.or_else(|| self.own.contains(&fingerprint).then_some(Standing::Own))
     }
 
     /// Adds what authorities have revoked.

@@ -6,7 +6,7 @@ use std::io::{self, IoSlice};
 
 use fairwater_tls::{
     Client, ClientAuth, ClientSettings, Identity, IdentityProblem, Mode, Server, ServerSettings,
-    Session, Trust, TrustProblem, Version,
+    Session, Trust, TrustProblem, Version, parse_fingerprint,
 };
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
@@ -283,4 +283,128 @@ fn files_that_are_no_identity_say_why() {
     assert_eq!(Trust::read(key.as_bytes()).unwrap_err(), TrustProblem::NoCertificate);
     let mut trust = authority.trust();
     assert_eq!(trust.revoke(certificate.as_bytes()), Err(TrustProblem::NoList));
+}
+
+/// A certificate that is its own authority; with `is_ca` it says that it is one, as those that
+/// `openssl req -x509` makes do.
+fn own(
+    names: &[&str],
+    is_ca: bool,
+    change: impl FnOnce(&mut CertificateParams),
+) -> (String, Identity) {
+    let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+    let mut params = CertificateParams::new(names).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "myself");
+    if is_ca {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    }
+    change(&mut params);
+    let key = KeyPair::generate().unwrap();
+    let pem = params.self_signed(&key).unwrap().pem();
+    let identity = Identity::read(pem.as_bytes(), key.serialize_pem().as_bytes()).unwrap();
+    (pem, identity)
+}
+
+/// Of a certificate, by way of what is told of it.
+fn fingerprint_of(identity: &Identity) -> fairwater_tls::Fingerprint {
+    let server = server(one(identity.clone()));
+    let (client, _) = meet(ClientSettings::default(), &server, "a").unwrap();
+    parse_fingerprint(&client.agreed().unwrap().peer.fingerprint).unwrap()
+}
+
+fn listing(identity: &Identity) -> Trust {
+    let mut trust = Trust::default();
+    trust.list([fingerprint_of(identity)]);
+    trust
+}
+
+#[test]
+fn a_client_that_is_its_own_authority_is_let_in_where_it_is_listed() {
+    let (authority, nobody) = (Authority::new(), own(&["me"], true, |_| {}).1);
+    let with = |identity: &Identity, server: &Server| {
+        let identity = Some(identity.clone());
+        meet(ClientSettings { identity, ..client(authority.trust()) }, server, "a")
+    };
+    for is_ca in [false, true] {
+        let (pem, me) = own(&["me"], is_ca, |_| {});
+        let mut both = authority.trust();
+        both.list([fingerprint_of(&me)]);
+        let mut revoking = Trust::read(format!("{pem}{}", authority.pem()).as_bytes()).unwrap();
+        revoking.revoke(authority.revokes(7).as_bytes()).unwrap();
+        for (trust, is_listed, has_authority) in [
+            (authority.trust(), false, true),
+            (Trust::read(pem.as_bytes()).unwrap(), true, false),
+            (revoking, true, true),
+            (listing(&me), true, false),
+            (listing(&nobody), false, false),
+            (both, true, true),
+        ] {
+            for mode in [Mode::Request, Mode::Require] {
+                let server = with_client_auth(&authority, trust.clone(), mode);
+                assert_eq!(with(&me, &server).is_ok(), is_listed, "{is_ca} {mode:?}");
+                let other = with(&authority.identity(&["other"]), &server);
+                assert_eq!(other.is_ok(), has_authority, "{is_ca} {mode:?}");
+                let none = meet(client(authority.trust()), &server, "a");
+                assert_eq!(none.is_ok(), mode == Mode::Request, "{is_ca}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_endpoint_that_is_its_own_authority_is_spoken_to_where_it_is_listed() {
+    for is_ca in [false, true] {
+        let (pem, identity) = own(&["a"], is_ca, |_| {});
+        let (_, other) = own(&["a"], is_ca, |_| {});
+        let server = server(one(identity.clone()));
+        // A file says who may have the name, and a fingerprint whose certificate it is.
+        for (trust, host, expected) in [
+            (Authority::new().trust(), "a", false),
+            (Trust::read(pem.as_bytes()).unwrap(), "a", true),
+            (Trust::read(pem.as_bytes()).unwrap(), "b", false),
+            (listing(&identity), "a", true),
+            (listing(&identity), "b", true),
+            (listing(&other), "a", false),
+            (Trust::default(), "a", false),
+        ] {
+            let met = meet(client(trust), &server, host);
+            assert_eq!(met.is_ok(), expected, "{is_ca} {host} {:?}", met.map(drop));
+        }
+    }
+}
+
+#[test]
+fn a_listed_certificate_is_good_for_its_time_alone() {
+    for (change, expected) in [
+        (
+            (|params| params.not_after = date_time_ymd(2020, 1, 1)) as fn(&mut CertificateParams),
+            "expired",
+        ),
+        (|params| params.not_before = date_time_ymd(2090, 1, 1), "not valid yet"),
+    ] {
+        let (pem, identity) = own(&["a"], true, change);
+        let server = server(one(identity.clone()));
+        for trust in [listing(&identity), Trust::read(pem.as_bytes()).unwrap()] {
+            let error = meet(client(trust), &server, "a").unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_made_up_certificate_is_trusted_by_whoever_is_told_to() {
+    let names = ["localhost", "*.a.example", "127.0.0.1", "::1"].map(ToOwned::to_owned);
+    let made_up = || Identity::made_up(&names).unwrap();
+    let bare = server(ServerSettings::default());
+    let server = bare.with_made_up(made_up(), &names);
+    for host in ["localhost", "x.a.example", "127.0.0.1", "::1"] {
+        let (client, _) = meet(ClientSettings::default(), &server, host).unwrap();
+        let print = parse_fingerprint(&client.agreed().unwrap().peer.fingerprint).unwrap();
+        let mut trust = Trust::default();
+        trust.list([print]);
+        assert!(meet(self::client(trust), &server, host).is_ok(), "{host}");
+        assert!(meet(self::client(Authority::new().trust()), &server, host).is_err(), "{host}");
+    }
+    assert_eq!(server, bare.with_made_up(made_up(), &names));
+    assert_ne!(server, bare.with_made_up(made_up(), &names[1..]));
 }

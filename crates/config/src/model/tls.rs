@@ -11,12 +11,15 @@ use crate::span::Spanned;
 pub struct ListenerTls {
     pub server: Server,
     pub certificates: Vec<Certificate>,
+    /// Of a certificate that is made up: the names that it has beside the hosts of routes.
+    pub made_up_for: Option<Vec<String>>,
 }
 
 /// A certificate of a listener, for those who look after it.
 #[derive(Debug, Clone)]
 pub struct Certificate {
-    pub subject: String,
+    /// Whose it is, and its file if that is one of many, for messages.
+    pub shown: String,
     /// Seconds since the epoch, where it is named.
     pub not_after: Spanned<u64>,
     /// The file of its key.

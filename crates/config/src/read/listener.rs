@@ -13,7 +13,7 @@ use crate::read::filter::{self, FILTERS};
 use crate::read::limit::{self, LIMITS};
 use crate::read::proxy_protocol::{self, PROXY_PROTOCOL};
 use crate::read::text;
-use crate::read::tls::{self, CLIENT_AUTH, TLS};
+use crate::read::tls::{self, CLIENT_AUTH};
 use crate::reader::{Node, Table};
 use crate::report::Report;
 use crate::span::Spanned;
@@ -45,10 +45,11 @@ pub(super) static LISTENER: declare::Table = declare::Table {
         },
         Setting {
             name: "tls",
-            kind: Kind::OneOrMore(&Kind::Table(&TLS)),
+            kind: Kind::Either(&tls::MADE_UP, &tls::FROM_FILES),
             absent: Absent::Otherwise("clients speak no TLS"),
             meaning: "clients speak TLS. Of several certificates each client gets the one with the \
-                      name that it asks for (SNI), or the first.",
+                      name that it asks for (SNI), or the first. `dev` makes one up that nobody \
+                      trusts, for trying things out.",
             example: "tls = { cert = \"site.pem\", key = \"site.key\" }",
         },
         Setting {

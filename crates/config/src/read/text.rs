@@ -140,19 +140,31 @@ pub(super) fn file(
 ) -> Option<Spanned<String>> {
     let path = file_path(node, report)?;
     let shown = path.value.display().to_string();
-    let problem = match node.read(&shown, bytes_max) {
+    let text = checked(&shown, node.read(&shown, bytes_max), bytes_max, path.span, report)?;
+    Some(Spanned::new(text, path.span))
+}
+
+/// The text that these bytes of a file are.
+pub(super) fn checked(
+    shown: &str,
+    read: Result<Vec<u8>, String>,
+    bytes_max: usize,
+    span: Span,
+    report: &mut Report,
+) -> Option<String> {
+    let problem = match read {
         Ok(bytes) if bytes.len() > bytes_max => {
             format!("it has more than {}", quantity::shown_bytes(bytes_max as u64))
         }
         Ok(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => return Some(Spanned::new(text, path.span)),
+            Ok(text) => return Some(text),
             Err(_) => "it is not UTF-8 text".to_owned(),
         },
         Err(problem) => problem,
     };
     let message = format!("`{shown}` cannot be read: {problem}");
     let help = "correct the path; it is relative to this file";
-    report.add(&code::CANNOT_READ, path.span, message, "", help);
+    report.add(&code::CANNOT_READ, span, message, "", help);
     None
 }
 

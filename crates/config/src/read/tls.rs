@@ -1,34 +1,41 @@
 //! `tls` and `client_auth` of a listener, `tls` of an upstream: certificates, keys, and who is
 //! trusted, all of it read from files here and now.
 
+use fairwater_message::address::parse_host;
 use fairwater_tls::{
-    Client, ClientAuth, ClientSettings, Fingerprint, Identity, IdentityProblem, Mode, Server,
-    ServerSettings, TicketKeys, TicketProblem, Trust, TrustProblem, Version, fingerprint,
+    Client, ClientAuth, ClientSettings, Fingerprint, Identity, Mode, Server, ServerSettings,
+    TicketKeys, TicketProblem, Trust, TrustProblem, Version, fingerprint, parse_fingerprint,
 };
 
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting, words};
-use crate::model::{Certificate, EndpointTls, ListenerTls};
-use crate::read::text;
+use crate::model::{EndpointTls, HostMatch, Listener, ListenerTls, Route};
+use crate::read::{identity, text};
 use crate::reader::{Node, Table};
 use crate::report::Report;
 use crate::span::Spanned;
 
-pub(super) static TLS: declare::Table = declare::Table {
+/// What is made up in place of files.
+pub(super) static MADE_UP: Kind = Kind::Choice(words!["dev"]);
+
+pub(super) static FROM_FILES: Kind = Kind::OneOrMore(&Kind::Table(&TLS));
+
+static TLS: declare::Table = declare::Table {
     title: "tls",
     settings: &[
         Setting {
             name: "cert",
             kind: Kind::Text("file"),
             absent: Absent::Required,
-            meaning: "the certificate, and behind it those that lead to an authority (PEM)",
+            meaning: "the certificate, and behind it those that lead to an authority (PEM). `*` in the \
+                      last part of the path is every file of such a name, in their order.",
             example: "cert = \"site.pem\"",
         },
         Setting {
             name: "key",
             kind: Kind::Text("file"),
             absent: Absent::Otherwise("the file of `cert`"),
-            meaning: "its private key (PEM)",
+            meaning: "its private key (PEM). `*` is what it stands for in `cert`.",
             example: "key = \"site.key\"",
         },
     ],
@@ -42,9 +49,17 @@ pub(super) static CLIENT_AUTH: declare::Table = declare::Table {
         Setting {
             name: "ca",
             kind: Kind::Text("file"),
-            absent: Absent::Required,
+            absent: Absent::Otherwise("required without `fingerprints`"),
             meaning: "the certificates of authorities, or certificates that are their own (PEM)",
             example: "ca = \"clients.pem\"",
+        },
+        Setting {
+            name: "fingerprints",
+            kind: Kind::OneOrMore(&Kind::Text("fingerprint")),
+            absent: Absent::Otherwise("none"),
+            meaning: "certificates that are good whoever has issued them, by their SHA-256: 64 \
+                      hexadecimal digits, with colons or without",
+            example: FINGERPRINTS_EXAMPLE,
         },
         Setting {
             name: "mode",
@@ -72,9 +87,19 @@ pub(super) static UPSTREAM_TLS: declare::Table = declare::Table {
         Setting {
             name: "ca",
             kind: Kind::Text("file"),
-            absent: Absent::Otherwise("the authorities that the system trusts"),
-            meaning: "the certificates of authorities (PEM)",
+            absent: Absent::Otherwise(
+                "the authorities that the system trusts; with `fingerprints` none",
+            ),
+            meaning: "the certificates of authorities, or certificates that are their own (PEM)",
             example: "ca = \"inside.pem\"",
+        },
+        Setting {
+            name: "fingerprints",
+            kind: Kind::OneOrMore(&Kind::Text("fingerprint")),
+            absent: Absent::Otherwise("none"),
+            meaning: "certificates that are good whoever has issued them and whatever names they \
+                      have, by their SHA-256: 64 hexadecimal digits, with colons or without",
+            example: FINGERPRINTS_EXAMPLE,
         },
         Setting {
             name: "server_name",
@@ -109,12 +134,23 @@ pub(super) static UPSTREAM_TLS: declare::Table = declare::Table {
     notes: "",
 };
 
+const FINGERPRINTS_EXAMPLE: &str =
+    "fingerprints = [\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"]";
+
 /// Room for long chains, and for the authorities of a system.
-const PEM_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub(super) const PEM_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Where systems keep the authorities that they trust.
 const SYSTEM_AUTHORITIES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+/// Where a machine keeps its name.
+const HOST_NAME_FILE: &str = "/etc/hostname";
+/// A name, and a line end.
+const HOST_NAME_FILE_BYTES_MAX: usize = 256;
+
+/// More names than anybody tries out, in a certificate that each client gets.
+const MADE_UP_NAMES_MAX: usize = 100;
 
 const MODES: [(&str, Mode); 2] = [("request", Mode::Request), ("require", Mode::Require)];
 
@@ -122,10 +158,10 @@ const VERSIONS: [(&str, Version); 2] = [("1.2", Version::Tls12), ("1.3", Version
 
 /// What was read, for the fingerprint.
 #[derive(Default)]
-struct Seen(Vec<u8>);
+pub(super) struct Seen(Vec<u8>);
 
 impl Seen {
-    fn take(&mut self, bytes: &[u8]) {
+    pub(super) fn take(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
         self.0.extend_from_slice(bytes);
     }
@@ -153,40 +189,83 @@ pub(super) fn of_listener(
         ticket_keys(node, &rules, &mut seen, report)
     });
     let version = table.get("tls_min_version").and_then(|node| node.choice(&VERSIONS, report));
-    let (mut identities, mut certificates) = (Vec::new(), Vec::new());
     let node = node?;
-    for node in node.one_or_more(report).unwrap_or_default() {
-        if let Some(table) = node.table("`tls`".to_owned(), &TLS, report)
-            && let Some(identity) = identity(&table, &mut seen, report)
-        {
-            certificates.extend(certificate(&table, &identity));
-            identities.push(identity);
+    let mut own = Vec::new();
+    let mut made_up_for = None;
+    if node.is_text() {
+        is_made_up(table, node, report).then_some(())?;
+        made_up_for = Some(own_names(node));
+    } else {
+        for node in node.of_kind(&FROM_FILES).one_or_more(report).unwrap_or_default() {
+            if let Some(table) = node.table("`tls`".to_owned(), &TLS, report) {
+                own.extend(identity::read_all(&table, &mut seen, report));
+            }
         }
     }
+    let (identities, certificates): (Vec<_>, Vec<_>) = own.into_iter().unzip();
     let min_version = version.unwrap_or_default();
     seen.take(&[min_version as u8]);
     alpn.iter().for_each(|name| seen.take(name.as_bytes()));
     let alpn = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     let fingerprint = fingerprint(&seen.0);
-    if identities.is_empty() {
+    if identities.is_empty() && made_up_for.is_none() {
         return None;
     }
     let settings =
         ServerSettings { identities, alpn, min_version, client_auth, ticket_keys, fingerprint };
     let server = good(Server::new(settings), node, report)?;
-    Some(ListenerTls { server, certificates })
+    Some(ListenerTls { server, certificates, made_up_for })
 }
 
-fn certificate(table: &Table<'_>, identity: &Identity) -> Option<Certificate> {
-    // Its files were read, so that nothing is to be reported.
-    let mut silent = Report::default();
-    let cert = table.get("cert")?;
-    let key = text::file_path(table.get("key").unwrap_or(cert), &mut silent)?;
-    Some(Certificate {
-        subject: identity.facts.subject.clone(),
-        not_after: Spanned::new(identity.facts.not_after, cert.span),
-        key,
-    })
+/// Whether a certificate is to be made up, which is what a text may say.
+fn is_made_up(table: &Table<'_>, node: Node<'_>, report: &mut Report) -> bool {
+    let Some(text) = node.string(report) else { return false };
+    if text.value != "dev" {
+        let message = format!("`tls` cannot be `{}`", text.value);
+        let help = "write a table, as in `tls = { cert = \"site.pem\", key = \"site.key\" }`, or \
+                    \"dev\" for trying things out";
+        report.add(&code::UNKNOWN_CHOICE, text.span, message, "", help);
+        return false;
+    }
+    let message = format!("{} shows a certificate that nobody trusts", table.title());
+    let help = "try it with `curl -k`; for others name your own with `cert` and `key`";
+    report.add(&code::MADE_UP, text.span, message, "made up for trying things out", help);
+    true
+}
+
+/// What this machine is called.
+fn own_names(node: Node<'_>) -> Vec<String> {
+    let mut names = ["localhost", "127.0.0.1", "::1"].map(ToOwned::to_owned).to_vec();
+    let own = node.read(HOST_NAME_FILE, HOST_NAME_FILE_BYTES_MAX).unwrap_or_default();
+    let own = String::from_utf8(own).unwrap_or_default();
+    names.extend(parse_host(own.trim()).ok().filter(|name| !names.contains(name)));
+    names
+}
+
+/// Makes up the certificates that are wanted, now that all hosts are known.
+pub(super) fn make_up(listeners: &mut [Listener], routes: &[Route], report: &mut Report) {
+    for listener in listeners {
+        let Some(tls) = &mut listener.tls else { continue };
+        let Some(mut names) = tls.made_up_for.clone() else { continue };
+        let own = routes.iter().filter(|route| route.listener.value == listener.name.value);
+        for host in own.filter_map(|route| route.host.as_ref()) {
+            let name = match &host.value {
+                HostMatch::Exact(name) => name.clone(),
+                HostMatch::Wildcard(end) => format!("*{end}"),
+            };
+            if names.len() < MADE_UP_NAMES_MAX && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        match Identity::made_up(&names) {
+            Some(identity) => tls.server = tls.server.with_made_up(identity, &names),
+            None => {
+                let message = "no certificate can be made up";
+                let help = "name your own with `cert` and `key`";
+                report.add(&code::BAD_TLS, listener.name.span, message, "", help);
+            }
+        }
+    }
 }
 
 fn good<T>(made: Result<T, TrustProblem>, node: Node<'_>, report: &mut Report) -> Option<T> {
@@ -201,16 +280,51 @@ fn client_auth(node: Node<'_>, seen: &mut Seen, report: &mut Report) -> Option<C
     let table = node.table("`client_auth`".to_owned(), &CLIENT_AUTH, report)?;
     let mode = table.get("mode").and_then(|node| node.choice(&MODES, report));
     let mode = mode.unwrap_or(Mode::Require);
-    let mut trust = table.require("ca", report).and_then(|node| trust(node, seen, report));
+    let ca = table.get("ca");
+    let mut trust = match ca {
+        Some(node) => trust(node, seen, report),
+        None => Some(Trust::default()),
+    };
+    if ca.is_none() && table.get("fingerprints").is_none() {
+        let message = "`client_auth` needs `ca` or `fingerprints`";
+        let help = "add one of them, as in `ca = \"clients.pem\"`";
+        report.add(&code::MISSING_KEY, node.span, message, "neither is here", help);
+    }
     if let Some(node) = table.get("crl")
         && let Some(file) = pem(node, seen, report)
         && let Some(trust) = &mut trust
-        && let Err(problem) = trust.revoke(file.value.as_bytes())
     {
-        bad_trust(&problem, &file, report);
+        if ca.is_none() {
+            let help = "add the authorities, or remove it: a fingerprint is taken back by itself";
+            report.add(&code::BAD_TLS, node.span, "`crl` needs `ca`", "", help);
+        } else if let Err(problem) = trust.revoke(file.value.as_bytes()) {
+            bad_trust(&problem, &file, report);
+        }
     }
+    let listed = fingerprints(&table, seen, report);
+    trust.iter_mut().for_each(|trust| trust.list(listed.iter().copied()));
     seen.take(&[mode as u8]);
     trust.map(|trust| ClientAuth { trust, mode })
+}
+
+/// Certificates that are trusted for themselves.
+fn fingerprints(table: &Table<'_>, seen: &mut Seen, report: &mut Report) -> Vec<Fingerprint> {
+    let nodes = table.get("fingerprints").and_then(|node| node.one_or_more(report));
+    let mut read = Vec::new();
+    for node in nodes.unwrap_or_default() {
+        let Some(text) = node.string(report) else { continue };
+        if let Some(fingerprint) = parse_fingerprint(&text.value) {
+            seen.take(&fingerprint);
+            read.push(fingerprint);
+            continue;
+        }
+        let digits = text.value.bytes().filter(u8::is_ascii_hexdigit).count();
+        let what = if digits == 40 { ": it looks like a SHA-1" } else { "" };
+        let message = format!("this is not the SHA-256 of a certificate{what}");
+        let help = "write what `openssl x509 -in FILE -noout -fingerprint -sha256` says";
+        report.add(&code::BAD_FINGERPRINT, text.span, message, "", help);
+    }
+    read
 }
 
 fn ticket_keys(
@@ -242,15 +356,18 @@ pub(super) fn of_upstream(table: &Table<'_>, report: &mut Report) -> Option<Endp
         let title = table.title();
         let table = node.table("`tls`".to_owned(), &UPSTREAM_TLS, report)?;
         let skips = skips_verification(&table, title, report);
-        let trust = match table.get("ca") {
+        let listed = fingerprints(&table, &mut seen, report);
+        let mut trust = match table.get("ca") {
             Some(node) => Some(trust(node, &mut seen, report)?),
             None if skips => None,
+            None if table.get("fingerprints").is_some() => Some(Trust::default()),
             None => Some(system(node, &mut seen, report)?),
         };
+        trust.iter_mut().for_each(|trust| trust.list(listed.iter().copied()));
         settings.trust = trust.filter(|_| !skips);
         server_name = table.get("server_name").and_then(|node| node.string(report));
         if table.get("cert").is_some() {
-            settings.identity = Some(identity(&table, &mut seen, report)?);
+            settings.identity = Some(identity::read(&table, &mut seen, report)?);
         }
         seen.take(&[u8::from(skips)]);
     }
@@ -276,33 +393,6 @@ fn skips_verification(table: &Table<'_>, title: &str, report: &mut Report) -> bo
         report.add(&code::SKIPS_VERIFICATION, node.span, message, label, help);
     }
     skips
-}
-
-fn identity(table: &Table<'_>, seen: &mut Seen, report: &mut Report) -> Option<Identity> {
-    let node = table.require("cert", report)?;
-    let certificate = pem(node, seen, report)?;
-    let key = match table.get("key") {
-        Some(node) => pem(node, seen, report)?,
-        None => certificate.clone(),
-    };
-    let read = Identity::read(certificate.value.as_bytes(), key.value.as_bytes());
-    let problem = match read {
-        Ok(identity) => return Some(identity),
-        Err(problem) => problem,
-    };
-    let (span, help) = match problem {
-        IdentityProblem::NoCertificate | IdentityProblem::BadCertificate(_) => {
-            (certificate.span, "a certificate begins with `-----BEGIN CERTIFICATE-----`")
-        }
-        IdentityProblem::NoKey | IdentityProblem::BadKey(_) => {
-            (key.span, "a key begins with `-----BEGIN PRIVATE KEY-----`, without a password")
-        }
-        IdentityProblem::OtherKey => {
-            (key.span, "name the key that the certificate was requested with")
-        }
-    };
-    report.add(&code::BAD_TLS, span, problem.to_string(), "", help);
-    None
 }
 
 fn trust(node: Node<'_>, seen: &mut Seen, report: &mut Report) -> Option<Trust> {

@@ -1,5 +1,10 @@
 //! TLS with clients and endpoints, judged by curl, OpenSSL and Python.
 
+mod expiry;
+mod listed;
+mod made_up;
+mod many;
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -362,6 +367,21 @@ fn certificates_that_end_and_keys_that_are_open_are_told_of() {
     fs::set_permissions(pki.file("site.key"), mode).unwrap();
     let said = proxy.reload_well();
     assert!(said.contains("[W0903]: every user can read the private key in "), "{said}");
+}
+
+#[test]
+fn an_open_key_is_looked_for_beside_the_configuration() {
+    let (pki, endpoint) = (Pki::new(), Endpoint::echo("e"));
+    pki.pair("site", LOCAL);
+    let tls = "tls = { cert = \"site.pem\", key = \"site.key\" }";
+    let setup = Setup::http(&[&endpoint]).listener(tls);
+    for name in ["site.pem", "site.key"] {
+        let own = setup.directory().join(name);
+        fs::copy(pki.file(name), &own).unwrap();
+        fs::set_permissions(own, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let said = setup.start().said();
+    assert!(said.contains("[W0903]: every user can read the private key in /"), "{said}");
 }
 
 /// As docs/tls.md shows it.

@@ -13,6 +13,7 @@ mod reference;
 mod scratch;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use adapt::{adapted_command, adapted_file};
@@ -47,13 +48,17 @@ fn write_what_is_named(scratch: &Scratch) {
         fs::write(scratch.file(file), "").unwrap();
     }
     fs::write(scratch.file("htpasswd"), "").unwrap();
-    fs::create_dir(scratch.file("tls")).unwrap();
+    for directory in ["tls", "certs"] {
+        fs::create_dir(scratch.file(directory)).unwrap();
+    }
     let golden = root().join("crates/config/tests/golden/pem");
     for (file, of) in [
         ("site.pem", "site.pem"),
         ("site.key", "site.key"),
         ("tls/site.pem", "site.pem"),
         ("tls/site.key", "site.key"),
+        ("certs/site.pem", "site.pem"),
+        ("certs/site.key", "site.key"),
         ("proxy.pem", "site.pem"),
         ("proxy.key", "site.key"),
         ("clients.pem", "ca.pem"),
@@ -62,6 +67,7 @@ fn write_what_is_named(scratch: &Scratch) {
         ("tickets.key", "tickets.key"),
     ] {
         fs::copy(golden.join(of), scratch.file(file)).unwrap();
+        fs::set_permissions(scratch.file(file), fs::Permissions::from_mode(0o600)).unwrap();
     }
 }
 
@@ -103,7 +109,9 @@ fn start_and_ask(name: &str, text: &str) -> (Scratch, Program) {
 fn examples_pass_the_check_as_they_are() {
     for path in examples() {
         let (is_good, said) = check(&path);
-        assert!(is_good && !said.contains("warning"), "{}:\n{said}", path.display());
+        // Git keeps no mode that would hide a key.
+        let warnings = said.replace("warning[W0903]", "");
+        assert!(is_good && !warnings.contains("warning"), "{}:\n{said}", path.display());
     }
 }
 

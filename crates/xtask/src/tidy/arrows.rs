@@ -93,7 +93,7 @@ const CRATES: &[Crate] = &[
         in_tests: &[],
     },
     Crate { name: "load", ours: &[], others: &["memchr", "rustix", "rustls"], in_tests: &[] },
-    Crate { name: "e2e", ours: &[], others: &["rustix", "socket2"], in_tests: &[] },
+    Crate { name: "e2e", ours: &[], others: &["rcgen", "rustix", "socket2"], in_tests: &[] },
     Crate { name: "xtask", ours: &[], others: &[], in_tests: &[] },
 ];
 
