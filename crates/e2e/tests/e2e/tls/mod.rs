@@ -1,5 +1,9 @@
 //! TLS with clients and endpoints, judged by curl, OpenSSL and Python.
 
+mod floods;
+mod hello;
+mod hellos;
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
