@@ -4,8 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustls::RootCertStore;
+use rustls::server::WebPkiClientVerifier;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
+
+use crate::provider;
 
 /// Authorities.
 #[derive(Clone, Debug)]
@@ -71,6 +74,12 @@ impl Trust {
         if read.is_empty() {
             return Err(TrustProblem::NoList);
         }
+        // Only a verifier looks into them. This one is not kept: what is wrong is told where the
+        // file is known.
+        let roots = Arc::clone(&self.roots);
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
+        let built = verifier.with_crls(read.iter().cloned()).build();
+        built.map_err(|error| TrustProblem::BadList(error.to_string()))?;
         self.revoked.extend(read);
         Ok(())
     }
