@@ -1,5 +1,6 @@
 //! TLS with clients and endpoints, judged by curl, OpenSSL and Python.
 
+mod clients;
 mod floods;
 mod hello;
 mod hellos;
@@ -34,7 +35,7 @@ impl Pki {
         self.directory.join(name).display().to_string()
     }
 
-    fn openssl(&self, words: &str) {
+    pub(crate) fn openssl(&self, words: &str) {
         let output = Command::new("openssl").args(words.split_whitespace()).output().unwrap();
         assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
     }
