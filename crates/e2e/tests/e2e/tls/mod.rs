@@ -4,6 +4,7 @@ mod clients;
 mod floods;
 mod hello;
 mod hellos;
+mod keys;
 
 use std::fs;
 use std::io::Write;
