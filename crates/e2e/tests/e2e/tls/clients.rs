@@ -14,12 +14,19 @@ struct Clients {
     site: Pki,
 }
 
+/// Certificates of all kinds, of clients and endpoints.
+pub(super) fn made_by_script() -> Option<Directory> {
+    let directory = Directory::new();
+    let mut command = python()?;
+    command.args(["-c", include_str!("certificates.py")]).arg(directory.path());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(directory)
+}
+
 impl Clients {
     fn new() -> Option<Self> {
-        let (directory, site) = (Directory::new(), Pki::new());
-        let script = include_str!("clients.py");
-        let output = python()?.args(["-c", script]).arg(directory.path()).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let (directory, site) = (made_by_script()?, Pki::new());
         site.pair("site", LOCAL);
         let clients = Self { directory, site };
         clients.with_sha1();

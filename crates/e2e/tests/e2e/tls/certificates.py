@@ -1,8 +1,8 @@
 """Makes certificates that OpenSSL's tools refuse to make, and lists of revoked ones.
 
-clients.py DIRECTORY: NAME.pem has a certificate and those that lead to ca.pem, NAME.key the key.
+certificates.py DIRECTORY: NAME.pem has a certificate and those that lead to ca.pem, NAME.key the key.
 """
-import datetime, os, sys, warnings
+import datetime, ipaddress, os, sys, warnings
 warnings.simplefilter("ignore")
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -146,3 +146,25 @@ revoke("other.crl", [4711], by=other)
 revoke("elsewhere.crl", [4711], where="http://elsewhere.example/list.crl")
 elsewhere = Party("elsewhere", is_ca=True)
 revoke("stranger.crl", [4711], by=elsewhere)
+
+SERVER = [ExtendedKeyUsageOID.SERVER_AUTH]
+
+
+def site(name, above=ca, names=(), **more):
+    local = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    names = x509.SubjectAlternativeName(list(names) or [local, x509.DNSName("localhost")])
+    more = {"usages": SERVER, "extra": [names], **more}
+    Party("site", above, **more).write(name)
+
+
+site("site")
+site("site_chain", Party("between", ca, is_ca=True))
+site("site_expired", begins=-400, ends=-1)
+site("site_future", begins=2)
+site("site_elsewhere", names=[x509.DNSName("elsewhere.example")])
+# Common names are no names (RFC 9525, section 2).
+site("site_unnamed", extra=[], subject=dn("127.0.0.1"))
+site("site_stranger", other)
+site("site_self", None)
+site("site_client", usages=[ExtendedKeyUsageOID.CLIENT_AUTH])
+site("site_outside", inside)
