@@ -6,6 +6,7 @@ mod floods;
 mod hello;
 mod hellos;
 mod keys;
+mod swaps;
 mod tickets;
 
 use std::fs;
