@@ -5,6 +5,7 @@ mod endpoints;
 mod floods;
 mod hello;
 mod hellos;
+mod judges;
 mod keys;
 mod swaps;
 mod tickets;
