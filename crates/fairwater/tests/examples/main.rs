@@ -52,8 +52,6 @@ fn write_what_is_named(scratch: &Scratch) {
     for (file, of) in [
         ("site.pem", "site.pem"),
         ("site.key", "site.key"),
-        ("tls/site.pem", "site.pem"),
-        ("tls/site.key", "site.key"),
         ("proxy.pem", "site.pem"),
         ("proxy.key", "site.key"),
         ("clients.pem", "ca.pem"),
@@ -62,6 +60,10 @@ fn write_what_is_named(scratch: &Scratch) {
         ("tickets.key", "tickets.key"),
     ] {
         fs::copy(golden.join(of), scratch.file(file)).unwrap();
+    }
+    for entry in fs::read_dir(root().join("examples/tls")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, scratch.file("tls").join(path.file_name().unwrap())).unwrap();
     }
 }
 
@@ -91,7 +93,7 @@ fn start_and_ask(name: &str, text: &str) -> (Scratch, Program) {
     let program = Program::start(&["run", "-c", &path]);
     for address in &program.addresses {
         let answer = match text.contains("\ntls = { cert") {
-            true => program::get_by_tls(address),
+            true => program::get_by_tls(address, &scratch.file("tls")),
             false => get(address, "/"),
         };
         assert!(answer.starts_with("HTTP/1.1 200 "), "{name}: {address}: {answer:?}\n{adapted}");

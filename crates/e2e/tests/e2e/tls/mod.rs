@@ -2,6 +2,7 @@
 
 mod clients;
 mod endpoints;
+mod examples;
 mod floods;
 mod hello;
 mod hellos;
