@@ -160,6 +160,6 @@ try:
         assert data[:1] == b"\x17" and len(data) > 60, data
         print("open", sent)
     else:
-        print("closed" if drain(wire, 3) else "open", sent)
+        print("closed" if drain(wire, 1) else "open", sent)
 except OSError:
     print("closed", sent)

@@ -107,7 +107,7 @@ fn certificates_are_swapped_without_a_failed_handshake() {
 }
 
 #[test]
-#[ignore = "slow: minutes"]
+#[ignore = "slow: four minutes"]
 fn a_thousand_swaps_fail_no_handshake_and_keep_no_memory() {
     let mut swapped = Swapped::new("");
     swapped.swap(100, 1);
