@@ -136,6 +136,20 @@ fn chrome_agrees_on_keys_that_last() {
     proxy.assert_sound();
 }
 
+/// OpenSSL speaks it from 3.5 on.
+#[test]
+fn openssl_agrees_on_keys_that_last() {
+    let (pki, endpoint) = (Pki::new(), Endpoint::echo("e"));
+    let tls = format!("tls = {}", pki.pair("site", LOCAL).table("site"));
+    let mut proxy = Setup::http(&[&endpoint]).listener(&tls).start();
+    let said = super::s_client(&pki, &proxy, "-groups X25519MLKEM768");
+    if said.contains("Call to SSL_CONF_cmd(-groups, X25519MLKEM768) failed") {
+        return eprintln!("skipped: this OpenSSL does not know X25519MLKEM768");
+    }
+    assert!(said.contains("200 OK") && said.contains("X25519MLKEM768"), "{said}");
+    proxy.assert_sound();
+}
+
 /// X25519, and the same with ML-KEM-768 before it.
 const X25519: [u8; 2] = [0, 29];
 const WITH_ML_KEM: [u8; 2] = [0x11, 0xec];
