@@ -118,7 +118,7 @@ fn a_reload_leaves_no_connection_that_others_have_used() {
     let plain = Endpoint::echo("e");
     let proxy = Setup::http(&[&plain]).reloadable().start();
     assert_eq!(Client::new(&proxy).get("/").status(), 200);
-    assert_eq!(proxy.metric("fairwater_endpoint_connections_idle", &[]), 1);
+    proxy.until_metric("fairwater_endpoint_connections_idle", &[], 1);
     proxy.edit("[upstreams.app]", "[upstreams.app]\nproxy_protocol = \"v1\"");
     proxy.reload_well();
     // The endpoint knows nothing of headers.
