@@ -12,6 +12,7 @@ use fairwater_supervisor::{
 };
 use fairwater_sys::child;
 use fairwater_sys::exec::Left;
+use fairwater_sys::privileges;
 
 use crate::arguments::{LoadArguments, RunArguments, WorkerArguments};
 use crate::file_set::Recording;
@@ -105,6 +106,8 @@ pub(crate) fn load(arguments: &LoadArguments) -> ExitCode {
             "this program cannot go on as the master that runs, whose version is another: restart it",
         );
     }
+    // It holds every key, whatever it may find in the file about images of its memory.
+    privileges::set_core_dumps(false).ok();
     let arguments = &arguments.file;
     let recording = Recording::new(&Files);
     recording.stamp(&arguments.config);

@@ -29,7 +29,8 @@ pub struct PeerFacts {
     pub serial: String,
     /// SHA-256, in hexadecimal digits.
     pub fingerprint: String,
-    /// Host names, addresses, URIs and mail addresses, with commas between them.
+    /// Host names, addresses, URIs and mail addresses, with commas between them and in none of
+    /// them: a URI may have one, and would be two names to who reads this.
     pub names: String,
 }
 
@@ -37,7 +38,7 @@ impl PeerFacts {
     pub(crate) fn of(facts: &Facts, fingerprint: String) -> Self {
         let ips = facts.ips.iter().map(ToString::to_string);
         let names = facts.dns_names.iter().chain(&facts.uris).chain(&facts.emails).cloned();
-        let names: Vec<_> = names.chain(ips).map(|name| printable(&name)).collect();
+        let names: Vec<_> = names.chain(ips).map(|name| in_list(&name)).collect();
         Self {
             subject: printable(&facts.subject),
             common_name: facts.common_name.clone(),
@@ -61,6 +62,10 @@ pub(crate) fn printable(text: &str) -> String {
     out
 }
 
+fn in_list(name: &str) -> String {
+    printable(name).replace(',', "%2C")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,5 +74,12 @@ mod tests {
     fn what_is_not_printable_is_escaped() {
         assert_eq!(printable("CN=a b,O=c"), "CN=a b,O=c");
         assert_eq!(printable("a\r\nb: c\0%\u{e4}"), "a%0D%0Ab: c%00%25%C3%A4");
+    }
+
+    #[test]
+    fn no_name_is_two() {
+        let uris = vec!["x:,root".to_owned()];
+        let facts = Facts { dns_names: vec!["a".to_owned()], uris, ..Facts::default() };
+        assert_eq!(PeerFacts::of(&facts, String::new()).names, "a,x:%2Croot");
     }
 }

@@ -152,7 +152,8 @@ impl Names {
 
 impl ResolvesServerCert for Names {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        // The library gives names in small letters, without a final dot.
-        self.find(hello.server_name()).cloned()
+        // The library gives names in small letters, and leaves a final dot.
+        let host = hello.server_name().map(|host| host.strip_suffix('.').unwrap_or(host));
+        self.find(host).cloned()
     }
 }

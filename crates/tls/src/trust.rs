@@ -6,11 +6,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustls::RootCertStore;
+use rustls::server::WebPkiClientVerifier;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
 use crate::certificate::Facts;
-use crate::{Fingerprint, fingerprint};
+use crate::{Fingerprint, fingerprint, provider};
 
 /// Authorities, and certificates that need none. By default nobody is trusted.
 #[derive(Clone, Debug)]
@@ -120,6 +121,12 @@ impl Trust {
         if read.is_empty() {
             return Err(TrustProblem::NoList);
         }
+        // Only a verifier looks into them. This one is not kept: what is wrong is told where the
+        // file is known.
+        let roots = Arc::clone(&self.roots);
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
+        let built = verifier.with_crls(read.iter().cloned()).build();
+        built.map_err(|error| TrustProblem::BadList(error.to_string()))?;
         self.revoked.extend(read);
         Ok(())
     }

@@ -283,6 +283,9 @@ fn files_that_are_no_identity_say_why() {
     assert_eq!(Trust::read(key.as_bytes()).unwrap_err(), TrustProblem::NoCertificate);
     let mut trust = authority.trust();
     assert_eq!(trust.revoke(certificate.as_bytes()), Err(TrustProblem::NoList));
+    // A certificate is no list, whatever it is called.
+    let list = certificate.replace("CERTIFICATE", "X509 CRL");
+    assert!(matches!(trust.revoke(list.as_bytes()), Err(TrustProblem::BadList(_))));
 }
 
 /// A certificate that is its own authority; with `is_ca` it says that it is one, as those that

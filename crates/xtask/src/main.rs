@@ -7,6 +7,7 @@ mod ci;
 mod disrupt;
 mod dist;
 mod fuzz;
+mod judges;
 mod packages;
 mod soak;
 mod test;

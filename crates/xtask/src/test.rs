@@ -1,8 +1,8 @@
 //! `cargo xtask test`: all tests, after installing the servers and clients that they run against.
 
-use crate::Failure;
 use crate::ci::cargo_command;
 use crate::packages::{self, Need};
+use crate::{Failure, judges};
 
 /// What the tests of the real binary talk to.
 const NEEDS: &[Need] = &[
@@ -16,7 +16,9 @@ const NEEDS: &[Need] = &[
     Need { file: "python3", package: "python3" },
     Need { file: "node", package: "nodejs" },
     Need { file: "strace", package: "strace" },
+    Need { file: "/usr/share/doc/python3-venv", package: "python3-venv" },
     Need { file: "/usr/lib/python3/dist-packages/jsonschema", package: "python3-jsonschema" },
+    Need { file: "/usr/lib/python3/dist-packages/cryptography", package: "python3-cryptography" },
 ];
 
 const BUILD: &[&str] = &["build", "--quiet", "--locked"];
@@ -54,6 +56,9 @@ pub(crate) fn run_with(arguments: &[String], settings: &[(&str, &str)]) -> Resul
         }
     }
     let skipped = install(may_install);
+    if may_install && let Err(failure) = judges::ensure() {
+        println!("skipping what they judge: {failure}");
+    }
     let slow = is_slow_too.then_some(SLOW);
     for words in [BUILD, ALL].into_iter().chain(slow) {
         let status = cargo_command(words).envs(settings.iter().copied()).status()?;

@@ -55,8 +55,6 @@ fn write_what_is_named(scratch: &Scratch) {
     for (file, of) in [
         ("site.pem", "site.pem"),
         ("site.key", "site.key"),
-        ("tls/site.pem", "site.pem"),
-        ("tls/site.key", "site.key"),
         ("certs/site.pem", "site.pem"),
         ("certs/site.key", "site.key"),
         ("proxy.pem", "site.pem"),
@@ -68,6 +66,12 @@ fn write_what_is_named(scratch: &Scratch) {
     ] {
         fs::copy(golden.join(of), scratch.file(file)).unwrap();
         fs::set_permissions(scratch.file(file), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    for entry in fs::read_dir(root().join("examples/tls")).unwrap() {
+        let path = entry.unwrap().path();
+        let copy = scratch.file("tls").join(path.file_name().unwrap());
+        fs::copy(&path, &copy).unwrap();
+        fs::set_permissions(copy, fs::Permissions::from_mode(0o600)).unwrap();
     }
 }
 
@@ -97,7 +101,7 @@ fn start_and_ask(name: &str, text: &str) -> (Scratch, Program) {
     let program = Program::start(&["run", "-c", &path]);
     for address in &program.addresses {
         let answer = match text.contains("\ntls = { cert") {
-            true => program::get_by_tls(address),
+            true => program::get_by_tls(address, &scratch.file("tls")),
             false => get(address, "/"),
         };
         assert!(answer.starts_with("HTTP/1.1 200 "), "{name}: {address}: {answer:?}\n{adapted}");

@@ -131,10 +131,12 @@ pub(crate) fn get(address: &str, target: &str) -> String {
     }
 }
 
-/// The same over TLS, whoever it is that answers.
-pub(crate) fn get_by_tls(address: &str) -> String {
-    let url = format!("https://{address}/");
-    let output = Command::new("curl").args(["-sik", &url]).output().unwrap();
+/// The same over TLS, whoever it is that answers, with the certificate of a client.
+pub(crate) fn get_by_tls(address: &str, files: &Path) -> String {
+    let mut command = Command::new("curl");
+    command.arg("--cert").arg(files.join("client.pem"));
+    command.arg("--key").arg(files.join("client.key"));
+    let output = command.args(["-sik", &format!("https://{address}/")]).output().unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 

@@ -22,6 +22,9 @@ use crate::work::{Buffer, Loan, Work};
 /// What a connection does next.
 enum Turn {
     Idle,
+    /// What came was nothing: an empty line, or a record of TLS without a byte. That is no request,
+    /// so that the time between two goes on.
+    StillIdle,
     Close,
     Tunnel(Box<Tunnel>),
 }
@@ -35,20 +38,26 @@ pub(crate) fn serve(connection: Accepted) -> impl Future<Output = ()> {
     async move {
         loop {
             connection.timer.set(connection.of_listener(|listener| listener.timeouts.idle));
-            match until_readable(&connection).await {
-                Next::Request => {}
-                Next::End => return,
-                // A request that has come meanwhile is served where it is: nobody else can.
-                Next::Move => {
-                    let has_moved = Box::pin(connection.give_away()).await;
-                    if has_moved || connection.stream.unread_bytes() == 0 {
-                        return;
+            let turn = loop {
+                match until_readable(&connection).await {
+                    Next::Request => {}
+                    Next::End => return,
+                    // A request that has come meanwhile is served where it is: nobody else can.
+                    Next::Move => {
+                        let has_moved = Box::pin(connection.give_away()).await;
+                        if has_moved || connection.stream.unread_bytes() == 0 {
+                            return;
+                        }
                     }
                 }
-            }
-            let future = connection.shard.futures.place(|| busy(&connection));
-            match (Watched { connection: &connection, future }).await {
-                Turn::Idle => {}
+                let future = connection.shard.futures.place(|| busy(&connection));
+                match (Watched { connection: &connection, future }).await {
+                    Turn::StillIdle => {}
+                    turn => break turn,
+                }
+            };
+            match turn {
+                Turn::Idle | Turn::StillIdle => {}
                 Turn::Close => return,
                 Turn::Tunnel(tunnel) => {
                     return Box::pin(tunnel::serve(connection, tunnel)).await;
@@ -93,6 +102,7 @@ async fn busy(connection: &Accepted) -> Turn {
         let listener = in_force.plan.listener(connection.listener);
         let times = match read_head(shard, connection, listener, &mut work).await {
             Read::Head(times) => times,
+            Read::Nothing if served == 0 => return Turn::StillIdle,
             Read::Nothing => return Turn::Idle,
             Read::End => return Turn::Close,
             Read::Fault { fault, begun_us } => {

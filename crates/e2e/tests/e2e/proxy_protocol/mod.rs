@@ -1,5 +1,6 @@
 //! The PROXY protocol, by bytes and with real proxies.
 
+mod attacks;
 mod endpoints;
 mod listeners;
 mod programs;

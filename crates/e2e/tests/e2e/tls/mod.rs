@@ -1,9 +1,19 @@
 //! TLS with clients and endpoints, judged by curl, OpenSSL and Python.
 
+mod clients;
+mod endpoints;
+mod examples;
 mod expiry;
+mod floods;
+mod hello;
+mod hellos;
+mod judges;
+mod keys;
 mod listed;
 mod made_up;
 mod many;
+mod swaps;
+mod tickets;
 
 use std::fs;
 use std::io::Write;
@@ -35,7 +45,7 @@ impl Pki {
         self.directory.join(name).display().to_string()
     }
 
-    fn openssl(&self, words: &str) {
+    pub(crate) fn openssl(&self, words: &str) {
         let output = Command::new("openssl").args(words.split_whitespace()).output().unwrap();
         assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
     }
@@ -85,9 +95,13 @@ fn answers(pki: &Pki, proxy: &Proxy, words: &[&str]) -> String {
 
 /// What OpenSSL's client says of a connection.
 fn s_client(pki: &Pki, proxy: &Proxy, words: &str) -> String {
+    s_client_at(pki, &proxy.address, words)
+}
+
+fn s_client_at(pki: &Pki, address: &str, words: &str) -> String {
     let ca = pki.file("ca.pem");
     let mut command = Command::new("openssl");
-    command.args(["s_client", "-connect", &proxy.address, "-CAfile", &ca, "-ign_eof"]);
+    command.args(["s_client", "-connect", address, "-CAfile", &ca, "-ign_eof"]);
     command.args(words.split_whitespace()).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";

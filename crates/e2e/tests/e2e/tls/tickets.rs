@@ -1,0 +1,115 @@
+//! D10: what a ticket opens: the door that it was made at, for who still may.
+
+use std::fs;
+
+use fairwater_e2e::{Endpoint, Proxy, Setup};
+
+use super::clients::made_by_script;
+use super::{LOCAL, Pki, s_client, s_client_at};
+
+/// Of a listener, as the proxy says it.
+fn address_of(proxy: &Proxy, listener: &str) -> String {
+    let said = proxy.said();
+    let found = said.split(&format!("fairwater: {listener} listens on ")).nth(1);
+    found.and_then(|rest| rest.lines().next()).unwrap().to_owned()
+}
+
+/// Both listeners read each other's tickets, as far as the keys go (CVE-2025-23419).
+#[test]
+fn a_ticket_from_an_open_door_opens_no_other() {
+    let (pki, endpoint) = (Pki::new(), Endpoint::echo("e"));
+    let tls = pki.pair("site", LOCAL).pair("me", "DNS:me").table("site");
+    let keys = pki.file("tickets.key");
+    fs::write(&keys, "0f".repeat(32)).unwrap();
+    let lines = format!("tls = {tls}\ntls_ticket_keys = {keys:?}");
+    let closed = |ca: &str| format!("client_auth = {{ ca = {ca:?}, mode = \"require\" }}");
+    let ca = pki.file("ca.pem");
+    let listener = "bind = \"127.0.0.1:0\"\nupstream = \"app\"";
+    let mut proxy = Setup::http(&[&endpoint])
+        .listener(&lines)
+        .more(&format!("[listeners.twin]\n{listener}\n{lines}"))
+        .more(&format!("[listeners.closed]\n{listener}\n{lines}\n{}", closed(&ca)))
+        .start();
+    let [open, twin, closed] = ["web", "twin", "closed"].map(|name| address_of(&proxy, name));
+    let me = format!("-cert {} -key {}", pki.file("me.pem"), pki.file("me.key"));
+    for version in ["-tls1_2", "-tls1_3"] {
+        let [free, mine] = ["free", "mine"].map(|name| pki.file(name));
+        let said = s_client_at(&pki, &open, &format!("{version} -sess_out {free}"));
+        assert!(said.contains("200 OK"), "{said}");
+        let said = s_client_at(&pki, &closed, &format!("{version} -sess_out {mine} {me}"));
+        assert!(said.contains("200 OK"), "{said}");
+        // Whether it goes on with the ticket, and whether it gets in.
+        for (address, words, is_resumed, is_in) in [
+            (&open, format!("-sess_in {free}"), true, true),
+            (&twin, format!("-sess_in {free}"), true, true),
+            (&closed, format!("-sess_in {free}"), false, false),
+            (&closed, format!("-sess_in {free} {me}"), false, true),
+            (&closed, format!("-sess_in {mine}"), true, true),
+            (&open, format!("-sess_in {mine}"), false, true),
+        ] {
+            let before = endpoint.requests().len();
+            let said = s_client_at(&pki, address, &format!("{version} {words}"));
+            assert_eq!(said.contains("Reused, "), is_resumed, "{version} {words}: {said}");
+            assert_eq!(said.contains("200 OK"), is_in, "{version} {words}: {said}");
+            assert_eq!(endpoint.requests().len() > before, is_in, "{version} {words}");
+        }
+    }
+    proxy.assert_sound();
+}
+
+/// A host of the same listener is another matter too: the client has seen another certificate.
+#[test]
+fn a_ticket_is_for_one_host() {
+    let (pki, endpoint) = (Pki::new(), Endpoint::echo("e"));
+    pki.pair("first", "DNS:first.example").pair("second", "DNS:second.example");
+    let tls = format!("tls = [{}, {}]", pki.table("first"), pki.table("second"));
+    let proxy = Setup::http(&[&endpoint]).listener(&tls).start();
+    let session = pki.file("session");
+    for version in ["-tls1_2", "-tls1_3"] {
+        let first = format!("{version} -servername first.example");
+        s_client(&pki, &proxy, &format!("{first} -sess_out {session}"));
+        let again = s_client(&pki, &proxy, &format!("{first} -sess_in {session}"));
+        assert!(again.contains("Reused, "), "{again}");
+        let second = format!("{version} -servername second.example -sess_in {session}");
+        let said = s_client(&pki, &proxy, &second);
+        // OpenSSL's client refuses itself what comes of another host.
+        assert!(said.contains("New, ") || !said.contains("200 OK"), "{version}: {said}");
+    }
+}
+
+/// Who was let in yesterday may be revoked today.
+#[test]
+fn a_ticket_says_who_it_is_for_and_ends_with_his_rights() {
+    let Some(made) = made_by_script() else { return };
+    let file = |name: &str| made.join(name).display().to_string();
+    let (pki, endpoint) = (Pki::new(), Endpoint::echo("e"));
+    let (tls, keys, list) = (pki.pair("site", LOCAL).table("site"), file("keys"), file("now.crl"));
+    fs::write(&keys, "0f".repeat(32)).unwrap();
+    fs::copy(file("none.crl"), &list).unwrap();
+    let rules = format!("ca = {:?}, mode = \"require\", crl = {list:?}", file("ca.pem"));
+    let mut proxy = Setup::http(&[&endpoint])
+        .listener(&format!("tls = {tls}\ntls_ticket_keys = {keys:?}"))
+        .listener(&format!("client_auth = {{ {rules} }}"))
+        .listener("request_headers.set = { x-subject = \"{client_subject}\" }")
+        .reloadable()
+        .start();
+    let me = format!("-cert {} -key {}", file("revoked.pem"), file("revoked.key"));
+    for version in ["-tls1_2", "-tls1_3"] {
+        fs::copy(file("none.crl"), &list).unwrap();
+        proxy.reload_well();
+        let session = file("session");
+        s_client(&pki, &proxy, &format!("{version} -sess_out {session} {me}"));
+        let words = format!("{version} -sess_in {session} {me}");
+        let said = s_client(&pki, &proxy, &words);
+        assert!(said.contains("Reused, ") && said.contains("200 OK"), "{said}");
+        let request = endpoint.requests().pop().unwrap();
+        assert_eq!(request.field("x-subject"), Some("CN=revoked"), "also of who goes on");
+        fs::copy(file("list.crl"), &list).unwrap();
+        proxy.reload_well();
+        let before = endpoint.requests().len();
+        let said = s_client(&pki, &proxy, &words);
+        assert!(said.contains("SSL alert number 44"), "{version}: {said}");
+        assert_eq!(endpoint.requests().len(), before);
+    }
+    proxy.assert_sound();
+}
