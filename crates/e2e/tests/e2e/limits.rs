@@ -29,10 +29,11 @@ fn reason_of_last(proxy: &Proxy, lines: usize) -> String {
     proxy.until_log(lines).pop().unwrap().get("reason").to_owned()
 }
 
-/// The wheel is up to a tick late, and so may be a busy machine.
+/// The wheel is up to a tick late, and so may be a busy machine; its clock is up to one of the
+/// kernel's behind, 10 ms where that has long ones.
 fn assert_took(begun: Instant, least_ms: u64) {
     let took = begun.elapsed();
-    let range = Duration::from_millis(least_ms)..Duration::from_millis(least_ms + 1500);
+    let range = Duration::from_millis(least_ms - 10)..Duration::from_millis(least_ms + 1500);
     assert!(range.contains(&took), "{took:?} and not {range:?}");
 }
 
