@@ -277,6 +277,8 @@ pub enum Protocol {
 pub struct HttpListener {
     /// Peers whose X-Forwarded-* and Forwarded are extended instead of replaced.
     pub trusted_proxies: Vec<Spanned<IpNet>>,
+    /// Beside HTTP/1.1.
+    pub http2: bool,
 }
 
 #[derive(Debug, Clone, Default)]

@@ -207,6 +207,7 @@ fn compile_listener(
     Listener {
         name: listener.name.value.clone(),
         protocol,
+        http2: matches!(&listener.protocol, config::Protocol::Http(http) if http.http2),
         trusted_proxies,
         timeouts: Timeouts { handshake, head, idle, body, tunnel, half_close },
         proxy_protocol: listener.proxy_protocol.as_ref().map(|rules| ProxyProtocol {

@@ -74,6 +74,8 @@ fault_kinds! {
     UnknownPeer = ("unknown_peer", Downstream, Request, 0),
     /// What came is not HTTP at all: nothing is answered.
     NotHttp = ("not_http", Downstream, Request, 0),
+    /// An HTTP/2 client makes much work with few bytes.
+    Http2Flood = ("http2_flood", Downstream, Request, 0),
     HeadTimeout = ("request_head_timeout", Downstream, Request, 408),
     TargetTooLong = ("target_too_long", Downstream, Request, 414),
     HeadTooLarge = ("head_too_large", Downstream, Request, 431),

@@ -17,6 +17,8 @@ pub struct Listener {
     pub proxy_protocol: Option<ProxyProtocol>,
     /// Clients speak TLS.
     pub tls: Option<Server>,
+    /// Beside HTTP/1.1.
+    pub http2: bool,
     /// Peers whose word about the client is extended instead of replaced.
     pub trusted_proxies: Vec<IpNet>,
     pub timeouts: Timeouts,
@@ -104,6 +106,7 @@ impl Listener {
             protocol: Protocol::Gone,
             proxy_protocol: None,
             tls: None,
+            http2: self.http2,
             trusted_proxies: self.trusted_proxies.clone(),
             timeouts: self.timeouts,
             hops_max: self.hops_max,

@@ -3,5 +3,6 @@
 
 pub mod client_hello;
 pub mod dns;
+pub mod frames;
 pub mod h1;
 pub mod proxy_protocol;

@@ -11,7 +11,7 @@ use fairwater_message::pack::Packer;
 use fairwater_net::{Acceptor, Peer, Stream, Timer};
 use fairwater_plan::{Admission, ConnectionLimits, Listener, ListenerId, Protocol, TooMany, Turn};
 
-use crate::downstream::h1;
+use crate::downstream::{h1, h2};
 use crate::listening::Place;
 use crate::moving::{Door, Kind};
 use crate::patience::Patience;
@@ -143,7 +143,7 @@ impl Accepted {
     }
 
     /// Something that its listener says now.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of_listener<T>(&self, read: impl FnOnce(&Listener) -> T) -> T {
         read(self.shard.in_force().plan.listener(self.listener))
     }
@@ -294,6 +294,9 @@ pub(crate) fn spawn(accepted: Accepted) {
 pub(crate) fn serve(accepted: Accepted) {
     let in_force = accepted.shard.in_force();
     match &in_force.plan.listener(accepted.listener).protocol {
+        Protocol::Http(_) if speaks_http2(&accepted) => {
+            drop(tokio::task::spawn_local(h2::serve(accepted, Vec::new())));
+        }
         Protocol::Http(_) => drop(tokio::task::spawn_local(h1::serve(accepted))),
         // It went while this connection came.
         Protocol::Gone => {}
@@ -302,6 +305,11 @@ pub(crate) fn serve(accepted: Accepted) {
             drop(tokio::task::spawn_local(tcp::serve(accepted, None)));
         }
     }
+}
+
+/// Whether client and listener have agreed on HTTP/2 below it (ALPN, RFC 7301).
+fn speaks_http2(accepted: &Accepted) -> bool {
+    accepted.stream.agreed().is_some_and(|agreed| agreed.alpn == "h2")
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ async fn at_endpoint<'a>(
     loop {
         record.attempts += 1;
         counters.attempts.add(1);
-        let (shard, client) = (exchange.shard, exchange.connection);
+        let (shard, client) = (exchange.shard, (exchange.connection, exchange.timer));
         let id = || record.id();
         let lease = upstream::lease(shard, upstream, pick.endpoint, reuse, client, id).await?;
         record.connected(lease.is_at_once);

@@ -51,7 +51,7 @@ async fn check(exchange: &mut Exchange<'_>, claim: Claim<'_>) -> Result<bool, Fa
     let busy = Fault::from(FaultKind::PasswordsBusy);
     let answer = exchange.shard.passwords.ask(claim.hash, claim.password, client).ok_or(busy)?;
     let mut answer = pin!(answer);
-    let timer = &exchange.connection.timer;
+    let timer = exchange.timer;
     timer.set(limits::PASSWORD_PATIENCE);
     poll_fn(|cx| {
         if let Poll::Ready(answer) = answer.as_mut().poll(cx) {

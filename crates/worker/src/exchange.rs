@@ -7,13 +7,14 @@ use std::sync::atomic::Ordering;
 use fairwater_message::{
     BodyLength, Fault, FaultKind, HeaderName, Method, RequestHead, ResponseHead,
 };
+use fairwater_net::Timer;
 use fairwater_plan::{
     Destination, Facts, Filters, Listener, Probe, Protocol, Route, RouteTimeouts, Unroutable,
 };
 use fairwater_proto::h1::{client_address, max_forwards};
 
 use crate::accept::Accepted;
-use crate::downstream::{Sink, Source};
+use crate::downstream::{Carrier, Sink, Source};
 use crate::filter::{self, Changes, Interception};
 use crate::in_force::InForce;
 use crate::own_reply::OwnReply;
@@ -24,10 +25,28 @@ use crate::tunnel::Tunnel;
 use crate::work::{Buffer, Work};
 use crate::{attempt, respond};
 
+/// Whose request it is, and the way to him and back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Client<'a> {
+    pub connection: &'a Accepted,
+    pub timer: &'a Timer,
+    pub carrier: Carrier<'a>,
+}
+
+impl<'a> Client<'a> {
+    /// One that has a connection for himself.
+    #[inline]
+    pub(crate) fn of(connection: &'a Accepted) -> Self {
+        let carrier = Carrier::Connection(&connection.stream);
+        Self { connection, timer: &connection.timer, carrier }
+    }
+}
+
 /// A request on its way through the stages, and where its reply goes.
 pub(crate) struct Exchange<'a> {
     pub shard: &'a Shard,
     pub connection: &'a Accepted,
+    pub timer: &'a Timer,
     pub in_force: &'a InForce,
     pub listener: &'a Listener,
     pub head: &'a RequestHead,
@@ -49,7 +68,7 @@ impl<'a> Exchange<'a> {
     /// For bodies on both sides.
     pub(crate) fn patience(&self) -> Patience<'a> {
         let stall = self.timeouts.body.unwrap_or(self.listener.timeouts.body);
-        Patience { timer: &self.connection.timer, stall }
+        Patience { timer: self.timer, stall }
     }
 }
 
@@ -78,9 +97,12 @@ pub(crate) enum End {
 
 /// Serves one exchange. Never fails: a fault becomes a response where one is still possible, and
 /// always a record. On return `work.request` holds what lies behind this request.
-pub(crate) async fn serve(
+///
+/// `IS_LANE` tells the two callers apart, so that each has a copy of its own and the compiler lays
+/// that of a connection into its loop: 200 instructions of a request.
+pub(crate) async fn serve<const IS_LANE: bool>(
     in_force: &InForce,
-    connection: &Accepted,
+    Client { connection, timer, carrier }: Client<'_>,
     work: &mut Work,
     times: HeadTimes,
 ) -> End {
@@ -102,15 +124,16 @@ pub(crate) async fn serve(
     let shard = &*connection.shard;
     let listener = in_force.plan.listener(connection.listener);
     let mut record = Record::open(shard, connection, listener, (head, bytes), times);
-    let closes = !head.wants_keep_alive() || shard.sends_away(&connection.stream);
+    let closes = !IS_LANE && (!head.wants_keep_alive() || carrier.is_sent_away(shard));
     let mut exchange = Exchange {
         shard,
         connection,
+        timer,
         in_force,
         listener,
         head,
         bytes,
-        source: Source::new(&connection.stream, tail, filled, head.body),
+        source: Source::new(carrier, tail, filled, head.body),
         out,
         filters: None,
         user: "",
@@ -119,7 +142,7 @@ pub(crate) async fn serve(
         reply: Reply {
             head: response_head,
             buffer: response,
-            sink: Sink::new(&connection.stream, reply_out, closes),
+            sink: Sink::new(carrier, reply_out, closes),
             removed: &[],
             changes: reply_changes,
             interception: None,

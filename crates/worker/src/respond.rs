@@ -8,9 +8,8 @@ use fairwater_message::Fault;
 use fairwater_net::Stream;
 use fairwater_proto::h1::Edits;
 
-use crate::accept::Accepted;
 use crate::downstream::Sink;
-use crate::exchange::{End, Exchange};
+use crate::exchange::{Client, End, Exchange};
 use crate::filter;
 use crate::limits;
 use crate::own_reply::OwnReply;
@@ -75,7 +74,7 @@ async fn send(
 /// Answers a head that could not be read, and accounts for it.
 pub(crate) async fn to_bad_head(
     shard: &Shard,
-    connection: &Accepted,
+    Client { connection, timer, carrier }: Client<'_>,
     work: &mut Work,
     fault: Fault,
     begun_us: u64,
@@ -94,7 +93,7 @@ pub(crate) async fn to_bad_head(
     }
     let page = filter::bad_head_page(listener, &mut record, status);
     let own = page.unwrap_or_else(|| OwnReply::of_fault(status, head, &[]));
-    let mut sink = Sink::new(&connection.stream, &mut work.reply_out, true);
+    let mut sink = Sink::new(carrier, &mut work.reply_out, true);
     // Of a broken head no more is known than its first line, and often not even that: then the
     // method is the default of an empty index.
     let mut lines = Vec::new();
@@ -104,12 +103,16 @@ pub(crate) async fn to_bad_head(
         edits = Edits { path: None, removed: &filters.response.removed, lines: &lines };
     }
     let write = |out: &mut Vec<u8>| own.write(out, head, edits, true);
-    if sink.answer(connection.patience(), write).await.is_ok() {
+    let patience = Patience { timer, stall: listener.timeouts.body };
+    if sink.answer(patience, write).await.is_ok() {
         record.status = status;
         record.bytes_out = own.sent_len(head.method);
     }
     drop(record);
-    linger(&connection.stream, connection.patience(), &mut work.request).await;
+    drop(sink);
+    if let Some(stream) = carrier.connection() {
+        linger(stream, patience, &mut work.request).await;
+    }
 }
 
 /// `OPTIONS *` asks about the server as a whole, and that is us.
@@ -124,7 +127,7 @@ pub(crate) async fn to_options(
 /// connection stands at the next request.
 pub(crate) async fn skip_body(exchange: &mut Exchange<'_>) -> bool {
     let source = &mut exchange.source;
-    let timer = &exchange.connection.timer;
+    let timer = exchange.timer;
     let mut budget = limits::LINGER_BYTES;
     // For all of it: a client that drips gains nothing.
     timer.set(limits::LINGER);

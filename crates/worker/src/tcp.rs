@@ -158,7 +158,8 @@ async fn connect<'a>(
         account.attempts += 1;
         shard.counters.endpoints[pick.endpoint.slot].attempts.add(1);
         let id = || account.id;
-        match upstream::lease(shard, upstream, pick.endpoint, Reuse::No, accepted, id).await {
+        let client = (accepted, &accepted.timer);
+        match upstream::lease(shard, upstream, pick.endpoint, Reuse::No, client, id).await {
             Ok(lease) => {
                 account.connected_us = shard.now_us();
                 return Ok(lease.detach(shard));

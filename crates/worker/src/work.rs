@@ -63,6 +63,16 @@ impl Buffer {
         (self.start, self.end) = (0, 0);
     }
 
+    /// Holds these bytes and nothing else.
+    pub(crate) fn hold(&mut self, bytes: &[u8]) {
+        self.clear();
+        if bytes.len() > self.bytes.len() {
+            self.grow(bytes.len().max(BUFFER_BYTES));
+        }
+        self.bytes[..bytes.len()].copy_from_slice(bytes);
+        self.end = bytes.len();
+    }
+
     /// Marks bytes as used.
     pub(crate) fn consume(&mut self, len: usize) {
         self.start += len;
@@ -112,6 +122,7 @@ pub(crate) struct Loan<'a> {
 }
 
 impl<'a> Loan<'a> {
+    #[inline]
     pub(crate) fn new(shard: &'a Shard) -> Self {
         Self { shard, work: Some(shard.take_work()) }
     }

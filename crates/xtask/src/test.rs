@@ -16,9 +16,11 @@ const NEEDS: &[Need] = &[
     Need { file: "python3", package: "python3" },
     Need { file: "node", package: "nodejs" },
     Need { file: "strace", package: "strace" },
+    Need { file: "h2load", package: "nghttp2-client" },
     Need { file: "/usr/share/doc/python3-venv", package: "python3-venv" },
     Need { file: "/usr/lib/python3/dist-packages/jsonschema", package: "python3-jsonschema" },
     Need { file: "/usr/lib/python3/dist-packages/cryptography", package: "python3-cryptography" },
+    Need { file: "/usr/lib/python3/dist-packages/hpack", package: "python3-h2" },
 ];
 
 const BUILD: &[&str] = &["build", "--quiet", "--locked"];

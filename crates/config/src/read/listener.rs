@@ -36,6 +36,14 @@ pub(super) static LISTENER: declare::Table = declare::Table {
             example: "protocol = \"http\"",
         },
         Setting {
+            name: "http2",
+            kind: Kind::Boolean,
+            absent: Absent::Default("false"),
+            meaning: "`http` only: HTTP/2 as well, for clients that ask for it in the TLS handshake \
+                      (ALPN), or begin with it in clear. Endpoints are spoken to in HTTP/1.1.",
+            example: "http2 = false",
+        },
+        Setting {
             name: "proxy_protocol",
             kind: Kind::Table(&PROXY_PROTOCOL),
             absent: Absent::Otherwise("the peer is the client"),
@@ -143,8 +151,12 @@ const WIRES: [(&str, Wire); 2] = [("http", Wire::Http), ("tcp", Wire::Tcp)];
 const IDLE_RULES: [(&str, IdleRule); 2] = [("both", IdleRule::Both), ("client", IdleRule::Client)];
 
 /// What only one protocol has, beside the filters.
-const OWNED: [(&str, Wire); 3] =
-    [("trusted_proxies", Wire::Http), ("on_error", Wire::Tcp), ("idle", Wire::Tcp)];
+const OWNED: [(&str, Wire); 4] = [
+    ("http2", Wire::Http),
+    ("trusted_proxies", Wire::Http),
+    ("on_error", Wire::Tcp),
+    ("idle", Wire::Tcp),
+];
 
 /// A message for a person or a program that was cut off, not a page.
 const ON_ERROR_BYTES_MAX: usize = 16 * 1024;
@@ -172,14 +184,19 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
         Some(node) => node.choice(&WIRES, report),
         None => Some(Wire::Http),
     };
-    let alpn = if kind == Some(Wire::Http) { &["http/1.1"][..] } else { &[] };
+    let http2 = table.get("http2").and_then(|node| node.boolean(report)).unwrap_or(false);
+    let alpn = match kind {
+        Some(Wire::Http) if http2 => &["h2", "http/1.1"][..],
+        Some(Wire::Http) => &["http/1.1"],
+        _ => &[],
+    };
     listener.proxy_protocol = proxy_protocol::of_listener(&table, report);
     listener.tls = tls::of_listener(&table, alpn, report);
     // Without a protocol the settings that only one has cannot be judged, but their values can.
     if let Some(kind) = kind {
         refuse_foreign_keys(&table, kind, report);
     }
-    let http = HttpListener { trusted_proxies: trusted_proxies(&table, report) };
+    let http = HttpListener { trusted_proxies: trusted_proxies(&table, report), http2 };
     let tcp = TcpListener { on_error: on_error(&table, report), idle: idle(&table, report) };
     listener.protocol = match kind {
         Some(Wire::Tcp) => Protocol::Tcp(tcp),

@@ -20,6 +20,7 @@ mod filters;
 mod formatting;
 mod handshakes;
 mod hang;
+mod http2;
 mod limits;
 mod master;
 mod moving;

@@ -9,8 +9,9 @@ use fairwater_message::{Fault, FaultKind};
 use fairwater_plan::Listener;
 use fairwater_proto::h1::RequestReader;
 
+use super::h2;
 use crate::accept::Accepted;
-use crate::exchange::{self, End};
+use crate::exchange::{self, Client, End};
 use crate::limits;
 use crate::pulse::Watched;
 use crate::record::HeadTimes;
@@ -27,6 +28,8 @@ enum Turn {
     StillIdle,
     Close,
     Tunnel(Box<Tunnel>),
+    /// The client speaks HTTP/2, and has said so much.
+    Http2(Box<[u8]>),
 }
 
 /// Serves a connection until it closes.
@@ -61,6 +64,9 @@ pub(crate) fn serve(connection: Accepted) -> impl Future<Output = ()> {
                 Turn::Close => return,
                 Turn::Tunnel(tunnel) => {
                     return Box::pin(tunnel::serve(connection, tunnel)).await;
+                }
+                Turn::Http2(ahead) => {
+                    return Box::pin(h2::serve(connection, ahead.into())).await;
                 }
             }
         }
@@ -105,12 +111,18 @@ async fn busy(connection: &Accepted) -> Turn {
             Read::Nothing if served == 0 => return Turn::StillIdle,
             Read::Nothing => return Turn::Idle,
             Read::End => return Turn::Close,
+            Read::Fault { .. }
+                if served == 0 && listener.http2 && h2::is_begun(work.request.data()) =>
+            {
+                return Turn::Http2(work.request.data().into());
+            }
             Read::Fault { fault, begun_us } => {
-                respond::to_bad_head(shard, connection, &mut work, fault, begun_us).await;
+                let client = Client::of(connection);
+                respond::to_bad_head(shard, client, &mut work, fault, begun_us).await;
                 return Turn::Close;
             }
         };
-        match exchange::serve(in_force, connection, &mut work, times).await {
+        match exchange::serve::<false>(in_force, Client::of(connection), &mut work, times).await {
             End::KeepAlive if work.request.is_empty() => return Turn::Idle,
             End::KeepAlive => {}
             End::Close => return Turn::Close,

@@ -1,7 +1,8 @@
-//! The reply on its way to an HTTP/1 client: interim responses, the head, and the body in whatever
-//! framing the client reads. What reads from endpoints knows nothing of it.
+//! The reply on its way to a client: interim responses, the head, and the body in whatever framing
+//! the client reads. What reads from endpoints knows nothing of it.
 
-use std::io::IoSlice;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 
 use fairwater_message::{
@@ -10,6 +11,8 @@ use fairwater_message::{
 use fairwater_net::Stream;
 use fairwater_proto::h1::{Edits, ReplyFraming, write_response};
 
+use super::Carrier;
+use super::h2::Lane;
 use crate::exchange::is_bodiless;
 use crate::patience::Patience;
 use crate::relay::{self, Coding, Piece, SpliceError};
@@ -19,7 +22,7 @@ use crate::write::{WriteError, write_all};
 /// Where a reply goes, and how far the client was answered.
 #[derive(Debug)]
 pub(crate) struct Sink<'a> {
-    stream: &'a Stream,
+    carrier: Carrier<'a>,
     /// Heads and framing that wait for the next write.
     out: &'a mut Vec<u8>,
     coding: Coding,
@@ -45,15 +48,10 @@ pub(crate) struct Part<'a> {
 }
 
 impl<'a> Sink<'a> {
-    /// The client.
-    pub(crate) fn stream(&self) -> &'a Stream {
-        self.stream
-    }
-
-    pub(crate) fn new(stream: &'a Stream, out: &'a mut Vec<u8>, closes: bool) -> Self {
+    pub(crate) fn new(carrier: Carrier<'a>, out: &'a mut Vec<u8>, closes: bool) -> Self {
         let coding = Coding::Plain;
         Self {
-            stream,
+            carrier,
             out,
             coding,
             is_started: false,
@@ -61,6 +59,11 @@ impl<'a> Sink<'a> {
             ends_with_close: false,
             is_over: false,
         }
+    }
+
+    /// A client that shall come again by another connection is told so, if it can still be.
+    pub(crate) fn look_for_drain(&mut self, shard: &Shard) {
+        self.closes |= self.carrier.is_sent_away(shard);
     }
 
     /// Forwards an interim response.
@@ -79,7 +82,10 @@ impl<'a> Sink<'a> {
         let edits = Edits { removed, ..Edits::default() };
         self.out.clear();
         write_response(self.out, head, bytes, ReplyFraming::Bare, Connection::default(), edits);
-        self.flush(patience).await
+        match self.carrier {
+            Carrier::Connection(_) => self.flush(patience).await,
+            Carrier::Lane(lane) => lane.send_interim(self.out).map_err(aborted),
+        }
     }
 
     /// Tells the client that the endpoint switches protocols.
@@ -118,6 +124,9 @@ impl<'a> Sink<'a> {
         match head.body {
             BodyLength::Known(length) => ReplyFraming::Length(length),
             BodyLength::None => ReplyFraming::Length(0),
+            BodyLength::Chunked | BodyLength::UntilClose if self.lane().is_some() => {
+                ReplyFraming::Bare
+            }
             BodyLength::Chunked | BodyLength::UntilClose if reads_chunks(request) => {
                 ReplyFraming::Chunked
             }
@@ -136,12 +145,16 @@ impl<'a> Sink<'a> {
         part: Part<'_>,
     ) -> Result<(), Fault> {
         let Part { data, is_last, trailers, is_read_out } = part;
+        self.is_started = true;
+        if let Carrier::Lane(lane) = self.carrier {
+            send_on(lane, patience, self.out, part).await?;
+            self.is_over = is_last;
+            return Ok(());
+        }
         let is_end = is_last && self.closes && is_read_out;
         let piece = Piece { data, coding: self.coding, is_last, trailers, is_end };
-        self.is_started = true;
-        relay::write_piece(self.stream, patience, self.out, piece, &mut 0)
-            .await
-            .map_err(fault_of)?;
+        let Some(client) = self.carrier.connection() else { return Ok(()) };
+        relay::write_piece(client, patience, self.out, piece, &mut 0).await.map_err(fault_of)?;
         self.is_over = is_last;
         self.out.clear();
         Ok(())
@@ -149,7 +162,7 @@ impl<'a> Sink<'a> {
 
     /// Whether a body may be spliced behind what was sent.
     pub(crate) fn takes_splice(&self) -> bool {
-        self.coding == Coding::Plain
+        self.coding == Coding::Plain && self.lane().is_none()
     }
 
     /// Sends the head of an endpoint with a body of our own.
@@ -190,7 +203,8 @@ impl<'a> Sink<'a> {
         patience: Patience<'_>,
         poll_abort: impl FnMut(&mut Context<'_>) -> Poll<()>,
     ) -> Result<bool, SpliceError> {
-        relay::splice(shard, (endpoint, self.stream), counts, patience, poll_abort).await
+        let Some(client) = self.carrier.connection() else { return Ok(false) };
+        relay::splice(shard, (endpoint, client), counts, patience, poll_abort).await
     }
 
     /// Sends a reply of our own, which `write` makes.
@@ -207,23 +221,105 @@ impl<'a> Sink<'a> {
 
     /// Gives up a reply that has begun and can't be completed.
     pub(crate) fn break_off(&mut self, kind: FaultKind) {
-        if kind == FaultKind::ClientStalled {
-            self.stream.reset_on_close();
+        if let Some(client) = self.carrier.connection()
+            && kind == FaultKind::ClientStalled
+        {
+            client.reset_on_close();
         }
     }
 
-    async fn flush(&mut self, patience: Patience<'_>) -> Result<(), Fault> {
-        let result = write_all(self.stream, patience, &mut [IoSlice::new(self.out)], &mut 0).await;
-        self.out.clear();
-        result.map_err(fault_of)
+    fn lane(&self) -> Option<&'a Lane> {
+        match self.carrier {
+            Carrier::Connection(_) => None,
+            Carrier::Lane(lane) => Some(lane),
+        }
     }
+
+    /// Sends what was written: a head, and a whole body behind it if that has one.
+    async fn flush(&mut self, patience: Patience<'_>) -> Result<(), Fault> {
+        let result = match self.carrier {
+            Carrier::Connection(client) => {
+                write_all(client, patience, &mut [IoSlice::new(self.out)], &mut 0)
+                    .await
+                    .map_err(fault_of)
+            }
+            Carrier::Lane(lane) => {
+                let all = Part { data: &[], is_last: true, trailers: &[], is_read_out: false };
+                let result = send_on(lane, patience, self.out, all).await;
+                self.is_over |= result.is_ok();
+                result
+            }
+        };
+        self.out.clear();
+        result
+    }
+}
+
+/// Sends on a stream what `out` holds of the reply, head first, and a part of the body behind it.
+async fn send_on(
+    lane: &Lane,
+    patience: Patience<'_>,
+    out: &mut Vec<u8>,
+    part: Part<'_>,
+) -> Result<(), Fault> {
+    let Part { data, is_last, trailers, .. } = part;
+    let ends_here = is_last && trailers.is_empty();
+    if !out.is_empty() {
+        let is_all = ends_here && data.is_empty();
+        let head_len = lane.send_head(out, is_all).map_err(aborted)?;
+        if head_len < out.len() {
+            send_data(lane, patience, &out[head_len..], is_all).await?;
+        }
+        out.clear();
+        if is_all {
+            return Ok(());
+        }
+    }
+    if !data.is_empty() || ends_here {
+        send_data(lane, patience, data, ends_here).await?;
+    }
+    if is_last && !trailers.is_empty() {
+        lane.send_trailers(trailers).map_err(aborted)?;
+    }
+    Ok(())
+}
+
+async fn send_data(
+    lane: &Lane,
+    patience: Patience<'_>,
+    data: &[u8],
+    is_last: bool,
+) -> Result<(), Fault> {
+    let mut rest = data;
+    loop {
+        patience.renew();
+        let sent = poll_fn(|cx| match lane.poll_send(cx, rest, is_last) {
+            Poll::Ready(result) => Poll::Ready(result.map_err(aborted)),
+            Poll::Pending => {
+                patience.timer.poll_expired(cx).map(|()| Err(FaultKind::ClientStalled.into()))
+            }
+        });
+        rest = &rest[sent.await?..];
+        if rest.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+fn aborted(_: io::Error) -> Fault {
+    FaultKind::ClientAborted.into()
 }
 
 impl Drop for Sink<'_> {
     fn drop(&mut self) {
-        if self.is_started && self.ends_with_close && !self.is_over {
-            // An early end, of whatever cause, would look like the complete body.
-            self.stream.reset_on_close();
+        if !self.is_started || self.is_over {
+            return;
+        }
+        // An early end, of whatever cause, would look like the complete body.
+        match self.carrier {
+            Carrier::Connection(client) if self.ends_with_close => client.reset_on_close(),
+            Carrier::Connection(_) => {}
+            Carrier::Lane(lane) => lane.break_off(),
         }
     }
 }

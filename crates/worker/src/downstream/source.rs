@@ -1,13 +1,14 @@
-//! The body of a request, as it is read from an HTTP/1 client.
+//! The body of a request, as it is read from a client.
 
 use std::future::poll_fn;
 use std::ops::Range;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use fairwater_message::{BodyLength, Fault, FaultKind, HeaderName};
 use fairwater_net::{Stream, Timer};
 use fairwater_proto::h1::write_trailers;
 
+use super::Carrier;
 use crate::body::Body;
 use crate::limits;
 use crate::patience::Patience;
@@ -17,7 +18,7 @@ use crate::shard::Shard;
 /// The request body: where the rest of it comes from, and what of it is in memory.
 #[derive(Debug)]
 pub(crate) struct Source<'a> {
-    stream: &'a Stream,
+    carrier: Carrier<'a>,
     /// The part of the request buffer behind the head.
     tail: &'a mut [u8],
     /// Bytes of the tail that were read and are not used yet.
@@ -35,27 +36,38 @@ pub(crate) struct Source<'a> {
     bytes_max: u64,
     /// Trailers of these names are dropped, as fields of the head are.
     removed: &'a [HeaderName],
+    /// Those of a stream, which come apart from its body.
+    trailers: Vec<u8>,
+}
+
+/// Streams have no framing of their own: what is not known to end ends with them.
+fn body_of(carrier: Carrier<'_>, length: BodyLength) -> Body {
+    match (carrier, length) {
+        (Carrier::Lane(_), BodyLength::Chunked) => Body::UntilClose,
+        _ => Body::of_request(length),
+    }
 }
 
 impl<'a> Source<'a> {
     pub(crate) fn new(
-        stream: &'a Stream,
+        carrier: Carrier<'a>,
         tail: &'a mut [u8],
         len: usize,
         length: BodyLength,
     ) -> Self {
         Self {
-            stream,
+            carrier,
             tail,
             start: 0,
             end: len,
-            body: Body::of_request(length),
+            body: body_of(carrier, length),
             length,
             is_held: true,
             is_half_closed: false,
             bytes: 0,
             bytes_max: u64::MAX,
             removed: &[],
+            trailers: Vec::new(),
         }
     }
 
@@ -107,7 +119,7 @@ impl<'a> Source<'a> {
         debug_assert!(self.is_held, "what was overwritten cannot be sent again");
         if self.length != BodyLength::None {
             (self.start, self.bytes) = (0, 0);
-            self.body = Body::of_request(self.length);
+            self.body = body_of(self.carrier, self.length);
         }
     }
 
@@ -135,6 +147,9 @@ impl<'a> Source<'a> {
     /// always there are none.
     pub(crate) fn take_trailers(&mut self) -> Result<Vec<u8>, Fault> {
         let mut lines = Vec::new();
+        if !self.trailers.is_empty() {
+            write_trailers(&self.trailers, true, self.removed, &mut lines)?;
+        }
         if let Some(decoder) = self.body.take_trailers() {
             write_trailers(decoder.trailers(), true, self.removed, &mut lines)?;
         }
@@ -143,7 +158,8 @@ impl<'a> Source<'a> {
 
     /// Whether so much is left of a body of known length that splicing it is cheaper.
     pub(crate) fn is_worth_splicing(&self) -> bool {
-        matches!(self.body, Body::Length(left) if left >= limits::SPLICE_BYTES_MIN)
+        let is_long = matches!(self.body, Body::Length(left) if left >= limits::SPLICE_BYTES_MIN);
+        is_long && self.carrier.connection().is_some()
     }
 
     /// Splices the rest of a body of known length to an endpoint, and counts what that takes. What
@@ -157,9 +173,11 @@ impl<'a> Source<'a> {
         patience: Patience<'_>,
     ) -> Result<bool, SpliceError> {
         debug_assert_eq!(self.start, self.end, "what is in memory goes first");
-        let Body::Length(left) = &mut self.body else { return Ok(false) };
+        let (Body::Length(left), Some(client)) = (&mut self.body, self.carrier.connection()) else {
+            return Ok(false);
+        };
         self.is_held = false;
-        let ends = (self.stream, endpoint);
+        let ends = (client, endpoint);
         relay::splice(shard, ends, (left, written), patience, |_| Poll::Pending).await
     }
 
@@ -195,10 +213,19 @@ impl<'a> Source<'a> {
         // As long as there is room, what came before is kept for a retry.
         let is_held = self.is_held && self.end < self.tail.len();
         let at = if is_held { self.end } else { 0 };
-        let result = self.stream.poll_read(cx, &mut self.tail[at..]);
-        result.map(|result| match result {
-            Ok(0) | Err(_) => Err(FaultKind::ClientAborted.into()),
-            Ok(len) => {
+        let result = ready!(self.carrier.poll_read(cx, &mut self.tail[at..]));
+        Poll::Ready(match (result, self.carrier) {
+            (Ok(0), Carrier::Lane(lane)) if matches!(self.body, Body::UntilClose) => {
+                match ready!(lane.poll_trailers(cx)) {
+                    Ok(trailers) => {
+                        (self.body, self.trailers) = (Body::Done, trailers);
+                        Ok(())
+                    }
+                    Err(_) => Err(FaultKind::ClientAborted.into()),
+                }
+            }
+            (Ok(0) | Err(_), _) => Err(FaultKind::ClientAborted.into()),
+            (Ok(len), _) => {
                 (self.start, self.end) = (at, at + len);
                 self.is_held = is_held;
                 Ok(())
@@ -209,8 +236,14 @@ impl<'a> Source<'a> {
     /// While the endpoint works: notices a client that resets, and takes in what it sends ahead.
     /// Ready only with a fault.
     pub(crate) fn poll_abort(&mut self, cx: &mut Context<'_>) -> Poll<Fault> {
+        let client = match self.carrier {
+            Carrier::Connection(client) => client,
+            Carrier::Lane(lane) => {
+                return lane.poll_reset(cx).map(|()| FaultKind::ClientAborted.into());
+            }
+        };
         while !self.is_half_closed && self.is_done() && self.end < self.tail.len() {
-            match self.stream.poll_read(cx, &mut self.tail[self.end..]) {
+            match client.poll_read(cx, &mut self.tail[self.end..]) {
                 Poll::Pending => return Poll::Pending,
                 // A client that closes its direction may still want the answer.
                 Poll::Ready(Ok(0)) => self.is_half_closed = true,

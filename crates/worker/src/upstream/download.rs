@@ -96,7 +96,7 @@ impl Download<'_> {
         }
         record.answered(reply.head, reply.buffer.data());
         // The drain may have begun after the request had come.
-        reply.sink.closes |= self.shard.sends_away(reply.sink.stream());
+        reply.sink.look_for_drain(self.shard);
         reply.sink.closes |= self.is_uploading && self.request.expects_continue;
         if reply.interception.is_some_and(|pages| pages.take(reply.head.status)) {
             return Ok(Outcome::Intercepted);

@@ -70,10 +70,9 @@ pub(crate) async fn lease<'a>(
     upstream: &'a Upstream,
     endpoint: &'a Endpoint,
     reuse: Reuse,
-    client: &Accepted,
+    (client, timer): (&Accepted, &Timer),
     id: impl FnOnce() -> u128,
 ) -> Result<Lease<'a>, Fault> {
-    let timer = &client.timer;
     let lease = |connection, is_reused, is_at_once| Lease {
         connection: Some(connection),
         is_reused,

@@ -66,7 +66,8 @@ const CRATES: &[Crate] = &[
     Crate {
         name: "worker",
         ours: &["message", "net", "password", "plan", "proto", "sys", "telemetry", "tls"],
-        others: &["itoa", "socket2", "tokio"],
+        // `http` is the language of `h2`, and is spoken in downstream/h2 alone.
+        others: &["bytes", "h2", "http", "itoa", "memchr", "socket2", "tokio"],
         in_tests: &[],
     },
     Crate {
@@ -104,10 +105,7 @@ const OUT_OF_REACH: &[(&str, &[&str])] = &[
     // It holds what speaks TLS, and never calls it.
     ("plan", &["serde", "serde_core", "tokio", "mio", "socket2"]),
     ("config", &["tokio", "mio", "socket2"]),
-    (
-        "worker",
-        &["fairwater-config", "fairwater-control", "serde", "serde_core", "toml", "hyper", "http"],
-    ),
+    ("worker", &["fairwater-config", "fairwater-control", "serde", "serde_core", "toml", "hyper"]),
     ("control", &["fairwater-worker", "fairwater-supervisor"]),
     (
         "supervisor",

@@ -1,0 +1,223 @@
+//! HTTP/2 with clients, over endpoints that speak HTTP/1.1.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::Command;
+
+use fairwater_e2e::client::End;
+use fairwater_e2e::{Client, Endpoint, Proxy, Setup};
+use rustix::process::Signal;
+
+use crate::tls::{LOCAL, Pki};
+
+/// Debian's own, for which the codec of heads is installed.
+const PYTHON: &str = "/usr/bin/python3";
+
+/// What `frames.py` says, if it can.
+fn frames(proxy: &Proxy, what: &str) -> Option<String> {
+    if !Path::new("/usr/lib/python3/dist-packages/hpack").exists() {
+        let must = std::env::var_os("FAIRWATER_REQUIRE_PEERS").is_some_and(|value| value == "1");
+        assert!(!must, "python3-h2 is not installed");
+        eprintln!("skipped: python3-h2 is not installed");
+        return None;
+    }
+    let script = include_str!("frames.py");
+    let output = Command::new(PYTHON).args(["-c", script, &proxy.address, what]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+fn setup(endpoint: &Endpoint) -> Setup {
+    Setup::http(&[endpoint]).listener("http2 = true")
+}
+
+fn curl(proxy: &Proxy, words: &[&str]) -> String {
+    let mut command = Command::new("curl");
+    command.args(["-sS", "--max-time", "20", "--http2-prior-knowledge"]).args(words);
+    let output = command.arg(format!("http://{}/", proxy.address)).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn clients_speak_it_in_clear_and_over_tls() {
+    let (pki, endpoint) = (Pki::new(), Endpoint::echo("e"));
+    let mut proxy = setup(&endpoint).start();
+    let version = ["-w", " %{http_version}"];
+    assert!(curl(&proxy, &version).ends_with(" 2"));
+    assert!(curl(&proxy, &["-d", "some data"]).contains("POST / 9"));
+    let request = endpoint.requests().pop().unwrap();
+    assert_eq!(request.field("via"), Some("2 fairwater"));
+    assert_eq!(request.field("content-length"), Some("9"));
+    let line = &proxy.until_log(2)[1];
+    assert_eq!(
+        (line.get("protocol"), line.get("method"), line.get("status")),
+        ("HTTP/2", "POST", "200")
+    );
+    // HTTP/1.1 is spoken beside it, over TLS as agreed.
+    assert_eq!(Client::new(&proxy).get("/").status(), 200);
+    let tls = format!("tls = {}", pki.pair("site", LOCAL).table("site"));
+    for (http2, expected) in [("true", "2"), ("false", "1.1")] {
+        let over = Setup::http(&[&endpoint]).listener(&format!("{tls}\nhttp2 = {http2}")).start();
+        let output = Command::new("curl")
+            .args(["-sS", "--http2", "--cacert", &pki.file("ca.pem"), "-o", "/dev/null"])
+            .args(["-w", "%{http_version}", &format!("https://{}/", over.address)])
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+    }
+    proxy.assert_sound();
+}
+
+#[test]
+fn without_the_setting_its_preface_is_no_request() {
+    let endpoint = Endpoint::echo("e");
+    let proxy = Setup::http(&[&endpoint]).start();
+    let mut client = Client::new(&proxy);
+    client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    assert_eq!(client.end(), End::Closed);
+    assert_eq!(proxy.until_log(1)[0].get("reason"), "not_http");
+}
+
+/// What `frames.py` sends, and the status and the end that it gets; of those with 200 the endpoint
+/// hears, of the others it does not.
+const REQUESTS: [(&str, &str); 49] = [
+    ("plain", "200 complete"),
+    ("body", "200 complete"),
+    ("body of known length", "200 complete"),
+    ("trailers", "200 complete"),
+    ("cookies", "200 complete"),
+    ("te trailers", "200 complete"),
+    ("host as well", "200 complete"),
+    ("host alone", "200 complete"),
+    ("options", "204 complete"),
+    ("crlf in a value", "None goaway 1"),
+    ("lf in a value", "None goaway 1"),
+    ("nul in a value", "None goaway 1"),
+    ("crlf in the path", "None reset 1"),
+    ("space in the path", "None reset 1"),
+    ("crlf in the authority", "None reset 1"),
+    ("crlf in the method", "None goaway 1"),
+    ("upper case", "None goaway 1"),
+    ("space in a name", "None goaway 1"),
+    ("colon in a name", "None goaway 1"),
+    ("empty name", "None goaway 1"),
+    ("transfer-encoding", "None reset 1"),
+    ("connection", "None reset 1"),
+    ("keep-alive", "None reset 1"),
+    ("upgrade", "None reset 1"),
+    ("te gzip", "None reset 1"),
+    ("length too short", "None reset 1"),
+    ("length too long", "None reset 1"),
+    ("two lengths", "None reset 1"),
+    ("signed length", "None reset 1"),
+    ("length without a body", "None reset 1"),
+    ("another host", "400 complete"),
+    ("no host", "400 complete"),
+    ("two in the authority", "400 complete"),
+    ("user in the authority", "400 complete"),
+    ("slash in the authority", "None reset 1"),
+    ("empty path", "None reset 1"),
+    ("path without slash", "None reset 1"),
+    ("absolute path", "None reset 1"),
+    ("fragment", "200 complete"),
+    ("get of all", "400 complete"),
+    ("no path", "None reset 1"),
+    ("no method", "None reset 1"),
+    ("two paths", "None reset 1"),
+    ("pseudo header behind", "None reset 1"),
+    ("unknown pseudo header", "None goaway 1"),
+    ("pseudo header in trailers", "200 complete"),
+    ("connect", "405 complete"),
+    ("ambiguous path", "400 complete"),
+    ("large head", "431 complete"),
+];
+
+#[test]
+fn no_request_can_be_two_or_another_one() {
+    let endpoint = Endpoint::echo("e");
+    let mut proxy = setup(&endpoint).start();
+    let Some(said) = frames(&proxy, "requests") else { return };
+    let outcomes: HashMap<&str, &str> =
+        said.lines().filter_map(|line| line.split_once(": ")).collect();
+    assert_eq!(outcomes.len(), REQUESTS.len(), "{said}");
+    let wrong: Vec<_> = REQUESTS
+        .iter()
+        .filter(|(name, expected)| !outcomes[name].starts_with(&format!("{expected} ")))
+        .map(|(name, expected)| format!("{name}: {}, and not {expected}", outcomes[name]))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let requests = endpoint.requests();
+    let is_good = |request: &&(&str, &str)| request.1.starts_with("200");
+    assert_eq!(requests.len(), REQUESTS.iter().filter(is_good).count());
+    for request in &requests {
+        // A fragment is no part of what is asked for, and is dropped.
+        assert!(["/", "/a"].contains(&request.target()), "{}", request.target());
+        assert_eq!(request.field("host"), Some("a"));
+    }
+    let cookies: Vec<_> = requests.iter().filter_map(|request| request.field("cookie")).collect();
+    assert_eq!(cookies, ["a=1; b=2"]);
+    proxy.assert_sound();
+}
+
+#[test]
+fn floods_end_and_others_are_served() {
+    let endpoint = Endpoint::echo("e");
+    let mut proxy = setup(&endpoint).start();
+    for (count, what) in
+        ["reset", "settings", "ping", "priority", "unknown", "window", "continuation", "data"]
+            .into_iter()
+            .enumerate()
+    {
+        let Some(said) = frames(&proxy, what) else { return };
+        let (sent, goaway) = said.trim().split_once(' ').unwrap();
+        assert!(sent.parse::<u32>().unwrap() < 100_000, "{what}: {said}");
+        assert!(["11", "None"].contains(&goaway), "{what}: {said}");
+        proxy.until_metric("fairwater_faults_total", &["http2_flood"], count as u64 + 1);
+        assert!(curl(&proxy, &[]).starts_with('e'));
+    }
+    proxy.assert_sound();
+}
+
+#[test]
+fn a_reply_that_is_cut_short_is_never_complete() {
+    let endpoint = Endpoint::new(|caller| {
+        let Some(request) = caller.request() else { return };
+        let framing = match request.target() {
+            "/length" => "Content-Length: 10\r\n\r\nhalf",
+            _ => "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+        };
+        caller.send(format!("HTTP/1.1 200 OK\r\n{framing}"));
+    });
+    let proxy = setup(&endpoint).start();
+    for target in ["length", "chunked"] {
+        let output = Command::new("curl")
+            .args(["-sS", "--max-time", "20", "--http2-prior-knowledge"])
+            .arg(format!("http://{}/{target}", proxy.address))
+            .output()
+            .unwrap();
+        assert!(b"half".starts_with(&output.stdout));
+        // 92: the stream was not closed cleanly; 18: a part is missing.
+        assert!([Some(92), Some(18)].contains(&output.status.code()), "{:?}", output.status);
+    }
+    let lines = proxy.until_log(2);
+    assert!(lines.iter().all(|line| line.get("reason") == "upstream_body_truncated"));
+}
+
+#[test]
+fn many_streams_share_a_connection() {
+    let endpoint = Endpoint::echo("e");
+    let mut proxy = setup(&endpoint).threads(2).start();
+    if !Path::new("/usr/bin/h2load").exists() {
+        return eprintln!("skipped: nghttp2-client is not installed");
+    }
+    let output = Command::new("h2load")
+        .args(["-n", "4000", "-c", "4", "-m", "64", &format!("http://{}/", proxy.address)])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("4000 succeeded, 0 failed, 0 errored, 0 timeout"), "{said}");
+    assert_eq!(proxy.metric("fairwater_requests_total", &["\"2xx\""]), 4000);
+    proxy.signal(Signal::TERM);
+    assert!(proxy.until_ended().success());
+}
