@@ -63,10 +63,10 @@ pub(super) static CLIENT_AUTH: declare::Table = declare::Table {
         },
         Setting {
             name: "mode",
-            kind: Kind::Choice(words!["request", "require"]),
+            kind: Kind::Choice(words!["off", "request", "require"]),
             absent: Absent::Default("\"require\""),
-            meaning: "whether a client without a certificate is let in. One with a bad certificate \
-                      never is.",
+            meaning: "whether a client is asked for a certificate, and let in without one. One with \
+                      a bad certificate never is.",
             example: "mode = \"require\"",
         },
         Setting {
@@ -152,7 +152,9 @@ const HOST_NAME_FILE_BYTES_MAX: usize = 256;
 /// More names than anybody tries out, in a certificate that each client gets.
 const MADE_UP_NAMES_MAX: usize = 100;
 
-const MODES: [(&str, Mode); 2] = [("request", Mode::Request), ("require", Mode::Require)];
+/// None asks for nothing.
+const MODES: [(&str, Option<Mode>); 3] =
+    [("off", None), ("request", Some(Mode::Request)), ("require", Some(Mode::Require))];
 
 const VERSIONS: [(&str, Version); 2] = [("1.2", Version::Tls12), ("1.3", Version::Tls13)];
 
@@ -279,13 +281,13 @@ fn good<T>(made: Result<T, TrustProblem>, node: Node<'_>, report: &mut Report) -
 fn client_auth(node: Node<'_>, seen: &mut Seen, report: &mut Report) -> Option<ClientAuth> {
     let table = node.table("`client_auth`".to_owned(), &CLIENT_AUTH, report)?;
     let mode = table.get("mode").and_then(|node| node.choice(&MODES, report));
-    let mode = mode.unwrap_or(Mode::Require);
+    let mode = mode.unwrap_or(Some(Mode::Require));
     let ca = table.get("ca");
     let mut trust = match ca {
         Some(node) => trust(node, seen, report),
         None => Some(Trust::default()),
     };
-    if ca.is_none() && table.get("fingerprints").is_none() {
+    if mode.is_some() && ca.is_none() && table.get("fingerprints").is_none() {
         let message = "`client_auth` needs `ca` or `fingerprints`";
         let help = "add one of them, as in `ca = \"clients.pem\"`";
         report.add(&code::MISSING_KEY, node.span, message, "neither is here", help);
@@ -303,6 +305,7 @@ fn client_auth(node: Node<'_>, seen: &mut Seen, report: &mut Report) -> Option<C
     }
     let listed = fingerprints(&table, seen, report);
     trust.iter_mut().for_each(|trust| trust.list(listed.iter().copied()));
+    let mode = mode?;
     seen.take(&[mode as u8]);
     trust.map(|trust| ClientAuth { trust, mode })
 }
