@@ -43,6 +43,10 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// While streams run, their own timers count.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// What was read before anybody knew that it is HTTP/2.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead(pub Vec<u8>);
+
 /// Whether a connection begins as one of HTTP/2.
 pub(super) fn is_begun(bytes: &[u8]) -> bool {
     bytes.starts_with(BEGIN)
@@ -60,7 +64,7 @@ fn builder(limits: HeadLimits) -> Builder {
 }
 
 /// Serves a connection, of which `ahead` was read, until it closes.
-pub(crate) async fn serve(connection: Accepted, ahead: Vec<u8>) {
+pub(crate) async fn serve(connection: Accepted, Ahead(ahead): Ahead) {
     let connection = Rc::new(connection);
     let (limits, patience) =
         connection.of_listener(|listener| (listener.head, listener.timeouts.head));
