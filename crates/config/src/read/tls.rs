@@ -152,6 +152,10 @@ const HOST_NAME_FILE_BYTES_MAX: usize = 256;
 /// More names than anybody tries out, in a certificate that each client gets.
 const MADE_UP_NAMES_MAX: usize = 100;
 
+/// What a listener has only with TLS.
+const OF_TLS: [&str; 5] =
+    ["client_auth", "tls_min_version", "tls_ticket_keys", "max_handshakes", "max_handshake_rate"];
+
 /// None asks for nothing.
 const MODES: [(&str, Option<Mode>); 3] =
     [("off", None), ("request", Some(Mode::Request)), ("require", Some(Mode::Require))];
@@ -176,16 +180,19 @@ pub(super) fn of_listener(
     report: &mut Report,
 ) -> Option<ListenerTls> {
     let node = table.get("tls");
-    let mut seen = Seen::default();
-    let client_auth = table.get("client_auth").and_then(|auth| {
-        if node.is_none() {
-            let message = "`client_auth` needs `tls`";
+    if node.is_none() {
+        // Who forgets `tls` must not serve in clear without a word.
+        for name in OF_TLS {
+            let Some(span) = table.key_span(name) else { continue };
+            let message = format!("`{name}` needs `tls`");
             let help =
                 "add `tls = { cert = \"site.pem\", key = \"site.key\" }`, or remove the line";
-            report.add(&code::BAD_TLS, auth.span, message, "", help);
+            report.add(&code::BAD_TLS, span, message, "", help);
         }
-        client_auth(auth, &mut seen, report)
-    });
+    }
+    let mut seen = Seen::default();
+    let client_auth = table.get("client_auth");
+    let client_auth = client_auth.and_then(|auth| client_auth_of(auth, &mut seen, report));
     let ticket_keys = table.get("tls_ticket_keys").and_then(|node| {
         let rules = fingerprint(&seen.0);
         ticket_keys(node, &rules, &mut seen, report)
@@ -278,7 +285,7 @@ fn good<T>(made: Result<T, TrustProblem>, node: Node<'_>, report: &mut Report) -
     made.map_err(report_it).ok()
 }
 
-fn client_auth(node: Node<'_>, seen: &mut Seen, report: &mut Report) -> Option<ClientAuth> {
+fn client_auth_of(node: Node<'_>, seen: &mut Seen, report: &mut Report) -> Option<ClientAuth> {
     let table = node.table("`client_auth`".to_owned(), &CLIENT_AUTH, report)?;
     let mode = table.get("mode").and_then(|node| node.choice(&MODES, report));
     let mode = mode.unwrap_or(Some(Mode::Require));
