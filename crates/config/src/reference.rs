@@ -144,7 +144,11 @@ mod tests {
         let address = if setting.name == "address" { "" } else { "address = \"port\"" };
         let address = if title == "[apps.NAME]" { address } else { "address = \"port\"" };
         let run_dir = if title == "[apps.NAME]" { "run_dir = \"/run/a\"" } else { "" };
-        let protocol = if is_tcp { "protocol = \"tcp\"" } else { "" };
+        let protocol = match setting.name {
+            "tls_min_version" => "tls = \"dev\"",
+            _ if is_tcp => "protocol = \"tcp\"",
+            _ => "",
+        };
         format!(
             "{run_dir}\n{}\n[access_log]\n{}\n[admin]\n{}\n[resolver]\n{}\n[listeners.x]\nbind = \":1\"\nupstream = \"app\"\n\
              {protocol}\n{}\n[[routes]]\nlistener = \"web\"\nupstream = \"app\"\n{}\n\

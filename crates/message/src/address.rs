@@ -318,8 +318,8 @@ fn strip_scheme(text: &str) -> Result<(&str, Option<u16>), AddressError> {
         "http" => Some(80),
         "https" => {
             return Err(AddressError::new(
-                format!("`{text}` asks for TLS, which is not there yet for this address"),
-                "write `http://HOST:PORT` or `HOST:PORT` for plain HTTP",
+                format!("`{text}` asks for TLS, which is a setting beside the address"),
+                "write `HOST:PORT`, and `tls = true` in the upstream; to listen, `tls = { cert = .. }`",
             ));
         }
         _ => {

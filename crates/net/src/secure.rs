@@ -5,6 +5,7 @@ use std::io::{self, IoSlice, Read};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use fairwater_sys::clock;
 use fairwater_tls::{Agreed, Session};
 use socket2::Socket;
 use tokio::io::Interest;
@@ -29,7 +30,14 @@ impl Secure {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
         }
-        self.agreed = self.session.agreed().map(Rc::new);
+        let agreed = self.session.agreed();
+        if let Some(agreed) = &agreed
+            && let Err(ended) = self.session.look_again(agreed, clock::wall_us() / 1_000_000)
+        {
+            self.is_reset = true;
+            return Poll::Ready(Err(ended));
+        }
+        self.agreed = agreed.map(Rc::new);
         self.poll_flush(cx)
     }
 

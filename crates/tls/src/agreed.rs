@@ -29,6 +29,8 @@ pub struct PeerFacts {
     pub serial: String,
     /// SHA-256, in hexadecimal digits.
     pub fingerprint: String,
+    /// Seconds since the epoch.
+    pub not_after: u64,
     /// Host names, addresses, URIs and mail addresses, with commas between them and in none of
     /// them: a URI may have one, and would be two names to who reads this.
     pub names: String,
@@ -45,6 +47,7 @@ impl PeerFacts {
             issuer: printable(&facts.issuer),
             serial: facts.serial.clone(),
             fingerprint,
+            not_after: facts.not_after,
             names: names.join(","),
         }
     }

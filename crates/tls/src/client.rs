@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use rustls::client::{Resumption, Tls12Resumption};
 use rustls::{ClientConfig, Error};
 use rustls_pki_types::ServerName;
 
@@ -26,11 +27,15 @@ pub struct ClientSettings {
 
 /// An upstream that speaks TLS. Its sessions are resumed.
 #[derive(Clone)]
-pub struct Client(Arc<ClientConfig>, Fingerprint);
+pub struct Client {
+    config: Arc<ClientConfig>,
+    fingerprint: Fingerprint,
+    verifies: bool,
+}
 
 impl PartialEq for Client {
     fn eq(&self, other: &Self) -> bool {
-        self.1 == other.1
+        self.fingerprint == other.fingerprint
     }
 }
 
@@ -46,6 +51,7 @@ impl Client {
     pub fn new(settings: ClientSettings) -> Result<Self, TrustProblem> {
         let bad = |error: Error| TrustProblem::BadCertificate(error.to_string());
         let provider = provider();
+        let verifies = settings.trust.is_some();
         let verifier = verify::of_endpoints(settings.trust, &provider)?;
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(settings.min_version.and_newer())
@@ -59,13 +65,16 @@ impl Client {
             )),
         };
         config.alpn_protocols = settings.alpn;
-        Ok(Self(Arc::new(config), settings.fingerprint))
+        // Tickets of TLS 1.3 are used once. Those of 1.2 would bring back a certificate that has
+        // ended, again and again.
+        config.resumption = Resumption::default().tls12_resumption(Tls12Resumption::Disabled);
+        Ok(Self { config: Arc::new(config), fingerprint: settings.fingerprint, verifies })
     }
 
     /// A session with an endpoint of this name, or address; nothing, if it is no name.
     pub fn session(&self, host: &str) -> Option<Session> {
         let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).ok()?;
-        let connection = rustls::ClientConnection::new(Arc::clone(&self.0), name).ok()?;
-        Some(Session::new(connection.into()))
+        let connection = rustls::ClientConnection::new(Arc::clone(&self.config), name).ok()?;
+        Some(Session::new(connection.into(), self.verifies))
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::{self, ScopedJoinHandle};
 
 use rustls::sign::CertifiedKey;
-use rustls::{Error, InconsistentKeys};
+use rustls::{CertificateError, Error, InconsistentKeys};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -95,11 +95,19 @@ impl Identity {
         let certified = CertifiedKey::from_der(chain, key, &provider());
         let certified = certified.map_err(|error| match error {
             Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => IdentityProblem::OtherKey,
-            Error::InvalidCertificate(error) => {
-                IdentityProblem::BadCertificate(format!("{error:?}"))
-            }
+            Error::InvalidCertificate(error) => IdentityProblem::BadCertificate(odd(&error)),
             error => IdentityProblem::BadKey(error.to_string()),
         })?;
         Ok(Self { certified: Arc::new(certified), facts })
+    }
+}
+
+/// What is odd about a certificate.
+fn odd(error: &CertificateError) -> String {
+    let text = format!("{error:?}");
+    match text.contains("UnsupportedCertVersion") {
+        // `openssl x509 -req -signkey` makes them.
+        true => "it is of version 1; `openssl req -x509` makes one of version 3".to_owned(),
+        false => text,
     }
 }

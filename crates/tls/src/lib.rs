@@ -6,6 +6,7 @@
 //! compares it with the dates of certificates.
 
 mod agreed;
+mod cause;
 mod certificate;
 mod client;
 mod identity;
@@ -17,6 +18,7 @@ mod trust;
 mod verify;
 
 pub use agreed::{Agreed, PeerFacts};
+pub use cause::cause;
 pub use certificate::Facts;
 pub use client::{Client, ClientSettings};
 pub use identity::{Identity, IdentityProblem};
@@ -66,6 +68,11 @@ pub fn fingerprint(bytes: &[u8]) -> Fingerprint {
 /// Reads a fingerprint: 64 hexadecimal digits, or pairs of them with colons between, as OpenSSL
 /// prints them.
 pub fn parse_fingerprint(text: &str) -> Option<Fingerprint> {
+    // OpenSSL writes `sha256 Fingerprint=` before it.
+    let text = match text.split_once('=') {
+        Some((name, value)) if name.eq_ignore_ascii_case("sha256 fingerprint") => value,
+        _ => text,
+    };
     let is_in_pairs = text.contains(':') && text.split(':').all(|pair| pair.len() == 2);
     let digits = if is_in_pairs { &text.replace(':', "") } else { text };
     certificate::unhex(digits)
@@ -80,7 +87,8 @@ mod tests {
         let bytes = fingerprint(b"");
         let digits = certificate::hex(&bytes);
         let pairs: Vec<_> = (0..32).map(|at| digits[2 * at..][..2].to_uppercase()).collect();
-        for good in [&digits, &digits.to_uppercase(), &pairs.join(":")] {
+        let printed = format!("sha256 Fingerprint={}", pairs.join(":"));
+        for good in [&digits, &digits.to_uppercase(), &pairs.join(":"), &printed] {
             assert_eq!(parse_fingerprint(good), Some(bytes), "{good}");
         }
         let odd = digits.replacen("e3", "e:3:", 1);

@@ -111,7 +111,7 @@ impl Server {
     /// A session with a client that has just connected; nothing, if there can be none.
     pub fn session(&self) -> Option<Session> {
         let connection = rustls::ServerConnection::new(Arc::clone(&self.config)).ok()?;
-        Some(Session::new(connection.into()))
+        Some(Session::new(connection.into(), true))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::io::{self, IoSlice, Read, Write};
 
-use rustls::{Connection, HandshakeKind, ProtocolVersion};
+use rustls::{CertificateError, Connection, Error, HandshakeKind, ProtocolVersion};
 
 use crate::agreed::{Agreed, PeerFacts, printable};
 use crate::certificate::{Facts, hex};
@@ -19,12 +19,14 @@ pub struct Session {
     unread: usize,
     /// The other side has said that it sends nothing more.
     is_ended: bool,
+    /// Certificates of the other side count.
+    verifies: bool,
 }
 
 impl Session {
-    pub(crate) fn new(mut connection: Connection) -> Self {
+    pub(crate) fn new(mut connection: Connection, verifies: bool) -> Self {
         connection.set_buffer_limit(Some(UNSENT_BYTES_MAX));
-        Self { connection, unread: 0, is_ended: false }
+        Self { connection, unread: 0, is_ended: false, verifies }
     }
 
     pub fn is_handshaking(&self) -> bool {
@@ -86,6 +88,23 @@ impl Session {
     /// Tells the other side that nothing more comes.
     pub fn close(&mut self) {
         self.connection.send_close_notify();
+    }
+
+    /// Looks at the other side's certificate once more where a session goes on, for which the
+    /// library does not: it may have ended since that began.
+    ///
+    /// # Errors
+    /// When it has.
+    pub fn look_again(&self, agreed: &Agreed, now_s: u64) -> io::Result<()> {
+        let Agreed { is_resumed, peer, .. } = agreed;
+        let has_ended = !peer.fingerprint.is_empty() && peer.not_after < now_s;
+        match self.verifies && *is_resumed && has_ended {
+            true => {
+                let error = Error::InvalidCertificate(CertificateError::Expired);
+                Err(io::Error::new(io::ErrorKind::InvalidData, error))
+            }
+            false => Ok(()),
+        }
     }
 
     /// What was agreed on; nothing before the handshake is over.

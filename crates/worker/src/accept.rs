@@ -295,7 +295,7 @@ pub(crate) fn serve(accepted: Accepted) {
     let in_force = accepted.shard.in_force();
     match &in_force.plan.listener(accepted.listener).protocol {
         Protocol::Http(_) if speaks_http2(&accepted) => {
-            drop(tokio::task::spawn_local(h2::serve(accepted, Vec::new())));
+            drop(tokio::task::spawn_local(h2::serve(accepted, h2::Ahead::default())));
         }
         Protocol::Http(_) => drop(tokio::task::spawn_local(h1::serve(accepted))),
         // It went while this connection came.

@@ -22,7 +22,7 @@ use crate::announced::{self, Unserved};
 /// Does that and then serves. What fails is counted.
 pub(crate) async fn serve(mut connection: Accepted) {
     let result = match announced::read(&mut connection).await {
-        Ok(()) => secure(&connection).await.map_err(Unserved::Faulty),
+        Ok(()) => secure(&connection).await,
         Err(unserved) => Err(unserved),
     };
     match result {
@@ -37,7 +37,7 @@ pub(crate) async fn serve(mut connection: Accepted) {
 }
 
 /// Shakes hands, where clients speak TLS. One that cannot gets an alert that says why.
-async fn secure(connection: &Accepted) -> Result<(), FaultKind> {
+async fn secure(connection: &Accepted) -> Result<(), Unserved> {
     let read = |listener: &Listener| {
         let limits = Arc::clone(&listener.connections.handshakes);
         listener.tls.is_some().then_some((limits, listener.timeouts.handshake))
@@ -46,29 +46,31 @@ async fn secure(connection: &Accepted) -> Result<(), FaultKind> {
     let until_ms = clock::coarse_ms() + patience.as_millis() as u64;
     connection.timer.set_at(until_ms);
     // Who says nothing takes nobody's place, and no memory.
-    until_spoken(connection).await.map_err(kind)?;
-    let _permit = enter(&limits, &connection.timer, until_ms).await?;
+    until_spoken(connection).await?;
+    let _permit = enter(&limits, &connection.timer, until_ms).await.map_err(Unserved::Faulty)?;
     connection.timer.set_at(until_ms);
     let session =
         connection.of_listener(|listener| listener.tls.as_ref().and_then(Server::session));
-    let session = session.ok_or(FaultKind::HandshakeFailed)?;
-    connection.stream.secure(session).map_err(kind)?;
-    until_shaken_in_turns(connection).await.map_err(kind)
+    let session = session.ok_or(Unserved::Faulty(FaultKind::HandshakeFailed))?;
+    connection.stream.secure(session).map_err(unserved)?;
+    until_shaken_in_turns(connection).await.map_err(unserved)
 }
 
-fn kind(error: io::Error) -> FaultKind {
-    match error.kind() {
+fn unserved(error: io::Error) -> Unserved {
+    Unserved::Faulty(match error.kind() {
         io::ErrorKind::TimedOut => FaultKind::HandshakeTimeout,
         _ => FaultKind::HandshakeFailed,
-    }
+    })
 }
 
-async fn until_spoken(connection: &Accepted) -> io::Result<()> {
+/// Who goes without a word, such as the check of a balancer, has done nothing wrong.
+async fn until_spoken(connection: &Accepted) -> Result<(), Unserved> {
     let Accepted { stream, timer, .. } = connection;
+    let late = Unserved::Faulty(FaultKind::HandshakeTimeout);
     poll_fn(|cx| match stream.poll_peek(cx, &mut [0], 0) {
-        Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-        Poll::Ready(result) => Poll::Ready(result.map(drop)),
-        Poll::Pending => timer.poll_expired(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+        Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Err(Unserved::Over)),
+        Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
+        Poll::Pending => timer.poll_expired(cx).map(|()| Err(late)),
     })
     .await
 }

@@ -17,15 +17,17 @@ pub(crate) struct Nowhere {
     pub fault: Option<FaultKind>,
     /// What a client that waits for the answer of its endpoint is told.
     pub alert: Option<Alert>,
+    /// The host that it asks for.
+    pub name: Option<String>,
 }
 
 impl Nowhere {
     fn because(fault: FaultKind) -> Self {
-        Self { fault: Some(fault), alert: None }
+        Self { fault: Some(fault), alert: None, name: None }
     }
 
     fn telling(fault: FaultKind, alert: Alert) -> Self {
-        Self { fault: Some(fault), alert: Some(alert) }
+        Self { fault: Some(fault), alert: Some(alert), name: None }
     }
 }
 
@@ -47,7 +49,10 @@ pub(crate) async fn choose(
     match until_said(connection).await {
         Said::Host(name) => match of(name.as_deref().unwrap_or_default()) {
             Some(upstream) => Ok((upstream, name)),
-            None => Err(Nowhere::telling(FaultKind::NoRoute, Alert::UnrecognizedName)),
+            None => {
+                let nowhere = Nowhere::telling(FaultKind::NoRoute, Alert::UnrecognizedName);
+                Err(Nowhere { name, ..nowhere })
+            }
         },
         Said::Other => {
             any().map(|id| (id, None)).ok_or(Nowhere::because(FaultKind::HandshakeFailed))
@@ -56,7 +61,7 @@ pub(crate) async fn choose(
         Said::Late => Err(Nowhere::because(FaultKind::HandshakeTimeout)),
         Said::End { is_begun } => {
             let fault = is_begun.then_some(FaultKind::ClientAborted);
-            Err(Nowhere { fault, alert: None })
+            Err(Nowhere { fault, alert: None, name: None })
         }
     }
 }

@@ -124,7 +124,8 @@ async fn open<'a>(
             account.server_name = name.map(String::into_boxed_str);
             plan.upstream(upstream)
         }
-        Err(Nowhere { fault, alert }) => {
+        Err(Nowhere { fault, alert, name }) => {
+            account.server_name = name.map(String::into_boxed_str);
             account.end(fault);
             let alert = alert.map(Alert::record);
             refuse(accepted, alert.as_ref().map(|alert| &alert[..]), &mut account.told).await;

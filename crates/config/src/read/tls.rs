@@ -63,10 +63,10 @@ pub(super) static CLIENT_AUTH: declare::Table = declare::Table {
         },
         Setting {
             name: "mode",
-            kind: Kind::Choice(words!["request", "require"]),
+            kind: Kind::Choice(words!["off", "request", "require"]),
             absent: Absent::Default("\"require\""),
-            meaning: "whether a client without a certificate is let in. One with a bad certificate \
-                      never is.",
+            meaning: "whether a client is asked for a certificate, and let in without one. One with \
+                      a bad certificate never is.",
             example: "mode = \"require\"",
         },
         Setting {
@@ -152,7 +152,13 @@ const HOST_NAME_FILE_BYTES_MAX: usize = 256;
 /// More names than anybody tries out, in a certificate that each client gets.
 const MADE_UP_NAMES_MAX: usize = 100;
 
-const MODES: [(&str, Mode); 2] = [("request", Mode::Request), ("require", Mode::Require)];
+/// What a listener has only with TLS.
+const OF_TLS: [&str; 5] =
+    ["client_auth", "tls_min_version", "tls_ticket_keys", "max_handshakes", "max_handshake_rate"];
+
+/// None asks for nothing.
+const MODES: [(&str, Option<Mode>); 3] =
+    [("off", None), ("request", Some(Mode::Request)), ("require", Some(Mode::Require))];
 
 const VERSIONS: [(&str, Version); 2] = [("1.2", Version::Tls12), ("1.3", Version::Tls13)];
 
@@ -174,16 +180,19 @@ pub(super) fn of_listener(
     report: &mut Report,
 ) -> Option<ListenerTls> {
     let node = table.get("tls");
-    let mut seen = Seen::default();
-    let client_auth = table.get("client_auth").and_then(|auth| {
-        if node.is_none() {
-            let message = "`client_auth` needs `tls`";
+    if node.is_none() {
+        // Who forgets `tls` must not serve in clear without a word.
+        for name in OF_TLS {
+            let Some(span) = table.key_span(name) else { continue };
+            let message = format!("`{name}` needs `tls`");
             let help =
                 "add `tls = { cert = \"site.pem\", key = \"site.key\" }`, or remove the line";
-            report.add(&code::BAD_TLS, auth.span, message, "", help);
+            report.add(&code::BAD_TLS, span, message, "", help);
         }
-        client_auth(auth, &mut seen, report)
-    });
+    }
+    let mut seen = Seen::default();
+    let client_auth = table.get("client_auth");
+    let client_auth = client_auth.and_then(|auth| client_auth_of(auth, &mut seen, report));
     let ticket_keys = table.get("tls_ticket_keys").and_then(|node| {
         let rules = fingerprint(&seen.0);
         ticket_keys(node, &rules, &mut seen, report)
@@ -276,16 +285,16 @@ fn good<T>(made: Result<T, TrustProblem>, node: Node<'_>, report: &mut Report) -
     made.map_err(report_it).ok()
 }
 
-fn client_auth(node: Node<'_>, seen: &mut Seen, report: &mut Report) -> Option<ClientAuth> {
+fn client_auth_of(node: Node<'_>, seen: &mut Seen, report: &mut Report) -> Option<ClientAuth> {
     let table = node.table("`client_auth`".to_owned(), &CLIENT_AUTH, report)?;
     let mode = table.get("mode").and_then(|node| node.choice(&MODES, report));
-    let mode = mode.unwrap_or(Mode::Require);
+    let mode = mode.unwrap_or(Some(Mode::Require));
     let ca = table.get("ca");
     let mut trust = match ca {
         Some(node) => trust(node, seen, report),
         None => Some(Trust::default()),
     };
-    if ca.is_none() && table.get("fingerprints").is_none() {
+    if mode.is_some() && ca.is_none() && table.get("fingerprints").is_none() {
         let message = "`client_auth` needs `ca` or `fingerprints`";
         let help = "add one of them, as in `ca = \"clients.pem\"`";
         report.add(&code::MISSING_KEY, node.span, message, "neither is here", help);
@@ -303,6 +312,7 @@ fn client_auth(node: Node<'_>, seen: &mut Seen, report: &mut Report) -> Option<C
     }
     let listed = fingerprints(&table, seen, report);
     trust.iter_mut().for_each(|trust| trust.list(listed.iter().copied()));
+    let mode = mode?;
     seen.take(&[mode as u8]);
     trust.map(|trust| ClientAuth { trust, mode })
 }

@@ -145,6 +145,9 @@ fn who_asks_for_nobody_is_told() {
         assert_eq!(client.read_to_end().0, b"", "{reason}");
         let line = &front.until_log(count + 1)[count];
         assert_eq!(line.get("reason"), reason, "{bytes:?}");
+        // In vain as it was, the name that was asked for is told.
+        let name = if count == 0 { "b.example" } else { line.get("tls_server_name") };
+        assert_eq!(line.get("tls_server_name"), name);
     }
     // One that is cut off, and a probe.
     let mut client = Client::new(&front);

@@ -124,8 +124,8 @@ fn wrong_brackets_schemes_and_paths_are_told_what_to_write() {
         ),
         (
             "https://app",
-            "`https://app` asks for TLS, which is not there yet for this address: \
-             write `http://HOST:PORT` or `HOST:PORT` for plain HTTP",
+            "`https://app` asks for TLS, which is a setting beside the address: \
+             write `HOST:PORT`, and `tls = true` in the upstream; to listen, `tls = { cert = .. }`",
         ),
         (
             "ftp://app:21",

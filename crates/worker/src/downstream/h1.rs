@@ -29,7 +29,7 @@ enum Turn {
     Close,
     Tunnel(Box<Tunnel>),
     /// The client speaks HTTP/2, and has said so much.
-    Http2(Box<[u8]>),
+    Http2(Box<h2::Ahead>),
 }
 
 /// Serves a connection until it closes.
@@ -66,7 +66,7 @@ pub(crate) fn serve(connection: Accepted) -> impl Future<Output = ()> {
                     return Box::pin(tunnel::serve(connection, tunnel)).await;
                 }
                 Turn::Http2(ahead) => {
-                    return Box::pin(h2::serve(connection, ahead.into())).await;
+                    return Box::pin(h2::serve(connection, *ahead)).await;
                 }
             }
         }
@@ -114,7 +114,7 @@ async fn busy(connection: &Accepted) -> Turn {
             Read::Fault { .. }
                 if served == 0 && listener.http2 && h2::is_begun(work.request.data()) =>
             {
-                return Turn::Http2(work.request.data().into());
+                return Turn::Http2(Box::new(h2::Ahead(work.request.data().to_vec())));
             }
             Read::Fault { fault, begun_us } => {
                 let client = Client::of(connection);

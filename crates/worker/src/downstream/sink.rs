@@ -292,7 +292,8 @@ async fn send_data(
 ) -> Result<(), Fault> {
     let mut rest = data;
     loop {
-        patience.renew();
+        // Of what the client takes is seen what leaves the library, and that in large steps.
+        patience.timer.set(patience.for_large_steps());
         let sent = poll_fn(|cx| match lane.poll_send(cx, rest, is_last) {
             Poll::Ready(result) => Poll::Ready(result.map_err(aborted)),
             Poll::Pending => {

@@ -71,6 +71,10 @@ impl<'a> Source<'a> {
         }
     }
 
+    pub(crate) fn carrier(&self) -> Carrier<'a> {
+        self.carrier
+    }
+
     /// Sets the most bytes that the body may have.
     pub(crate) fn limit(&mut self, bytes_max: u64) -> Result<(), Fault> {
         self.bytes_max = bytes_max;

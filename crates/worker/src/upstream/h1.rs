@@ -13,6 +13,7 @@ use fairwater_proto::h1::asks_upgrade;
 
 use super::download::{Download, Outcome};
 use super::upload::{Upload, write_head};
+use crate::downstream::Carrier;
 use crate::exchange::{Exchange, reply_length};
 use crate::filter;
 use crate::limits;
@@ -33,6 +34,7 @@ pub(crate) async fn converse<'a>(
     let timer = patience.timer;
     let response_timeout =
         exchange.timeouts.response.unwrap_or(upstream.settings.timeouts.response);
+    let carrier = exchange.source.carrier();
     let first = exchange.source.take()?;
     let mut written = 0;
     let mut upload = Upload {
@@ -65,7 +67,10 @@ pub(crate) async fn converse<'a>(
         let download = download.run(reply, record, None);
         let look_timer = Timer::new(&exchange.shard.wheel);
         let reply = (&reply_timer, response_timeout);
-        let abort = poll_fn(|cx| poll_reset(&exchange.connection.stream, &look_timer, cx));
+        let abort = poll_fn(|cx| match carrier {
+            Carrier::Connection(client) => poll_reset(client, &look_timer, cx),
+            Carrier::Lane(lane) => lane.poll_reset(cx).map(|()| FaultKind::ClientAborted.into()),
+        });
         both(upload.send_rest(patience, exchange.out), download, abort, reply, &mut is_sent).await
     };
     let outcome = result.map_err(|mut fault| {

@@ -151,9 +151,11 @@ async fn connect(
     let result = match (result, &upstream.settings.tls) {
         (Ok(stream), Some(tls)) => match secure(&stream, tls, endpoint, timer).await {
             Ok(()) => Ok(stream),
-            Err(_) => {
+            Err(error) => {
                 counters.connect_failures.add(1);
-                return Err(Fault::undelivered(FaultKind::UpstreamHandshake));
+                let detail = fairwater_tls::cause(&error);
+                let fault = Fault::undelivered(FaultKind::UpstreamHandshake);
+                return Err(Fault { detail, ..fault });
             }
         },
         (result, _) => result,

@@ -185,8 +185,22 @@ def flood(address, what):
     return f"{sent} {end}"
 
 
+def give_up(address):
+    """Sends a request with a body, and then wants no answer."""
+    connection = Connection(address)
+    connection.send(connection.headers(POST, 4))
+    connection.send(frame("DATA", 1, 1, b"hello"))
+    sys.stdin.readline()
+    connection.send(frame("RST_STREAM", 0, 1, b"\0\0\0\x08"))
+    sys.stdin.readline()
+
+
 address, what = sys.argv[1:3]
-if what == "requests":
+if what == "give up":
+    give_up(address)
+elif what == "put":
+    print(ask(address, [(":method", "PUT")] + GET[1:], "hello", [("x-sum", "5")]))
+elif what == "requests":
     for name, case in REQUESTS.items():
         print(f"{name}: {ask(address, *case)}", flush=True)
 else:

@@ -1,11 +1,14 @@
 //! HTTP/2 with clients, over endpoints that speak HTTP/1.1.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fairwater_e2e::client::End;
-use fairwater_e2e::{Client, Endpoint, Proxy, Setup};
+use fairwater_e2e::{Client, Endpoint, Proxy, Setup, until};
 use rustix::process::Signal;
 
 use crate::tls::{LOCAL, Pki};
@@ -13,16 +16,22 @@ use crate::tls::{LOCAL, Pki};
 /// Debian's own, for which the codec of heads is installed.
 const PYTHON: &str = "/usr/bin/python3";
 
-/// What `frames.py` says, if it can.
-fn frames(proxy: &Proxy, what: &str) -> Option<String> {
+/// `frames.py`, if it can run.
+fn script(proxy: &Proxy, what: &str) -> Option<Command> {
     if !Path::new("/usr/lib/python3/dist-packages/hpack").exists() {
         let must = std::env::var_os("FAIRWATER_REQUIRE_PEERS").is_some_and(|value| value == "1");
         assert!(!must, "python3-h2 is not installed");
         eprintln!("skipped: python3-h2 is not installed");
         return None;
     }
-    let script = include_str!("frames.py");
-    let output = Command::new(PYTHON).args(["-c", script, &proxy.address, what]).output().unwrap();
+    let mut command = Command::new(PYTHON);
+    command.args(["-c", include_str!("frames.py"), &proxy.address, what]);
+    Some(command)
+}
+
+/// What it says.
+fn frames(proxy: &Proxy, what: &str) -> Option<String> {
+    let output = script(proxy, what)?.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(String::from_utf8(output.stdout).unwrap())
 }
@@ -220,4 +229,42 @@ fn many_streams_share_a_connection() {
     assert_eq!(proxy.metric("fairwater_requests_total", &["\"2xx\""]), 4000);
     proxy.signal(Signal::TERM);
     assert!(proxy.until_ended().success());
+}
+
+/// Nobody works for a client that is gone, whatever it has sent before.
+#[test]
+fn a_client_that_gives_up_is_noticed() {
+    let endpoint = Endpoint::new(|caller| {
+        caller.read_until(b"hello");
+        caller.until_closed();
+    });
+    let mut proxy = setup(&endpoint).start();
+    let Some(mut command) = script(&proxy, "give up") else { return };
+    let mut client = command.stdin(Stdio::piped()).spawn().unwrap();
+    until("the request to come", || endpoint.accepted() == 1);
+    let mut input = client.stdin.take().unwrap();
+    input.write_all(b"\n").unwrap();
+    endpoint.until_closed(1);
+    assert_eq!(proxy.until_log(1)[0].get("reason"), "client_aborted");
+    drop(input);
+    assert!(client.wait().unwrap().success());
+    proxy.assert_sound();
+}
+
+#[test]
+fn trailers_are_sent_again_with_their_request() {
+    let is_first = Arc::new(AtomicBool::new(true));
+    let [one, other] = [(); 2].map(|()| {
+        let is_first = Arc::clone(&is_first);
+        Endpoint::new(move |caller| {
+            caller.read_until(b"\r\nx-sum: 5\r\n\r\n");
+            if !is_first.swap(false, Ordering::Relaxed) {
+                caller.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            }
+        })
+    });
+    let proxy = Setup::http(&[&one, &other]).listener("http2 = true").start();
+    let Some(said) = frames(&proxy, "put") else { return };
+    assert!(said.starts_with("200 complete"), "{said}");
+    assert_eq!(proxy.until_log(1)[0].get("attempts"), "2");
 }

@@ -202,6 +202,11 @@ fn clients_show_their_certificates() {
         let [cert, key] = with(&other);
         assert!(!curl(&pki, &proxy, &["--cert", &cert, "--key", &key]).status.success(), "{mode}");
     }
+    let listener = format!("{}\n{told}", listener("off"));
+    let proxy = Setup::http(&[&endpoint]).listener(&listener).start();
+    let [cert, key] = with(&other);
+    answers(&pki, &proxy, &["--cert", &cert, "--key", &key]);
+    assert_eq!(endpoint.requests().pop().unwrap().field("x-subject"), Some(""));
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! D10: what a ticket opens: the door that it was made at, for who still may.
 
 use std::fs;
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fairwater_e2e::{Endpoint, Proxy, Setup};
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
 use super::clients::made_by_script;
 use super::{LOCAL, Pki, s_client, s_client_at};
@@ -111,5 +114,37 @@ fn a_ticket_says_who_it_is_for_and_ends_with_his_rights() {
         assert!(said.contains("SSL alert number 44"), "{version}: {said}");
         assert_eq!(endpoint.requests().len(), before);
     }
+    proxy.assert_sound();
+}
+
+/// The library does not look at it again when a session goes on.
+#[test]
+fn a_ticket_ends_with_the_certificate_of_its_client() {
+    let (pki, endpoint) = (Pki::new(), Endpoint::echo("e"));
+    let end = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_secs(4);
+    let (key, mut params) = (KeyPair::generate().unwrap(), CertificateParams::default());
+    params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(end.as_secs());
+    let [pem, own_key, site] = ["brief.pem", "brief.key", "site"].map(|name| pki.file(name));
+    fs::write(&pem, params.self_signed(&key).unwrap().pem()).unwrap();
+    fs::write(&own_key, key.serialize_pem()).unwrap();
+    let words = ["x509", "-in", &pem, "-noout", "-fingerprint", "-sha256"];
+    let printed = Command::new("openssl").args(words).output().unwrap().stdout;
+    let printed = String::from_utf8(printed).unwrap();
+    let tls = pki.pair("site", LOCAL).table("site");
+    let rules = format!("client_auth = {{ fingerprints = [{:?}] }}", printed.trim());
+    let mut proxy = Setup::http(&[&endpoint]).listener(&format!("tls = {tls}\n{rules}")).start();
+    for version in ["-tls1_2", "-tls1_3"] {
+        let words = format!("{version} -sess_out {site}{version} -cert {pem} -key {own_key}");
+        let said = s_client(&pki, &proxy, &words);
+        assert!(said.contains("200 OK"), "{said}");
+    }
+    let wait = end + Duration::from_secs(2);
+    std::thread::sleep((UNIX_EPOCH + wait).duration_since(SystemTime::now()).unwrap());
+    for version in ["-tls1_2", "-tls1_3"] {
+        let said = s_client(&pki, &proxy, &format!("{version} -sess_in {site}{version}"));
+        assert!(!said.contains("200 OK"), "{said}");
+    }
+    assert_eq!(endpoint.requests().len(), 2);
+    assert_eq!(proxy.metric("fairwater_faults_total", &["tls_handshake_failed"]), 2);
     proxy.assert_sound();
 }

@@ -21,6 +21,8 @@ struct Ends {
     /// Of the body, received and not read yet.
     rest: Bytes,
     is_ended: bool,
+    /// As field lines, once the body has ended: a retry sends them again.
+    trailers: Option<Vec<u8>>,
     respond: SendResponse<Bytes>,
     /// There once the final head is out.
     reply: Option<SendStream<Bytes>>,
@@ -29,7 +31,8 @@ struct Ends {
 impl Lane {
     pub(super) fn new(body: RecvStream, respond: SendResponse<Bytes>) -> Self {
         let is_ended = body.is_end_stream();
-        Self(RefCell::new(Ends { body, rest: Bytes::new(), is_ended, respond, reply: None }))
+        let (rest, trailers, reply) = (Bytes::new(), None, None);
+        Self(RefCell::new(Ends { body, rest, is_ended, trailers, respond, reply }))
     }
 
     /// Reads of the body; 0 is its end. The client may send as much again.
@@ -59,12 +62,16 @@ impl Lane {
         &self,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Vec<u8>>> {
-        let trailers = ready!(self.0.borrow_mut().body.poll_trailers(cx)).map_err(broken)?;
-        Poll::Ready(Ok(trailers.map(|map| text::lines(&map)).unwrap_or_default()))
+        let Ends { body, trailers, .. } = &mut *self.0.borrow_mut();
+        if trailers.is_none() {
+            let came = ready!(body.poll_trailers(cx)).map_err(broken)?;
+            *trailers = Some(came.map(|map| text::lines(&map)).unwrap_or_default());
+        }
+        Poll::Ready(Ok(trailers.clone().unwrap_or_default()))
     }
 
     /// Ready when the client has given up.
-    pub(in crate::downstream) fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<()> {
         let Ends { respond, reply, .. } = &mut *self.0.borrow_mut();
         match reply {
             Some(reply) => reply.poll_reset(cx).map(drop),

@@ -38,10 +38,14 @@ const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 /// Of a reply, taken from an endpoint before the client takes it.
 const UNSENT_BYTES_MAX: usize = 64 * 1024;
-/// For the last words of a connection that was idle for too long.
+/// For the last words of a connection on which nothing runs any more.
 const GOODBYE: Duration = Duration::from_secs(5);
 /// While streams run, their own timers count.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// What was read before anybody knew that it is HTTP/2.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead(pub Vec<u8>);
 
 /// Whether a connection begins as one of HTTP/2.
 pub(super) fn is_begun(bytes: &[u8]) -> bool {
@@ -60,7 +64,7 @@ fn builder(limits: HeadLimits) -> Builder {
 }
 
 /// Serves a connection, of which `ahead` was read, until it closes.
-pub(crate) async fn serve(connection: Accepted, ahead: Vec<u8>) {
+pub(crate) async fn serve(connection: Accepted, Ahead(ahead): Ahead) {
     let connection = Rc::new(connection);
     let (limits, patience) =
         connection.of_listener(|listener| (listener.head, listener.timeouts.head));
@@ -89,6 +93,9 @@ async fn run(connection: &Rc<Accepted>, mut frames: Connection<Wire, Bytes>, wat
             if !is_leaving && is_over(connection) {
                 is_leaving = true;
                 frames.graceful_shutdown();
+                if open.get() == 0 {
+                    connection.timer.set(GOODBYE);
+                }
             }
             match frames.poll_accept(cx) {
                 Poll::Ready(Some(Ok(stream))) => {
@@ -188,7 +195,8 @@ impl Drop for Open {
         self.count.set(self.count.get() - 1);
         if self.count.get() == 0 {
             let connection = &self.connection;
-            connection.timer.set(connection.of_listener(|listener| listener.timeouts.idle));
+            let idle = connection.of_listener(|listener| listener.timeouts.idle);
+            connection.timer.set(if is_over(connection) { GOODBYE } else { idle });
         }
     }
 }
