@@ -66,3 +66,19 @@ fn who_would_wait_too_long_is_closed_at_once() {
     std::thread::sleep(Duration::from_secs(1).saturating_sub(begin.elapsed()));
     assert!(succeeds(&pki, &proxy));
 }
+
+/// Prints how long requests take meanwhile; how long they may, only a machine of its own can tell.
+#[test]
+#[ignore = "slow: four seconds of handshakes, three times"]
+fn requests_go_on_in_a_flood_of_handshakes() {
+    let (pki, endpoint) = (Pki::new(), Endpoint::echo("e"));
+    let mut proxy = front(&pki, &endpoint, "");
+    for burst in ["0", "50", "300"] {
+        let mut command = Command::new("python3");
+        command.args(["-c", include_str!("flood.py"), &proxy.address, burst, "4"]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        print!("bursts of {burst}: {}", String::from_utf8_lossy(&output.stdout));
+    }
+    proxy.assert_sound();
+}
