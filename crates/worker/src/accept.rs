@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use fairwater_message::FaultKind;
 use fairwater_message::pack::Packer;
 use fairwater_net::{Acceptor, Peer, Stream, Timer};
 use fairwater_plan::{Admission, ConnectionLimits, Listener, ListenerId, Protocol, TooMany, Turn};
@@ -135,6 +136,11 @@ impl Accepted {
         let mut parcel = Packer::default();
         Door::of(self).pack(Kind::Idle, &mut parcel);
         heir.give(parcel.into_vec(), &self.stream, None).await
+    }
+
+    /// Counts a fault that belongs to no request.
+    pub(crate) fn count_fault(&self, kind: FaultKind) {
+        self.shard.counters.listeners[self.listener.0 as usize].faults[kind as usize].add(1);
     }
 
     /// For what this connection is sent and sends, apart from any route.

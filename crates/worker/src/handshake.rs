@@ -27,11 +27,7 @@ pub(crate) async fn serve(mut connection: Accepted) {
     };
     match result {
         Ok(()) => accept::serve(connection),
-        Err(Unserved::Faulty(kind)) => {
-            let shard = &connection.shard;
-            let counters = &shard.counters.listeners[connection.listener.0 as usize];
-            counters.faults[kind as usize].add(1);
-        }
+        Err(Unserved::Faulty(kind)) => connection.count_fault(kind),
         Err(Unserved::Over) => {}
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fairwater_e2e::{Endpoint, Proxy, Setup};
+use fairwater_e2e::{Client, Endpoint, Proxy, Setup};
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
 use super::clients::made_by_script;
@@ -117,29 +117,40 @@ fn a_ticket_says_who_it_is_for_and_ends_with_his_rights() {
     proxy.assert_sound();
 }
 
+/// A certificate that ends in seconds, `brief.pem`: when, and its fingerprint as OpenSSL says it.
+fn brief(pki: &Pki) -> (Duration, String) {
+    let end = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_secs(4);
+    let (key, mut params) = (KeyPair::generate().unwrap(), CertificateParams::default());
+    params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(end.as_secs());
+    let pem = pki.file("brief.pem");
+    fs::write(&pem, params.self_signed(&key).unwrap().pem()).unwrap();
+    fs::write(pki.file("brief.key"), key.serialize_pem()).unwrap();
+    let words = ["x509", "-in", &pem, "-noout", "-fingerprint", "-sha256"];
+    let printed = Command::new("openssl").args(words).output().unwrap().stdout;
+    (end, String::from_utf8(printed).unwrap().trim().to_owned())
+}
+
+/// Dates of certificates have whole seconds.
+fn until_past(end: Duration) {
+    let past = UNIX_EPOCH + end + Duration::from_secs(2);
+    std::thread::sleep(past.duration_since(SystemTime::now()).unwrap_or_default());
+}
+
 /// The library does not look at it again when a session goes on.
 #[test]
 fn a_ticket_ends_with_the_certificate_of_its_client() {
     let (pki, endpoint) = (Pki::new(), Endpoint::echo("e"));
-    let end = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_secs(4);
-    let (key, mut params) = (KeyPair::generate().unwrap(), CertificateParams::default());
-    params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(end.as_secs());
+    let (end, printed) = brief(&pki);
     let [pem, own_key, site] = ["brief.pem", "brief.key", "site"].map(|name| pki.file(name));
-    fs::write(&pem, params.self_signed(&key).unwrap().pem()).unwrap();
-    fs::write(&own_key, key.serialize_pem()).unwrap();
-    let words = ["x509", "-in", &pem, "-noout", "-fingerprint", "-sha256"];
-    let printed = Command::new("openssl").args(words).output().unwrap().stdout;
-    let printed = String::from_utf8(printed).unwrap();
     let tls = pki.pair("site", LOCAL).table("site");
-    let rules = format!("client_auth = {{ fingerprints = [{:?}] }}", printed.trim());
+    let rules = format!("client_auth = {{ fingerprints = [{printed:?}] }}");
     let mut proxy = Setup::http(&[&endpoint]).listener(&format!("tls = {tls}\n{rules}")).start();
     for version in ["-tls1_2", "-tls1_3"] {
         let words = format!("{version} -sess_out {site}{version} -cert {pem} -key {own_key}");
         let said = s_client(&pki, &proxy, &words);
         assert!(said.contains("200 OK"), "{said}");
     }
-    let wait = end + Duration::from_secs(2);
-    std::thread::sleep((UNIX_EPOCH + wait).duration_since(SystemTime::now()).unwrap());
+    until_past(end);
     for version in ["-tls1_2", "-tls1_3"] {
         let said = s_client(&pki, &proxy, &format!("{version} -sess_in {site}{version}"));
         assert!(!said.contains("200 OK"), "{said}");
@@ -147,4 +158,27 @@ fn a_ticket_ends_with_the_certificate_of_its_client() {
     assert_eq!(endpoint.requests().len(), 2);
     assert_eq!(proxy.metric("fairwater_faults_total", &["tls_handshake_failed"]), 2);
     proxy.assert_sound();
+}
+
+/// The same of an endpoint: each ticket of it is used once and brings its old certificate back.
+#[test]
+fn a_ticket_ends_with_the_certificate_of_its_endpoint() {
+    let (pki, endpoint) = (Pki::new(), Endpoint::echo("e"));
+    let (end, printed) = brief(&pki);
+    let behind =
+        Setup::http(&[&endpoint]).listener(&format!("tls = {}", pki.table("brief"))).start();
+    let mut front = Setup::of("http", &[&behind.address])
+        .upstream(&format!("tls = {{ fingerprints = [{printed:?}] }}\nkeep_alive = false"))
+        .start();
+    for _ in 0..3 {
+        assert_eq!(Client::new(&front).get("/").status(), 200);
+    }
+    until_past(end);
+    for _ in 0..6 {
+        assert_eq!(Client::new(&front).get("/").status(), 502);
+    }
+    let lines = front.until_log(9);
+    assert!(lines[3..].iter().all(|line| line.get("detail") == "certificate_expired"));
+    assert_eq!(endpoint.requests().len(), 3);
+    front.assert_sound();
 }

@@ -125,7 +125,7 @@ async fn run(connection: &Rc<Accepted>, mut frames: Connection<Wire, Bytes>, wat
                     Some(_) => FaultKind::Http2Flood,
                     None => FaultKind::HeadTimeout,
                 };
-                count(connection, kind);
+                connection.count_fault(kind);
                 is_leaving = true;
                 frames.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                 connection.timer.set(GOODBYE);
@@ -137,16 +137,11 @@ async fn run(connection: &Rc<Accepted>, mut frames: Connection<Wire, Bytes>, wat
             }
             // The library has its own limits.
             Next::Broken(Some(Reason::ENHANCE_YOUR_CALM)) if !is_cut => {
-                return count(connection, FaultKind::Http2Flood);
+                return connection.count_fault(FaultKind::Http2Flood);
             }
             Next::Idle | Next::Broken(_) => return,
         }
     }
-}
-
-fn count(connection: &Accepted, kind: FaultKind) {
-    let counters = &connection.shard.counters.listeners[connection.listener.0 as usize];
-    counters.faults[kind as usize].add(1);
 }
 
 /// Whether no further stream may begin. Such a connection cannot move to another process.
@@ -157,7 +152,9 @@ fn is_over(connection: &Accepted) -> bool {
 /// Whether a head that has begun takes too long.
 fn is_late(connection: &Accepted, watch: &Watch, timer: &Timer, cx: &mut Context<'_>) -> bool {
     if !watch.is_within_head() {
-        timer.set_at(u64::MAX);
+        if timer.is_set() {
+            timer.set_at(u64::MAX);
+        }
         return false;
     }
     if !timer.is_set() {
