@@ -32,13 +32,26 @@ pub struct UpstreamSettings {
     pub proxy_protocol: Option<ProxyVersion>,
     /// Endpoints speak TLS.
     pub tls: Option<UpstreamTls>,
-    /// Requests after which a connection to an endpoint is closed.
+    pub versions: Versions,
+    /// Requests after which a connection to an endpoint is closed, and time after which it is.
     pub max_requests: Option<u32>,
+    pub max_age: Option<Duration>,
     pub relaxed_responses: bool,
     pub head: HeadLimits,
     pub timeouts: UpstreamTimeouts,
     /// Further endpoints that an exchange may try.
     pub retries: u32,
+}
+
+/// What endpoints are spoken to in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Versions {
+    #[default]
+    Http1,
+    /// Without asking.
+    Http2,
+    /// As the handshake of TLS says.
+    Agreed,
 }
 
 /// The form in which endpoints are told of clients.

@@ -3,12 +3,13 @@
 //! is still held.
 
 use fairwater_message::{Fault, FaultKind};
-use fairwater_plan::{Draw, Pick, Tried, Upstream};
+use fairwater_plan::{Draw, Pick, Tried, Upstream, Versions};
 use fairwater_proto::h1::client_address;
 
 use crate::exchange::Exchange;
 use crate::record::Record;
 use crate::tunnel::Tunnel;
+use crate::upstream::h2::{self, Way};
 use crate::upstream::{self, Reuse, h1};
 
 pub(crate) async fn run<'a>(
@@ -46,6 +47,9 @@ async fn at_endpoint<'a>(
     pick: Pick<'a>,
     record: &mut Record<'a>,
 ) -> Result<Option<Box<Tunnel>>, Fault> {
+    if upstream.settings.versions != Versions::Http1 {
+        return Box::pin(at_shared(exchange, upstream, pick, record)).await;
+    }
     let counters = &exchange.shard.counters.endpoints[pick.endpoint.slot];
     let mut reuse = match (upstream.settings.keep_alive, exchange.head.method.is_idempotent()) {
         (false, _) => Reuse::No,
@@ -70,6 +74,52 @@ async fn at_endpoint<'a>(
                 counters.stale.add(1);
                 exchange.source.rewind();
                 reuse = Reuse::No;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// The same, where the endpoint may speak HTTP/2.
+async fn at_shared<'a>(
+    exchange: &mut Exchange<'a>,
+    upstream: &'a Upstream,
+    pick: Pick<'a>,
+    record: &mut Record<'a>,
+) -> Result<Option<Box<Tunnel>>, Fault> {
+    let counters = &exchange.shard.counters.endpoints[pick.endpoint.slot];
+    let is_idempotent = exchange.head.method.is_idempotent();
+    let mut reuse = if is_idempotent { Reuse::Quick } else { Reuse::Checked };
+    let mut is_second = false;
+    loop {
+        record.attempts += 1;
+        counters.attempts.add(1);
+        let (shard, timer) = (&exchange.connection.shard, exchange.timer);
+        let asked = h2::Asked { shard, timer, upstream, endpoint: pick.endpoint, reuse };
+        let way = h2::lease(asked).await?;
+        record.connected(way.is_at_once());
+        record.is_reused = way.is_reused();
+        if record.is_reused {
+            counters.reuses.add(1);
+        }
+        let result = match way {
+            Way::Call(call) => {
+                let result = h2::converse(exchange, upstream, &call, &pick, record).await;
+                result.map(|()| None)
+            }
+            Way::Connection(lease) => h1::converse(exchange, upstream, lease, &pick, record).await,
+        };
+        match result {
+            // The connection was going away, or there were too many on it.
+            Err(fault)
+                if !is_second
+                    && (fault.undelivered || record.is_reused)
+                    && is_silence(fault)
+                    && may_retry(exchange, fault) =>
+            {
+                counters.stale.add(1);
+                exchange.source.rewind();
+                (reuse, is_second) = (Reuse::No, true);
             }
             result => return result,
         }

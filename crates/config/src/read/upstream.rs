@@ -7,7 +7,7 @@ use fairwater_message::address::Endpoint;
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting, Word, words};
 use crate::model::{Balance, HostRule, Upstream, UpstreamEndpoint, WEIGHT_DEFAULT, WEIGHT_MAX};
-use crate::read::limit::{self, DAY_MS, MAX_HEAD, MAX_HEADERS};
+use crate::read::limit::{self, DAY_MS, MAX_HEAD, MAX_HEADERS, WEEK_MS};
 use crate::read::proxy_protocol::{self, VERSION_WORDS};
 use crate::read::text;
 use crate::read::tls::{self, UPSTREAM_TLS};
@@ -66,6 +66,17 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
             example: "tls = true",
         },
         Setting {
+            name: "http2",
+            kind: Kind::Boolean,
+            absent: Absent::Otherwise(
+                "over TLS whatever the endpoint agrees to (ALPN), in clear HTTP/1.1",
+            ),
+            meaning: "endpoints are spoken to in HTTP/2, many requests over one connection: in clear \
+                      without asking, over TLS if they agree; `false` is HTTP/1.1 in any case. See \
+                      [HTTP/2](http2.md).",
+            example: "http2 = true",
+        },
+        Setting {
             name: "proxy_protocol",
             kind: Kind::Choice(VERSION_WORDS),
             absent: Absent::Otherwise("endpoints are told nothing"),
@@ -87,6 +98,15 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
             absent: Absent::Otherwise("no limit"),
             meaning: "requests after which a connection is closed",
             example: "max_requests = 1000",
+        },
+        Setting {
+            name: "max_connection_age",
+            kind: Kind::Duration { min_ms: 1000, max_ms: WEEK_MS },
+            absent: Absent::Otherwise("no limit"),
+            meaning: "how old a connection may get before another takes its place; requests on it are \
+                      finished. Where a name or a balancer stands for several servers, new ones \
+                      get their share then. No effect on TCP.",
+            example: "max_connection_age = \"1h\"",
         },
         Setting {
             name: "connect_timeout",
@@ -216,8 +236,11 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
     upstream.balance = balance.unwrap_or_default();
     upstream.max_connections = limit(&table, "max_connections", report);
     upstream.max_requests = limit(&table, "max_requests", report);
+    let age = table.get("max_connection_age");
+    upstream.max_connection_age = age.and_then(|node| node.duration(report));
     upstream.host = host(&table, report);
     upstream.tls = tls::of_upstream(&table, report);
+    upstream.http2 = table.get("http2").and_then(|node| node.boolean(report));
     upstream.proxy_protocol = proxy_protocol::of_upstream(&table, report);
     let keep_alive = table.get("keep_alive").and_then(|node| node.boolean(report));
     upstream.keep_alive = keep_alive.unwrap_or(true);

@@ -67,10 +67,7 @@ pub(crate) async fn converse<'a>(
         let download = download.run(reply, record, None);
         let look_timer = Timer::new(&exchange.shard.wheel);
         let reply = (&reply_timer, response_timeout);
-        let abort = poll_fn(|cx| match carrier {
-            Carrier::Connection(client) => poll_reset(client, &look_timer, cx),
-            Carrier::Lane(lane) => lane.poll_reset(cx).map(|()| FaultKind::ClientAborted.into()),
-        });
+        let abort = poll_fn(|cx| poll_gone(carrier, &look_timer, cx));
         both(upload.send_rest(patience, exchange.out), download, abort, reply, &mut is_sent).await
     };
     let outcome = result.map_err(|mut fault| {
@@ -98,7 +95,10 @@ pub(crate) async fn converse<'a>(
 /// Sends a page instead of a reply of which the head was read. Returns whether the endpoint's
 /// connection can be used again: only if all of the reply has come with its head, since nobody
 /// waits for the rest.
-async fn replace(exchange: &mut Exchange<'_>, record: &mut Record<'_>) -> Result<bool, Fault> {
+pub(super) async fn replace(
+    exchange: &mut Exchange<'_>,
+    record: &mut Record<'_>,
+) -> Result<bool, Fault> {
     let status = exchange.reply.head.status;
     let page = filter::error_page(exchange, record, status);
     // Found a moment ago, when the reply was intercepted.
@@ -126,7 +126,7 @@ async fn replace(exchange: &mut Exchange<'_>, record: &mut Record<'_>) -> Result
 
 /// Runs both directions until the response is complete. An endpoint that answers early ends the
 /// upload; one that takes no more of it may still have an answer.
-async fn both(
+pub(super) async fn both(
     upload: impl Future<Output = Result<bool, Fault>>,
     download: impl Future<Output = Result<Outcome, Fault>>,
     abort: impl Future<Output = Fault>,
@@ -152,6 +152,14 @@ async fn both(
         abort.as_mut().poll(cx).map(Err)
     })
     .await
+}
+
+/// Ready with a fault when the client has gone.
+pub(super) fn poll_gone(carrier: Carrier<'_>, timer: &Timer, cx: &mut Context<'_>) -> Poll<Fault> {
+    match carrier {
+        Carrier::Connection(client) => poll_reset(client, timer, cx),
+        Carrier::Lane(lane) => lane.poll_reset(cx).map(|()| FaultKind::ClientAborted.into()),
+    }
 }
 
 /// Looks now and then whether the client is still there: while the endpoint takes nothing, nothing

@@ -10,7 +10,7 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::HeaderMap;
 
-use super::text;
+use crate::h2::{broken, poll_send, text};
 
 #[derive(Debug)]
 pub(crate) struct Lane(RefCell<Ends>);
@@ -104,21 +104,7 @@ impl Lane {
     ) -> Poll<io::Result<usize>> {
         let mut ends = self.0.borrow_mut();
         let reply = ends.reply.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        if data.is_empty() {
-            return Poll::Ready(reply.send_data(Bytes::new(), is_last).map(|()| 0).map_err(broken));
-        }
-        reply.reserve_capacity(data.len());
-        let mut room = reply.capacity();
-        while room == 0 {
-            match ready!(reply.poll_capacity(cx)) {
-                Some(more) => room = more.map_err(broken)?,
-                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-            }
-        }
-        let len = room.min(data.len());
-        let is_end = is_last && len == data.len();
-        reply.send_data(Bytes::copy_from_slice(&data[..len]), is_end).map_err(broken)?;
-        Poll::Ready(Ok(len))
+        poll_send(reply, cx, data, is_last)
     }
 
     /// Ends the reply with trailers, as field lines.
@@ -135,12 +121,5 @@ impl Lane {
         if let Some(reply) = &mut self.0.borrow_mut().reply {
             reply.send_reset(Reason::INTERNAL_ERROR);
         }
-    }
-}
-
-fn broken(error: h2::Error) -> io::Error {
-    match error.is_io() {
-        true => error.into_io().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()),
-        false => io::ErrorKind::ConnectionReset.into(),
     }
 }
