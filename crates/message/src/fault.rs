@@ -82,6 +82,8 @@ fault_kinds! {
     ExpectationFailed = ("expectation_unknown", Downstream, Request, 417),
     MethodRefused = ("method_refused", Downstream, Request, 405),
     TransferCodingUnknown = ("transfer_coding_unknown", Downstream, Request, 501),
+    /// An extended CONNECT for a protocol that nobody here speaks (RFC 9220, section 3).
+    TunnelUnknown = ("tunnel_protocol_unknown", Downstream, Request, 501),
     VersionUnsupported = ("version_unsupported", Downstream, Request, 505),
     NoRoute = ("no_route", Proxy, Route, 404),
     /// A reload has taken the listener of this connection away.
@@ -109,6 +111,8 @@ fault_kinds! {
     ReplyReset = ("upstream_reset", Upstream, Response, 502),
     BadReply = ("upstream_bad_reply", Upstream, Response, 502),
     ReplyHeadTooLarge = ("upstream_head_too_large", Upstream, Response, 502),
+    /// A WebSocket for an endpoint that speaks HTTP/2 and has none over it (RFC 8441).
+    NoWebSocket = ("upstream_no_websocket", Upstream, Response, 502),
     ResponseTimeout = ("upstream_response_timeout", Upstream, Response, 504),
     /// The endpoint stopped reading the request body.
     UploadStalled = ("upstream_upload_stalled", Upstream, Response, 504),

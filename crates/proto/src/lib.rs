@@ -6,3 +6,4 @@ pub mod dns;
 pub mod frames;
 pub mod h1;
 pub mod proxy_protocol;
+pub mod websocket;

@@ -4,7 +4,8 @@
 
 use fairwater_message::{Fault, FaultKind};
 use fairwater_plan::{Draw, Pick, Tried, Upstream, Versions};
-use fairwater_proto::h1::client_address;
+use fairwater_proto::h1::{asks_upgrade, client_address};
+use fairwater_proto::websocket;
 
 use crate::exchange::Exchange;
 use crate::record::Record;
@@ -90,6 +91,7 @@ async fn at_shared<'a>(
     let counters = &exchange.shard.counters.endpoints[pick.endpoint.slot];
     let is_idempotent = exchange.head.method.is_idempotent();
     let mut reuse = if is_idempotent { Reuse::Quick } else { Reuse::Checked };
+    let wants_tunnel = asks_upgrade(exchange.head, exchange.bytes).is_some();
     let mut is_second = false;
     loop {
         record.attempts += 1;
@@ -97,16 +99,14 @@ async fn at_shared<'a>(
         let (shard, timer) = (&exchange.connection.shard, exchange.timer);
         let asked = h2::Asked { shard, timer, upstream, endpoint: pick.endpoint, reuse };
         let way = h2::lease(asked).await?;
+        let way = if wants_tunnel { tunnel_way(exchange, way, asked).await? } else { way };
         record.connected(way.is_at_once());
         record.is_reused = way.is_reused();
         if record.is_reused {
             counters.reuses.add(1);
         }
         let result = match way {
-            Way::Call(call) => {
-                let result = h2::converse(exchange, upstream, &call, &pick, record).await;
-                result.map(|()| None)
-            }
+            Way::Call(call) => h2::converse(exchange, upstream, call, &pick, record).await,
             Way::Connection(lease) => h1::converse(exchange, upstream, lease, &pick, record).await,
         };
         match result {
@@ -124,6 +124,33 @@ async fn at_shared<'a>(
             result => return result,
         }
     }
+}
+
+/// The way for a connection that shall become a tunnel: what a stream cannot do may be had over
+/// HTTP/1.1, where the endpoint speaks that as well.
+async fn tunnel_way<'a>(
+    exchange: &Exchange<'a>,
+    way: Way<'a>,
+    asked: h2::Asked<'a>,
+) -> Result<Way<'a>, Fault> {
+    let Way::Call(call) = &way else { return Ok(way) };
+    let h2::Asked { timer, upstream, endpoint, reuse, shard } = asked;
+    let protocol = asks_upgrade(exchange.head, exchange.bytes).unwrap_or_default();
+    let patience = upstream.settings.timeouts.connect;
+    if websocket::is_asked(protocol) && call.takes_tunnels(timer, patience).await {
+        return Ok(way);
+    }
+    if upstream.settings.versions == Versions::Http2 {
+        return match websocket::is_asked(protocol) {
+            true => Err(FaultKind::NoWebSocket.into()),
+            // Who asks to upgrade can do without (RFC 9110, section 7.8).
+            false => Ok(way),
+        };
+    }
+    drop(way);
+    let client = (exchange.connection, timer);
+    let lease = upstream::lease(shard, upstream, endpoint, reuse, client, || 0).await?;
+    Ok(Way::Connection(lease))
 }
 
 fn is_silence(fault: Fault) -> bool {

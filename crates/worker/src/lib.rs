@@ -23,6 +23,7 @@ mod own_reply;
 mod password;
 mod patience;
 mod pipes;
+mod port;
 mod pulse;
 mod record;
 mod refuse;
@@ -35,6 +36,7 @@ mod tcp;
 mod thread;
 mod tunnel;
 mod upstream;
+mod websocket;
 mod work;
 mod write;
 

@@ -99,7 +99,16 @@ impl<'a> Sink<'a> {
         let connection = Connection { upgrade: true, ..Connection::default() };
         write_response(self.out, head, bytes, ReplyFraming::Bare, connection, edits);
         self.is_started = true;
+        if let Carrier::Lane(lane) = self.carrier {
+            self.is_over = true; // the rest is the tunnel's
+            return lane.send_switch(self.out).map_err(aborted);
+        }
         self.flush(patience).await
+    }
+
+    /// What the client was told by that.
+    pub(crate) fn switch_status(&self) -> u16 {
+        if self.lane().is_some() { 200 } else { 101 }
     }
 
     /// Writes the final head, which leaves with the first piece of the body.

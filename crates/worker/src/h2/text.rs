@@ -4,7 +4,9 @@
 
 use bytes::Bytes;
 use fairwater_message::{Fault, FaultKind};
-use http::header::{CONTENT_LENGTH, COOKIE, HOST};
+use fairwater_proto::websocket;
+use h2::ext::Protocol;
+use http::header::{CONTENT_LENGTH, COOKIE, HOST, SEC_WEBSOCKET_KEY};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
@@ -16,25 +18,46 @@ const OF_CONNECTION: [&str; 5] =
 /// Room that is made at once for the fields of a head.
 const FIELDS_LIKELY: usize = 16;
 
-/// Writes a request head.
+/// Whether the stream shall become a tunnel (extended CONNECT, RFC 8441).
+pub(crate) fn is_tunnel(parts: &Parts) -> bool {
+    parts.extensions.get::<Protocol>().is_some()
+}
+
+/// Writes a request head. For a tunnel it is that of HTTP/1.1 with this key.
 ///
 /// # Errors
-/// When it names two hosts.
-pub(crate) fn write_request(out: &mut Vec<u8>, parts: &Parts, has_body: bool) -> Result<(), Fault> {
+/// When it names two hosts, or asks for a tunnel that there is none of.
+pub(crate) fn write_request(
+    out: &mut Vec<u8>,
+    parts: &Parts,
+    has_body: bool,
+    key: impl FnOnce() -> [u8; 24],
+) -> Result<(), Fault> {
     let host = host(parts)?;
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let target = if parts.method == Method::CONNECT { host } else { path.as_bytes() };
-    for part in [parts.method.as_str().as_bytes(), b" ", target, b" HTTP/1.1\r\nhost: ", host] {
+    let (method, target) = match (is_tunnel(parts), &parts.method) {
+        (true, _) => ("GET", path.as_bytes()),
+        (false, &Method::CONNECT) => ("CONNECT", host),
+        (false, method) => (method.as_str(), path.as_bytes()),
+    };
+    for part in [method.as_bytes(), b" ", target, b" HTTP/1.1\r\nhost: ", host] {
         out.extend_from_slice(part);
     }
     out.extend_from_slice(b"\r\n");
     for (name, value) in &parts.headers {
-        if name != HOST && name != COOKIE {
+        if name != HOST && name != COOKIE && !(is_tunnel(parts) && name == SEC_WEBSOCKET_KEY) {
             write_line(out, name, value.as_bytes());
         }
     }
     write_cookies(out, &parts.headers);
-    if has_body && !parts.headers.contains_key(CONTENT_LENGTH) {
+    if let Some(protocol) = parts.extensions.get::<Protocol>() {
+        if !websocket::is_asked(protocol.as_str().as_bytes()) {
+            return Err(FaultKind::TunnelUnknown.into());
+        }
+        out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: ");
+        out.extend_from_slice(&key());
+        out.extend_from_slice(b"\r\n");
+    } else if has_body && !parts.headers.contains_key(CONTENT_LENGTH) {
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }
     out.extend_from_slice(b"\r\n");

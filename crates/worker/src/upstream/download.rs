@@ -19,6 +19,7 @@ use crate::patience::Patience;
 use crate::record::Record;
 use crate::relay::{SpliceError, Turn};
 use crate::shard::Shard;
+use crate::websocket;
 
 /// How a response ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub(super) struct Download<'d> {
     pub request: &'d RequestHead,
     /// The protocols that the client would switch to, if it asks.
     pub asks_upgrade: Option<&'d [u8]>,
+    /// How the endpoint must answer our own key, which the client knows nothing of.
+    pub accept: Option<[u8; 28]>,
     pub upstream: &'d UpstreamSettings,
     /// The request body is still on its way.
     pub is_uploading: bool,
@@ -199,9 +202,15 @@ impl Download<'_> {
         if !is_asked || self.is_uploading {
             return Err(bad("unasked_switch_of_protocols"));
         }
+        if let Some(accept) = &self.accept
+            && !websocket::is_accepted(&reply.head.fields, reply.buffer.data(), accept)
+        {
+            return Err(bad("websocket_key_differs"));
+        }
         record.answered(reply.head, reply.buffer.data());
         let edits = reply.changes.edits(reply.removed);
         reply.sink.switch(self.patience(), (reply.head, reply.buffer.data()), edits).await?;
+        record.status = reply.sink.switch_status();
         let len = reply.head.len;
         reply.buffer.consume(len);
         Ok(Outcome::Upgraded)

@@ -18,8 +18,9 @@ use crate::exchange::{Exchange, reply_length};
 use crate::filter;
 use crate::limits;
 use crate::record::Record;
-use crate::tunnel::Tunnel;
+use crate::tunnel::{Far, Tunnel};
 use crate::upstream::Lease;
+use crate::websocket;
 
 /// Sends the request and relays the response. `Some` is a connection that has become a tunnel.
 pub(crate) async fn converse<'a>(
@@ -45,13 +46,21 @@ pub(crate) async fn converse<'a>(
         written: &mut written,
     };
     let mut is_sent = upload.send(patience, exchange.out, first).await?;
+    let asked = asks_upgrade(exchange.head, exchange.bytes);
+    let accept = match carrier {
+        Carrier::Lane(_) if asked.is_some() => {
+            websocket::expected(&exchange.head.fields, exchange.bytes)
+        }
+        _ => None,
+    };
     let mut download = Download {
         shard: exchange.shard,
         endpoint: lease.stream(),
         timer,
         stall: patience.stall,
         request: exchange.head,
-        asks_upgrade: asks_upgrade(exchange.head, exchange.bytes),
+        asks_upgrade: asked,
+        accept,
         upstream: &upstream.settings,
         is_uploading: false,
     };
@@ -78,7 +87,10 @@ pub(crate) async fn converse<'a>(
     })?;
     lease.counters().response(exchange.reply.head.status);
     let is_reusable = match outcome {
-        Outcome::Upgraded => return Ok(Some(Tunnel::new(exchange, lease, record))),
+        Outcome::Upgraded => {
+            let far = Far::Connection(lease.detach(&exchange.connection.shard));
+            return Ok(Some(Tunnel::new(exchange, far, record)));
+        }
         Outcome::Intercepted => Box::pin(replace(exchange, record)).await?,
         Outcome::Reusable => true,
         Outcome::Spent => false,

@@ -14,18 +14,20 @@ use fairwater_message::{Fault, FaultKind, HEAD_BYTES_MAX, HeadLimits, Version};
 use fairwater_net::Timer;
 use fairwater_proto::frames::Frames;
 use fairwater_proto::h1::RequestReader;
+use fairwater_proto::websocket;
 use h2::Reason;
 use h2::server::{Builder, Connection, SendResponse};
 use http::Request;
 
 use super::Carrier;
 use crate::accept::Accepted;
-use crate::exchange::{self, Client};
+use crate::exchange::{self, Client, End};
 use crate::h2::text;
 use crate::h2::wire::{Socket, Watch, Wire};
 use crate::limits;
 use crate::record::HeadTimes;
 use crate::respond;
+use crate::tunnel;
 use crate::work::{Loan, Work};
 pub(crate) use lane::Lane;
 
@@ -55,6 +57,7 @@ fn builder(head: HeadLimits) -> Builder {
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(STREAMS_MAX)
+        .enable_connect_protocol()
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_header_list_size(head.bytes.into())
@@ -207,33 +210,34 @@ async fn serve_stream(
     let shard = &*connection.shard;
     let begun_us = shard.now_us();
     let (parts, body) = request.into_parts();
-    let has_body = !body.is_end_stream();
+    let has_body = !body.is_end_stream() && !text::is_tunnel(&parts);
     let lane = Lane::new(body, respond);
     let timer = Timer::new(&shard.wheel);
     let mut work = Loan::new(shard);
     let in_force = shard.in_force();
     let limits = in_force.plan.listener(connection.listener).head;
     let client = Client { connection, timer: &timer, carrier: Carrier::Lane(&lane) };
-    match read_head(&parts, has_body, limits, &mut work) {
-        Ok(()) => {
-            let times = HeadTimes { begun_us, done_us: begun_us };
-            drop(Box::pin(exchange::serve::<true>(&in_force, client, &mut work, times)).await);
-        }
-        Err(fault) => respond::to_bad_head(shard, client, &mut work, fault, begun_us).await,
+    let key = || {
+        let random = u128::from(shard.random()) << 64 | u128::from(shard.random());
+        websocket::key(random.to_le_bytes())
+    };
+    work.out.clear();
+    let head = text::write_request(&mut work.out, &parts, has_body, key);
+    if let Err(fault) = head.and_then(|()| read_head(limits, &mut work)) {
+        return respond::to_bad_head(shard, client, &mut work, fault, begun_us).await;
+    }
+    let times = HeadTimes { begun_us, done_us: begun_us };
+    let exchange = exchange::serve::<true>(&in_force, client, &mut work, times);
+    if let End::Tunnel(tunnel) = Box::pin(exchange).await {
+        drop((work, in_force));
+        tunnel::serve_lane(connection, (&lane, &timer), tunnel).await;
     }
 }
 
-/// Puts a head where one of HTTP/1 would be.
-fn read_head(
-    parts: &http::request::Parts,
-    has_body: bool,
-    limits: HeadLimits,
-    work: &mut Work,
-) -> Result<(), Fault> {
+/// Puts the head that was written where one of HTTP/1 would be.
+fn read_head(limits: HeadLimits, work: &mut Work) -> Result<(), Fault> {
     work.request_head.clear();
     work.request_head.version = Version::Http2;
-    work.out.clear();
-    text::write_request(&mut work.out, parts, has_body)?;
     if work.out.len() > HEAD_BYTES_MAX {
         return Err(FaultKind::HeadTooLarge.into());
     }

@@ -1,13 +1,16 @@
 //! One request to an endpoint over HTTP/2 and its reply: a stream of a trunk, under the flow control
 //! of both sides. What can fail here fails as a fault of the endpoint.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use fairwater_message::{Fault, FaultKind};
+use fairwater_net::Timer;
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request, StatusCode};
@@ -20,7 +23,6 @@ use crate::h2::{poll_send, text};
 pub(crate) struct Call {
     trunk: Rc<Trunk>,
     pub is_reused: bool,
-    is_tunnel: Cell<bool>,
     request: RefCell<Option<SendStream<Bytes>>>,
     reply: RefCell<Reply>,
 }
@@ -56,11 +58,18 @@ pub(crate) enum Piece {
 impl Call {
     pub(super) fn new(trunk: Rc<Trunk>, is_reused: bool) -> Self {
         let (request, reply) = (RefCell::default(), RefCell::new(Reply::Unasked));
-        Self { trunk, is_reused, is_tunnel: Cell::new(false), request, reply }
+        Self { trunk, is_reused, request, reply }
     }
 
-    pub(super) fn trunk(&self) -> &Trunk {
-        &self.trunk
+    /// Whether its endpoint lets a stream become a tunnel. What it can it says with its first word,
+    /// which a new connection has to wait for.
+    pub(crate) async fn takes_tunnels(&self, timer: &Timer, patience: Duration) -> bool {
+        timer.set(patience);
+        poll_fn(|cx| match self.trunk.poll_settled(cx) {
+            Poll::Ready(()) => Poll::Ready(self.trunk.takes_tunnels()),
+            Poll::Pending => timer.poll_expired(cx).map(|()| false),
+        })
+        .await
     }
 
     /// Sends the head, and the end if there is no more.

@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
-use fairwater_message::{BodyLength, Fault, FaultKind, RequestHead, Version};
+use fairwater_message::{BodyLength, Fault, FaultKind, HeadLimits, HeaderId, RequestHead, Version};
 use fairwater_net::Timer;
 use fairwater_plan::UpstreamSettings;
 use fairwater_proto::h1::{ResponseReader, write_trailers};
@@ -22,6 +22,7 @@ use crate::record::Record;
 use crate::relay::Turn;
 use crate::shard::Shard;
 use crate::upstream::download::{Look, Outcome, Watch};
+use crate::websocket;
 
 /// What the way of a reply depends on.
 pub(super) struct Fetch<'d> {
@@ -31,7 +32,9 @@ pub(super) struct Fetch<'d> {
     pub timer: &'d Timer,
     /// For bodies on both sides, without a byte.
     pub stall: Duration,
-    pub request: &'d RequestHead,
+    pub request: (&'d RequestHead, &'d [u8]),
+    /// A reply that says yes makes a tunnel.
+    pub is_tunnel: bool,
     pub upstream: &'d UpstreamSettings,
     /// The request body is still on its way.
     pub is_uploading: &'d Cell<bool>,
@@ -67,12 +70,15 @@ impl Fetch<'_> {
             let timer = Timer::new(&self.shard.wheel);
             let head = (&*reply.head, reply.buffer.data());
             let patience = Patience { timer: &timer, stall: self.stall };
-            reply.sink.interim(patience, self.request, head, reply.removed).await?;
+            reply.sink.interim(patience, self.request.0, head, reply.removed).await?;
         }
         record.answered(reply.head, reply.buffer.data());
         // The drain may have begun after the request had come.
         reply.sink.look_for_drain(self.shard);
-        reply.sink.closes |= self.is_uploading.get() && self.request.expects_continue;
+        if self.is_tunnel && (200..300).contains(&reply.head.status) {
+            return self.switch(reply, record).await;
+        }
+        reply.sink.closes |= self.is_uploading.get() && self.request.0.expects_continue;
         if reply.interception.is_some_and(|pages| pages.take(reply.head.status)) {
             return Ok(Outcome::Intercepted);
         }
@@ -86,7 +92,8 @@ impl Fetch<'_> {
             return Err(bad("unasked_switch_of_protocols"));
         }
         let mut lines = Vec::with_capacity(1024);
-        let has_body = !head.is_all && !head.status.is_informational();
+        let is_yes = self.is_tunnel && head.status.is_success();
+        let has_body = !head.is_all && !head.status.is_informational() && !is_yes;
         text::write_response(&mut lines, head.status, &head.fields, has_body);
         reply.head.clear();
         reply.buffer.hold(&lines);
@@ -102,15 +109,48 @@ impl Fetch<'_> {
         Ok(())
     }
 
+    /// Tells the client that the stream is a tunnel now: one of HTTP/1.1 by a 101, and with the
+    /// answer to its key, which the endpoint knows nothing of.
+    async fn switch(
+        &self,
+        reply: &mut Reply<'_>,
+        record: &mut Record<'_>,
+    ) -> Result<Outcome, Fault> {
+        let (head, bytes) = self.request;
+        let mut lines = Vec::with_capacity(1024);
+        lines.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
+        for field in &reply.head.fields {
+            let of = |span: fairwater_message::Span| span.of(reply.buffer.data());
+            if field.id != HeaderId::ContentLength {
+                lines
+                    .extend_from_slice(&[of(field.name), b": ", of(field.value), b"\r\n"].concat());
+            }
+        }
+        lines.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n");
+        if let Some(accept) = websocket::expected(&head.fields, bytes) {
+            lines.extend_from_slice(&[&b"sec-websocket-accept: "[..], &accept, b"\r\n"].concat());
+        }
+        lines.extend_from_slice(b"\r\n");
+        reply.head.clear();
+        reply.buffer.hold(&lines);
+        ResponseReader::new(false, HeadLimits { fields: u16::MAX, bytes: u16::MAX })
+            .read(&lines, reply.head)?;
+        let edits = reply.changes.edits(reply.removed);
+        let patience = Patience { timer: self.timer, stall: self.stall };
+        reply.sink.switch(patience, (reply.head, reply.buffer.data()), edits).await?;
+        record.status = reply.sink.switch_status();
+        Ok(Outcome::Upgraded)
+    }
+
     async fn relay(
         &self,
         reply: &mut Reply<'_>,
         record: &mut Record<'_>,
         watch: &mut Watch<'_, '_>,
     ) -> Result<(), Fault> {
-        let length = reply_length(self.request.method, reply.head);
+        let length = reply_length(self.request.0.method, reply.head);
         let edits = reply.changes.edits(reply.removed);
-        reply.sink.start(self.request, (reply.head, reply.buffer.data()), edits);
+        reply.sink.start(self.request.0, (reply.head, reply.buffer.data()), edits);
         reply.buffer.clear();
         let is_read_out = watch.as_ref().is_some_and(|source| source.is_read_out());
         let end = Part { data: &[], is_last: true, trailers: &[], is_read_out };

@@ -13,9 +13,12 @@ use std::future::poll_fn;
 use fairwater_message::{Fault, FaultKind, HeaderId};
 use fairwater_net::Timer;
 use fairwater_plan::{Pick, Upstream};
-use http::header::TE;
+use fairwater_proto::h1::asks_upgrade;
+use fairwater_proto::websocket;
+use h2::ext::Protocol;
+use http::header::{SEC_WEBSOCKET_KEY, TE};
 use http::uri::Scheme;
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Method, Request};
 
 use super::download::Outcome;
 use super::h1::{both, poll_gone, replace};
@@ -23,6 +26,7 @@ use super::upload::write_head;
 use crate::exchange::Exchange;
 use crate::h2::text;
 use crate::record::Record;
+use crate::tunnel::{Far, Tunnel};
 pub(crate) use call::Call;
 use fetch::Fetch;
 pub(super) use lease::Trunks;
@@ -30,34 +34,39 @@ pub(crate) use lease::{Asked, Way, lease};
 pub(super) use trunk::Trunk;
 use upload::Upload;
 
-/// Sends the request and relays the reply.
+/// Sends the request and relays the reply. `Some` is a stream that has become a tunnel.
 pub(crate) async fn converse<'a>(
     exchange: &mut Exchange<'a>,
     upstream: &'a Upstream,
-    call: &Call,
+    call: Call,
     pick: &Pick<'a>,
     record: &mut Record<'a>,
-) -> Result<(), Fault> {
-    let request = request(exchange, upstream, pick)?;
+) -> Result<Option<Box<Tunnel>>, Fault> {
+    let mut request = request(exchange, upstream, pick)?;
+    let is_tunnel = asks_websocket(exchange);
+    if is_tunnel {
+        make_tunnel(&mut request);
+    }
     let patience = exchange.patience();
     let response_timeout =
         exchange.timeouts.response.unwrap_or(upstream.settings.timeouts.response);
-    let carrier = exchange.source.carrier();
     let is_uploading = Cell::new(false);
     let mut fetch = Fetch {
         shard: exchange.shard,
-        call,
+        call: &call,
         timer: patience.timer,
         stall: patience.stall,
-        request: exchange.head,
+        request: (exchange.head, exchange.bytes),
+        is_tunnel,
         upstream: &upstream.settings,
         is_uploading: &is_uploading,
     };
+    let carrier = exchange.source.carrier();
     let reply = &mut exchange.reply;
     let first = exchange.source.take()?;
-    let mut upload = Upload { source: &mut exchange.source, call };
+    let mut upload = Upload { source: &mut exchange.source, call: &call };
     let outcome = if upload.is_nothing(&first) {
-        call.send(request, true)?;
+        call.send(request, !is_tunnel)?;
         patience.timer.set(response_timeout);
         fetch.run(reply, record, Some(upload.source)).await?
     } else {
@@ -76,10 +85,26 @@ pub(crate) async fn converse<'a>(
         both(sending, fetch.run(reply, record, None), abort, times, &mut false).await?
     };
     exchange.shard.counters.endpoints[pick.endpoint.slot].response(exchange.reply.head.status);
-    if outcome == Outcome::Intercepted {
-        replace(exchange, record).await?;
+    match outcome {
+        Outcome::Intercepted => replace(exchange, record).await.map(|_| None),
+        Outcome::Upgraded => {
+            exchange.reply.buffer.clear();
+            let far = Far::Call { call: Box::new(call), _in_flight: pick.endpoint.hold() };
+            Ok(Some(Tunnel::new(exchange, far, record)))
+        }
+        Outcome::Reusable | Outcome::Spent => Ok(None),
     }
-    Ok(())
+}
+
+fn asks_websocket(exchange: &Exchange<'_>) -> bool {
+    asks_upgrade(exchange.head, exchange.bytes).is_some_and(websocket::is_asked)
+}
+
+/// In HTTP/2 an upgrade is a CONNECT that says what for, without a key (RFC 8441, section 5).
+fn make_tunnel(request: &mut Request<()>) {
+    *request.method_mut() = Method::CONNECT;
+    request.headers_mut().remove(SEC_WEBSOCKET_KEY);
+    request.extensions_mut().insert(Protocol::from_static(websocket::NAME));
 }
 
 /// The head of the request, from the one writer that knows what passes.
