@@ -14,11 +14,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fairwater_message::HeadLimits;
 use fairwater_message::address::{Endpoint, Listen};
 use fairwater_message::log::Template;
 use fairwater_message::network::IpNet;
 use fairwater_message::secret::SecretNames;
+use fairwater_message::{GrpcCodes, HeadLimits};
 
 use crate::code;
 use crate::diagnostic::Diagnostic;
@@ -428,6 +428,8 @@ pub struct Upstream {
     pub timeouts: UpstreamTimeouts,
     /// Further endpoints that an exchange may try.
     pub retries: u32,
+    /// Calls of gRPC that end with one of these are tried again.
+    pub grpc_retries: GrpcCodes,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -528,6 +530,7 @@ impl Upstream {
             head: HeadLimits::DEFAULT,
             timeouts: UpstreamTimeouts::default(),
             retries: RETRIES_DEFAULT,
+            grpc_retries: GrpcCodes::default(),
         }
     }
 }

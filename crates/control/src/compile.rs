@@ -302,6 +302,7 @@ fn settings(upstream: &config::Upstream, index: usize) -> UpstreamSettings {
             queue: upstream.timeouts.queue,
         },
         retries: upstream.retries,
+        grpc_retries: upstream.grpc_retries,
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fairwater_message::HeadLimits;
+use fairwater_message::{GrpcCodes, HeadLimits};
 use fairwater_tls::Client;
 
 use crate::{Admission, Balance, Draw, Endpoint};
@@ -41,6 +41,8 @@ pub struct UpstreamSettings {
     pub timeouts: UpstreamTimeouts,
     /// Further endpoints that an exchange may try.
     pub retries: u32,
+    /// What calls of gRPC may end with and be tried again.
+    pub grpc_retries: GrpcCodes,
 }
 
 /// What endpoints are spoken to in.

@@ -162,5 +162,7 @@ fn is_silence(fault: Fault) -> bool {
 fn may_retry(exchange: &Exchange<'_>, fault: Fault) -> bool {
     !exchange.reply.sink.is_started
         && exchange.source.is_held()
-        && (fault.undelivered || (is_silence(fault) && exchange.head.method.is_idempotent()))
+        && (fault.undelivered
+            || fault.kind == FaultKind::CallRefused
+            || (is_silence(fault) && exchange.head.method.is_idempotent()))
 }

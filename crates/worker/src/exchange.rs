@@ -23,7 +23,7 @@ use crate::record::{HeadTimes, Record};
 use crate::shard::Shard;
 use crate::tunnel::Tunnel;
 use crate::work::{Buffer, Work};
-use crate::{attempt, respond};
+use crate::{attempt, grpc, respond};
 
 /// Whose request it is, and the way to him and back.
 #[derive(Clone, Copy, Debug)]
@@ -218,6 +218,9 @@ async fn run<'a>(
     };
     let upstream = exchange.in_force.plan.upstream(upstream);
     record.upstream = &upstream.settings.name;
+    if grpc::is_call(head, bytes) {
+        return Box::pin(grpc::run(exchange, upstream, record)).await;
+    }
     attempt::run(exchange, upstream, record).await
 }
 
@@ -277,6 +280,9 @@ async fn finish(exchange: &mut Exchange<'_>) -> End {
     // A client that closed its direction may have sent further requests before.
     if exchange.source.is_half_closed && exchange.source.is_read_out() {
         return End::Close;
+    }
+    if exchange.source.carrier().connection().is_none() {
+        return End::Close; // a stream has no next request
     }
     if !exchange.source.is_done() {
         // Answered before the request was read. Its rest is dropped if it is short, or else the

@@ -13,6 +13,7 @@ mod downstream;
 mod duplex;
 mod exchange;
 mod filter;
+mod grpc;
 mod h2;
 mod handshake;
 mod in_force;

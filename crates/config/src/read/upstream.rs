@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use fairwater_message::GrpcCode;
 use fairwater_message::address::Endpoint;
 
 use crate::code;
@@ -150,6 +151,15 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
             example: "retries = 2",
         },
         Setting {
+            name: "retry_grpc",
+            kind: Kind::OneOrMore(&Kind::Choice(GRPC_WORDS)),
+            absent: Absent::Otherwise("none"),
+            meaning: "calls of gRPC that an endpoint ends with one of these before any message are \
+                      tried at another, as far as `retries` goes. List only what says that nothing \
+                      was done.",
+            example: "retry_grpc = [\"unavailable\"]",
+        },
+        Setting {
             name: "relaxed_responses",
             kind: Kind::Boolean,
             absent: Absent::Default("false"),
@@ -217,6 +227,25 @@ const BALANCE_WORDS: &[Word] = &[
     },
 ];
 
+const GRPC_WORDS: &[Word] = words![
+    "cancelled",
+    "unknown",
+    "invalid_argument",
+    "deadline_exceeded",
+    "not_found",
+    "already_exists",
+    "permission_denied",
+    "resource_exhausted",
+    "failed_precondition",
+    "aborted",
+    "out_of_range",
+    "unimplemented",
+    "internal",
+    "unavailable",
+    "data_loss",
+    "unauthenticated"
+];
+
 const BALANCES: [(&str, Balance); 4] = [
     ("round_robin", Balance::RoundRobin),
     ("random", Balance::Random),
@@ -257,6 +286,12 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
     }
     let retries = table.get("retries").and_then(|node| node.integer(report));
     upstream.retries = retries.map_or(upstream.retries, |read| read.value);
+    let codes = table.get("retry_grpc").and_then(|node| node.one_or_more(report));
+    for node in codes.unwrap_or_default() {
+        if let Some(code) = node.choice(&GrpcCode::ALL, report) {
+            upstream.grpc_retries = upstream.grpc_retries.with(code);
+        }
+    }
     upstream
 }
 

@@ -32,6 +32,8 @@ pub(super) enum Outcome {
     Upgraded,
     /// An error of which only the head was read: a page stands for the rest.
     Intercepted,
+    /// A call that may be tried at another endpoint; only the head was read, and there is no more.
+    Refused,
 }
 
 /// What the way of a response depends on.

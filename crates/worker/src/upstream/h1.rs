@@ -36,6 +36,8 @@ pub(crate) async fn converse<'a>(
     let response_timeout =
         exchange.timeouts.response.unwrap_or(upstream.settings.timeouts.response);
     let carrier = exchange.source.carrier();
+    let asks_upgrade = asks_upgrade(exchange.head, exchange.bytes);
+    let accept = asks_upgrade.and_then(|_| own_key_answer(exchange));
     let first = exchange.source.take()?;
     let mut written = 0;
     let mut upload = Upload {
@@ -46,20 +48,13 @@ pub(crate) async fn converse<'a>(
         written: &mut written,
     };
     let mut is_sent = upload.send(patience, exchange.out, first).await?;
-    let asked = asks_upgrade(exchange.head, exchange.bytes);
-    let accept = match carrier {
-        Carrier::Lane(_) if asked.is_some() => {
-            websocket::expected(&exchange.head.fields, exchange.bytes)
-        }
-        _ => None,
-    };
     let mut download = Download {
         shard: exchange.shard,
         endpoint: lease.stream(),
         timer,
         stall: patience.stall,
         request: exchange.head,
-        asks_upgrade: asked,
+        asks_upgrade,
         accept,
         upstream: &upstream.settings,
         is_uploading: false,
@@ -93,7 +88,7 @@ pub(crate) async fn converse<'a>(
         }
         Outcome::Intercepted => Box::pin(replace(exchange, record)).await?,
         Outcome::Reusable => true,
-        Outcome::Spent => false,
+        Outcome::Spent | Outcome::Refused => false,
     };
     if is_reusable && is_sent {
         // Half of what the endpoint promises: its clock started before ours.
@@ -102,6 +97,14 @@ pub(crate) async fn converse<'a>(
         lease.give_back(written, keep);
     }
     Ok(None)
+}
+
+/// The answer to the key that we have sent for a client who knows of none.
+fn own_key_answer(exchange: &Exchange<'_>) -> Option<[u8; 28]> {
+    match exchange.source.carrier() {
+        Carrier::Connection(_) => None,
+        Carrier::Lane(_) => websocket::expected(&exchange.head.fields, exchange.bytes),
+    }
 }
 
 /// Sends a page instead of a reply of which the head was read. Returns whether the endpoint's

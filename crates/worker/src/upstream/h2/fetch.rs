@@ -15,6 +15,7 @@ use super::Call;
 use super::call::{Head, Piece};
 use crate::downstream::Part;
 use crate::exchange::{Reply, reply_length};
+use crate::grpc;
 use crate::h2::text;
 use crate::limits;
 use crate::patience::Patience;
@@ -60,6 +61,9 @@ impl Fetch<'_> {
             let head = head.await?;
             self.read(&head, reply)?;
             if !head.status.is_informational() {
+                if head.is_all && self.is_refused(reply) {
+                    return Ok(Outcome::Refused);
+                }
                 break;
             }
             interim += 1;
@@ -107,6 +111,14 @@ impl Fetch<'_> {
             reply.head.body = BodyLength::None;
         }
         Ok(())
+    }
+
+    /// Whether a reply without any message says what is tried again.
+    fn is_refused(&self, reply: &Reply<'_>) -> bool {
+        let (codes, bytes) = (self.upstream.grpc_retries, reply.buffer.data());
+        !codes.is_empty()
+            && grpc::is_call(self.request.0, self.request.1)
+            && grpc::status(&reply.head.fields, bytes).is_some_and(|code| codes.contains(code))
     }
 
     /// Tells the client that the stream is a tunnel now: one of HTTP/1.1 by a 101, and with the

@@ -92,6 +92,7 @@ pub(crate) async fn converse<'a>(
             let far = Far::Call { call: Box::new(call), _in_flight: pick.endpoint.hold() };
             Ok(Some(Tunnel::new(exchange, far, record)))
         }
+        Outcome::Refused => Err(FaultKind::CallRefused.into()),
         Outcome::Reusable | Outcome::Spent => Ok(None),
     }
 }
