@@ -115,7 +115,7 @@ pub struct Frames {
     stream_max: u32,
     /// Requests that began and were neither taken nor refused, in their order.
     begun: VecDeque<u32>,
-    refused: Vec<Refusal>,
+    refused: Vec<(u32, Refusal)>,
     /// Of the whole life.
     provoked: u32,
     empty: u32,
@@ -172,16 +172,19 @@ impl Frames {
         self.data_bytes
     }
 
-    /// The request on this stream was given to somebody.
-    pub fn taken(&mut self, stream: u32) {
+    /// The request on this stream is given to somebody. Returns whether it shall be: the library
+    /// gives away also what it has refused meanwhile.
+    pub fn take_stream(&mut self, stream: u32) -> bool {
         if let Some(at) = self.begun.iter().position(|&begun| begun == stream) {
             self.begun.remove(at);
         }
+        !self.refused.iter().any(|&(refused, _)| refused == stream)
     }
 
-    /// What has become of a request that is not known yet, if there is one.
+    /// What has become of a request that was given to nobody and is not accounted for. To be asked
+    /// when all that there are to give away were given.
     pub fn next_refused(&mut self) -> Option<Refusal> {
-        self.refused.pop()
+        self.refused.pop().map(|(_, refusal)| refusal)
     }
 
     /// Takes bytes that went to the peer, in their order.
@@ -213,7 +216,7 @@ impl Frames {
         };
         if let Some(at) = self.begun.iter().position(|&begun| begun == head.stream) {
             self.begun.remove(at);
-            self.refused.push(refusal);
+            self.refused.push((head.stream, refusal));
         }
         if head.kind == head::RST_STREAM && PROVOKED.contains(&head.word) {
             self.provoked += 1;
@@ -288,10 +291,9 @@ impl Frames {
         // Trailers begin nothing.
         if self.is_client && head.stream > self.stream_max {
             self.stream_max = head.stream;
-            if self.begun.len() == BEGUN_MAX {
-                self.begun.pop_front();
+            if self.begun.len() < BEGUN_MAX {
+                self.begun.push_back(head.stream);
             }
-            self.begun.push_back(head.stream);
         }
     }
 

@@ -82,9 +82,9 @@ impl Watch {
         self.frames.borrow().data_bytes()
     }
 
-    /// The request on this stream was given to somebody.
-    pub(crate) fn taken(&self, stream: u32) {
-        self.frames.borrow_mut().taken(stream);
+    /// The request on this stream is given to somebody, unless it was refused meanwhile.
+    pub(crate) fn take_stream(&self, stream: u32) -> bool {
+        self.frames.borrow_mut().take_stream(stream)
     }
 
     /// What the library has made of a request that it gave to nobody.

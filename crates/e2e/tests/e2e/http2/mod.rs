@@ -1,5 +1,6 @@
 //! HTTP/2 with clients, over endpoints that speak HTTP/1.1.
 
+mod conversions;
 mod violations;
 
 use std::collections::HashMap;
@@ -18,12 +19,19 @@ use crate::tls::{LOCAL, Pki};
 /// Debian's own, for which the codec of heads is installed.
 const PYTHON: &str = "/usr/bin/python3";
 
-/// `frames.py`, if it can run.
-fn script(proxy: &Proxy, what: &str) -> Option<Command> {
-    if !Path::new("/usr/lib/python3/dist-packages/hpack").exists() {
+fn has_codec() -> bool {
+    let has_codec = Path::new("/usr/lib/python3/dist-packages/hpack").exists();
+    if !has_codec {
         let must = std::env::var_os("FAIRWATER_REQUIRE_PEERS").is_some_and(|value| value == "1");
         assert!(!must, "python3-h2 is not installed");
         eprintln!("skipped: python3-h2 is not installed");
+    }
+    has_codec
+}
+
+/// `frames.py`, if it can run.
+fn script(proxy: &Proxy, what: &str) -> Option<Command> {
+    if !has_codec() {
         return None;
     }
     let mut command = Command::new(PYTHON);
@@ -31,14 +39,22 @@ fn script(proxy: &Proxy, what: &str) -> Option<Command> {
     Some(command)
 }
 
-/// What a script in these parts says of the proxy.
-fn judged(parts: &[&str], proxy: &Proxy, words: &[&str]) -> Option<String> {
-    script(proxy, "")?;
-    let mut command = Command::new(PYTHON);
-    command.args(["-c", &parts.concat(), &proxy.address]).args(words);
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+/// What a script says of the proxy, which `judge.py` stands before.
+fn judged(script: &str, proxy: &Proxy, words: &[&str]) -> Option<String> {
+    let output = judge(script, &proxy.address, words)?.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}{errors}", String::from_utf8_lossy(&output.stdout));
     Some(String::from_utf8(output.stdout).unwrap())
+}
+
+fn judge(script: &str, address: &str, words: &[&str]) -> Option<Command> {
+    if !has_codec() {
+        return None;
+    }
+    let mut command = Command::new(PYTHON);
+    let text = [include_str!("judge.py"), script].concat();
+    command.args(["-c", &text, address]).args(words);
+    Some(command)
 }
 
 /// What it says.

@@ -152,7 +152,9 @@ impl<'s> Serving<'s> {
         loop {
             match poll_fn(|cx| self.poll_next(cx)).await {
                 Next::Stream(request, respond) => {
-                    self.watch.taken(respond.stream_id().as_u32());
+                    if !self.watch.take_stream(respond.stream_id().as_u32()) {
+                        continue;
+                    }
                     let stream = Open::new(connection, &self.open);
                     drop(tokio::task::spawn_local(serve_stream(stream, request, respond)));
                 }
