@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use fairwater_message::{Fault, FaultKind};
-use fairwater_net::Timer;
+use fairwater_net::{Timer, clock};
 use fairwater_plan::{Endpoint, Upstream, Versions};
 
 use super::call::Call;
@@ -86,11 +86,17 @@ pub(crate) struct Asked<'a> {
 /// # Errors
 /// The fault says why there is no way; nothing was sent.
 pub(crate) async fn lease(asked: Asked<'_>) -> Result<Way<'_>, Fault> {
+    let patience = asked.upstream.settings.timeouts.queue;
+    let mut until_ms = None;
     loop {
         match next(asked) {
             Next::Way(way) => return Ok(way),
             Next::Await(opening) => until_open(asked, &opening).await?,
-            Next::Wait => return until_room(asked).await,
+            Next::Wait => {
+                let now_ms = clock::coarse_ms();
+                let at_ms = *until_ms.get_or_insert(now_ms + patience.as_millis() as u64);
+                until_changed(asked, at_ms).await?;
+            }
             Next::Open(opener) => {
                 let result = open(asked).await;
                 opener.told(result.as_ref().map(|_| ()).map_err(|fault| *fault));
@@ -104,7 +110,7 @@ enum Next<'a> {
     Way(Way<'a>),
     /// Somebody opens a connection that we can share.
     Await(Rc<Opening>),
-    /// There are as many as there may be.
+    /// There are as many as there may be, or one has come up and not said yet what it takes.
     Wait,
     Open(Opener<'a>),
 }
@@ -116,6 +122,7 @@ fn next(asked: Asked<'_>) -> Next<'_> {
     asked.trunks(|trunks| match &trunks.opening {
         Some(opening) => Next::Await(Rc::clone(opening)),
         None if trunks.open.len() >= limits::TRUNKS_PER_ENDPOINT => Next::Wait,
+        None if trunks.open.iter().any(|trunk| !trunk.is_settled()) => Next::Wait,
         // Nobody can share what comes of it.
         None if trunks.speaks_http1 => Next::Open(Opener { asked, opening: None }),
         None => {
@@ -212,14 +219,19 @@ async fn until_open(asked: Asked<'_>, opening: &Rc<Opening>) -> Result<(), Fault
     .await
 }
 
-/// Waits for a call to end.
-async fn until_room(asked: Asked<'_>) -> Result<Way<'_>, Fault> {
-    asked.timer.set(asked.upstream.settings.timeouts.queue);
-    poll_fn(|cx| match asked.look(cx) {
-        Some(way) => Poll::Ready(Ok(way)),
-        None => {
-            asked.timer.poll_expired(cx).map(|()| Err(Fault::undelivered(FaultKind::UpstreamFull)))
+/// Waits for anything to become of the connections, until the queue has taken too long.
+async fn until_changed(asked: Asked<'_>, until_ms: u64) -> Result<(), Fault> {
+    asked.timer.set_at(until_ms);
+    let mut waits = false;
+    poll_fn(|cx| {
+        if asked.timer.poll_expired(cx).is_ready() {
+            return Poll::Ready(Err(Fault::undelivered(FaultKind::UpstreamFull)));
         }
+        if std::mem::replace(&mut waits, true) {
+            return Poll::Ready(Ok(()));
+        }
+        asked.trunks(|trunks| trunks.room.wait(cx));
+        Poll::Pending
     })
     .await
 }

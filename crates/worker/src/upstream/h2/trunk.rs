@@ -127,12 +127,18 @@ impl Trunk {
         self.sender.borrow().is_none()
     }
 
+    /// Whether the endpoint has said its first word, which tells what it can and how much of it.
+    pub(super) fn is_settled(&self) -> bool {
+        self.watch.heard_ms() > 0 || self.is_over()
+    }
+
     /// Whether another call can begin now.
     pub(super) fn has_room(&self) -> bool {
-        self.sender.borrow().as_ref().is_some_and(|sender| {
-            let max = sender.current_max_send_streams();
-            self.open.get() < limits::CALLS_PER_TRUNK && (self.open.get() as usize) < max
-        })
+        self.is_settled()
+            && self.sender.borrow().as_ref().is_some_and(|sender| {
+                let max = sender.current_max_send_streams();
+                self.open.get() < limits::CALLS_PER_TRUNK && (self.open.get() as usize) < max
+            })
     }
 
     /// Whether calls have begun before.
@@ -198,9 +204,8 @@ impl Trunk {
             || age.is_some_and(|age| is_over(self.born_ms, age))
     }
 
-    /// Ready once the endpoint has said its first word, which tells what it can.
     pub(super) fn poll_settled(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.watch.heard_ms() > 0 || self.is_over() {
+        if self.is_settled() {
             return Poll::Ready(());
         }
         self.room.wait(cx);
