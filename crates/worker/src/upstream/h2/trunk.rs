@@ -41,7 +41,8 @@ pub(in crate::upstream) struct Trunk {
     /// Calls that run, and all that ever began.
     open: Cell<u32>,
     begun: Cell<u32>,
-    begun_max: u32,
+    /// As the settings of the last call said.
+    begun_max: Cell<u32>,
     born_ms: u64,
     idle_since_ms: Cell<u64>,
     /// A call has begun on a connection that had been silent: it may be dead.
@@ -108,11 +109,7 @@ impl Trunk {
             room: Rc::clone(room),
             open: Cell::new(0),
             begun: Cell::new(0),
-            begun_max: if settings.keep_alive {
-                settings.max_requests.unwrap_or(u32::MAX)
-            } else {
-                1
-            },
+            begun_max: Cell::new(u32::MAX),
             born_ms: now_ms,
             idle_since_ms: Cell::new(now_ms),
             is_doubted: Cell::new(false),
@@ -141,14 +138,14 @@ impl Trunk {
             })
     }
 
-    /// Whether calls have begun before.
-    pub(super) fn was_used(&self) -> bool {
-        self.begun.get() > 0
+    pub(super) fn begun(&self) -> u32 {
+        self.begun.get()
     }
 
-    /// Counts a call, which is begun with its request.
-    pub(super) fn call(self: &Rc<Self>) -> Call {
-        let is_reused = self.was_used();
+    /// Counts a call, which is begun with its request; the last one, if it makes `max`.
+    pub(super) fn call(self: &Rc<Self>, max: u32) -> Call {
+        self.begun_max.set(max);
+        let is_reused = self.begun.get() > 0;
         self.open.set(self.open.get() + 1);
         self.begun.set(self.begun.get() + 1);
         Call::new(Rc::clone(self), is_reused)
@@ -168,7 +165,7 @@ impl Trunk {
         // A handle of its own: one that was used before may have to wait for that.
         let mut sender = self.sender.borrow().clone().ok_or(Reason::REFUSED_STREAM)?;
         let sent = sender.send_request(request, is_all);
-        if sent.is_err() || self.begun.get() >= self.begun_max {
+        if sent.is_err() || self.begun.get() >= self.begun_max.get() {
             self.retire();
         }
         sent
@@ -186,6 +183,17 @@ impl Trunk {
     pub(in crate::upstream) fn retire(&self) {
         drop(self.sender.take());
         self.room.wake();
+    }
+
+    /// Retires it when the endpoint has said that it takes no more (GOAWAY).
+    fn look_for_end(&self, cx: &mut Context<'_>) {
+        let end = match &mut *self.sender.borrow_mut() {
+            Some(sender) => matches!(sender.poll_ready(cx), Poll::Ready(Err(_))),
+            None => false,
+        };
+        if end {
+            self.retire();
+        }
     }
 
     pub(in crate::upstream) fn is_idle(&self) -> bool {
@@ -247,6 +255,7 @@ async fn run(
         if Pin::new(&mut connection).poll(cx).is_ready() || trunk.watch.flood().is_some() {
             return Poll::Ready(());
         }
+        trunk.look_for_end(cx);
         if !is_settled && trunk.watch.heard_ms() > 0 {
             is_settled = true;
             trunk.room.wake();
