@@ -39,17 +39,20 @@ pub(crate) struct Backend {
     running: Running,
     pub(crate) http: u16,
     pub(crate) echo: u16,
+    pub(crate) grpc: u16,
 }
 
 impl Backend {
     pub(crate) fn start(program: &Path, directory: &Path) -> Result<Self, Failure> {
-        let (http, echo) = (free_port()?, free_port()?);
+        let (http, echo, grpc) = (free_port()?, free_port()?, free_port()?);
         let mut command = pinned(LOAD_CORE, program);
         command.args(["backend", "--http", &local(http), "--echo", &local(echo)]);
+        command.args(["--grpc", &local(grpc)]);
         let mut running = Running::start(command, "backend", directory, Stop::Terminate)?;
         running.wait_for_port(http)?;
         running.wait_for_port(echo)?;
-        Ok(Self { running, http, echo })
+        running.wait_for_port(grpc)?;
+        Ok(Self { running, http, echo, grpc })
     }
 
     pub(crate) fn pid(&self) -> u32 {
