@@ -14,11 +14,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fairwater_message::HeadLimits;
 use fairwater_message::address::{Endpoint, Listen};
 use fairwater_message::log::Template;
 use fairwater_message::network::IpNet;
 use fairwater_message::secret::SecretNames;
+use fairwater_message::{GrpcCodes, HeadLimits};
 
 use crate::code;
 use crate::diagnostic::Diagnostic;
@@ -412,18 +412,24 @@ pub struct Upstream {
     pub host: HostRule,
     /// Endpoints speak TLS.
     pub tls: Option<EndpointTls>,
+    /// Whether HTTP/2 is spoken; absent leaves it to the handshake of TLS, and is HTTP/1.1 in clear.
+    pub http2: Option<bool>,
     /// Endpoints are told first whose connection it is, and each request has its own.
     pub proxy_protocol: Option<ProxyVersion>,
     /// Whether a connection is used for another request; else each has a new one.
     pub keep_alive: bool,
     /// Requests per connection to an endpoint; absent means no limit.
     pub max_requests: Option<Spanned<NonZeroU32>>,
+    /// How old a connection to an endpoint may get; absent means no limit.
+    pub max_connection_age: Option<Duration>,
     /// Accept LF-only lines and obs-fold in replies.
     pub relaxed_responses: bool,
     pub head: HeadLimits,
     pub timeouts: UpstreamTimeouts,
     /// Further endpoints that an exchange may try.
     pub retries: u32,
+    /// Calls of gRPC that end with one of these are tried again.
+    pub grpc_retries: GrpcCodes,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -515,13 +521,16 @@ impl Upstream {
             max_connections: None,
             host: HostRule::default(),
             tls: None,
+            http2: None,
             proxy_protocol: None,
             keep_alive: true,
             max_requests: None,
+            max_connection_age: None,
             relaxed_responses: false,
             head: HeadLimits::DEFAULT,
             timeouts: UpstreamTimeouts::default(),
             retries: RETRIES_DEFAULT,
+            grpc_retries: GrpcCodes::default(),
         }
     }
 }

@@ -9,7 +9,7 @@ use fairwater_plan::{
     Admission, Balance, ConnectionLimits, Destination, Endpoint, Filters, HostHeader, Hosts,
     Listener, ListenerId, OnError, Plan, Protocol, ProxyProtocol, ProxyVersion, Route, RouteRule,
     RouteTable, TcpIdle, Timeouts, Upstream, UpstreamId, UpstreamSettings, UpstreamTimeouts,
-    UpstreamTls,
+    UpstreamTls, Versions,
 };
 
 use crate::changes::Rest;
@@ -284,7 +284,15 @@ fn settings(upstream: &config::Upstream, index: usize) -> UpstreamSettings {
             .tls
             .as_ref()
             .map(|tls| UpstreamTls { client: tls.client.clone(), name: tls.server_name.clone() }),
+        versions: match (upstream.http2, &upstream.tls) {
+            // A connection that was announced has one request: there is nothing to share.
+            _ if upstream.proxy_protocol.is_some() => Versions::Http1,
+            (Some(false), _) | (None, None) => Versions::Http1,
+            (Some(true), None) => Versions::Http2,
+            (_, Some(_)) => Versions::Agreed,
+        },
         max_requests: upstream.max_requests.as_ref().map(|max| max.value.get()),
+        max_age: upstream.max_connection_age,
         relaxed_responses: upstream.relaxed_responses,
         head: upstream.head,
         timeouts: UpstreamTimeouts {
@@ -294,6 +302,7 @@ fn settings(upstream: &config::Upstream, index: usize) -> UpstreamSettings {
             queue: upstream.timeouts.queue,
         },
         retries: upstream.retries,
+        grpc_retries: upstream.grpc_retries,
     }
 }
 

@@ -1,6 +1,8 @@
 //! Why an exchange failed, whose fault it is, in which phase, and which status the client gets:
 //! the one table of it. The access log and the counters use the same words.
 
+use crate::GrpcCode;
+
 /// Who caused a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Party {
@@ -82,6 +84,8 @@ fault_kinds! {
     ExpectationFailed = ("expectation_unknown", Downstream, Request, 417),
     MethodRefused = ("method_refused", Downstream, Request, 405),
     TransferCodingUnknown = ("transfer_coding_unknown", Downstream, Request, 501),
+    /// An extended CONNECT for a protocol that nobody here speaks (RFC 9220, section 3).
+    TunnelUnknown = ("tunnel_protocol_unknown", Downstream, Request, 501),
     VersionUnsupported = ("version_unsupported", Downstream, Request, 505),
     NoRoute = ("no_route", Proxy, Route, 404),
     /// A reload has taken the listener of this connection away.
@@ -109,6 +113,12 @@ fault_kinds! {
     ReplyReset = ("upstream_reset", Upstream, Response, 502),
     BadReply = ("upstream_bad_reply", Upstream, Response, 502),
     ReplyHeadTooLarge = ("upstream_head_too_large", Upstream, Response, 502),
+    /// A WebSocket for an endpoint that speaks HTTP/2 and has none over it (RFC 8441).
+    NoWebSocket = ("upstream_no_websocket", Upstream, Response, 502),
+    /// The client of a call waits no longer (`grpc-timeout`).
+    DeadlineExceeded = ("grpc_deadline_exceeded", Downstream, Response, 504),
+    /// The endpoint has answered a call with a status that the configuration tries again.
+    CallRefused = ("upstream_grpc_status", Upstream, Response, 502),
     ResponseTimeout = ("upstream_response_timeout", Upstream, Response, 504),
     /// The endpoint stopped reading the request body.
     UploadStalled = ("upstream_upload_stalled", Upstream, Response, 504),
@@ -130,6 +140,17 @@ fault_kinds! {
     /// The program was told to stop, and the exchange was not over in time.
     Stopped = ("stopped", Proxy, Body, 0),
     Internal = ("internal", Proxy, Route, 500),
+}
+
+impl FaultKind {
+    /// What a client of gRPC is told in place of the status.
+    pub const fn grpc_code(self) -> GrpcCode {
+        match self {
+            Self::DeadlineExceeded | Self::ResponseTimeout => GrpcCode::DeadlineExceeded,
+            Self::Internal => GrpcCode::Internal,
+            _ => GrpcCode::of_http(self.status()),
+        }
+    }
 }
 
 /// Why an exchange failed.

@@ -68,6 +68,13 @@ pub struct Field {
     pub id: HeaderId,
 }
 
+/// The value of the first field with a name that has no id.
+pub fn field_named<'a>(fields: &[Field], bytes: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let mut others = fields.iter().filter(|field| field.id == HeaderId::Other);
+    let found = others.find(|field| field.name.of(bytes).eq_ignore_ascii_case(name.as_bytes()));
+    found.map(|field| field.value.of(bytes))
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Version {
     Http10,

@@ -7,6 +7,7 @@
 pub mod address;
 pub mod app;
 mod fault;
+mod grpc;
 mod head;
 mod header;
 pub mod log;
@@ -19,9 +20,10 @@ pub mod target;
 pub mod template;
 
 pub use fault::{Fault, FaultKind, Party, Phase};
+pub use grpc::{GrpcCode, GrpcCodes};
 pub use head::{
     BodyLength, Connection, Field, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, HeadLimits, RequestHead,
-    ResponseHead, Span, TARGET_BYTES_MAX, Version,
+    ResponseHead, Span, TARGET_BYTES_MAX, Version, field_named,
 };
 pub use header::{HeaderId, HeaderName};
 pub use method::Method;

@@ -34,7 +34,7 @@ pub use route::{
 pub use slot::{Slot, Slots};
 pub use upstream::{
     HostHeader, Pick, ProxyVersion, Tried, Upstream, UpstreamSettings, UpstreamTimeouts,
-    UpstreamTls,
+    UpstreamTls, Versions,
 };
 
 use std::sync::Arc;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fairwater_message::HeadLimits;
+use fairwater_message::{GrpcCodes, HeadLimits};
 use fairwater_tls::Client;
 
 use crate::{Admission, Balance, Draw, Endpoint};
@@ -32,13 +32,28 @@ pub struct UpstreamSettings {
     pub proxy_protocol: Option<ProxyVersion>,
     /// Endpoints speak TLS.
     pub tls: Option<UpstreamTls>,
-    /// Requests after which a connection to an endpoint is closed.
+    pub versions: Versions,
+    /// Requests after which a connection to an endpoint is closed, and time after which it is.
     pub max_requests: Option<u32>,
+    pub max_age: Option<Duration>,
     pub relaxed_responses: bool,
     pub head: HeadLimits,
     pub timeouts: UpstreamTimeouts,
     /// Further endpoints that an exchange may try.
     pub retries: u32,
+    /// What calls of gRPC may end with and be tried again.
+    pub grpc_retries: GrpcCodes,
+}
+
+/// What endpoints are spoken to in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Versions {
+    #[default]
+    Http1,
+    /// Without asking.
+    Http2,
+    /// As the handshake of TLS says.
+    Agreed,
 }
 
 /// The form in which endpoints are told of clients.

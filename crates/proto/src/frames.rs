@@ -48,7 +48,7 @@ impl Flood {
     }
 }
 
-/// The frames of one client.
+/// The frames of one peer.
 #[derive(Debug)]
 pub struct Frames {
     /// Of the head of the next frame.
@@ -62,35 +62,46 @@ pub struct Frames {
     counts: [u32; Flood::Others as usize + 1],
     /// A head has begun whose end has not come.
     is_within_head: bool,
+    /// An endpoint may refuse as much as it likes: none of it was its own idea.
+    may_reset: bool,
 }
 
-impl Default for Frames {
-    fn default() -> Self {
+impl Frames {
+    /// Those of a client, which begins with the preface.
+    pub fn of_client() -> Self {
+        Self::new(PREFACE_BYTES, false)
+    }
+
+    /// Those of an endpoint.
+    pub fn of_endpoint() -> Self {
+        Self::new(0, true)
+    }
+
+    fn new(left: u32, may_reset: bool) -> Self {
         Self {
             head: [0; HEAD_BYTES],
             filled: 0,
-            left: PREFACE_BYTES,
+            left,
             span_end_ms: 0,
             sent_bytes: 0,
             streams: 0,
             counts: [0; Flood::Others as usize + 1],
             is_within_head: false,
+            may_reset,
         }
     }
-}
 
-impl Frames {
     /// Whether the end of a head is waited for.
     pub fn is_within_head(&self) -> bool {
         self.is_within_head
     }
 
-    /// So many bytes went to the client.
+    /// So many bytes went to the peer.
     pub fn sent(&mut self, len: usize) {
         self.sent_bytes += len as u64;
     }
 
-    /// Takes bytes of the client, in their order.
+    /// Takes bytes of the peer, in their order.
     ///
     /// # Errors
     /// When it floods us; nothing of it shall be read any more.
@@ -131,6 +142,7 @@ impl Frames {
                 self.counts[Flood::Continuations as usize] = 0;
                 return Ok(());
             }
+            3 if self.may_reset => return Ok(()),
             3 => (Flood::Resets, RESETS_MAX.max(self.streams / 2)),
             4 => (Flood::Settings, SETTINGS_MAX),
             6 => (Flood::Pings, IDLE_FRAMES_MAX),

@@ -4,5 +4,7 @@
 pub mod client_hello;
 pub mod dns;
 pub mod frames;
+pub mod grpc;
 pub mod h1;
 pub mod proxy_protocol;
+pub mod websocket;

@@ -19,7 +19,6 @@ pub struct ClientSettings {
     pub trust: Option<Trust>,
     /// Shown to endpoints that ask for it.
     pub identity: Option<Identity>,
-    pub alpn: Vec<Vec<u8>>,
     pub min_version: Version,
     /// Of all that this was made of: two with the same one are the same.
     pub fingerprint: Fingerprint,
@@ -64,17 +63,19 @@ impl Client {
                 rustls::sign::SingleCertAndKey::from(identity.certified),
             )),
         };
-        config.alpn_protocols = settings.alpn;
         // Tickets of TLS 1.3 are used once. Those of 1.2 would bring back a certificate that has
         // ended, again and again.
         config.resumption = Resumption::default().tls12_resumption(Tls12Resumption::Disabled);
         Ok(Self { config: Arc::new(config), fingerprint: settings.fingerprint, verifies })
     }
 
-    /// A session with an endpoint of this name, or address; nothing, if it is no name.
-    pub fn session(&self, host: &str) -> Option<Session> {
+    /// A session with an endpoint of this name, or address, to speak one of these protocols, or
+    /// what goes without saying if there are none; nothing, if it is no name.
+    pub fn session(&self, host: &str, protocols: &[&str]) -> Option<Session> {
         let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).ok()?;
-        let connection = rustls::ClientConnection::new(Arc::clone(&self.config), name).ok()?;
+        let alpn = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let config = Arc::clone(&self.config);
+        let connection = rustls::ClientConnection::new_with_alpn(config, name, alpn).ok()?;
         Some(Session::new(connection.into(), self.verifies))
     }
 }

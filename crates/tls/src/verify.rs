@@ -265,7 +265,7 @@ mod tests {
         let mut trust = Trust::default();
         trust.list([fingerprint(listed)]);
         let settings = ClientSettings { trust: Some(trust), ..ClientSettings::default() };
-        let mut client = Client::new(settings).unwrap().session("b").unwrap();
+        let mut client = Client::new(settings).unwrap().session("b", &[]).unwrap();
         let mut server = server.unwrap().session().unwrap();
         while client.is_handshaking() {
             let mut wire = Vec::new();

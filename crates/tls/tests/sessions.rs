@@ -112,8 +112,18 @@ fn client(trust: Trust) -> ClientSettings {
 
 /// A handshake; both ends, or why there is none.
 fn meet(settings: ClientSettings, server: &Server, host: &str) -> io::Result<(Session, Session)> {
-    let mut ends =
-        (Client::new(settings).unwrap().session(host).unwrap(), server.session().unwrap());
+    meet_for(&[], settings, server, host)
+}
+
+/// The same, to speak one of these protocols.
+fn meet_for(
+    protocols: &[&str],
+    settings: ClientSettings,
+    server: &Server,
+    host: &str,
+) -> io::Result<(Session, Session)> {
+    let client = Client::new(settings).unwrap().session(host, protocols).unwrap();
+    let mut ends = (client, server.session().unwrap());
     talk(&mut ends.0, &mut ends.1)?;
     assert!(!ends.0.is_handshaking() && !ends.1.is_handshaking());
     Ok(ends)
@@ -239,14 +249,14 @@ fn protocols_are_agreed_on() {
         min_version: Version::Tls13,
         ..settings
     });
-    let with = |names: &[&str]| ClientSettings { alpn: alpn(names), ..client(authority.trust()) };
+    let meet = |names: &[&str]| meet_for(names, client(authority.trust()), &server, "a");
     for (names, expected) in [(&["http/1.1", "h2"][..], "h2"), (&[], "")] {
-        let (client, end) = meet(with(names), &server, "a").unwrap();
+        let (client, end) = meet(names).unwrap();
         let alpn = [client, end].map(|end| end.agreed().unwrap().alpn);
         assert_eq!(alpn, [expected; 2]);
     }
     // RFC 7301, section 3.2: nothing in common is the end.
-    assert!(meet(with(&["spdy/1"]), &server, "a").is_err());
+    assert!(meet(&["spdy/1"]).is_err());
 }
 
 #[test]
@@ -255,7 +265,7 @@ fn sessions_are_resumed() {
     let server = server(one(authority.identity(&["a"])));
     let client = Client::new(client(authority.trust())).unwrap();
     for expected in [false, true, true] {
-        let mut ends = (client.session("a").unwrap(), server.session().unwrap());
+        let mut ends = (client.session("a", &[]).unwrap(), server.session().unwrap());
         talk(&mut ends.0, &mut ends.1).unwrap();
         assert_eq!(ends.1.agreed().unwrap().is_resumed, expected);
     }

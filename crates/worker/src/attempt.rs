@@ -3,12 +3,14 @@
 //! is still held.
 
 use fairwater_message::{Fault, FaultKind};
-use fairwater_plan::{Draw, Pick, Tried, Upstream};
-use fairwater_proto::h1::client_address;
+use fairwater_plan::{Draw, Pick, Tried, Upstream, Versions};
+use fairwater_proto::h1::{asks_upgrade, client_address};
+use fairwater_proto::websocket;
 
 use crate::exchange::Exchange;
 use crate::record::Record;
 use crate::tunnel::Tunnel;
+use crate::upstream::h2::{self, Way};
 use crate::upstream::{self, Reuse, h1};
 
 pub(crate) async fn run<'a>(
@@ -46,6 +48,9 @@ async fn at_endpoint<'a>(
     pick: Pick<'a>,
     record: &mut Record<'a>,
 ) -> Result<Option<Box<Tunnel>>, Fault> {
+    if upstream.settings.versions != Versions::Http1 {
+        return Box::pin(at_shared(exchange, upstream, pick, record)).await;
+    }
     let counters = &exchange.shard.counters.endpoints[pick.endpoint.slot];
     let mut reuse = match (upstream.settings.keep_alive, exchange.head.method.is_idempotent()) {
         (false, _) => Reuse::No,
@@ -76,6 +81,78 @@ async fn at_endpoint<'a>(
     }
 }
 
+/// The same, where the endpoint may speak HTTP/2.
+async fn at_shared<'a>(
+    exchange: &mut Exchange<'a>,
+    upstream: &'a Upstream,
+    pick: Pick<'a>,
+    record: &mut Record<'a>,
+) -> Result<Option<Box<Tunnel>>, Fault> {
+    let counters = &exchange.shard.counters.endpoints[pick.endpoint.slot];
+    let is_idempotent = exchange.head.method.is_idempotent();
+    let mut reuse = if is_idempotent { Reuse::Quick } else { Reuse::Checked };
+    let wants_tunnel = asks_upgrade(exchange.head, exchange.bytes).is_some();
+    let mut is_second = false;
+    loop {
+        record.attempts += 1;
+        counters.attempts.add(1);
+        let (shard, timer) = (&exchange.connection.shard, exchange.timer);
+        let asked = h2::Asked { shard, timer, upstream, endpoint: pick.endpoint, reuse };
+        let way = h2::lease(asked).await?;
+        let way = if wants_tunnel { tunnel_way(exchange, way, asked).await? } else { way };
+        record.connected(way.is_at_once());
+        record.is_reused = way.is_reused();
+        if record.is_reused {
+            counters.reuses.add(1);
+        }
+        let result = match way {
+            Way::Call(call) => h2::converse(exchange, upstream, call, &pick, record).await,
+            Way::Connection(lease) => h1::converse(exchange, upstream, lease, &pick, record).await,
+        };
+        match result {
+            // The connection was going away, or there were too many on it.
+            Err(fault)
+                if !is_second
+                    && (fault.undelivered || record.is_reused)
+                    && is_silence(fault)
+                    && may_retry(exchange, fault) =>
+            {
+                counters.stale.add(1);
+                exchange.source.rewind();
+                (reuse, is_second) = (Reuse::No, true);
+            }
+            result => return result,
+        }
+    }
+}
+
+/// The way for a connection that shall become a tunnel: what a stream cannot do may be had over
+/// HTTP/1.1, where the endpoint speaks that as well.
+async fn tunnel_way<'a>(
+    exchange: &Exchange<'a>,
+    way: Way<'a>,
+    asked: h2::Asked<'a>,
+) -> Result<Way<'a>, Fault> {
+    let Way::Call(call) = &way else { return Ok(way) };
+    let h2::Asked { timer, upstream, endpoint, reuse, shard } = asked;
+    let protocol = asks_upgrade(exchange.head, exchange.bytes).unwrap_or_default();
+    let patience = upstream.settings.timeouts.connect;
+    if websocket::is_asked(protocol) && call.takes_tunnels(timer, patience).await {
+        return Ok(way);
+    }
+    if upstream.settings.versions == Versions::Http2 {
+        return match websocket::is_asked(protocol) {
+            true => Err(FaultKind::NoWebSocket.into()),
+            // Who asks to upgrade can do without (RFC 9110, section 7.8).
+            false => Ok(way),
+        };
+    }
+    drop(way);
+    let client = (exchange.connection, timer);
+    let lease = upstream::lease(shard, upstream, endpoint, reuse, client, || 0).await?;
+    Ok(Way::Connection(lease))
+}
+
 fn is_silence(fault: Fault) -> bool {
     matches!(fault.kind, FaultKind::EmptyReply | FaultKind::ReplyReset)
 }
@@ -85,5 +162,7 @@ fn is_silence(fault: Fault) -> bool {
 fn may_retry(exchange: &Exchange<'_>, fault: Fault) -> bool {
     !exchange.reply.sink.is_started
         && exchange.source.is_held()
-        && (fault.undelivered || (is_silence(fault) && exchange.head.method.is_idempotent()))
+        && (fault.undelivered
+            || fault.kind == FaultKind::CallRefused
+            || (is_silence(fault) && exchange.head.method.is_idempotent()))
 }

@@ -125,6 +125,12 @@ impl Flow {
         Some(Self { bytes, held, is_read_out, is_ended, is_empty, on_empty, ..Self::default() })
     }
 
+    /// Takes out what was read before and not written yet.
+    pub(crate) fn take_held(&mut self) -> Vec<u8> {
+        let at = std::mem::take(&mut self.held_start);
+        std::mem::take(&mut self.held).split_off(at)
+    }
+
     /// Whether there are bytes that the target does not take.
     fn is_blocked(&self) -> bool {
         self.held_start < self.held.len() || self.pipe.is_some()
@@ -410,7 +416,7 @@ impl Silence {
     }
 
     /// Ready when the connection has been silent for too long.
-    fn poll(
+    pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         timer: &Timer,

@@ -23,7 +23,7 @@ use crate::record::{HeadTimes, Record};
 use crate::shard::Shard;
 use crate::tunnel::Tunnel;
 use crate::work::{Buffer, Work};
-use crate::{attempt, respond};
+use crate::{attempt, grpc, respond};
 
 /// Whose request it is, and the way to him and back.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +69,12 @@ impl<'a> Exchange<'a> {
     pub(crate) fn patience(&self) -> Patience<'a> {
         let stall = self.timeouts.body.unwrap_or(self.listener.timeouts.body);
         Patience { timer: self.timer, stall }
+    }
+
+    /// Whether all is said on both sides, and another request may come, as is nearly always so.
+    #[inline]
+    fn is_plainly_over(&self) -> bool {
+        self.source.is_done() && !self.source.is_half_closed && !self.reply.sink.closes
     }
 }
 
@@ -150,6 +156,7 @@ pub(crate) async fn serve<const IS_LANE: bool>(
     };
     let end = match run(&mut exchange, &mut record).await {
         Ok(Some(tunnel)) => End::Tunnel(tunnel),
+        Ok(None) if exchange.is_plainly_over() => End::KeepAlive,
         Ok(None) => finish(&mut exchange).await,
         Err(fault) => {
             record.fault(fault);
@@ -162,11 +169,11 @@ pub(crate) async fn serve<const IS_LANE: bool>(
         exchange.changes.clear();
         exchange.reply.changes.clear();
     }
+    exchange.reply.buffer.clear();
     drop(exchange);
     record.close();
     request.start = head.len + behind.start;
     request.end = head.len + behind.end;
-    response.clear();
     end
 }
 
@@ -218,6 +225,9 @@ async fn run<'a>(
     };
     let upstream = exchange.in_force.plan.upstream(upstream);
     record.upstream = &upstream.settings.name;
+    if grpc::is_call(head, bytes) {
+        return Box::pin(grpc::run(exchange, upstream, record)).await;
+    }
     attempt::run(exchange, upstream, record).await
 }
 
@@ -277,6 +287,9 @@ async fn finish(exchange: &mut Exchange<'_>) -> End {
     // A client that closed its direction may have sent further requests before.
     if exchange.source.is_half_closed && exchange.source.is_read_out() {
         return End::Close;
+    }
+    if exchange.source.carrier().connection().is_none() {
+        return End::Close; // a stream has no next request
     }
     if !exchange.source.is_done() {
         // Answered before the request was read. Its rest is dropped if it is short, or else the

@@ -22,9 +22,12 @@ impl InForce {
     /// Whether an endpoint of an earlier plan is one of this plan too, and is spoken to in the same
     /// way.
     pub(crate) fn has(&self, upstream: &Upstream, endpoint: &Endpoint) -> bool {
-        let UpstreamSettings { name, tls, .. } = &upstream.settings;
+        let UpstreamSettings { name, tls, versions, .. } = &upstream.settings;
         let same = self.plan.upstreams.iter().find(|other| other.settings.name == *name);
-        same.filter(|same| same.settings.tls == *tls).is_some_and(|same| {
+        let is_spoken_to_so = |same: &&Arc<Upstream>| {
+            same.settings.tls == *tls && same.settings.versions == *versions
+        };
+        same.filter(is_spoken_to_so).is_some_and(|same| {
             same.endpoints.iter().any(|other| Arc::ptr_eq(&other.state, &endpoint.state))
         })
     }

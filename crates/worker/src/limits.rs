@@ -34,6 +34,16 @@ pub const PIPE_BYTES: usize = 256 * 1024;
 /// that bytes are copied.
 pub const PIPES_KEPT: usize = 32;
 pub const PIPES_OUT_MAX: usize = 128;
+/// Requests that share a connection to an endpoint at a time; the endpoint may allow fewer.
+pub const CALLS_PER_TRUNK: u32 = 100;
+/// Such connections that a thread has to one endpoint: room for 6 400 requests. Beyond that they
+/// wait.
+pub const TRUNKS_PER_ENDPOINT: usize = 64;
+/// A shared connection on which nothing has come for so long is asked whether it is alive with the
+/// next request.
+pub const DOUBT_AFTER: Duration = Duration::from_secs(1);
+/// For the last words of a connection on which nothing runs any more.
+pub const GOODBYE: Duration = Duration::from_secs(5);
 /// Idle connections that a thread keeps for each endpoint.
 pub const POOL_PER_ENDPOINT: usize = 1024;
 /// Threads that check passwords, at the most; with few worker threads there are half as many.

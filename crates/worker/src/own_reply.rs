@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use fairwater_message::{HeaderId, Method, RequestHead};
+use fairwater_message::{FaultKind, GrpcCode, HeaderId, Method, RequestHead};
 use fairwater_net::clock::{self, Civil};
 use fairwater_plan::{ErrorPage, PageValues};
 use fairwater_proto::h1::{Edits, reason_phrase};
@@ -16,6 +16,8 @@ pub(crate) struct OwnReply<'o> {
     pub body: Cow<'o, [u8]>,
     /// Where the client should go.
     pub location: &'o [u8],
+    /// What a client of gRPC is told.
+    pub grpc: Option<GrpcCode>,
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -23,7 +25,19 @@ const TEXT: &str = "text/plain; charset=utf-8";
 impl<'o> OwnReply<'o> {
     /// A reply without a body.
     pub(crate) fn new(status: u16) -> Self {
-        Self { status, content_type: TEXT, body: Cow::Borrowed(b""), location: b"" }
+        Self { status, content_type: TEXT, body: Cow::Borrowed(b""), location: b"", grpc: None }
+    }
+
+    /// The end of a call: a head that says what it came to, and nothing behind it.
+    pub(crate) fn of_call(kind: FaultKind) -> Self {
+        let message = reason_phrase(kind.status()).as_bytes();
+        let grpc = Some(kind.grpc_code());
+        Self {
+            content_type: "application/grpc",
+            grpc,
+            body: Cow::Borrowed(message),
+            ..Self::new(200)
+        }
     }
 
     /// A reply whose body says its status, in JSON for who prefers that.
@@ -47,7 +61,8 @@ impl<'o> OwnReply<'o> {
 
     /// Bytes of the body that a client of this method gets.
     pub(crate) fn sent_len(&self, method: Method) -> u64 {
-        if is_bodiless(method, self.status) { 0 } else { self.body.len() as u64 }
+        let is_bodiless = is_bodiless(method, self.status) || self.grpc.is_some();
+        if is_bodiless { 0 } else { self.body.len() as u64 }
     }
 
     /// Writes head and body.
@@ -84,6 +99,14 @@ impl<'o> OwnReply<'o> {
             _ => {}
         }
         out.extend_from_slice(edits.lines);
+        if let Some(code) = self.grpc {
+            out.extend_from_slice(b"grpc-status: ");
+            out.extend_from_slice(itoa::Buffer::new().format(code as u8).as_bytes());
+            out.extend_from_slice(b"\r\ngrpc-message: ");
+            out.extend_from_slice(&self.body);
+            out.extend_from_slice(b"\r\n\r\n");
+            return;
+        }
         // A 204 has no length, and that of a 304 would speak of another reply.
         if !matches!(self.status, 204 | 304) {
             out.extend_from_slice(b"content-length: ");

@@ -11,6 +11,7 @@ use fairwater_proto::h1::Edits;
 use crate::downstream::Sink;
 use crate::exchange::{Client, End, Exchange};
 use crate::filter;
+use crate::grpc;
 use crate::limits;
 use crate::own_reply::OwnReply;
 use crate::patience::Patience;
@@ -33,8 +34,13 @@ pub(crate) async fn to_fault(
     }
     // A body of which nobody knows where it ends, or a client that broke the rules: no more of it.
     let is_broken = matches!(status, 400 | 408 | 413 | 431);
-    let skipped = exchange.source.is_done() || (!is_broken && skip_body(exchange).await);
+    let skipped = has_no_rest(exchange) || (!is_broken && skip_body(exchange).await);
     let closes = exchange.reply.sink.closes || is_broken || !skipped;
+    if grpc::is_call(exchange.head, exchange.bytes) {
+        let own = OwnReply::of_call(fault.kind);
+        // Whoever does not get it has gone.
+        return send(exchange, record, &own, closes).await.map_or(End::Close, |()| End::Close);
+    }
     let page = filter::error_page(exchange, record, status);
     let own = page.unwrap_or_else(|| OwnReply::of_fault(status, exchange.head, exchange.bytes));
     if send(exchange, record, &own, closes).await.is_err() {
@@ -49,10 +55,15 @@ pub(crate) async fn with(
     record: &mut Record<'_>,
     own: &OwnReply<'_>,
 ) -> Result<(), Fault> {
-    let skipped = exchange.source.is_done() || skip_body(exchange).await;
+    let skipped = has_no_rest(exchange) || skip_body(exchange).await;
     exchange.reply.sink.closes |= !skipped;
     let closes = exchange.reply.sink.closes;
     send(exchange, record, own, closes).await
+}
+
+/// Whether nothing of the request stands before the next one: it is read, or a stream of its own.
+fn has_no_rest(exchange: &Exchange<'_>) -> bool {
+    exchange.source.is_done() || exchange.source.carrier().connection().is_none()
 }
 
 async fn send(

@@ -1,37 +1,53 @@
-//! A connection that has switched protocols (WebSocket and its like): from here on bytes are bytes,
-//! and the working set of the exchange is given back.
+//! A connection that has switched protocols (WebSocket and its like), or a stream that has: from here
+//! on bytes are bytes, and the working set of the exchange is given back.
 
 use std::io;
 
 use fairwater_message::pack::{Packer, Unpacker};
 use fairwater_message::{FaultKind, HeadLimits};
+use fairwater_net::Timer;
+use fairwater_plan::InFlight;
 
 use crate::accept::Accepted;
+use crate::downstream::Lane;
 use crate::duplex::{self, Ending, Flow, Idle, Silence};
 use crate::exchange::Exchange;
 use crate::moving::{Door, Kind};
+use crate::port::{self, Port};
 use crate::record::{OwnedRecord, Record, cut_off};
-use crate::upstream::{Detached, Lease};
+use crate::upstream::Detached;
+use crate::upstream::h2::Call;
 
 /// What the tunnel needs of the exchange that it began as.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
-    endpoint: Detached,
+    far: Far,
     up: Flow,
     down: Flow,
     record: OwnedRecord,
     silence: Silence,
 }
 
+/// The end of an endpoint.
+#[derive(Debug)]
+pub(crate) enum Far {
+    Connection(Detached),
+    /// A stream, which counts as an exchange at its endpoint.
+    Call {
+        call: Box<Call>,
+        _in_flight: InFlight,
+    },
+}
+
 impl Tunnel {
     pub(crate) fn new<'a>(
         exchange: &mut Exchange<'a>,
-        lease: Lease<'a>,
+        far: Far,
         record: &mut Record<'a>,
     ) -> Box<Self> {
         let ahead = exchange.source.take_ahead();
         Box::new(Self {
-            endpoint: lease.detach(&exchange.connection.shard),
+            far,
             up: Flow::starting_with(ahead),
             down: Flow::starting_with(exchange.reply.buffer.data().to_vec()),
             record: record.detach(),
@@ -51,7 +67,7 @@ impl Tunnel {
         limits: HeadLimits,
     ) -> Option<Self> {
         Some(Self {
-            endpoint,
+            far: Far::Connection(endpoint),
             up: Flow::unpack(from)?,
             down: Flow::unpack(from)?,
             silence: Silence::unpack(from)?,
@@ -61,8 +77,8 @@ impl Tunnel {
 }
 
 /// A running tunnel. Its line is written when it is dropped, so that one that is cut off has one.
-struct Running {
-    connection: Accepted,
+struct Running<'c> {
+    connection: &'c Accepted,
     tunnel: Box<Tunnel>,
     /// How it ended, once it has.
     ending: Option<Ending>,
@@ -72,34 +88,62 @@ struct Running {
 
 /// Relays until either side ends it, or another process does.
 pub(crate) async fn serve(connection: Accepted, tunnel: Box<Tunnel>) {
+    let connection = &connection;
     let mut running = Running { connection, tunnel, ending: None, is_handed_on: false };
     while running.ending.is_none() {
-        let Running { connection, tunnel, ending, .. } = &mut running;
-        let Tunnel { endpoint, up, down, silence, .. } = &mut **tunnel;
-        match duplex::relay(connection, &endpoint.stream, (up, down), silence).await {
+        let Tunnel { far, up, down, silence, .. } = &mut *running.tunnel;
+        let ending = match far {
+            Far::Connection(endpoint) => {
+                duplex::relay(connection, &endpoint.stream, (up, down), silence).await
+            }
+            Far::Call { call, .. } => {
+                let ports = (Port::Socket(&connection.stream), Port::Call(call));
+                let silence = (silence, &connection.timer);
+                Box::pin(port::relay(&connection.shard, ports, (up, down), silence)).await
+            }
+        };
+        match ending {
             Ending::Moves => match Box::pin(running.give_away()).await {
                 Ok(true) => return,
                 Ok(false) => running.tunnel.silence.stays = true,
                 Err(_) => running.ending = Some(Ending::EndpointReset),
             },
-            over => *ending = Some(over),
+            over => running.ending = Some(over),
         }
     }
 }
 
-impl Running {
+/// The same for a client that has a stream for it. Such a tunnel moves to no other process.
+pub(crate) async fn serve_lane(
+    connection: &Accepted,
+    (lane, timer): (&Lane, &Timer),
+    tunnel: Box<Tunnel>,
+) {
+    let mut running = Running { connection, tunnel, ending: None, is_handed_on: false };
+    let Tunnel { far, up, down, silence, .. } = &mut *running.tunnel;
+    let far = match far {
+        Far::Connection(endpoint) => Port::Socket(&endpoint.stream),
+        Far::Call { call, .. } => Port::Call(call),
+    };
+    let ports = (Port::Lane(lane), far);
+    let ending = port::relay(&connection.shard, ports, (up, down), (silence, timer)).await;
+    running.ending = Some(ending);
+}
+
+impl Running<'_> {
     /// Gives the tunnel to the process that serves in place of this one. Returns whether that has
     /// taken it.
     async fn give_away(&mut self) -> io::Result<bool> {
         let Some(heir) = self.connection.shard.heir() else { return Ok(false) };
-        let Tunnel { endpoint, up, down, silence, record } = &mut *self.tunnel;
+        let Tunnel { far, up, down, silence, record } = &mut *self.tunnel;
+        let Far::Connection(endpoint) = far else { return Ok(false) };
         if !self.connection.moves() || !endpoint.stream.is_plain() {
             return Ok(false);
         }
         up.come_to_rest()?;
         down.come_to_rest()?;
         let mut out = Packer::default();
-        Door::of(&self.connection).pack(Kind::Tunnel, &mut out);
+        Door::of(self.connection).pack(Kind::Tunnel, &mut out);
         record.way().pack(&mut out);
         up.pack(&mut out);
         down.pack(&mut out);
@@ -111,7 +155,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for Running<'_> {
     fn drop(&mut self) {
         if self.is_handed_on {
             return;
@@ -124,6 +168,6 @@ impl Drop for Running {
             Some(Ending::Idle) => Some(FaultKind::IdleTimeout),
             None => Some(cut_off()),
         };
-        record.close(&self.connection.shard, &self.connection, (up.bytes, down.bytes), fault);
+        record.close(&self.connection.shard, self.connection, (up.bytes, down.bytes), fault);
     }
 }

@@ -13,7 +13,7 @@ use crate::report::Report;
 pub(super) const DAY_MS: u64 = 24 * 3_600_000;
 
 /// What a tunnel or a raw connection may well be silent for.
-const WEEK_MS: u64 = 7 * DAY_MS;
+pub(super) const WEEK_MS: u64 = 7 * DAY_MS;
 
 /// A longer queue is a longer wait, and the kernel caps it anyway.
 const BACKLOG_MAX: u32 = 1 << 20;

@@ -384,7 +384,7 @@ pub(super) fn of_upstream(table: &Table<'_>, report: &mut Report) -> Option<Endp
     settings.fingerprint = fingerprint(&seen.0);
     let client = good(Client::new(settings), node, report)?;
     if let Some(name) = &server_name
-        && client.session(&name.value).is_none()
+        && client.session(&name.value, &[]).is_none()
     {
         let message = format!("`{}` is no host", name.value);
         report.add(&code::BAD_HOST, name.span, message, "", "write a name without a port");

@@ -2,12 +2,13 @@
 
 use std::num::NonZeroU32;
 
+use fairwater_message::GrpcCode;
 use fairwater_message::address::Endpoint;
 
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting, Word, words};
 use crate::model::{Balance, HostRule, Upstream, UpstreamEndpoint, WEIGHT_DEFAULT, WEIGHT_MAX};
-use crate::read::limit::{self, DAY_MS, MAX_HEAD, MAX_HEADERS};
+use crate::read::limit::{self, DAY_MS, MAX_HEAD, MAX_HEADERS, WEEK_MS};
 use crate::read::proxy_protocol::{self, VERSION_WORDS};
 use crate::read::text;
 use crate::read::tls::{self, UPSTREAM_TLS};
@@ -66,6 +67,17 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
             example: "tls = true",
         },
         Setting {
+            name: "http2",
+            kind: Kind::Boolean,
+            absent: Absent::Otherwise(
+                "over TLS whatever the endpoint agrees to (ALPN), in clear HTTP/1.1",
+            ),
+            meaning: "endpoints are spoken to in HTTP/2, many requests over one connection: in clear \
+                      without asking, over TLS if they agree; `false` is HTTP/1.1 in any case. See \
+                      [HTTP/2](http2.md).",
+            example: "http2 = true",
+        },
+        Setting {
             name: "proxy_protocol",
             kind: Kind::Choice(VERSION_WORDS),
             absent: Absent::Otherwise("endpoints are told nothing"),
@@ -87,6 +99,15 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
             absent: Absent::Otherwise("no limit"),
             meaning: "requests after which a connection is closed",
             example: "max_requests = 1000",
+        },
+        Setting {
+            name: "max_connection_age",
+            kind: Kind::Duration { min_ms: 1000, max_ms: WEEK_MS },
+            absent: Absent::Otherwise("no limit"),
+            meaning: "how old a connection may get before another takes its place; requests on it are \
+                      finished. Where a name or a balancer stands for several servers, new ones \
+                      get their share then. No effect on TCP.",
+            example: "max_connection_age = \"1h\"",
         },
         Setting {
             name: "connect_timeout",
@@ -128,6 +149,15 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
             meaning: "further endpoints that are tried where that does no harm. More would multiply \
                       the load when it hurts most.",
             example: "retries = 2",
+        },
+        Setting {
+            name: "retry_grpc",
+            kind: Kind::OneOrMore(&Kind::Choice(GRPC_WORDS)),
+            absent: Absent::Otherwise("none"),
+            meaning: "calls of gRPC that an endpoint ends with one of these before any message are \
+                      tried at another, as far as `retries` goes. List only what says that nothing \
+                      was done.",
+            example: "retry_grpc = [\"unavailable\"]",
         },
         Setting {
             name: "relaxed_responses",
@@ -197,6 +227,25 @@ const BALANCE_WORDS: &[Word] = &[
     },
 ];
 
+const GRPC_WORDS: &[Word] = words![
+    "cancelled",
+    "unknown",
+    "invalid_argument",
+    "deadline_exceeded",
+    "not_found",
+    "already_exists",
+    "permission_denied",
+    "resource_exhausted",
+    "failed_precondition",
+    "aborted",
+    "out_of_range",
+    "unimplemented",
+    "internal",
+    "unavailable",
+    "data_loss",
+    "unauthenticated"
+];
+
 const BALANCES: [(&str, Balance); 4] = [
     ("round_robin", Balance::RoundRobin),
     ("random", Balance::Random),
@@ -216,8 +265,11 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
     upstream.balance = balance.unwrap_or_default();
     upstream.max_connections = limit(&table, "max_connections", report);
     upstream.max_requests = limit(&table, "max_requests", report);
+    let age = table.get("max_connection_age");
+    upstream.max_connection_age = age.and_then(|node| node.duration(report));
     upstream.host = host(&table, report);
     upstream.tls = tls::of_upstream(&table, report);
+    upstream.http2 = table.get("http2").and_then(|node| node.boolean(report));
     upstream.proxy_protocol = proxy_protocol::of_upstream(&table, report);
     let keep_alive = table.get("keep_alive").and_then(|node| node.boolean(report));
     upstream.keep_alive = keep_alive.unwrap_or(true);
@@ -234,6 +286,12 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
     }
     let retries = table.get("retries").and_then(|node| node.integer(report));
     upstream.retries = retries.map_or(upstream.retries, |read| read.value);
+    let codes = table.get("retry_grpc").and_then(|node| node.one_or_more(report));
+    for node in codes.unwrap_or_default() {
+        if let Some(code) = node.choice(&GrpcCode::ALL, report) {
+            upstream.grpc_retries = upstream.grpc_retries.with(code);
+        }
+    }
     upstream
 }
 

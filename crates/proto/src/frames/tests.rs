@@ -8,7 +8,7 @@ fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 fn begun() -> Frames {
-    let mut frames = Frames::default();
+    let mut frames = Frames::of_client();
     frames.take(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 0).unwrap();
     frames
 }
@@ -37,7 +37,7 @@ fn each_flood_has_its_end() {
         assert_eq!(taken(&mut begun(), &bytes), (count, Some(flood)));
     }
     // However they are cut, also within the preface.
-    let mut frames = Frames::default();
+    let mut frames = Frames::of_client();
     let mut all = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     (0..101).for_each(|_| all.extend(frame(4, 0, &[0; 6])));
     let mut parts = all.chunks(7);

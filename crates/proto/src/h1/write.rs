@@ -93,11 +93,11 @@ pub fn max_forwards(head: &RequestHead, bytes: &[u8]) -> Option<u32> {
     std::str::from_utf8(field.value.of(bytes)).ok()?.parse().ok()
 }
 
-/// The protocol that the client asks to switch to, where we let it: HTTP/1.1, no body, and neither
-/// HTTP/2 nor TLS, under which further requests would pass out of our sight (RFC 9113, section 3.1;
+/// The protocol that the client asks to switch to, where we let it: no body, and neither HTTP/2 nor
+/// TLS, under which further requests would pass out of our sight (RFC 9113, section 3.1;
 /// RFC 2817).
 pub fn asks_upgrade<'a>(head: &RequestHead, bytes: &'a [u8]) -> Option<&'a [u8]> {
-    if !head.connection.upgrade || head.version != Version::Http11 {
+    if !head.connection.upgrade || head.version == Version::Http10 {
         return None;
     }
     if head.body != BodyLength::None {

@@ -7,5 +7,6 @@ mod sink;
 mod source;
 
 pub(crate) use carrier::Carrier;
+pub(crate) use h2::Lane;
 pub(crate) use sink::{Part, Sink, reads_chunks};
 pub(crate) use source::Source;

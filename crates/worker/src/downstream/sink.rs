@@ -99,7 +99,16 @@ impl<'a> Sink<'a> {
         let connection = Connection { upgrade: true, ..Connection::default() };
         write_response(self.out, head, bytes, ReplyFraming::Bare, connection, edits);
         self.is_started = true;
+        if let Carrier::Lane(lane) = self.carrier {
+            self.is_over = true; // the rest is the tunnel's
+            return lane.send_switch(self.out).map_err(aborted);
+        }
         self.flush(patience).await
+    }
+
+    /// What the client was told by that.
+    pub(crate) fn switch_status(&self) -> u16 {
+        if self.lane().is_some() { 200 } else { 101 }
     }
 
     /// Writes the final head, which leaves with the first piece of the body.
@@ -312,16 +321,23 @@ fn aborted(_: io::Error) -> Fault {
 }
 
 impl Drop for Sink<'_> {
+    #[inline]
     fn drop(&mut self) {
-        if !self.is_started || self.is_over {
-            return;
+        if self.is_started && !self.is_over {
+            end_early(self.carrier, self.ends_with_close);
         }
-        // An early end, of whatever cause, would look like the complete body.
-        match self.carrier {
-            Carrier::Connection(client) if self.ends_with_close => client.reset_on_close(),
-            Carrier::Connection(_) => {}
-            Carrier::Lane(lane) => lane.break_off(),
-        }
+    }
+}
+
+/// An early end, of whatever cause, would look like the complete body.
+///
+/// Takes no sink, so that one which is over need not be put together in memory to be dropped.
+#[cold]
+fn end_early(carrier: Carrier<'_>, ends_with_close: bool) {
+    match carrier {
+        Carrier::Connection(client) if ends_with_close => client.reset_on_close(),
+        Carrier::Connection(_) => {}
+        Carrier::Lane(lane) => lane.break_off(),
     }
 }
 

@@ -149,7 +149,15 @@ impl<'a> Source<'a> {
 
     /// The trailers of a body that is complete but for them, as field lines; ends the body. Nearly
     /// always there are none.
+    #[inline]
     pub(crate) fn take_trailers(&mut self) -> Result<Vec<u8>, Fault> {
+        match self.body {
+            Body::Done | Body::Length(_) if self.trailers.is_empty() => Ok(Vec::new()),
+            _ => self.write_trailers(),
+        }
+    }
+
+    fn write_trailers(&mut self) -> Result<Vec<u8>, Fault> {
         let mut lines = Vec::new();
         if !self.trailers.is_empty() {
             write_trailers(&self.trailers, true, self.removed, &mut lines)?;

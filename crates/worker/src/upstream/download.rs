@@ -19,6 +19,7 @@ use crate::patience::Patience;
 use crate::record::Record;
 use crate::relay::{SpliceError, Turn};
 use crate::shard::Shard;
+use crate::websocket;
 
 /// How a response ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub(super) enum Outcome {
     Upgraded,
     /// An error of which only the head was read: a page stands for the rest.
     Intercepted,
+    /// A call that may be tried at another endpoint; only the head was read, and there is no more.
+    Refused,
 }
 
 /// What the way of a response depends on.
@@ -44,6 +47,8 @@ pub(super) struct Download<'d> {
     pub request: &'d RequestHead,
     /// The protocols that the client would switch to, if it asks.
     pub asks_upgrade: Option<&'d [u8]>,
+    /// How the endpoint must answer our own key, which the client knows nothing of.
+    pub accept: Option<[u8; 28]>,
     pub upstream: &'d UpstreamSettings,
     /// The request body is still on its way.
     pub is_uploading: bool,
@@ -55,9 +60,44 @@ pub(super) type Watch<'w, 's> = Option<&'w mut Source<'s>>;
 /// A look at the client that comes before the deadline: until it is due, the timer stands at it and
 /// the deadline here. Lives as long as the deadline does, over all reads under it.
 #[derive(Debug, Default)]
-struct Look {
+pub(super) struct Look {
     deadline_ms: Option<u64>,
     is_watching: bool,
+}
+
+impl Look {
+    /// Ready with a fault when the client goes or the deadline comes, while nothing else does.
+    ///
+    /// The client is listened to when the endpoint takes its time: most do not, most clients do not
+    /// go away within it, and to register for every reply would cost each request.
+    #[inline]
+    pub(super) fn poll(
+        &mut self,
+        timer: &Timer,
+        watch: &mut Watch<'_, '_>,
+        timeout: FaultKind,
+        cx: &mut Context<'_>,
+    ) -> Poll<Fault> {
+        if let Some(source) = watch {
+            if self.is_watching {
+                if let Poll::Ready(fault) = source.poll_abort(cx) {
+                    return Poll::Ready(fault);
+                }
+            } else if self.deadline_ms.is_none() {
+                self.deadline_ms = Some(timer.set_no_later(limits::WATCH_AFTER));
+            }
+        }
+        ready!(timer.poll_expired(cx));
+        if let (Some(at_ms), Some(source)) = (self.deadline_ms.take(), &mut *watch) {
+            self.is_watching = true;
+            timer.set_at(at_ms);
+            if let Poll::Ready(fault) = source.poll_abort(cx) {
+                return Poll::Ready(fault);
+            }
+            ready!(timer.poll_expired(cx));
+        }
+        Poll::Ready(timeout.into())
+    }
 }
 
 impl Download<'_> {
@@ -140,31 +180,9 @@ impl Download<'_> {
         look: &mut Look,
         timeout: FaultKind,
     ) -> Result<io::Result<usize>, Fault> {
-        // The client is listened to when the endpoint takes its time: most do not, most clients do
-        // not go away within it, and to register for every reply would cost each request.
-        poll_fn(|cx| {
-            if let Poll::Ready(result) = self.endpoint.poll_read(cx, room) {
-                return Poll::Ready(Ok(result));
-            }
-            if let Some(source) = watch {
-                if look.is_watching {
-                    if let Poll::Ready(fault) = source.poll_abort(cx) {
-                        return Poll::Ready(Err(fault));
-                    }
-                } else if look.deadline_ms.is_none() {
-                    look.deadline_ms = Some(self.timer.set_no_later(limits::WATCH_AFTER));
-                }
-            }
-            ready!(self.timer.poll_expired(cx));
-            if let (Some(at_ms), Some(source)) = (look.deadline_ms.take(), &mut *watch) {
-                look.is_watching = true;
-                self.timer.set_at(at_ms);
-                if let Poll::Ready(fault) = source.poll_abort(cx) {
-                    return Poll::Ready(Err(fault));
-                }
-                ready!(self.timer.poll_expired(cx));
-            }
-            Poll::Ready(Err(timeout.into()))
+        poll_fn(|cx| match self.endpoint.poll_read(cx, room) {
+            Poll::Ready(result) => Poll::Ready(Ok(result)),
+            Poll::Pending => look.poll(self.timer, watch, timeout, cx).map(Err),
         })
         .await
     }
@@ -186,9 +204,15 @@ impl Download<'_> {
         if !is_asked || self.is_uploading {
             return Err(bad("unasked_switch_of_protocols"));
         }
+        if let Some(accept) = &self.accept
+            && !websocket::is_accepted(&reply.head.fields, reply.buffer.data(), accept)
+        {
+            return Err(bad("websocket_key_differs"));
+        }
         record.answered(reply.head, reply.buffer.data());
         let edits = reply.changes.edits(reply.removed);
         reply.sink.switch(self.patience(), (reply.head, reply.buffer.data()), edits).await?;
+        record.status = reply.sink.switch_status();
         let len = reply.head.len;
         reply.buffer.consume(len);
         Ok(Outcome::Upgraded)

@@ -18,8 +18,9 @@ use crate::exchange::{Exchange, reply_length};
 use crate::filter;
 use crate::limits;
 use crate::record::Record;
-use crate::tunnel::Tunnel;
+use crate::tunnel::{Far, Tunnel};
 use crate::upstream::Lease;
+use crate::websocket;
 
 /// Sends the request and relays the response. `Some` is a connection that has become a tunnel.
 pub(crate) async fn converse<'a>(
@@ -35,6 +36,8 @@ pub(crate) async fn converse<'a>(
     let response_timeout =
         exchange.timeouts.response.unwrap_or(upstream.settings.timeouts.response);
     let carrier = exchange.source.carrier();
+    let asks_upgrade = asks_upgrade(exchange.head, exchange.bytes);
+    let accept = asks_upgrade.and_then(|_| own_key_answer(exchange));
     let first = exchange.source.take()?;
     let mut written = 0;
     let mut upload = Upload {
@@ -51,7 +54,8 @@ pub(crate) async fn converse<'a>(
         timer,
         stall: patience.stall,
         request: exchange.head,
-        asks_upgrade: asks_upgrade(exchange.head, exchange.bytes),
+        asks_upgrade,
+        accept,
         upstream: &upstream.settings,
         is_uploading: false,
     };
@@ -67,10 +71,7 @@ pub(crate) async fn converse<'a>(
         let download = download.run(reply, record, None);
         let look_timer = Timer::new(&exchange.shard.wheel);
         let reply = (&reply_timer, response_timeout);
-        let abort = poll_fn(|cx| match carrier {
-            Carrier::Connection(client) => poll_reset(client, &look_timer, cx),
-            Carrier::Lane(lane) => lane.poll_reset(cx).map(|()| FaultKind::ClientAborted.into()),
-        });
+        let abort = poll_fn(|cx| poll_gone(carrier, &look_timer, cx));
         both(upload.send_rest(patience, exchange.out), download, abort, reply, &mut is_sent).await
     };
     let outcome = result.map_err(|mut fault| {
@@ -81,10 +82,13 @@ pub(crate) async fn converse<'a>(
     })?;
     lease.counters().response(exchange.reply.head.status);
     let is_reusable = match outcome {
-        Outcome::Upgraded => return Ok(Some(Tunnel::new(exchange, lease, record))),
+        Outcome::Upgraded => {
+            let far = Far::Connection(lease.detach(&exchange.connection.shard));
+            return Ok(Some(Tunnel::new(exchange, far, record)));
+        }
         Outcome::Intercepted => Box::pin(replace(exchange, record)).await?,
         Outcome::Reusable => true,
-        Outcome::Spent => false,
+        Outcome::Spent | Outcome::Refused => false,
     };
     if is_reusable && is_sent {
         // Half of what the endpoint promises: its clock started before ours.
@@ -95,10 +99,21 @@ pub(crate) async fn converse<'a>(
     Ok(None)
 }
 
+/// The answer to the key that we have sent for a client who knows of none.
+fn own_key_answer(exchange: &Exchange<'_>) -> Option<[u8; 28]> {
+    match exchange.source.carrier() {
+        Carrier::Connection(_) => None,
+        Carrier::Lane(_) => websocket::expected(&exchange.head.fields, exchange.bytes),
+    }
+}
+
 /// Sends a page instead of a reply of which the head was read. Returns whether the endpoint's
 /// connection can be used again: only if all of the reply has come with its head, since nobody
 /// waits for the rest.
-async fn replace(exchange: &mut Exchange<'_>, record: &mut Record<'_>) -> Result<bool, Fault> {
+pub(super) async fn replace(
+    exchange: &mut Exchange<'_>,
+    record: &mut Record<'_>,
+) -> Result<bool, Fault> {
     let status = exchange.reply.head.status;
     let page = filter::error_page(exchange, record, status);
     // Found a moment ago, when the reply was intercepted.
@@ -126,7 +141,7 @@ async fn replace(exchange: &mut Exchange<'_>, record: &mut Record<'_>) -> Result
 
 /// Runs both directions until the response is complete. An endpoint that answers early ends the
 /// upload; one that takes no more of it may still have an answer.
-async fn both(
+pub(super) async fn both(
     upload: impl Future<Output = Result<bool, Fault>>,
     download: impl Future<Output = Result<Outcome, Fault>>,
     abort: impl Future<Output = Fault>,
@@ -152,6 +167,14 @@ async fn both(
         abort.as_mut().poll(cx).map(Err)
     })
     .await
+}
+
+/// Ready with a fault when the client has gone.
+pub(super) fn poll_gone(carrier: Carrier<'_>, timer: &Timer, cx: &mut Context<'_>) -> Poll<Fault> {
+    match carrier {
+        Carrier::Connection(client) => poll_reset(client, timer, cx),
+        Carrier::Lane(lane) => lane.poll_reset(cx).map(|()| FaultKind::ClientAborted.into()),
+    }
 }
 
 /// Looks now and then whether the client is still there: while the endpoint takes nothing, nothing

@@ -3,6 +3,7 @@
 mod announce;
 mod download;
 pub(crate) mod h1;
+pub(crate) mod h2;
 mod pool;
 mod upload;
 
@@ -11,7 +12,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use fairwater_message::{Fault, FaultKind};
@@ -34,6 +35,13 @@ struct Connection {
     requests: u32,
     /// Bytes of requests that were sent over it, all of them answered.
     bytes_sent: u64,
+    born_ms: u64,
+}
+
+impl Connection {
+    fn new(stream: Stream, bytes_sent: u64) -> Self {
+        Self { stream, requests: 0, bytes_sent, born_ms: clock::coarse_ms() }
+    }
 }
 
 /// A connection for one exchange. Closed when it is dropped; `give_back` keeps it.
@@ -84,27 +92,27 @@ pub(crate) async fn lease<'a>(
     if let Some(connection) = shard.pools.take(shard, upstream, endpoint.slot, reuse) {
         return Ok(lease(connection, true, true));
     }
-    if let Some(connection) = admit(shard, upstream, endpoint, reuse, timer).await? {
+    let pooled = |_: &Context<'_>| shard.pools.take(shard, upstream, endpoint.slot, reuse);
+    if let Some(connection) = admit(shard, upstream, timer, pooled).await? {
         return Ok(lease(connection, true, false));
     }
     let permit = Permit(upstream);
     let version = upstream.settings.proxy_protocol;
     let header = version.map(|version| announce::header(client, version, id()));
     let header = header.unwrap_or_default();
-    let stream = connect(shard, upstream, endpoint, &header, timer).await?;
+    let stream = connect(shard, upstream, endpoint, (&header, &[]), timer).await?;
     std::mem::forget(permit);
-    let bytes_sent = header.len() as u64;
-    Ok(lease(Connection { stream, requests: 0, bytes_sent }, false, false))
+    Ok(lease(Connection::new(stream, header.len() as u64), false, false))
 }
 
-/// Waits for the permit to open a connection. `Some` is a pooled one that became free meanwhile.
-async fn admit(
+/// Waits for the permit to open a connection. `Some` is what `free` has found meanwhile in its
+/// place.
+async fn admit<T>(
     shard: &Shard,
     upstream: &Upstream,
-    endpoint: &Endpoint,
-    reuse: Reuse,
     timer: &Timer,
-) -> Result<Option<Connection>, Fault> {
+    mut free: impl FnMut(&Context<'_>) -> Option<T>,
+) -> Result<Option<T>, Fault> {
     let admission = upstream.admission();
     if admission.enter() {
         return Ok(None);
@@ -112,7 +120,7 @@ async fn admit(
     timer.set(upstream.settings.timeouts.queue);
     let mut waiter = admission.waiter();
     poll_fn(|cx| {
-        if let Some(free) = shard.pools.take(shard, upstream, endpoint.slot, reuse) {
+        if let Some(free) = free(cx) {
             return Poll::Ready(Ok(Some(free)));
         }
         match waiter.poll(cx.waker()) {
@@ -128,11 +136,12 @@ async fn admit(
 }
 
 /// Opens a connection, under a permit of the caller, and begins it with a header if there is one.
+/// Over TLS it shall speak one of these protocols, or what goes without saying.
 async fn connect(
     shard: &Shard,
     upstream: &Upstream,
     endpoint: &Endpoint,
-    header: &[u8],
+    (header, protocols): (&[u8], &[&str]),
     timer: &Timer,
 ) -> Result<Stream, Fault> {
     let counters = &shard.counters.endpoints[endpoint.slot];
@@ -149,7 +158,7 @@ async fn connect(
         result => result,
     };
     let result = match (result, &upstream.settings.tls) {
-        (Ok(stream), Some(tls)) => match secure(&stream, tls, endpoint, timer).await {
+        (Ok(stream), Some(tls)) => match secure(&stream, (tls, protocols), endpoint, timer).await {
             Ok(()) => Ok(stream),
             Err(error) => {
                 counters.connect_failures.add(1);
@@ -175,12 +184,12 @@ async fn connect(
 /// Shakes hands with an endpoint, in what is left of the time to connect.
 async fn secure(
     stream: &Stream,
-    tls: &UpstreamTls,
+    (tls, protocols): (&UpstreamTls, &[&str]),
     endpoint: &Endpoint,
     timer: &Timer,
 ) -> io::Result<()> {
     let host = tls.name.as_deref().unwrap_or_else(|| host_of(&endpoint.host));
-    let session = tls.client.session(host).ok_or(io::ErrorKind::InvalidInput)?;
+    let session = tls.client.session(host, protocols).ok_or(io::ErrorKind::InvalidInput)?;
     stream.secure(session)?;
     handshake::until_shaken(stream, timer).await
 }
@@ -263,6 +272,12 @@ impl<'a> Lease<'a> {
         !settings.keep_alive || settings.max_requests.is_some_and(|max| requests >= max)
     }
 
+    fn is_too_old(&self) -> bool {
+        self.upstream.settings.max_age.is_some_and(|age| {
+            clock::coarse_ms() >= self.connection().born_ms + age.as_millis() as u64
+        })
+    }
+
     /// Whether the endpoint cannot have seen anything of what was sent for this exchange, which it
     /// has answered with the end of its stream or, `is_reset`, with a reset.
     ///
@@ -281,7 +296,7 @@ impl<'a> Lease<'a> {
 
     /// Puts the connection back into the pool.
     pub(crate) fn give_back(mut self, written: u64, keep: Option<Duration>) {
-        if self.is_last() || self.upstream.admission().has_waiters() {
+        if self.is_last() || self.is_too_old() || self.upstream.admission().has_waiters() {
             return; // Closed by drop: whoever waits may be on another thread.
         }
         if let Some(mut connection) = self.connection.take() {

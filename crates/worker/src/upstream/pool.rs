@@ -4,11 +4,13 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use fairwater_net::clock;
-use fairwater_plan::{Admission, Endpoint, EndpointState, Plan, Upstream, UpstreamTls};
+use fairwater_plan::{Admission, Endpoint, EndpointState, Plan, Upstream, UpstreamTls, Versions};
 
+use super::h2::{Trunk, Trunks};
 use super::{Connection, Reuse, closed};
 use crate::limits;
 use crate::shard::Shard;
@@ -22,6 +24,8 @@ pub(crate) struct Pools {
 #[derive(Debug, Default)]
 struct Pool {
     idle: VecDeque<Idle>,
+    /// Those that several exchanges share.
+    trunks: Trunks,
     /// Whose connections these are; nobody's before the first.
     owner: Option<Owner>,
 }
@@ -33,6 +37,22 @@ struct Owner {
     endpoint: Arc<EndpointState>,
     /// How the endpoint is spoken to. Connections under other rules are none of this pool.
     tls: Option<UpstreamTls>,
+    versions: Versions,
+}
+
+impl Owner {
+    fn new(upstream: &Upstream, endpoint: &Endpoint) -> Self {
+        Self {
+            admission: Arc::clone(upstream.admission()),
+            endpoint: Arc::clone(&endpoint.state),
+            tls: upstream.settings.tls.clone(),
+            versions: upstream.settings.versions,
+        }
+    }
+
+    fn fits(&self, upstream: &Upstream) -> bool {
+        self.tls == upstream.settings.tls && self.versions == upstream.settings.versions
+    }
 }
 
 #[derive(Debug)]
@@ -88,17 +108,13 @@ impl Pools {
         let surplus = {
             let pool = &mut self.pools.borrow_mut()[slot];
             let is_welcome = match &pool.owner {
-                Some(owner) => owner.tls == upstream.settings.tls,
+                Some(owner) => owner.fits(upstream),
                 None => shard.in_force().has(upstream, endpoint),
             };
             if !is_welcome {
                 Some(Idle { connection, until_ms })
             } else {
-                pool.owner.get_or_insert_with(|| Owner {
-                    admission: Arc::clone(upstream.admission()),
-                    endpoint: Arc::clone(&endpoint.state),
-                    tls: upstream.settings.tls.clone(),
-                });
+                pool.owner.get_or_insert_with(|| Owner::new(upstream, endpoint));
                 pool.idle.push_back(Idle { connection, until_ms });
                 let is_full = pool.idle.len() > limits::POOL_PER_ENDPOINT;
                 is_full.then(|| pool.idle.pop_front()).flatten()
@@ -112,6 +128,32 @@ impl Pools {
         }
     }
 
+    /// Does something with the shared connections to an endpoint.
+    pub(super) fn trunks<T>(&self, slot: usize, with: impl FnOnce(&mut Trunks) -> T) -> T {
+        with(&mut self.pools.borrow_mut()[slot].trunks)
+    }
+
+    /// Keeps a connection for whoever wants to share it, on the terms of `put`.
+    pub(super) fn keep(
+        &self,
+        shard: &Shard,
+        upstream: &Upstream,
+        endpoint: &Endpoint,
+        trunk: Rc<Trunk>,
+    ) {
+        let pool = &mut self.pools.borrow_mut()[endpoint.slot];
+        let is_welcome = match &pool.owner {
+            Some(owner) => owner.fits(upstream),
+            None => shard.in_force().has(upstream, endpoint),
+        };
+        if is_welcome {
+            pool.owner.get_or_insert_with(|| Owner::new(upstream, endpoint));
+            pool.trunks.open.push(trunk);
+        } else {
+            trunk.retire();
+        }
+    }
+
     /// Closes the oldest idle connection of an upstream, so that another can be opened.
     pub(super) fn evict(&self, shard: &Shard, upstream: &Upstream) {
         for endpoint in &upstream.endpoints {
@@ -122,6 +164,7 @@ impl Pools {
                 closed(shard, upstream.admission(), endpoint.slot);
                 return;
             }
+            self.trunks(endpoint.slot, |trunks| trunks.retire_unless(|trunk| !trunk.is_idle()));
         }
     }
 
@@ -132,6 +175,13 @@ impl Pools {
             for endpoint in &upstream.endpoints {
                 self.close_unless(shard, endpoint.slot, |idle| {
                     !is_wanted && idle.until_ms > now_ms && idle.connection.stream.is_quiet()
+                });
+                let (idle, age) = (upstream.settings.timeouts.idle, upstream.settings.max_age);
+                // What is shared is never free while others share it: who waits for a permit gets
+                // one when the calls that run now are over.
+                self.trunks(endpoint.slot, |trunks| {
+                    trunks
+                        .retire_unless(|trunk| !is_wanted && !trunk.is_too_old(now_ms, idle, age));
                 });
             }
         }
@@ -145,12 +195,13 @@ impl Pools {
             for endpoint in &upstream.endpoints {
                 let pools = self.pools.borrow();
                 let owner = pools.get(endpoint.slot).and_then(|pool| pool.owner.as_ref());
-                stays[endpoint.slot] = owner.is_none_or(|one| one.tls == upstream.settings.tls);
+                stays[endpoint.slot] = owner.is_none_or(|one| one.fits(upstream));
             }
         }
         let slots = self.pools.borrow().len();
         for slot in (0..slots).filter(|&slot| stays.get(slot) != Some(&true)) {
             self.close_unless(shard, slot, |_| false);
+            self.trunks(slot, |trunks| trunks.retire_unless(|_| false));
             self.pools.borrow_mut()[slot] = Pool::default();
         }
         let mut pools = self.pools.borrow_mut();

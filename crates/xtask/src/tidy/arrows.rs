@@ -21,7 +21,7 @@ const CRATES: &[Crate] = &[
     Crate {
         name: "proto",
         ours: &["message"],
-        others: &["memchr", "itoa"],
+        others: &["base64", "itoa", "memchr", "sha1"],
         in_tests: &["httparse", "proptest"],
     },
     // Its own crate, so that cryptography is in one place and `plan` and `config` hold none.

@@ -1,5 +1,7 @@
 //! HTTP/2 with clients, over endpoints that speak HTTP/1.1.
 
+mod endpoints;
+
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
@@ -16,12 +18,19 @@ use crate::tls::{LOCAL, Pki};
 /// Debian's own, for which the codec of heads is installed.
 const PYTHON: &str = "/usr/bin/python3";
 
-/// `frames.py`, if it can run.
-fn script(proxy: &Proxy, what: &str) -> Option<Command> {
-    if !Path::new("/usr/lib/python3/dist-packages/hpack").exists() {
+fn has_codec() -> bool {
+    let has_codec = Path::new("/usr/lib/python3/dist-packages/hpack").exists();
+    if !has_codec {
         let must = std::env::var_os("FAIRWATER_REQUIRE_PEERS").is_some_and(|value| value == "1");
         assert!(!must, "python3-h2 is not installed");
         eprintln!("skipped: python3-h2 is not installed");
+    }
+    has_codec
+}
+
+/// `frames.py`, if it can run.
+fn script(proxy: &Proxy, what: &str) -> Option<Command> {
+    if !has_codec() {
         return None;
     }
     let mut command = Command::new(PYTHON);

@@ -8,9 +8,10 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::HeaderMap;
+use http::header::SEC_WEBSOCKET_ACCEPT;
+use http::{HeaderMap, StatusCode};
 
-use super::text;
+use crate::h2::{broken, poll_send, text};
 
 #[derive(Debug)]
 pub(crate) struct Lane(RefCell<Ends>);
@@ -36,7 +37,7 @@ impl Lane {
     }
 
     /// Reads of the body; 0 is its end. The client may send as much again.
-    pub(in crate::downstream) fn poll_read(
+    pub(crate) fn poll_read(
         &self,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
@@ -94,9 +95,20 @@ impl Lane {
         Ok(len)
     }
 
+    /// Lets the client take the stream for a tunnel: in HTTP/2 that is a 200 (RFC 8441, section 5),
+    /// and the key that it does not know of is not answered.
+    pub(in crate::downstream) fn send_switch(&self, text: &[u8]) -> io::Result<()> {
+        let (mut head, _) = text::response(text).ok_or(io::ErrorKind::InvalidData)?;
+        *head.status_mut() = StatusCode::OK;
+        head.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
+        let Ends { respond, reply, .. } = &mut *self.0.borrow_mut();
+        *reply = Some(respond.send_response(head, false).map_err(broken)?);
+        Ok(())
+    }
+
     /// Sends data behind the head, as much as the client takes now. Nothing but the end of the
     /// stream waits for no room.
-    pub(in crate::downstream) fn poll_send(
+    pub(crate) fn poll_send(
         &self,
         cx: &mut Context<'_>,
         data: &[u8],
@@ -104,21 +116,7 @@ impl Lane {
     ) -> Poll<io::Result<usize>> {
         let mut ends = self.0.borrow_mut();
         let reply = ends.reply.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        if data.is_empty() {
-            return Poll::Ready(reply.send_data(Bytes::new(), is_last).map(|()| 0).map_err(broken));
-        }
-        reply.reserve_capacity(data.len());
-        let mut room = reply.capacity();
-        while room == 0 {
-            match ready!(reply.poll_capacity(cx)) {
-                Some(more) => room = more.map_err(broken)?,
-                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-            }
-        }
-        let len = room.min(data.len());
-        let is_end = is_last && len == data.len();
-        reply.send_data(Bytes::copy_from_slice(&data[..len]), is_end).map_err(broken)?;
-        Poll::Ready(Ok(len))
+        poll_send(reply, cx, data, is_last)
     }
 
     /// Ends the reply with trailers, as field lines.
@@ -131,16 +129,9 @@ impl Lane {
     }
 
     /// Gives up a reply that has begun, so that nobody takes it for complete.
-    pub(in crate::downstream) fn break_off(&self) {
+    pub(crate) fn break_off(&self) {
         if let Some(reply) = &mut self.0.borrow_mut().reply {
             reply.send_reset(Reason::INTERNAL_ERROR);
         }
-    }
-}
-
-fn broken(error: h2::Error) -> io::Error {
-    match error.is_io() {
-        true => error.into_io().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()),
-        false => io::ErrorKind::ConnectionReset.into(),
     }
 }

@@ -2,8 +2,6 @@
 //! stream, whose exchange is like any other.
 
 mod lane;
-mod text;
-mod wire;
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -14,19 +12,24 @@ use std::time::Duration;
 use bytes::Bytes;
 use fairwater_message::{Fault, FaultKind, HEAD_BYTES_MAX, HeadLimits, Version};
 use fairwater_net::Timer;
+use fairwater_proto::frames::Frames;
 use fairwater_proto::h1::RequestReader;
+use fairwater_proto::websocket;
 use h2::Reason;
 use h2::server::{Builder, Connection, SendResponse};
 use http::Request;
 
 use super::Carrier;
 use crate::accept::Accepted;
-use crate::exchange::{self, Client};
+use crate::exchange::{self, Client, End};
+use crate::h2::text;
+use crate::h2::wire::{Socket, Watch, Wire};
+use crate::limits;
 use crate::record::HeadTimes;
 use crate::respond;
+use crate::tunnel;
 use crate::work::{Loan, Work};
 pub(crate) use lane::Lane;
-use wire::{Watch, Wire};
 
 /// How a client of HTTP/2 begins, which no client of HTTP/1 does (RFC 9113, section 3.4).
 const BEGIN: &[u8] = b"PRI * HTTP/2.0\r\n";
@@ -38,8 +41,6 @@ const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 /// Of a reply, taken from an endpoint before the client takes it.
 const UNSENT_BYTES_MAX: usize = 64 * 1024;
-/// For the last words of a connection on which nothing runs any more.
-const GOODBYE: Duration = Duration::from_secs(5);
 /// While streams run, their own timers count.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -52,13 +53,14 @@ pub(super) fn is_begun(bytes: &[u8]) -> bool {
     bytes.starts_with(BEGIN)
 }
 
-fn builder(limits: HeadLimits) -> Builder {
+fn builder(head: HeadLimits) -> Builder {
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(STREAMS_MAX)
+        .enable_connect_protocol()
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_header_list_size(limits.bytes.into())
+        .max_header_list_size(head.bytes.into())
         .max_send_buffer_size(UNSENT_BYTES_MAX);
     builder
 }
@@ -69,8 +71,8 @@ pub(crate) async fn serve(connection: Accepted, Ahead(ahead): Ahead) {
     let (limits, patience) =
         connection.of_listener(|listener| (listener.head, listener.timeouts.head));
     connection.timer.set(patience);
-    let watch = Rc::default();
-    let wire = Wire::new(&connection, &watch, ahead);
+    let watch = Watch::new(Frames::of_client());
+    let wire = Wire::new(Socket::Client(Rc::clone(&connection)), &watch, ahead);
     let mut shaking = std::pin::pin!(builder(limits).handshake::<_, Bytes>(wire));
     let shaken = poll_fn(|cx| match shaking.as_mut().poll(cx) {
         Poll::Ready(result) => Poll::Ready(result.ok()),
@@ -94,9 +96,10 @@ async fn run(connection: &Rc<Accepted>, mut frames: Connection<Wire, Bytes>, wat
                 is_leaving = true;
                 frames.graceful_shutdown();
                 if open.get() == 0 {
-                    connection.timer.set(GOODBYE);
+                    connection.timer.set(limits::GOODBYE);
                 }
             }
+            watch.begin_turn();
             match frames.poll_accept(cx) {
                 Poll::Ready(Some(Ok(stream))) => {
                     incoming = Some(stream);
@@ -128,12 +131,12 @@ async fn run(connection: &Rc<Accepted>, mut frames: Connection<Wire, Bytes>, wat
                 connection.count_fault(kind);
                 is_leaving = true;
                 frames.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-                connection.timer.set(GOODBYE);
+                connection.timer.set(limits::GOODBYE);
             }
             Next::Idle if !is_leaving => {
                 is_leaving = true;
                 frames.graceful_shutdown();
-                connection.timer.set(GOODBYE);
+                connection.timer.set(limits::GOODBYE);
             }
             // The library has its own limits.
             Next::Broken(Some(Reason::ENHANCE_YOUR_CALM)) if !is_cut => {
@@ -193,7 +196,7 @@ impl Drop for Open {
         if self.count.get() == 0 {
             let connection = &self.connection;
             let idle = connection.of_listener(|listener| listener.timeouts.idle);
-            connection.timer.set(if is_over(connection) { GOODBYE } else { idle });
+            connection.timer.set(if is_over(connection) { limits::GOODBYE } else { idle });
         }
     }
 }
@@ -207,33 +210,34 @@ async fn serve_stream(
     let shard = &*connection.shard;
     let begun_us = shard.now_us();
     let (parts, body) = request.into_parts();
-    let has_body = !body.is_end_stream();
+    let has_body = !body.is_end_stream() && !text::is_tunnel(&parts);
     let lane = Lane::new(body, respond);
     let timer = Timer::new(&shard.wheel);
     let mut work = Loan::new(shard);
     let in_force = shard.in_force();
     let limits = in_force.plan.listener(connection.listener).head;
     let client = Client { connection, timer: &timer, carrier: Carrier::Lane(&lane) };
-    match read_head(&parts, has_body, limits, &mut work) {
-        Ok(()) => {
-            let times = HeadTimes { begun_us, done_us: begun_us };
-            drop(Box::pin(exchange::serve::<true>(&in_force, client, &mut work, times)).await);
-        }
-        Err(fault) => respond::to_bad_head(shard, client, &mut work, fault, begun_us).await,
+    let key = || {
+        let random = u128::from(shard.random()) << 64 | u128::from(shard.random());
+        websocket::key(random.to_le_bytes())
+    };
+    work.out.clear();
+    let head = text::write_request(&mut work.out, &parts, has_body, key);
+    if let Err(fault) = head.and_then(|()| read_head(limits, &mut work)) {
+        return respond::to_bad_head(shard, client, &mut work, fault, begun_us).await;
+    }
+    let times = HeadTimes { begun_us, done_us: begun_us };
+    let exchange = exchange::serve::<true>(&in_force, client, &mut work, times);
+    if let End::Tunnel(tunnel) = Box::pin(exchange).await {
+        drop((work, in_force));
+        tunnel::serve_lane(connection, (&lane, &timer), tunnel).await;
     }
 }
 
-/// Puts a head where one of HTTP/1 would be.
-fn read_head(
-    parts: &http::request::Parts,
-    has_body: bool,
-    limits: HeadLimits,
-    work: &mut Work,
-) -> Result<(), Fault> {
+/// Puts the head that was written where one of HTTP/1 would be.
+fn read_head(limits: HeadLimits, work: &mut Work) -> Result<(), Fault> {
     work.request_head.clear();
     work.request_head.version = Version::Http2;
-    work.out.clear();
-    text::write_request(&mut work.out, parts, has_body)?;
     if work.out.len() > HEAD_BYTES_MAX {
         return Err(FaultKind::HeadTooLarge.into());
     }

@@ -6,46 +6,86 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use fairwater_net::clock;
+use fairwater_net::{Stream, clock};
 use fairwater_proto::frames::{Flood, Frames};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::accept::Accepted;
+use crate::limits;
+
+/// Whose connection it is.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Client(Rc<Accepted>),
+    Endpoint(Stream),
+}
 
 #[derive(Debug)]
-pub(super) struct Wire {
-    connection: Rc<Accepted>,
+pub(crate) struct Wire {
+    socket: Socket,
     watch: Rc<Watch>,
     /// What was read before anybody knew that this is HTTP/2.
     ahead: Vec<u8>,
 }
 
 impl Wire {
-    pub(super) fn new(connection: &Rc<Accepted>, watch: &Rc<Watch>, ahead: Vec<u8>) -> Self {
-        Self { connection: Rc::clone(connection), watch: Rc::clone(watch), ahead }
+    pub(crate) fn new(socket: Socket, watch: &Rc<Watch>, ahead: Vec<u8>) -> Self {
+        Self { socket, watch: Rc::clone(watch), ahead }
+    }
+
+    fn stream(&self) -> &Stream {
+        match &self.socket {
+            Socket::Client(accepted) => &accepted.stream,
+            Socket::Endpoint(stream) => stream,
+        }
     }
 }
 
 /// What is seen of the frames, for the one who serves the connection.
-#[derive(Debug, Default)]
-pub(super) struct Watch {
+#[derive(Debug)]
+pub(crate) struct Watch {
     frames: RefCell<Frames>,
     flood: Cell<Option<Flood>>,
+    /// When the peer has said something, in milliseconds; 0 before it has.
+    heard_ms: Cell<u64>,
+    /// Bytes that were read in this turn.
+    turn_bytes: Cell<u64>,
 }
 
 impl Watch {
+    pub(crate) fn new(frames: Frames) -> Rc<Self> {
+        Rc::new(Self {
+            frames: RefCell::new(frames),
+            flood: Cell::default(),
+            heard_ms: Cell::default(),
+            turn_bytes: Cell::default(),
+        })
+    }
+
+    /// Another turn begins, and may read as much as one may.
+    pub(crate) fn begin_turn(&self) {
+        self.turn_bytes.set(0);
+    }
+
     /// Why nothing more is read.
-    pub(super) fn flood(&self) -> Option<Flood> {
+    pub(crate) fn flood(&self) -> Option<Flood> {
         self.flood.get()
     }
 
     /// Whether a head has begun that has not ended.
-    pub(super) fn is_within_head(&self) -> bool {
+    pub(crate) fn is_within_head(&self) -> bool {
         self.frames.borrow().is_within_head()
     }
 
+    pub(crate) fn heard_ms(&self) -> u64 {
+        self.heard_ms.get()
+    }
+
     fn take(&self, bytes: &[u8]) {
-        if let Err(flood) = self.frames.borrow_mut().take(bytes, clock::coarse_ms()) {
+        let now_ms = clock::coarse_ms();
+        self.heard_ms.set(now_ms);
+        self.turn_bytes.set(self.turn_bytes.get() + bytes.len() as u64);
+        if let Err(flood) = self.frames.borrow_mut().take(bytes, now_ms) {
             self.flood.set(Some(flood));
         }
     }
@@ -68,8 +108,13 @@ impl AsyncRead for Wire {
             self.ahead.drain(..len);
             return Poll::Ready(Ok(()));
         }
+        if self.watch.turn_bytes.get() >= limits::BYTES_PER_TURN {
+            // Others have their turn, and this one its next.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let room = buffer.initialize_unfilled();
-        let len = ready!(self.connection.stream.poll_read(cx, room))?;
+        let len = ready!(self.stream().poll_read(cx, room))?;
         self.watch.take(&room[..len]);
         buffer.advance(len);
         Poll::Ready(Ok(()))
@@ -90,7 +135,7 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let len = ready!(self.connection.stream.poll_write(cx, parts))?;
+        let len = ready!(self.stream().poll_write(cx, parts))?;
         self.watch.frames.borrow_mut().sent(len);
         Poll::Ready(Ok(len))
     }
@@ -100,11 +145,11 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.connection.stream.poll_flush(cx)
+        self.stream().poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.connection.stream.poll_flush(cx))?;
-        Poll::Ready(self.connection.stream.shut_down())
+        ready!(self.stream().poll_flush(cx))?;
+        Poll::Ready(self.stream().shut_down())
     }
 }

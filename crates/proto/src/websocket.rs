@@ -1,0 +1,49 @@
+//! The handshake of WebSocket over HTTP/1.1 (RFC 6455, section 4), which has none over HTTP/2: who
+//! stands between the two makes it for the one side and checks it for the other.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha1::{Digest as _, Sha1};
+
+/// What is asked for by `Upgrade`, and by `:protocol` (RFC 8441, section 5).
+pub const NAME: &str = "websocket";
+
+/// What every server puts behind the key (section 1.3).
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// `Sec-WebSocket-Key` of these random bytes.
+pub fn key(random: [u8; 16]) -> [u8; 24] {
+    let mut out = [0; 24];
+    encode(&random, &mut out);
+    out
+}
+
+/// `Sec-WebSocket-Accept` for a key.
+pub fn accept(key: &[u8]) -> [u8; 28] {
+    let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
+    let mut out = [0; 28];
+    encode(&digest, &mut out);
+    out
+}
+
+fn encode(bytes: &[u8], out: &mut [u8]) {
+    let written = STANDARD.encode_slice(bytes, out);
+    debug_assert!(written.is_ok_and(|len| len == out.len()), "both sizes are fixed");
+}
+
+/// Whether `Upgrade` asks for it, and for nothing else.
+pub fn is_asked(upgrade: &[u8]) -> bool {
+    upgrade.eq_ignore_ascii_case(NAME.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_answered_as_the_rfc_does() {
+        // Section 1.3.
+        assert_eq!(&accept(b"dGhlIHNhbXBsZSBub25jZQ=="), b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(&key(*b"the sample nonce"), b"dGhlIHNhbXBsZSBub25jZQ==");
+    }
+}

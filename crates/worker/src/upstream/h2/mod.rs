@@ -1,0 +1,134 @@
+//! Steps 8 to 11 over an endpoint that speaks HTTP/2: a call over a shared connection, the request
+//! out and the reply back at once.
+
+mod call;
+mod fetch;
+mod lease;
+mod trunk;
+mod upload;
+
+use std::cell::Cell;
+use std::future::poll_fn;
+
+use fairwater_message::{Fault, FaultKind, HeaderId};
+use fairwater_net::Timer;
+use fairwater_plan::{Pick, Upstream};
+use fairwater_proto::h1::asks_upgrade;
+use fairwater_proto::websocket;
+use h2::ext::Protocol;
+use http::header::{SEC_WEBSOCKET_KEY, TE};
+use http::uri::Scheme;
+use http::{HeaderValue, Method, Request};
+
+use super::download::Outcome;
+use super::h1::{both, poll_gone, replace};
+use super::upload::write_head;
+use crate::exchange::Exchange;
+use crate::h2::text;
+use crate::record::Record;
+use crate::tunnel::{Far, Tunnel};
+pub(crate) use call::Call;
+use fetch::Fetch;
+pub(super) use lease::Trunks;
+pub(crate) use lease::{Asked, Way, lease};
+pub(super) use trunk::Trunk;
+use upload::Upload;
+
+/// Sends the request and relays the reply. `Some` is a stream that has become a tunnel.
+pub(crate) async fn converse<'a>(
+    exchange: &mut Exchange<'a>,
+    upstream: &'a Upstream,
+    call: Call,
+    pick: &Pick<'a>,
+    record: &mut Record<'a>,
+) -> Result<Option<Box<Tunnel>>, Fault> {
+    let mut request = request(exchange, upstream, pick)?;
+    let is_tunnel = asks_websocket(exchange);
+    if is_tunnel {
+        make_tunnel(&mut request);
+    }
+    let patience = exchange.patience();
+    let response_timeout =
+        exchange.timeouts.response.unwrap_or(upstream.settings.timeouts.response);
+    let is_uploading = Cell::new(false);
+    let mut fetch = Fetch {
+        shard: exchange.shard,
+        call: &call,
+        timer: patience.timer,
+        stall: patience.stall,
+        request: (exchange.head, exchange.bytes),
+        is_tunnel,
+        upstream: &upstream.settings,
+        is_uploading: &is_uploading,
+    };
+    let carrier = exchange.source.carrier();
+    let reply = &mut exchange.reply;
+    let first = exchange.source.take()?;
+    let mut upload = Upload { source: &mut exchange.source, call: &call };
+    let outcome = if upload.is_nothing(&first) {
+        call.send(request, !is_tunnel)?;
+        patience.timer.set(response_timeout);
+        fetch.run(reply, record, Some(upload.source)).await?
+    } else {
+        call.send(request, false)?;
+        is_uploading.set(true);
+        let sending = async {
+            let result = upload.send_all(patience, first).await;
+            is_uploading.set(false);
+            result
+        };
+        let reply_timer = Timer::new(&exchange.shard.wheel);
+        let look_timer = Timer::new(&exchange.shard.wheel);
+        fetch.timer = &reply_timer;
+        let abort = poll_fn(|cx| poll_gone(carrier, &look_timer, cx));
+        let times = (&reply_timer, response_timeout);
+        both(sending, fetch.run(reply, record, None), abort, times, &mut false).await?
+    };
+    exchange.shard.counters.endpoints[pick.endpoint.slot].response(exchange.reply.head.status);
+    match outcome {
+        Outcome::Intercepted => replace(exchange, record).await.map(|_| None),
+        Outcome::Upgraded => {
+            exchange.reply.buffer.clear();
+            let far = Far::Call { call: Box::new(call), _in_flight: pick.endpoint.hold() };
+            Ok(Some(Tunnel::new(exchange, far, record)))
+        }
+        Outcome::Refused => Err(FaultKind::CallRefused.into()),
+        Outcome::Reusable | Outcome::Spent => Ok(None),
+    }
+}
+
+fn asks_websocket(exchange: &Exchange<'_>) -> bool {
+    asks_upgrade(exchange.head, exchange.bytes).is_some_and(websocket::is_asked)
+}
+
+/// In HTTP/2 an upgrade is a CONNECT that says what for, without a key (RFC 8441, section 5).
+fn make_tunnel(request: &mut Request<()>) {
+    *request.method_mut() = Method::CONNECT;
+    request.headers_mut().remove(SEC_WEBSOCKET_KEY);
+    request.extensions_mut().insert(Protocol::from_static(websocket::NAME));
+}
+
+/// The head of the request, from the one writer that knows what passes.
+fn request(
+    exchange: &mut Exchange<'_>,
+    upstream: &Upstream,
+    pick: &Pick<'_>,
+) -> Result<Request<()>, Fault> {
+    write_head(exchange, upstream, pick.endpoint, false);
+    let scheme = if upstream.settings.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+    // HTTP/1 lets a few bytes pass in a path that the library does not.
+    let unspeakable = Fault::because(FaultKind::BadRequest, "not_for_http2");
+    let mut request = text::request(exchange.out, scheme).ok_or(unspeakable)?;
+    let (head, bytes) = (exchange.head, exchange.bytes);
+    let mut codings = head.fields.iter().filter(|field| field.id == HeaderId::Te);
+    if codings.any(|field| names_trailers(field.value.of(bytes))) {
+        request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
+    }
+    Ok(request)
+}
+
+/// The one thing that TE may say in HTTP/2 (RFC 9113, section 8.2.2).
+fn names_trailers(value: &[u8]) -> bool {
+    let mut names = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    names.any(|name| name.eq_ignore_ascii_case(b"trailers"))
+}
