@@ -17,6 +17,7 @@ const NEEDS: &[Need] = &[
     Need { file: "node", package: "nodejs" },
     Need { file: "strace", package: "strace" },
     Need { file: "h2load", package: "nghttp2-client" },
+    Need { file: "chromium", package: "chromium" },
     Need { file: "/usr/share/doc/python3-venv", package: "python3-venv" },
     Need { file: "/usr/lib/python3/dist-packages/jsonschema", package: "python3-jsonschema" },
     Need { file: "/usr/lib/python3/dist-packages/cryptography", package: "python3-cryptography" },

@@ -1,6 +1,7 @@
 //! HTTP/2 with clients, over endpoints that speak HTTP/1.1.
 
 mod endpoints;
+mod violations;
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -36,6 +37,16 @@ fn script(proxy: &Proxy, what: &str) -> Option<Command> {
     let mut command = Command::new(PYTHON);
     command.args(["-c", include_str!("frames.py"), &proxy.address, what]);
     Some(command)
+}
+
+/// What a script in these parts says of the proxy.
+fn judged(parts: &[&str], proxy: &Proxy, words: &[&str]) -> Option<String> {
+    script(proxy, "")?;
+    let mut command = Command::new(PYTHON);
+    command.args(["-c", &parts.concat(), &proxy.address]).args(words);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).unwrap())
 }
 
 /// What it says.

@@ -252,10 +252,13 @@ async fn run(
     let (mut is_settled, mut is_ending) = (false, false);
     poll_fn(|cx| {
         trunk.watch.begin_turn();
-        if Pin::new(&mut connection).poll(cx).is_ready() || trunk.watch.flood().is_some() {
+        if Pin::new(&mut connection).poll(cx).is_ready() || trunk.watch.offence().is_some() {
             return Poll::Ready(());
         }
         trunk.look_for_end(cx);
+        if trunk.watch.is_worn() && !trunk.is_over() {
+            trunk.retire();
+        }
         if !is_settled && trunk.watch.heard_ms() > 0 {
             is_settled = true;
             trunk.room.wake();
