@@ -73,6 +73,12 @@ impl<'a> Exchange<'a> {
         let stall = self.timeouts.body.unwrap_or(self.listener.timeouts.body);
         Patience { timer: self.timer, stall }
     }
+
+    /// Whether all is said on both sides, and another request may come, as is nearly always so.
+    #[inline]
+    fn is_plainly_over(&self) -> bool {
+        self.source.is_done() && !self.source.is_half_closed && !self.reply.sink.closes
+    }
 }
 
 /// The reply: what was read from the endpoint, and where it goes.
@@ -157,6 +163,7 @@ pub(crate) async fn serve<const IS_LANE: bool>(
     };
     let end = match result {
         Ok(Some(tunnel)) => End::Tunnel(tunnel),
+        Ok(None) if exchange.is_plainly_over() => End::KeepAlive,
         Ok(None) => finish(&mut exchange).await,
         Err(fault) => {
             record.fault(fault);
@@ -169,11 +176,11 @@ pub(crate) async fn serve<const IS_LANE: bool>(
         exchange.changes.clear();
         exchange.reply.changes.clear();
     }
+    exchange.reply.buffer.clear();
     drop(exchange);
     record.close();
     request.start = head.len + behind.start;
     request.end = head.len + behind.end;
-    response.clear();
     end
 }
 

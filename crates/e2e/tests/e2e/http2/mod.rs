@@ -1,6 +1,7 @@
 //! HTTP/2 with clients, over endpoints that speak HTTP/1.1.
 
 mod conversions;
+mod endpoints;
 mod violations;
 
 use std::collections::HashMap;
@@ -107,9 +108,9 @@ fn clients_speak_it_in_clear_and_over_tls() {
 }
 
 #[test]
-fn without_the_setting_its_preface_is_no_request() {
+fn where_it_is_off_its_preface_is_no_request() {
     let endpoint = Endpoint::echo("e");
-    let proxy = Setup::http(&[&endpoint]).start();
+    let proxy = Setup::http(&[&endpoint]).listener("http2 = false").start();
     let mut client = Client::new(&proxy);
     client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     assert_eq!(client.end(), End::Closed);
