@@ -217,12 +217,15 @@ impl Frames {
         if let Some(at) = self.begun.iter().position(|&begun| begun == head.stream) {
             self.begun.remove(at);
             self.refused.push((head.stream, refusal));
+            // It is no stream that others may be given up for.
+            self.streams = self.streams.saturating_sub(1);
         }
-        if head.kind == head::RST_STREAM && PROVOKED.contains(&head.word) {
-            self.provoked += 1;
-            self.count(Flood::Resets, RESETS_MAX.max(self.streams / 2))?;
+        if head.kind != head::RST_STREAM {
+            return Ok(());
         }
-        Ok(())
+        let has_work = WITH_WORK.contains(&head.word);
+        self.provoked += u32::from(has_work || WITHOUT_WORK.contains(&head.word));
+        if has_work { self.count(Flood::Resets, RESETS_MAX.max(self.streams / 2)) } else { Ok(()) }
     }
 
     /// Takes bytes of the peer, in their order.
@@ -304,9 +307,12 @@ impl Frames {
     }
 }
 
-/// Codes (RFC 9113, section 7) of resets that only a client can be the reason for: PROTOCOL_ERROR,
-/// FLOW_CONTROL_ERROR, STREAM_CLOSED and FRAME_SIZE_ERROR.
-const PROVOKED: [u32; 4] = [1, 3, 5, 6];
+/// Codes (RFC 9113, section 7) of resets that a client is the reason for. With the first somebody
+/// may have begun to work: PROTOCOL_ERROR, FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR. With the others
+/// nobody has, and they come in numbers when streams are refused whose data is on its way:
+/// STREAM_CLOSED, REFUSED_STREAM.
+const WITH_WORK: [u32; 3] = [1, 3, 6];
+const WITHOUT_WORK: [u32; 2] = [5, REFUSED_STREAM];
 const REFUSED_STREAM: u32 = 7;
 
 #[cfg(test)]

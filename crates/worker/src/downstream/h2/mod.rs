@@ -150,7 +150,15 @@ impl<'s> Serving<'s> {
         let connection = self.connection;
         connection.timer.set(connection.of_listener(|listener| listener.timeouts.idle));
         loop {
-            match poll_fn(|cx| self.poll_next(cx)).await {
+            let next = poll_fn(|cx| {
+                let next = self.poll_next(cx);
+                if next.is_pending() {
+                    // Whatever became of all that was read: the next turn is another one.
+                    self.watch.begin_turn();
+                }
+                next
+            });
+            match next.await {
                 Next::Stream(request, respond) => {
                     if !self.watch.take_stream(respond.stream_id().as_u32()) {
                         continue;
@@ -176,10 +184,10 @@ impl<'s> Serving<'s> {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        if !self.is_leaving && (is_over(self.connection) || self.watch.is_worn()) {
+        let is_good = self.watch.offence().is_none();
+        if !self.is_leaving && is_good && (is_over(self.connection) || self.watch.is_worn()) {
             self.leave();
         }
-        self.watch.begin_turn();
         match self.frames.poll_accept(cx) {
             Poll::Ready(Some(Ok((request, respond)))) => {
                 return Poll::Ready(Next::Stream(request, respond));
