@@ -18,6 +18,7 @@ mod exchanges;
 mod failures;
 mod filters;
 mod formatting;
+mod grpc;
 mod handshakes;
 mod hang;
 mod http2;
