@@ -43,3 +43,4 @@ mod tcp;
 mod tls;
 mod upgrade;
 mod upgrades;
+mod versions;
