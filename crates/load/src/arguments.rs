@@ -1,4 +1,4 @@
-//! The command line: four commands and a handful of `--name value` pairs.
+//! The command line: five commands and a handful of `--name value` pairs.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -8,10 +8,10 @@ use std::str::FromStr;
 use crate::soak::Address;
 
 pub(crate) const USAGE: &str = "\
-fairwater-load backend --http ADDRESS --echo ADDRESS [--core N]
-    Serves bodies at /b/SIZE and /svcN/b/SIZE, switches at /tunnel to echoing bytes, and echoes
-    bytes on the second address.
-    Prints `ready` once both listen.
+fairwater-load backend --http ADDRESS --echo ADDRESS --grpc ADDRESS [--core N]
+    Serves bodies at /b/SIZE and /svcN/b/SIZE, switches at /tunnel to echoing bytes, echoes bytes
+    on the second address, and gRPC messages on the third.
+    Prints `ready` once all listen.
 
 fairwater-load drive --target ADDRESS --mode keepalive|close|echo|tunnel [--profile bare|full]
                      [--body BYTES] [--window N] [--core N] [--trust FILE [--resume true]]
@@ -21,6 +21,12 @@ fairwater-load drive --target ADDRESS --mode keepalive|close|echo|tunnel [--prof
     each        one request on each open connection, at most `window` of them in flight
     With `--trust` over TLS, with the proxy that has this certificate; with `--resume true` a
     session goes on where the one before has ended.
+
+fairwater-load multiplex --target ADDRESS --asks http|grpc [--profile bare|full] [--body BYTES]
+                         [--streams N] [--window N] [--core N] [--trust FILE]
+    The same over HTTP/2, with up to `streams` requests in flight on each connection, but one alone
+    on each of `window` connections by `each`. In clear it knows that the proxy speaks HTTP/2, with
+    `--trust` it insists on that.
 
 fairwater-load endpoint --http ADDRESS --echo ADDRESS
     The backend of a soak, also on `unix:PATH`: answers /soak/ID/SIZE/length|chunked, says what
@@ -33,6 +39,7 @@ fairwater-load soak --http ADDRESS --tcp ADDRESS --journal FILE [--seconds N] [-
 pub(crate) enum Command {
     Backend(BackendSettings),
     Drive(DriveSettings),
+    Multiplex(MultiplexSettings),
     Endpoint(EndpointSettings),
     Soak(SoakSettings),
 }
@@ -40,6 +47,7 @@ pub(crate) enum Command {
 pub(crate) struct BackendSettings {
     pub(crate) http: SocketAddr,
     pub(crate) echo: SocketAddr,
+    pub(crate) grpc: SocketAddr,
     pub(crate) core: Option<usize>,
 }
 
@@ -52,6 +60,18 @@ pub(crate) struct DriveSettings {
     pub(crate) core: Option<usize>,
     pub(crate) trust: Option<PathBuf>,
     pub(crate) resumes: bool,
+}
+
+pub(crate) struct MultiplexSettings {
+    pub(crate) target: SocketAddr,
+    pub(crate) asked: Asked,
+    pub(crate) profile: Profile,
+    /// Of the reply, or of the message that comes back.
+    pub(crate) body_bytes: usize,
+    pub(crate) streams: usize,
+    pub(crate) window: usize,
+    pub(crate) core: Option<usize>,
+    pub(crate) trust: Option<PathBuf>,
 }
 
 pub(crate) struct EndpointSettings {
@@ -81,6 +101,15 @@ pub(crate) enum Mode {
     Tunnel,
 }
 
+/// What is asked for over HTTP/2.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Asked {
+    /// Bodies, by GET.
+    Http,
+    /// Calls with one message each way.
+    Grpc,
+}
+
 /// What one HTTP request looks like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Profile {
@@ -97,6 +126,7 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Comma
         "backend" => Command::Backend(BackendSettings {
             http: flags.required("--http")?,
             echo: flags.required("--echo")?,
+            grpc: flags.required("--grpc")?,
             core: flags.optional("--core")?,
         }),
         "drive" => Command::Drive(DriveSettings {
@@ -108,6 +138,16 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Comma
             core: flags.optional("--core")?,
             trust: flags.optional("--trust")?,
             resumes: flags.optional("--resume")?.unwrap_or(false),
+        }),
+        "multiplex" => Command::Multiplex(MultiplexSettings {
+            target: flags.required("--target")?,
+            asked: flags.required("--asks")?,
+            profile: flags.optional("--profile")?.unwrap_or(Profile::Bare),
+            body_bytes: flags.optional("--body")?.unwrap_or(128),
+            streams: flags.optional("--streams")?.unwrap_or(1),
+            window: flags.optional("--window")?.unwrap_or(64),
+            core: flags.optional("--core")?,
+            trust: flags.optional("--trust")?,
         }),
         "endpoint" => Command::Endpoint(EndpointSettings {
             http: flags.required("--http")?,
@@ -165,6 +205,18 @@ impl FromStr for Mode {
             "close" => Ok(Self::Close),
             "echo" => Ok(Self::Echo),
             "tunnel" => Ok(Self::Tunnel),
+            _ => Err(()),
+        }
+    }
+}
+
+impl FromStr for Asked {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "http" => Ok(Self::Http),
+            "grpc" => Ok(Self::Grpc),
             _ => Err(()),
         }
     }

@@ -1,5 +1,5 @@
-//! The backend: an HTTP/1.1 server whose bodies have the size that the path asks for, and an
-//! echo server.
+//! The backend: an HTTP/1.1 server whose bodies have the size that the path asks for, an echo
+//! server, and one for gRPC.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
@@ -9,6 +9,7 @@ use std::rc::Rc;
 use memchr::memmem;
 
 use crate::arguments::BackendSettings;
+use crate::h2::{Server, Words};
 use crate::message::{self, BODY_BYTES_MAX, SERVICES_MAX};
 use crate::poll::{Events, Poll, pin_to};
 use crate::reply::decimal;
@@ -26,7 +27,8 @@ const TUNNEL: &[u8] =
 
 const HTTP: usize = 0;
 const ECHO: usize = 1;
-const FIRST_STREAM: usize = 2;
+const GRPC: usize = 2;
+const FIRST_STREAM: usize = 3;
 
 pub(crate) fn run(settings: &BackendSettings) -> io::Result<()> {
     pin_to(settings.core)?;
@@ -37,7 +39,7 @@ pub(crate) fn run(settings: &BackendSettings) -> io::Result<()> {
         let count = backend.poll.wait(&mut events, None)?;
         for index in 0..count {
             match events.ready(index).token {
-                listener @ (HTTP | ECHO) => backend.accept(listener)?,
+                listener @ (HTTP | ECHO | GRPC) => backend.accept(listener)?,
                 token => backend.serve(token - FIRST_STREAM),
             }
         }
@@ -52,35 +54,46 @@ pub(crate) fn say(line: &str) -> io::Result<()> {
 
 struct Backend {
     poll: Poll,
-    listeners: [TcpListener; 2],
+    listeners: [TcpListener; 3],
     streams: Vec<Option<Stream>>,
     free: Vec<usize>,
     replies: Replies,
+    grpc_words: Rc<Words>,
     scratch: Vec<u8>,
 }
 
 struct Stream {
     socket: TcpStream,
-    kind: usize,
-    /// The part of a request head that came so far.
+    kind: Kind,
+    /// The part of a request head, or of a frame, that came so far.
     input: Vec<u8>,
     /// What the socket has not taken yet: bytes and how many of them are gone.
     output: Option<(Rc<[u8]>, usize)>,
     closing: bool,
 }
 
+enum Kind {
+    Http,
+    Echo,
+    Grpc(Box<Server>),
+}
+
 impl Backend {
     fn new(settings: &BackendSettings) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let listeners = [listen(settings.http)?, listen(settings.echo)?];
-        poll.add_listener(&listeners[HTTP], HTTP)?;
-        poll.add_listener(&listeners[ECHO], ECHO)?;
+        let addresses = [settings.http, settings.echo, settings.grpc];
+        let [http, echo, grpc] = addresses.map(listen);
+        let listeners = [http?, echo?, grpc?];
+        for (token, listener) in listeners.iter().enumerate() {
+            poll.add_listener(listener, token)?;
+        }
         Ok(Self {
             poll,
             listeners,
             streams: Vec::new(),
             free: Vec::new(),
             replies: Replies { pattern: message::pattern(), ready: HashMap::new() },
+            grpc_words: Rc::new(Words::new()),
             scratch: vec![0; 256 * 1024],
         })
     }
@@ -101,13 +114,13 @@ impl Backend {
                 self.streams.push(None);
             }
             self.poll.add_stream(&socket, slot + FIRST_STREAM)?;
-            self.streams[slot] = Some(Stream {
-                socket,
-                kind: listener,
-                input: Vec::new(),
-                output: None,
-                closing: false,
-            });
+            let kind = match listener {
+                HTTP => Kind::Http,
+                ECHO => Kind::Echo,
+                _ => Kind::Grpc(Box::new(Server::new(Rc::clone(&self.grpc_words)))),
+            };
+            self.streams[slot] =
+                Some(Stream { socket, kind, input: Vec::new(), output: None, closing: false });
         }
     }
 
@@ -145,10 +158,10 @@ impl Stream {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             };
-            if self.kind == ECHO {
-                self.send(Rc::from(&scratch[..count]))?;
-            } else {
-                self.take_requests(&scratch[..count], replies)?;
+            match self.kind {
+                Kind::Echo => self.send(Rc::from(&scratch[..count]))?,
+                Kind::Http => self.take_requests(&scratch[..count], replies)?,
+                Kind::Grpc(_) => self.take_frames(&scratch[..count])?,
             }
             // A short read emptied the socket: the next edge tells of more, the end included,
             // which a proxy sends long after its last byte.
@@ -174,6 +187,16 @@ impl Stream {
         Ok(())
     }
 
+    fn take_frames(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Kind::Grpc(server) = &mut self.kind else { return Ok(()) };
+        self.input.extend_from_slice(bytes);
+        let used = server.feed(&self.input).map_err(io::Error::other)?;
+        self.input.drain(..used);
+        let output = Rc::from(&server.output[..]);
+        server.output.clear();
+        self.send(output)
+    }
+
     /// The number of bytes used up by whole requests.
     fn answer_all(&mut self, bytes: &[u8], replies: &mut Replies) -> io::Result<usize> {
         let mut used = 0;
@@ -181,7 +204,7 @@ impl Stream {
             let head = &bytes[used..used + length + 4];
             if head.starts_with(b"GET /tunnel ") {
                 // From here on bytes are bytes.
-                self.kind = ECHO;
+                self.kind = Kind::Echo;
                 self.send([TUNNEL, &bytes[used + head.len()..]].concat().into())?;
                 return Ok(bytes.len());
             }
@@ -292,7 +315,7 @@ mod tests {
     fn paths_name_service_and_size() {
         assert_eq!(target(b"GET /b/128 HTTP/1.1\r\n"), Some((0, 128)));
         assert_eq!(target(b"GET /svc17/b/1024 HTTP/1.1\r\n"), Some((17, 1024)));
-        assert_eq!(target(b"GET /b/9999999 HTTP/1.1\r\n"), None);
+        assert_eq!(target(b"GET /b/99999999 HTTP/1.1\r\n"), None);
         assert_eq!(target(b"GET / HTTP/1.1\r\n"), None);
         assert_eq!(target(b"POST /b/1 HTTP/1.1\r\n"), None);
     }

@@ -1,75 +1,18 @@
 //! The generator: a closed loop with one request in flight per connection.
-//!
-//! It obeys lines on its standard input, so that the harness can read the proxy's clocks
-//! between warm-up and measurement while the connections stay as they are.
 
-use std::io::{self, BufRead, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 
 use crate::arguments::{DriveSettings, Mode};
-use crate::backend::say;
 use crate::message::{self, Request};
+use crate::orders::{Generator, Quota, STALL_MAX, Tally};
 use crate::poll::{Events, Poll, pin_to};
 use crate::reply::{Progress, Reply};
 use crate::wire::{Tls, Wire};
 
-/// Without any event for so long the proxy is stuck.
-const STALL_MAX: Duration = Duration::from_secs(10);
-
-/// More faults than this end the run: what would it measure?
-const WRONG_MAX: u64 = 1000;
-
-pub(crate) fn run(settings: &DriveSettings) -> io::Result<()> {
-    pin_to(settings.core)?;
-    let mut drive = Drive::new(settings)?;
-    for line in io::stdin().lock().lines() {
-        let line = line?;
-        let tally = match line.split_once(' ').unwrap_or((&line, "")) {
-            ("open", count) => drive.open(number(count)?)?,
-            ("go", count) => drive.go(number(count)?)?,
-            ("each", "") => drive.each()?,
-            _ => return Err(io::Error::other(format!("what is {line}?"))),
-        };
-        say(&tally.line())?;
-    }
-    Ok(())
-}
-
-fn number(text: &str) -> io::Result<usize> {
-    text.parse().map_err(|_| io::Error::other(format!("{text} is not a number")))
-}
-
-/// What one order came to.
-#[derive(Default)]
-struct Tally {
-    requests: u64,
-    wrong: u64,
-    /// Connections that the proxy closed without being asked to.
-    reopened: u64,
-    first_fault: Option<String>,
-}
-
-impl Tally {
-    fn line(&self) -> String {
-        let fault = self.first_fault.as_deref().unwrap_or("none");
-        let Self { requests, wrong, reopened, .. } = self;
-        format!("done requests={requests} wrong={wrong} reopened={reopened} fault={fault}")
-    }
-
-    fn blame(&mut self, fault: impl ToString) -> io::Result<()> {
-        self.wrong += 1;
-        let fault = self.first_fault.get_or_insert_with(|| fault.to_string());
-        if self.wrong > WRONG_MAX {
-            return Err(io::Error::other(format!("too many wrong replies, first: {fault}")));
-        }
-        Ok(())
-    }
-}
-
-struct Drive {
+pub(crate) struct Drive {
     target: SocketAddr,
     tls: Option<Tls>,
     mode: Mode,
@@ -103,28 +46,12 @@ enum State {
     Closing,
 }
 
-/// Who is to send the next request of a run.
-struct Quota {
-    left: usize,
-    /// With one request per connection: the next connection in line.
-    next: Option<usize>,
-}
-
-impl Quota {
-    /// The connection to start now that `finished` is free.
-    fn take(&mut self, finished: usize) -> Option<usize> {
-        self.left = self.left.checked_sub(1)?;
-        let Some(next) = &mut self.next else { return Some(finished) };
-        *next += 1;
-        Some(*next - 1)
-    }
-}
-
 impl Drive {
-    fn new(settings: &DriveSettings) -> io::Result<Self> {
+    pub(crate) fn new(settings: &DriveSettings) -> io::Result<Self> {
+        pin_to(settings.core)?;
         let pattern = message::pattern();
         let DriveSettings { mode, profile, body_bytes, .. } = *settings;
-        let tls = settings.trust.as_ref().map(|path| Tls::new(path, settings.resumes));
+        let tls = settings.trust.as_ref().map(|path| Tls::new(path, settings.resumes, &[]));
         Ok(Self {
             target: settings.target,
             tls: tls.transpose()?,
@@ -140,19 +67,6 @@ impl Drive {
             turn: 0,
             full_handshakes_left: settings.resumes.then_some(settings.window),
         })
-    }
-
-    fn open(&mut self, count: usize) -> io::Result<Tally> {
-        while self.connections.len() < count {
-            let slot = self.connections.len();
-            let socket = match self.mode {
-                Mode::Close => None,
-                // Blocking: so the proxy's backlog can't overflow, however many are asked for.
-                Mode::Keepalive | Mode::Echo | Mode::Tunnel => Some(self.connect(slot)?),
-            };
-            self.connections.push(Connection { socket, request: 0, state: State::Idle });
-        }
-        Ok(Tally::default())
     }
 
     fn connect(&mut self, slot: usize) -> io::Result<Wire> {
@@ -180,14 +94,6 @@ impl Drive {
             Some(tls) => tls.wrap(socket, self.target, slot),
             None => Ok(Wire::Clear(socket)),
         }
-    }
-
-    fn go(&mut self, count: usize) -> io::Result<Tally> {
-        self.work(Quota { left: count, next: None })
-    }
-
-    fn each(&mut self) -> io::Result<Tally> {
-        self.work(Quota { left: self.connections.len(), next: Some(0) })
     }
 
     fn work(&mut self, mut quota: Quota) -> io::Result<Tally> {
@@ -327,6 +233,29 @@ impl Drive {
             self.connections[slot].socket = Some(socket);
         }
         Ok(())
+    }
+}
+
+impl Generator for Drive {
+    fn open(&mut self, count: usize) -> io::Result<Tally> {
+        while self.connections.len() < count {
+            let slot = self.connections.len();
+            let socket = match self.mode {
+                Mode::Close => None,
+                // Blocking: so the proxy's backlog can't overflow, however many are asked for.
+                Mode::Keepalive | Mode::Echo | Mode::Tunnel => Some(self.connect(slot)?),
+            };
+            self.connections.push(Connection { socket, request: 0, state: State::Idle });
+        }
+        Ok(Tally::default())
+    }
+
+    fn go(&mut self, count: usize) -> io::Result<Tally> {
+        self.work(Quota::of(count))
+    }
+
+    fn each(&mut self) -> io::Result<Tally> {
+        self.work(Quota::one_each(self.connections.len()))
     }
 }
 

@@ -7,7 +7,9 @@
 mod arguments;
 mod backend;
 mod drive;
+mod h2;
 mod message;
+mod orders;
 mod poll;
 mod reply;
 mod soak;
@@ -16,6 +18,9 @@ mod wire;
 use std::process::ExitCode;
 
 use arguments::Command;
+use drive::Drive;
+use h2::Multiplex;
+use orders::obey;
 
 fn main() -> ExitCode {
     let command = match arguments::parse(std::env::args().skip(1)) {
@@ -27,7 +32,8 @@ fn main() -> ExitCode {
     };
     let result = match command {
         Command::Backend(settings) => backend::run(&settings),
-        Command::Drive(settings) => drive::run(&settings),
+        Command::Drive(settings) => Drive::new(&settings).and_then(|mut drive| obey(&mut drive)),
+        Command::Multiplex(settings) => Multiplex::new(&settings).and_then(|mut m| obey(&mut m)),
         Command::Endpoint(settings) => soak::run_endpoint(&settings),
         Command::Soak(settings) => soak::run(&settings),
     };

@@ -7,10 +7,14 @@ use crate::arguments::{Mode, Profile};
 
 /// Asks for a tunnel.
 pub(crate) const TUNNEL: &[u8] =
-    b"GET /tunnel HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    b"GET /tunnel HTTP/1.1\r\nHost: bench.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-/// The largest body, which is that of the soak; the bulk measurements have a quarter of it.
-pub(crate) const BODY_BYTES_MAX: usize = 4 << 20;
+/// Whom all requests are for.
+pub(crate) const HOST: &str = "bench.example";
+
+/// The largest body: that of the bulk measurements over HTTP/2.
+pub(crate) const BODY_BYTES_MAX: usize = 10 << 20;
 
 /// Services, hence different starting points of a body, that a path can name.
 pub(crate) const SERVICES_MAX: usize = 1000;
@@ -57,16 +61,22 @@ pub(crate) fn requests(
 
 fn bare(mode: Mode, body_bytes: usize) -> Request {
     let close = closing_line(mode);
-    let head = format!("GET /b/{body_bytes} HTTP/1.1\r\nHost: bench.example\r\n{close}\r\n");
+    let head = format!("GET /b/{body_bytes} HTTP/1.1\r\nHost: {HOST}\r\n{close}\r\n");
     Request { bytes: head.into_bytes(), body_start: 0 }
 }
 
 fn full(mode: Mode, route: usize, body_bytes: usize) -> Request {
     let close = closing_line(mode);
-    let head = format!(
-        "GET /svc{route}/b/{body_bytes} HTTP/1.1\r\n\
-         Host: bench.example\r\n\
-         User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
+    let headers = full_headers(route);
+    let head =
+        format!("GET /svc{route}/b/{body_bytes} HTTP/1.1\r\nHost: {HOST}\r\n{headers}{close}\r\n");
+    Request { bytes: head.into_bytes(), body_start: route }
+}
+
+/// What a browser sends beside the host.
+pub(crate) fn full_headers(route: usize) -> String {
+    format!(
+        "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
          Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
          Accept-Language: en-GB,en;q=0.8,de;q=0.5\r\n\
          Accept-Encoding: gzip, deflate, br, zstd\r\n\
@@ -76,10 +86,8 @@ fn full(mode: Mode, route: usize, body_bytes: usize) -> Request {
          DNT: 1\r\n\
          Sec-Fetch-Mode: navigate\r\n\
          X-Request-Id: 0f8c1d0e-73f1-4b6a-9a51-{route:012}\r\n\
-         Authorization: Bearer 6d1f0c94b7e2a85301f6d1f0c94b7e2a85301f\r\n\
-         {close}\r\n"
-    );
-    Request { bytes: head.into_bytes(), body_start: route }
+         Authorization: Bearer 6d1f0c94b7e2a85301f6d1f0c94b7e2a85301f\r\n"
+    )
 }
 
 fn closing_line(mode: Mode) -> &'static str {

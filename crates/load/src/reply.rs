@@ -76,7 +76,12 @@ fn check_head(head: &[u8], body_bytes: usize) -> Result<(), &'static str> {
     }
 }
 
-fn check_body(bytes: &[u8], seen: usize, expected: &[u8]) -> Result<usize, &'static str> {
+/// Gives how much of `expected` has come with `bytes`, of which `seen` had come before.
+pub(crate) fn check_body(
+    bytes: &[u8],
+    seen: usize,
+    expected: &[u8],
+) -> Result<usize, &'static str> {
     let now = seen + bytes.len();
     match expected.get(seen..now) {
         Some(part) if part == bytes => Ok(now),

@@ -25,8 +25,8 @@ pub(crate) enum Wire {
 }
 
 impl Tls {
-    /// Trusts the certificate in `path` alone.
-    pub(crate) fn new(path: &Path, resumes: bool) -> io::Result<Self> {
+    /// Trusts the certificate in `path` alone, and offers `protocols`.
+    pub(crate) fn new(path: &Path, resumes: bool, protocols: &[&[u8]]) -> io::Result<Self> {
         let mut roots = RootCertStore::empty();
         let certificate = CertificateDer::from_pem_file(path).map_err(io::Error::other)?;
         roots.add(certificate).map_err(io::Error::other)?;
@@ -36,6 +36,7 @@ impl Tls {
         let builder =
             builder.with_protocol_versions(&[&rustls::version::TLS13]).map_err(io::Error::other)?;
         let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         if !resumes {
             config.resumption = Resumption::disabled();
         }
@@ -79,6 +80,14 @@ impl Wire {
         match self {
             Self::Clear(socket) => socket.set_nonblocking(true),
             Self::Tls(stream) => stream.sock.set_nonblocking(true),
+        }
+    }
+
+    /// What both sides agreed to speak, over TLS.
+    pub(crate) fn protocol(&self) -> Option<&[u8]> {
+        match self {
+            Self::Clear(_) => None,
+            Self::Tls(stream) => stream.conn.alpn_protocol(),
         }
     }
 

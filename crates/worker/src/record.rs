@@ -125,8 +125,8 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// Writes the line and counts, by being dropped.
-    pub(crate) fn close(mut self) {
+    /// It has come to its end: what is written and counted when it is dropped is complete.
+    pub(crate) fn close(&mut self) {
         self.is_closed = true;
     }
 

@@ -207,6 +207,7 @@ impl Shard {
     }
 
     /// Takes a working set for a connection that turns busy.
+    #[inline(always)]
     pub(crate) fn take_work(&self) -> Box<Work> {
         let mut works = self.works.borrow_mut();
         let work = works.pop();

@@ -122,7 +122,7 @@ pub(crate) struct Loan<'a> {
 }
 
 impl<'a> Loan<'a> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(shard: &'a Shard) -> Self {
         Self { shard, work: Some(shard.take_work()) }
     }

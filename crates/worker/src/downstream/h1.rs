@@ -3,6 +3,7 @@
 //! future of its exchanges.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::task::Poll;
 
 use fairwater_message::{Fault, FaultKind};
@@ -66,11 +67,19 @@ pub(crate) fn serve(connection: Accepted) -> impl Future<Output = ()> {
                     return Box::pin(tunnel::serve(connection, tunnel)).await;
                 }
                 Turn::Http2(ahead) => {
-                    return Box::pin(h2::serve(connection, *ahead)).await;
+                    return serve_h2(connection, *ahead).await;
                 }
             }
         }
     }
+}
+
+/// A future that is made apart: it is far larger than that of an idle connection, and would be laid
+/// on the stack of every turn of it.
+#[cold]
+#[inline(never)]
+fn serve_h2(connection: Accepted, ahead: h2::Ahead) -> Pin<Box<dyn Future<Output = ()>>> {
+    Box::pin(h2::serve(connection, ahead))
 }
 
 /// What an idle connection waits for.
@@ -111,8 +120,12 @@ async fn busy(connection: &Accepted) -> Turn {
             Read::Nothing if served == 0 => return Turn::StillIdle,
             Read::Nothing => return Turn::Idle,
             Read::End => return Turn::Close,
+            // Over TLS the handshake decides, and has not chosen it (RFC 9113, section 3.2).
             Read::Fault { .. }
-                if served == 0 && listener.http2 && h2::is_begun(work.request.data()) =>
+                if served == 0
+                    && listener.http2
+                    && connection.stream.is_plain()
+                    && h2::is_begun(work.request.data()) =>
             {
                 return Turn::Http2(Box::new(h2::Ahead(work.request.data().to_vec())));
             }

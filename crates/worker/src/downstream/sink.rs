@@ -323,16 +323,23 @@ fn aborted(_: io::Error) -> Fault {
 }
 
 impl Drop for Sink<'_> {
+    #[inline]
     fn drop(&mut self) {
-        if !self.is_started || self.is_over {
-            return;
+        if self.is_started && !self.is_over {
+            end_early(self.carrier, self.ends_with_close);
         }
-        // An early end, of whatever cause, would look like the complete body.
-        match self.carrier {
-            Carrier::Connection(client) if self.ends_with_close => client.reset_on_close(),
-            Carrier::Connection(_) => {}
-            Carrier::Lane(lane) => lane.break_off(),
-        }
+    }
+}
+
+/// An early end, of whatever cause, would look like the complete body.
+///
+/// Takes no sink, so that one which is over need not be put together in memory to be dropped.
+#[cold]
+fn end_early(carrier: Carrier<'_>, ends_with_close: bool) {
+    match carrier {
+        Carrier::Connection(client) if ends_with_close => client.reset_on_close(),
+        Carrier::Connection(_) => {}
+        Carrier::Lane(lane) => lane.break_off(),
     }
 }
 

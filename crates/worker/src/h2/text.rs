@@ -45,6 +45,9 @@ pub(crate) fn write_request(
     }
     out.extend_from_slice(b"\r\n");
     for (name, value) in &parts.headers {
+        if value.as_bytes().trim_ascii().len() < value.len() {
+            return Err(Fault::because(FaultKind::BadRequest, "space_around_value"));
+        }
         if name != HOST && name != COOKIE && !(is_tunnel(parts) && name == SEC_WEBSOCKET_KEY) {
             write_line(out, name, value.as_bytes());
         }

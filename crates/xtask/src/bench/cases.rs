@@ -13,7 +13,8 @@ pub(crate) struct Case {
     pub(crate) load: Load,
     /// Requests measured per contender and round, after a fifth of that to warm up.
     pub(crate) requests: usize,
-    pub(crate) goal: Goal,
+    /// None where there is only a number to know.
+    pub(crate) goal: Option<Goal>,
 }
 
 /// A group of cases that is chosen by its name.
@@ -29,6 +30,11 @@ pub(crate) enum Row {
     Idle,
     Log,
     Tls,
+    Http2,
+    Http2Bulk,
+    Http2Idle,
+    Grpc,
+    WebSocket,
 }
 
 /// What is read before and after.
@@ -36,6 +42,8 @@ pub(crate) enum Row {
 pub(crate) enum Meter {
     /// Microseconds of CPU per request.
     Cpu,
+    /// Microseconds of CPU per MiB of bodies.
+    CpuOfBytes,
     /// Requests per second of CPU, with `ab` as the client.
     Ab,
     /// System calls per request.
@@ -67,7 +75,7 @@ pub(crate) enum GoalKind {
 }
 
 impl Row {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Keepalive,
         Self::Syscalls,
         Self::Allocations,
@@ -78,6 +86,11 @@ impl Row {
         Self::Idle,
         Self::Log,
         Self::Tls,
+        Self::Http2,
+        Self::Http2Bulk,
+        Self::Http2Idle,
+        Self::Grpc,
+        Self::WebSocket,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -92,6 +105,11 @@ impl Row {
             Self::Idle => "idle",
             Self::Log => "log",
             Self::Tls => "tls",
+            Self::Http2 => "http2",
+            Self::Http2Bulk => "http2-bulk",
+            Self::Http2Idle => "http2-idle",
+            Self::Grpc => "grpc",
+            Self::WebSocket => "websocket",
         }
     }
 
@@ -107,6 +125,11 @@ impl Row {
             Self::Idle => "resident bytes per idle connection",
             Self::Log => "CPU per keep-alive request with the access log on",
             Self::Tls => "the same over TLS: handshakes, requests, bulk, idle",
+            Self::Http2 => "CPU per request of HTTP/2, to HTTP/1.1 and to HTTP/2",
+            Self::Http2Bulk => "CPU per MiB in bodies of 10 MiB over HTTP/2",
+            Self::Http2Idle => "resident bytes per idle connection of HTTP/2",
+            Self::Grpc => "CPU per unary call",
+            Self::WebSocket => "CPU per message of 64 bytes, and idle tunnels",
         }
     }
 
@@ -148,6 +171,20 @@ impl Row {
                 over_tls(bulk_over_tls()),
                 over_tls(idle_over_tls()),
             ],
+            Self::Http2 => http2(),
+            Self::Http2Bulk => vec![
+                http2_bulk("MiB in bodies of 10 MiB"),
+                encrypted(http2_bulk("MiB in bodies of 10 MiB, TLS")),
+            ],
+            Self::Http2Idle => vec![
+                http2_idle("idle connection after one request", 20.0),
+                encrypted(http2_idle("idle connection after one request, TLS", 30.0)),
+            ],
+            Self::Grpc => vec![
+                grpc("unary call, 64 B, 1 x 100 streams", 1, 100),
+                grpc("unary call, 64 B, 8 x 10 streams", 8, 10),
+            ],
+            Self::WebSocket => vec![message(), idle_tunnel()],
         }
     }
 }
@@ -155,7 +192,7 @@ impl Row {
 impl Meter {
     pub(crate) fn unit(self) -> &'static str {
         match self {
-            Self::Cpu => "µs of CPU",
+            Self::Cpu | Self::CpuOfBytes => "µs of CPU",
             Self::Ab => "requests per CPU second",
             Self::Syscalls => "system calls",
             Self::Allocations => "allocations",
@@ -165,7 +202,7 @@ impl Meter {
 
     pub(crate) fn decimals(self) -> usize {
         match self {
-            Self::Cpu | Self::Syscalls => 2,
+            Self::Cpu | Self::CpuOfBytes | Self::Syscalls => 2,
             Self::Allocations => 3,
             Self::Ab | Self::Resident { .. } => 0,
         }
@@ -173,7 +210,7 @@ impl Meter {
 
     /// Whether repeating the rounds adds anything: counts hardly vary.
     pub(crate) fn is_noisy(self) -> bool {
-        matches!(self, Self::Cpu | Self::Ab)
+        matches!(self, Self::Cpu | Self::CpuOfBytes | Self::Ab)
     }
 }
 
@@ -190,11 +227,18 @@ fn keepalive(title: &'static str, profile: Profile, body_bytes: usize) -> Case {
             tls: false,
             bulk: false,
             access_log: None,
-            connections,
+            requests: connections,
         },
-        load: Load { mode: Mode::Keepalive, profile, body_bytes, connections, resumes: false },
+        load: Load {
+            mode: Mode::Keepalive,
+            profile,
+            body_bytes,
+            connections,
+            streams: 1,
+            resumes: false,
+        },
         requests: 100_000,
-        goal: Goal { kind: GoalKind::RatioAtMost, bar: 0.85, beyond: Some(0.80) },
+        goal: goal(GoalKind::RatioAtMost, 0.85, Some(0.80)),
     }
 }
 
@@ -203,7 +247,7 @@ fn syscalls(title: &'static str, profile: Profile) -> Case {
         row: Row::Syscalls,
         meter: Meter::Syscalls,
         requests: 50_000,
-        goal: Goal { kind: GoalKind::ValueAtMost, bar: 4.2, beyond: Some(4.05) },
+        goal: goal(GoalKind::ValueAtMost, 4.2, Some(4.05)),
         ..keepalive(title, profile, 128)
     }
 }
@@ -214,7 +258,7 @@ fn allocations(title: &'static str, profile: Profile) -> Case {
         meter: Meter::Allocations,
         requests: 50_000,
         // Reading the number allocates too, which is not to spoil a clean zero.
-        goal: Goal { kind: GoalKind::ValueAtMost, bar: 1.0, beyond: Some(0.005) },
+        goal: goal(GoalKind::ValueAtMost, 1.0, Some(0.005)),
         ..keepalive(title, profile, 128)
     }
 }
@@ -225,7 +269,7 @@ fn connect() -> Case {
         row: Row::Connect,
         load: Load { mode: Mode::Close, ..plain.load },
         requests: 30_000,
-        goal: Goal { kind: GoalKind::RatioAtMost, bar: 0.95, beyond: Some(0.9) },
+        goal: goal(GoalKind::RatioAtMost, 0.95, Some(0.9)),
         ..plain
     }
 }
@@ -236,7 +280,7 @@ fn exchange() -> Case {
         row: Row::Tcp,
         scenario: Scenario { protocol: Protocol::TcpToEcho, ..plain.scenario },
         load: Load { mode: Mode::Echo, ..plain.load },
-        goal: Goal { kind: GoalKind::RatioAtMost, bar: 1.0, beyond: Some(0.95) },
+        goal: goal(GoalKind::RatioAtMost, 1.0, Some(0.95)),
         ..plain
     }
 }
@@ -246,10 +290,10 @@ fn bulk(title: &'static str, protocol: Protocol) -> Case {
     let plain = keepalive(title, Profile::Bare, 1 << 20);
     Case {
         row: Row::Bulk,
-        scenario: Scenario { protocol, bulk: true, connections, ..plain.scenario },
+        scenario: Scenario { protocol, bulk: true, requests: connections, ..plain.scenario },
         load: Load { connections, ..plain.load },
         requests: 5_000,
-        goal: Goal { kind: GoalKind::RatioToHaproxyAtMost, bar: 1.0, beyond: Some(0.8) },
+        goal: goal(GoalKind::RatioToHaproxyAtMost, 1.0, Some(0.8)),
         ..plain
     }
 }
@@ -260,10 +304,10 @@ fn ab(title: &'static str, protocol: Protocol) -> Case {
     Case {
         row: Row::Ab,
         meter: Meter::Ab,
-        scenario: Scenario { protocol, connections, ..plain.scenario },
+        scenario: Scenario { protocol, requests: connections, ..plain.scenario },
         load: Load { connections, ..plain.load },
         requests: 1_000_000,
-        goal: Goal { kind: GoalKind::RatioAtLeast, bar: 1.15, beyond: None },
+        goal: goal(GoalKind::RatioAtLeast, 1.15, None),
         ..plain
     }
 }
@@ -272,7 +316,7 @@ fn idle(title: &'static str, uses: usize) -> Case {
     Case {
         row: Row::Idle,
         meter: Meter::Resident { uses },
-        goal: Goal { kind: GoalKind::ValueAtMost, bar: 1300.0, beyond: Some(700.0) },
+        goal: goal(GoalKind::ValueAtMost, 1300.0, Some(700.0)),
         ..keepalive(title, Profile::Bare, 128)
     }
 }
@@ -288,7 +332,11 @@ fn logged(format: &'static str) -> Case {
 }
 
 fn over_tls(plain: Case) -> Case {
-    Case { row: Row::Tls, scenario: Scenario { tls: true, ..plain.scenario }, ..plain }
+    Case { row: Row::Tls, ..encrypted(plain) }
+}
+
+fn encrypted(plain: Case) -> Case {
+    Case { scenario: Scenario { tls: true, ..plain.scenario }, ..plain }
 }
 
 fn handshake(title: &'static str, resumes: bool, beyond: Option<f64>) -> Case {
@@ -297,17 +345,109 @@ fn handshake(title: &'static str, resumes: bool, beyond: Option<f64>) -> Case {
         title,
         load: Load { resumes, ..plain.load },
         requests: 10_000,
-        goal: Goal { kind: GoalKind::RatioAtMost, bar: 0.6, beyond },
+        goal: goal(GoalKind::RatioAtMost, 0.6, beyond),
         ..plain
     }
 }
 
 fn bulk_over_tls() -> Case {
-    let goal = Goal { kind: GoalKind::RatioAtMost, bar: 0.9, beyond: None };
+    let goal = goal(GoalKind::RatioAtMost, 0.9, None);
     Case { requests: 2_000, goal, ..bulk("1 MiB body, HTTP", Protocol::Http) }
 }
 
 fn idle_over_tls() -> Case {
-    let goal = Goal { kind: GoalKind::ValueAtMost, bar: 11_264.0, beyond: Some(7_168.0) };
+    let goal = goal(GoalKind::ValueAtMost, 11_264.0, Some(7_168.0));
     Case { goal, ..idle("idle connection after one request", 1) }
+}
+
+fn http2() -> Vec<Case> {
+    let bar = goal(GoalKind::RatioAtMost, 0.75, None);
+    let full = with_streams("100 streams, full, to HTTP/1.1", Protocol::Http2ToHttp, 4, 100);
+    let barred = |title, protocol| Case { goal: bar, ..with_streams(title, protocol, 4, 100) };
+    vec![
+        with_streams("1 stream, 128 B, to HTTP/1.1", Protocol::Http2ToHttp, 64, 1),
+        with_streams("32 streams, 128 B, to HTTP/1.1", Protocol::Http2ToHttp, 4, 32),
+        barred("100 streams, 128 B, to HTTP/1.1", Protocol::Http2ToHttp),
+        Case { load: Load { profile: Profile::Full, ..full.load }, ..full },
+        encrypted(barred("100 streams, 128 B, TLS, to HTTP/1.1", Protocol::Http2ToHttp)),
+        with_streams("1 stream, 128 B, to HTTP/2", Protocol::Http2, 64, 1),
+        with_streams("32 streams, 128 B, to HTTP/2", Protocol::Http2, 4, 32),
+        barred("100 streams, 128 B, to HTTP/2", Protocol::Http2),
+        encrypted(barred("100 streams, 128 B, TLS, to HTTP/2", Protocol::Http2)),
+    ]
+}
+
+/// So many requests on each of so many connections at a time.
+fn with_streams(
+    title: &'static str,
+    protocol: Protocol,
+    connections: usize,
+    streams: usize,
+) -> Case {
+    let plain = keepalive(title, Profile::Bare, 128);
+    let requests = connections * streams;
+    Case {
+        row: Row::Http2,
+        scenario: Scenario { protocol, requests, ..plain.scenario },
+        load: Load { mode: Mode::Http2, connections, streams, ..plain.load },
+        goal: None,
+        ..plain
+    }
+}
+
+fn http2_bulk(title: &'static str) -> Case {
+    let plain = with_streams(title, Protocol::Http2ToHttp, 4, 4);
+    Case {
+        row: Row::Http2Bulk,
+        meter: Meter::CpuOfBytes,
+        scenario: Scenario { bulk: true, ..plain.scenario },
+        load: Load { body_bytes: 10 << 20, ..plain.load },
+        requests: 400,
+        goal: goal(GoalKind::RatioAtMost, 0.9, None),
+        ..plain
+    }
+}
+
+fn http2_idle(title: &'static str, kib: f64) -> Case {
+    Case {
+        row: Row::Http2Idle,
+        meter: Meter::Resident { uses: 1 },
+        goal: goal(GoalKind::ValueAtMost, kib * 1024.0, Some(12.0 * 1024.0)),
+        ..with_streams(title, Protocol::Http2ToHttp, 64, 1)
+    }
+}
+
+fn grpc(title: &'static str, connections: usize, streams: usize) -> Case {
+    let plain = with_streams(title, Protocol::Grpc, connections, streams);
+    Case {
+        row: Row::Grpc,
+        load: Load { mode: Mode::Grpc, body_bytes: 64, ..plain.load },
+        goal: goal(GoalKind::RatioAtMost, 0.8, None),
+        ..plain
+    }
+}
+
+fn message() -> Case {
+    let plain = exchange();
+    Case {
+        row: Row::WebSocket,
+        title: "message, 64 B each way, 64 tunnels",
+        scenario: Scenario { protocol: Protocol::WebSocket, ..plain.scenario },
+        load: Load { mode: Mode::Tunnel, ..plain.load },
+        goal: goal(GoalKind::RatioAtMost, 1.0, None),
+        ..plain
+    }
+}
+
+fn idle_tunnel() -> Case {
+    Case {
+        title: "idle tunnel after one message, both sockets",
+        meter: Meter::Resident { uses: 1 },
+        goal: goal(GoalKind::ValueAtMost, 2.5 * 1024.0, None),
+        ..message()
+    }
+}
+
+fn goal(kind: GoalKind, bar: f64, beyond: Option<f64>) -> Option<Goal> {
+    Some(Goal { kind, bar, beyond })
 }

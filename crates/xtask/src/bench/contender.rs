@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::load::Backend;
 use super::process::{Running, Stop, comes_true, free_port, pinned};
 use super::{haproxy, nginx, ours};
 use crate::Failure;
@@ -46,13 +45,21 @@ pub(crate) struct Scenario {
     /// One line per request into a file.
     /// Our format; nginx writes its combined one, HAProxy its httplog.
     pub(crate) access_log: Option<&'static str>,
-    /// Client connections that are open at the same time.
-    pub(crate) connections: usize,
+    /// Requests that are in flight at the same time.
+    pub(crate) requests: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Protocol {
     Http,
+    /// Connections of HTTP that an upgrade makes tunnels of.
+    WebSocket,
+    /// HTTP/2 from clients, HTTP/1.1 to the backend.
+    Http2ToHttp,
+    /// HTTP/2 on both sides.
+    Http2,
+    /// The same, in front of a backend that speaks gRPC.
+    Grpc,
     /// A TCP relay in front of the HTTP backend.
     TcpToHttp,
     /// A TCP relay in front of the echo server.
@@ -71,7 +78,16 @@ pub(crate) struct Setup<'a> {
 
 impl Setup<'_> {
     pub(crate) fn is_http(&self) -> bool {
-        self.scenario.protocol == Protocol::Http
+        !matches!(self.scenario.protocol, Protocol::TcpToHttp | Protocol::TcpToEcho)
+    }
+
+    /// Whether clients speak HTTP/2.
+    pub(crate) fn is_http2(&self) -> bool {
+        matches!(self.scenario.protocol, Protocol::Http2ToHttp) || self.is_http2_to_endpoints()
+    }
+
+    pub(crate) fn is_http2_to_endpoints(&self) -> bool {
+        matches!(self.scenario.protocol, Protocol::Http2 | Protocol::Grpc)
     }
 
     /// A file of all proxies.
@@ -107,16 +123,12 @@ impl Proxy {
         contender: Contender,
         scenario: Scenario,
         ours: &Path,
-        backend: &Backend,
+        endpoint: u16,
         work: &Path,
     ) -> Result<Self, Failure> {
         let port = free_port()?;
         let directory = work.join(format!("{}-{port}", contender.name()));
         fs::create_dir(&directory)?;
-        let endpoint = match scenario.protocol {
-            Protocol::Http | Protocol::TcpToHttp => backend.http,
-            Protocol::TcpToEcho => backend.echo,
-        };
         let setup = Setup { scenario, port, endpoint, directory: &directory, work };
         let (program, arguments) = match contender {
             Contender::Ours => (ours.to_owned(), ours::prepare(&setup)?),

@@ -19,7 +19,7 @@ pub(crate) fn prepare(setup: &Setup<'_>) -> Result<Vec<String>, Failure> {
 fn configuration(setup: &Setup<'_>) -> Result<String, Failure> {
     let Setup { scenario, port, endpoint, .. } = *setup;
     let mut defaults = match setup.is_http() {
-        true => "mode http\nhttp-reuse always\noption forwardfor\n".to_owned(),
+        true => "mode http\nhttp-reuse always\noption forwardfor\ntimeout tunnel 1h\n".to_owned(),
         false => "mode tcp\n".to_owned(),
     };
     if scenario.bulk {
@@ -37,6 +37,12 @@ fn configuration(setup: &Setup<'_>) -> Result<String, Failure> {
         true => &format!(" ssl crt {} ssl-min-ver TLSv1.3", setup.common(BOTH)),
         false => "",
     };
+    let http2 = match (setup.is_http2(), scenario.tls) {
+        (true, true) => " alpn h2",
+        (true, false) => " proto h2",
+        (false, _) => "",
+    };
+    let server = if setup.is_http2_to_endpoints() { " proto h2" } else { "" };
     let mut choice = String::new();
     if scenario.routes {
         let map = setup.file("routes.map");
@@ -56,11 +62,11 @@ timeout server 1h
 timeout http-keep-alive 1h
 {defaults}
 frontend web
-bind 127.0.0.1:{port}{tls}
+bind 127.0.0.1:{port}{tls}{http2}
 {choice}default_backend app
 
 backend app
-server one 127.0.0.1:{endpoint}
+server one 127.0.0.1:{endpoint}{server}
 "
     ))
 }

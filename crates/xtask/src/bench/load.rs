@@ -8,7 +8,7 @@ use super::process::{Running, Stop, free_port, pinned, wait_for_end};
 use crate::Failure;
 
 /// Generator and backend share this core; the proxy has the other to itself.
-const LOAD_CORE: usize = 0;
+pub(crate) const LOAD_CORE: usize = 0;
 
 /// What one connection does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,6 +16,12 @@ pub(crate) enum Mode {
     Keepalive,
     Close,
     Echo,
+    /// The same, once an upgrade has made a tunnel of it.
+    Tunnel,
+    /// Many HTTP/2 requests at a time.
+    Http2,
+    /// As many calls with one message each way.
+    Grpc,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,6 +37,8 @@ pub(crate) struct Load {
     pub(crate) profile: Profile,
     pub(crate) body_bytes: usize,
     pub(crate) connections: usize,
+    /// Requests that are in flight on each at a time: more than one only over HTTP/2.
+    pub(crate) streams: usize,
     /// Over TLS: take up the session of an earlier connection.
     pub(crate) resumes: bool,
 }
@@ -39,17 +47,20 @@ pub(crate) struct Backend {
     running: Running,
     pub(crate) http: u16,
     pub(crate) echo: u16,
+    pub(crate) grpc: u16,
 }
 
 impl Backend {
     pub(crate) fn start(program: &Path, directory: &Path) -> Result<Self, Failure> {
-        let (http, echo) = (free_port()?, free_port()?);
+        let (http, echo, grpc) = (free_port()?, free_port()?, free_port()?);
         let mut command = pinned(LOAD_CORE, program);
         command.args(["backend", "--http", &local(http), "--echo", &local(echo)]);
+        command.args(["--grpc", &local(grpc)]);
         let mut running = Running::start(command, "backend", directory, Stop::Terminate)?;
         running.wait_for_port(http)?;
         running.wait_for_port(echo)?;
-        Ok(Self { running, http, echo })
+        running.wait_for_port(grpc)?;
+        Ok(Self { running, http, echo, grpc })
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -85,21 +96,29 @@ impl Drive {
         port: u16,
         trust: Option<&Path>,
     ) -> Result<Self, Failure> {
-        let mode = match load.mode {
-            Mode::Keepalive => "keepalive",
-            Mode::Close => "close",
-            Mode::Echo => "echo",
-        };
         let profile = match load.profile {
             Profile::Bare => "bare",
             Profile::Full => "full",
         };
         let mut command = pinned(LOAD_CORE, program);
-        let command = command
-            .args(["drive", "--target", &local(port), "--mode", mode, "--profile", profile])
-            .args(["--body", &load.body_bytes.to_string()]);
+        let command = match load.mode {
+            Mode::Keepalive => command.args(["drive", "--mode", "keepalive"]),
+            Mode::Close => command.args(["drive", "--mode", "close"]),
+            Mode::Echo => command.args(["drive", "--mode", "echo"]),
+            Mode::Tunnel => command.args(["drive", "--mode", "tunnel"]),
+            Mode::Http2 => command.args(["multiplex", "--asks", "http"]),
+            Mode::Grpc => command.args(["multiplex", "--asks", "grpc"]),
+        };
+        command.args(["--target", &local(port), "--profile", profile]);
+        command.args(["--body", &load.body_bytes.to_string()]);
+        if matches!(load.mode, Mode::Http2 | Mode::Grpc) {
+            command.args(["--streams", &load.streams.to_string()]);
+        }
         if let Some(path) = trust {
-            command.arg("--trust").arg(path).args(["--resume", &load.resumes.to_string()]);
+            command.arg("--trust").arg(path);
+        }
+        if load.resumes {
+            command.args(["--resume", "true"]);
         }
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let orders = child.stdin.take();

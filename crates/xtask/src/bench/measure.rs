@@ -6,7 +6,8 @@ use std::process::{Child, Command, Stdio};
 
 use super::cases::{Case, Meter};
 use super::clocks::{Clocks, Passed, resident_bytes};
-use super::contender::{Contender, Proxy};
+use super::contender::{Contender, Protocol, Proxy};
+use super::files::Files;
 use super::load::{Backend, Drive, Tally, run_ab};
 use super::process::{WorkDir, terminate};
 use super::{ours, statistics};
@@ -20,6 +21,8 @@ pub(crate) struct Bench {
     pub(crate) load_program: PathBuf,
     pub(crate) ours: PathBuf,
     pub(crate) backend: Backend,
+    /// Where a row needs it.
+    pub(crate) files: Option<Files>,
     /// Idle connections at which resident memory is read.
     pub(crate) idle_counts: [usize; 3],
 }
@@ -29,6 +32,7 @@ pub(crate) struct Bench {
 pub(crate) struct Sample {
     /// None when the contender does not tell.
     pub(crate) value: Option<f64>,
+    /// What the value is per: requests, or MiB.
     pub(crate) requests: f64,
     pub(crate) passed: Passed,
     pub(crate) wrong: u64,
@@ -54,9 +58,11 @@ impl Sample {
     }
 }
 
+const MIB: f64 = (1 << 20) as f64;
+
 /// Requests before the measured ones.
 fn warm_up(case: &Case, requests: usize) -> usize {
-    (requests / 5).max(case.load.connections * 4)
+    (requests / 5).max(case.load.connections * case.load.streams * 4)
 }
 
 impl Bench {
@@ -67,7 +73,7 @@ impl Bench {
         requests: usize,
     ) -> Result<Sample, Failure> {
         match case.meter {
-            Meter::Cpu => self.cpu(contender, case, requests),
+            Meter::Cpu | Meter::CpuOfBytes => self.cpu(contender, case, requests),
             Meter::Ab => self.ab(contender, case, requests),
             Meter::Syscalls => self.syscalls(contender, case, requests),
             Meter::Allocations => self.allocations(contender, case, requests),
@@ -76,7 +82,21 @@ impl Bench {
     }
 
     fn proxy(&self, contender: Contender, case: &Case) -> Result<Proxy, Failure> {
-        Proxy::start(contender, case.scenario, &self.ours, &self.backend, self.work.path())
+        let endpoint = match case.scenario.protocol {
+            Protocol::Http | Protocol::WebSocket | Protocol::Http2ToHttp | Protocol::TcpToHttp => {
+                self.backend.http
+            }
+            Protocol::Http2 => self.files.as_ref().ok_or("nghttpd does not run")?.port,
+            Protocol::Grpc => self.backend.grpc,
+            Protocol::TcpToEcho => self.backend.echo,
+        };
+        Proxy::start(contender, case.scenario, &self.ours, endpoint, self.work.path())
+    }
+
+    /// The processes of the load, with what generates it.
+    fn load(&self, generator: Option<&Drive>) -> Vec<u32> {
+        let files = self.files.as_ref().map(Files::pid);
+        [self.backend.pid()].into_iter().chain(files).chain(generator.map(Drive::pid)).collect()
     }
 
     /// A proxy with all its connections open and warm.
@@ -92,6 +112,9 @@ impl Bench {
         sample.add(drive.open(case.load.connections)?);
         sample.add(drive.go(warm_up(case, requests))?);
         sample.requests = requests as f64;
+        if case.meter == Meter::CpuOfBytes {
+            sample.requests *= case.load.body_bytes as f64 / MIB;
+        }
         Ok((proxy, drive))
     }
 
@@ -104,7 +127,7 @@ impl Bench {
         let mut sample = Sample::default();
         let (proxy, mut drive) = self.warm(contender, case, requests, &mut sample)?;
         let pids = proxy.running.pids()?;
-        let load = [self.backend.pid(), drive.pid()];
+        let load = self.load(Some(&drive));
         let before = Clocks::read(&pids, &load)?;
         sample.add(drive.go(requests)?);
         let has_log = case.scenario.access_log.is_some();
@@ -126,7 +149,7 @@ impl Bench {
         let proxy = self.proxy(contender, case)?;
         sample.add(run_ab(case.load, (requests / 20).max(case.load.connections * 2), proxy.port)?);
         let pids = proxy.running.pids()?;
-        let load = [self.backend.pid()];
+        let load = self.load(None);
         let before = Clocks::read(&pids, &load)?;
         sample.add(run_ab(case.load, requests, proxy.port)?);
         sample.passed = Clocks::read(&pids, &load)?.since(before);

@@ -7,6 +7,7 @@
 mod cases;
 pub(crate) mod clocks;
 mod contender;
+mod files;
 mod haproxy;
 mod load;
 mod measure;
@@ -25,6 +26,7 @@ use std::process::Command;
 
 use self::cases::Row;
 pub(crate) use self::contender::Contender;
+use self::files::Files;
 pub(crate) use self::load::Backend;
 use self::measure::Bench;
 use self::options::Options;
@@ -52,7 +54,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), Failure
     };
 
     let mut all = Vec::new();
-    for case in options.rows.iter().flat_map(|row| row.cases()) {
+    for case in options.cases() {
         eprintln!("{}: {}", case.row.name(), case.title);
         let requests = options.requests(case.requests);
         let series = Series::run(&bench, case, &contenders, options.rounds, requests)?;
@@ -86,6 +88,9 @@ pub(crate) fn needs_of(peers: &[Contender]) -> Vec<Need> {
 
 fn needs(options: &Options) -> Vec<Need> {
     let mut needs = needs_of(&options.peers);
+    if options.rows.contains(&Row::Http2) {
+        needs.push(Need { file: files::PROGRAM, package: "nghttp2-server" });
+    }
     if options.rows.contains(&Row::Ab) {
         needs.push(Need { file: "/usr/bin/ab", package: "apache2-utils" });
     }
@@ -103,8 +108,10 @@ fn prepare(options: &Options) -> Result<Bench, Failure> {
     let ours = options.ours.clone().unwrap_or_else(|| release.join("fairwater"));
     let certificate = pair::make(work.path())?;
     let backend = Backend::start(&load_program, work.path())?;
+    let files = options.rows.contains(&Row::Http2).then(|| Files::start(&backend, work.path()));
+    let files = files.transpose()?;
     let idle_counts = if options.quick { [1000, 2000, 4000] } else { [2000, 4000, 8000] };
-    Ok(Bench { work, certificate, load_program, ours, backend, idle_counts })
+    Ok(Bench { work, certificate, load_program, ours, backend, files, idle_counts })
 }
 
 /// Builds what is measured and what measures it, so that neither can be stale; gives the

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use super::contender::{ACCESS_LOG, ROUTES, Setup};
+use super::contender::{ACCESS_LOG, Protocol, ROUTES, Setup};
 use super::pair::{CERTIFICATE, KEY};
 use crate::Failure;
 
@@ -31,7 +31,7 @@ pub(crate) fn prepare(setup: &Setup<'_>) -> Result<Vec<String>, Failure> {
 
 fn http(setup: &Setup<'_>) -> Result<String, Failure> {
     let Setup { scenario, port, endpoint, .. } = *setup;
-    let keepalive = KEEPALIVE_MIN.max(scenario.connections);
+    let keepalive = KEEPALIVE_MIN.max(scenario.requests);
     let log = match scenario.access_log.is_some() {
         true => format!("{} combined", setup.file(ACCESS_LOG)),
         false => "off".to_owned(),
@@ -39,7 +39,10 @@ fn http(setup: &Setup<'_>) -> Result<String, Failure> {
     // Larger buffers halve nginx's cost on large bodies, and no reader here is slow enough to
     // be worth a temporary file.
     let bulk = match scenario.bulk {
-        true => "proxy_buffers 16 64k; proxy_buffer_size 64k; proxy_max_temp_file_size 0;\n",
+        true => {
+            "proxy_buffers 16 64k; proxy_buffer_size 64k; proxy_max_temp_file_size 0;\n\
+             http2_chunk_size 16k;\n"
+        }
         false => "",
     };
     let (certificate, key) = (setup.common(CERTIFICATE), setup.common(KEY));
@@ -50,6 +53,21 @@ fn http(setup: &Setup<'_>) -> Result<String, Failure> {
         ),
         false => "backlog=4096;",
     };
+    let http2 = if setup.is_http2() { "http2 " } else { "" };
+    // A connection to a WebSocket is quiet for as long as both ends want it to be.
+    let connection = match scenario.protocol {
+        Protocol::WebSocket => {
+            "proxy_set_header Connection $http_connection;\n\
+             proxy_set_header Upgrade $http_upgrade;\n\
+             proxy_read_timeout 1h; proxy_send_timeout 1h;"
+        }
+        _ => "proxy_set_header Connection \"\";",
+    };
+    // The only way that this version has to HTTP/2 endpoints, gRPC or not.
+    let pass = match setup.is_http2_to_endpoints() {
+        true => "grpc_pass grpc://app",
+        false => "proxy_pass http://app",
+    };
     let mut text = format!(
         "http {{
 access_log {log};
@@ -58,21 +76,23 @@ keepalive_requests 1000000000;
 client_body_temp_path {temporary}; proxy_temp_path {temporary};
 fastcgi_temp_path {temporary}; uwsgi_temp_path {temporary}; scgi_temp_path {temporary};
 proxy_http_version 1.1;
-proxy_set_header Connection \"\";
+{connection}
 proxy_set_header Host $http_host;
 proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+grpc_set_header Host $http_host;
+grpc_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
 {bulk}upstream app {{
     server 127.0.0.1:{endpoint};
     keepalive {keepalive}; keepalive_requests 1000000000; keepalive_timeout 1h;
 }}
 server {{
-listen 127.0.0.1:{port} {tls}
-location / {{ proxy_pass http://app; }}
+listen 127.0.0.1:{port} {http2}{tls}
+location / {{ {pass}; }}
 ",
         temporary = setup.file("nginx.tmp"),
     );
     for route in 0..if scenario.routes { ROUTES } else { 0 } {
-        writeln!(text, "location /svc{route}/ {{ proxy_pass http://app; }}")?;
+        writeln!(text, "location /svc{route}/ {{ {pass}; }}")?;
     }
     text.push_str("}\n}\n");
     Ok(text)

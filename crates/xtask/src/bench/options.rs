@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::cases::Row;
+use super::cases::{Case, Row};
 use super::contender::Contender;
 use crate::Failure;
 
@@ -10,6 +10,7 @@ pub(crate) const USAGE: &str = "\
 cargo xtask bench [NAME...] [FLAG...]
 
     --list             the names, and what each measures
+    --only WORDS       of each name the cases alone whose titles have these words
     --rounds N         rounds per case (5)
     --requests N       requests per contender and round, instead of each case's own number
     --quick            three rounds of a fifth of the requests
@@ -20,6 +21,7 @@ cargo xtask bench [NAME...] [FLAG...]
 
 pub(crate) struct Options {
     pub(crate) rows: Vec<Row>,
+    pub(crate) only: String,
     pub(crate) rounds: usize,
     pub(crate) requests: Option<usize>,
     pub(crate) quick: bool,
@@ -35,6 +37,7 @@ impl Options {
     pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, Failure> {
         let mut options = Self {
             rows: Vec::new(),
+            only: String::new(),
             rounds: 5,
             requests: None,
             quick: false,
@@ -50,6 +53,7 @@ impl Options {
             match argument.as_str() {
                 "--list" => options.words = Some(list()),
                 "--help" | "-h" => options.words = Some(USAGE.to_owned()),
+                "--only" => options.only = value()?,
                 "--rounds" => rounds = Some(number(&value()?)?),
                 "--requests" => options.requests = Some(number(&value()?)?),
                 "--quick" => options.quick = true,
@@ -65,6 +69,11 @@ impl Options {
         }
         options.rounds = rounds.unwrap_or(if options.quick { 3 } else { 5 });
         Ok(options)
+    }
+
+    pub(crate) fn cases(&self) -> impl Iterator<Item = Case> {
+        let all = self.rows.iter().flat_map(|row| row.cases());
+        all.filter(|case| case.title.contains(&self.only))
     }
 
     pub(crate) fn requests(&self, usual: usize) -> usize {
@@ -116,6 +125,14 @@ mod tests {
         assert_eq!((options.rounds, options.requests(1000)), (9, 200));
         assert_eq!(options.peers, [Contender::Haproxy]);
         assert_eq!(parse("").unwrap().rows.len(), Row::ALL.len());
+    }
+
+    #[test]
+    fn cases_are_chosen_by_their_titles() {
+        let titles = |text| parse(text).unwrap().cases().map(|case| case.title).collect::<Vec<_>>();
+        assert_eq!(titles("bulk --only TCP"), ["1 MiB body, TCP"]);
+        assert!(titles("bulk --only UDP").is_empty());
+        assert_eq!(titles("bulk").len(), 2);
     }
 
     #[test]

@@ -30,7 +30,12 @@ fn configuration(setup: &Setup<'_>) -> Result<String, Failure> {
         Some(format) => format!("format = \"{format}\"\npath = \"{}\"", setup.file(ACCESS_LOG)),
         None => "format = \"off\"".to_owned(),
     };
-    let protocol = if setup.is_http() { "http" } else { "tcp" };
+    let (protocol, http2) = match (setup.is_http(), setup.is_http2()) {
+        (true, true) => ("http", "http2 = true\n"),
+        (true, false) => ("http", "http2 = false\n"),
+        (false, _) => ("tcp", ""),
+    };
+    let to_endpoints = if setup.is_http2_to_endpoints() { "http2 = true\n" } else { "" };
     let tls = match scenario.tls {
         true => {
             let (certificate, key) = (setup.common(CERTIFICATE), setup.common(KEY));
@@ -51,11 +56,11 @@ socket = "{socket}"
 [listeners.web]
 bind = "127.0.0.1:{port}"
 protocol = "{protocol}"
-{tls}upstream = "app"
+{http2}{tls}upstream = "app"
 
 [upstreams.app]
 endpoints = ["127.0.0.1:{endpoint}"]
-"#
+{to_endpoints}"#
     );
     for route in 0..if scenario.routes { ROUTES } else { 0 } {
         write!(

@@ -143,7 +143,7 @@ fn spread_cell(spread: Option<Spread>, decimals: usize) -> String {
 }
 
 fn bar_cell(case: &Case) -> String {
-    let goal = case.goal;
+    let Some(goal) = case.goal else { return String::new() };
     let (sign, times) = match goal.kind {
         GoalKind::RatioAtMost => ("<=", "x"),
         GoalKind::RatioToHaproxyAtMost => ("<=", "x HAProxy"),

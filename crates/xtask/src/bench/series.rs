@@ -80,7 +80,8 @@ impl Series {
 
     /// The peer that ours is held against: the better one by its median.
     pub(crate) fn rival(&self) -> Option<&Lane> {
-        let haproxy_only = self.case.goal.kind == GoalKind::RatioToHaproxyAtMost;
+        let kind = self.case.goal.map(|goal| goal.kind);
+        let haproxy_only = kind == Some(GoalKind::RatioToHaproxyAtMost);
         let peers = self.lanes.iter().filter(|lane| {
             let is_peer = match haproxy_only {
                 true => lane.contender == Contender::Haproxy,
@@ -107,11 +108,11 @@ impl Series {
     }
 
     pub(crate) fn verdict(&self) -> Verdict {
-        let goal = self.case.goal;
         let Some(ours) = self.lane(Contender::Ours) else { return Verdict::Unknown };
         if ours.samples.iter().any(|sample| sample.wrong > 0) {
             return Verdict::Failed;
         }
+        let Some(goal) = self.case.goal else { return Verdict::Unknown };
         let measured = match goal.kind {
             GoalKind::ValueAtMost => ours.spread(),
             _ => self.ratio(),

@@ -1,5 +1,8 @@
 //! HTTP/2 with clients, over endpoints that speak HTTP/1.1.
 
+mod endpoints;
+mod violations;
+
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
@@ -16,17 +19,34 @@ use crate::tls::{LOCAL, Pki};
 /// Debian's own, for which the codec of heads is installed.
 const PYTHON: &str = "/usr/bin/python3";
 
-/// `frames.py`, if it can run.
-fn script(proxy: &Proxy, what: &str) -> Option<Command> {
-    if !Path::new("/usr/lib/python3/dist-packages/hpack").exists() {
+fn has_codec() -> bool {
+    let has_codec = Path::new("/usr/lib/python3/dist-packages/hpack").exists();
+    if !has_codec {
         let must = std::env::var_os("FAIRWATER_REQUIRE_PEERS").is_some_and(|value| value == "1");
         assert!(!must, "python3-h2 is not installed");
         eprintln!("skipped: python3-h2 is not installed");
+    }
+    has_codec
+}
+
+/// `frames.py`, if it can run.
+fn script(proxy: &Proxy, what: &str) -> Option<Command> {
+    if !has_codec() {
         return None;
     }
     let mut command = Command::new(PYTHON);
     command.args(["-c", include_str!("frames.py"), &proxy.address, what]);
     Some(command)
+}
+
+/// What a script in these parts says of the proxy.
+fn judged(parts: &[&str], proxy: &Proxy, words: &[&str]) -> Option<String> {
+    script(proxy, "")?;
+    let mut command = Command::new(PYTHON);
+    command.args(["-c", &parts.concat(), &proxy.address]).args(words);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).unwrap())
 }
 
 /// What it says.
@@ -79,9 +99,9 @@ fn clients_speak_it_in_clear_and_over_tls() {
 }
 
 #[test]
-fn without_the_setting_its_preface_is_no_request() {
+fn where_it_is_off_its_preface_is_no_request() {
     let endpoint = Endpoint::echo("e");
-    let proxy = Setup::http(&[&endpoint]).start();
+    let proxy = Setup::http(&[&endpoint]).listener("http2 = false").start();
     let mut client = Client::new(&proxy);
     client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     assert_eq!(client.end(), End::Closed);

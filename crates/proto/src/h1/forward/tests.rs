@@ -51,3 +51,15 @@ fn the_client_is_the_last_stranger() {
     let many = format!("X-Forwarded-For: 1.1.1.1{}\r\n", ",10.0.0.2".repeat(3000));
     check("10.0.0.1", &many, "1.1.1.1");
 }
+
+/// Every octet in every place.
+#[test]
+fn addresses_are_written_as_the_standard_library_writes_them() {
+    let v4 = (0..=255).map(|octet: u8| IpAddr::from([octet, 255 - octet, octet ^ 0x55, octet]));
+    let v6 = ["::1", "2001:db8::ffff"].map(|text| text.parse().unwrap());
+    for ip in v4.chain(v6) {
+        let mut out = Vec::new();
+        write_ip(&mut out, ip);
+        assert_eq!(String::from_utf8(out).unwrap(), ip.to_string());
+    }
+}

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use fairwater_message::{Fault, FaultKind};
-use fairwater_net::Timer;
+use fairwater_net::{Timer, clock};
 use fairwater_plan::{Endpoint, Upstream, Versions};
 
 use super::call::Call;
@@ -54,10 +54,10 @@ pub(in crate::upstream) struct Trunks {
 struct Opening(Cell<Option<Result<(), Fault>>>);
 
 impl Trunks {
-    /// A call over a connection that has room for it.
-    fn call(&mut self) -> Option<Call> {
-        self.open.retain(|trunk| !trunk.is_over());
-        self.open.iter().find(|trunk| trunk.has_room()).map(Trunk::call)
+    /// A call over a connection that has room for it and has had less than `max` of them.
+    fn call(&mut self, max: u32) -> Option<Call> {
+        self.retire_unless(|trunk| trunk.begun() < max);
+        self.open.iter().find(|trunk| trunk.has_room()).map(|trunk| trunk.call(max))
     }
 
     /// Lets no further call begin over those that `is_kept` does not keep.
@@ -86,11 +86,17 @@ pub(crate) struct Asked<'a> {
 /// # Errors
 /// The fault says why there is no way; nothing was sent.
 pub(crate) async fn lease(asked: Asked<'_>) -> Result<Way<'_>, Fault> {
+    let patience = asked.upstream.settings.timeouts.queue;
+    let mut until_ms = None;
     loop {
         match next(asked) {
             Next::Way(way) => return Ok(way),
             Next::Await(opening) => until_open(asked, &opening).await?,
-            Next::Wait => return until_room(asked).await,
+            Next::Wait => {
+                let now_ms = clock::coarse_ms();
+                let at_ms = *until_ms.get_or_insert(now_ms + patience.as_millis() as u64);
+                until_changed(asked, at_ms).await?;
+            }
             Next::Open(opener) => {
                 let result = open(asked).await;
                 opener.told(result.as_ref().map(|_| ()).map_err(|fault| *fault));
@@ -104,7 +110,7 @@ enum Next<'a> {
     Way(Way<'a>),
     /// Somebody opens a connection that we can share.
     Await(Rc<Opening>),
-    /// There are as many as there may be.
+    /// There are as many as there may be, or one has come up and not said yet what it takes.
     Wait,
     Open(Opener<'a>),
 }
@@ -116,6 +122,7 @@ fn next(asked: Asked<'_>) -> Next<'_> {
     asked.trunks(|trunks| match &trunks.opening {
         Some(opening) => Next::Await(Rc::clone(opening)),
         None if trunks.open.len() >= limits::TRUNKS_PER_ENDPOINT => Next::Wait,
+        None if trunks.open.iter().any(|trunk| !trunk.is_settled()) => Next::Wait,
         // Nobody can share what comes of it.
         None if trunks.speaks_http1 => Next::Open(Opener { asked, opening: None }),
         None => {
@@ -128,7 +135,7 @@ fn next(asked: Asked<'_>) -> Next<'_> {
 
 /// What is there already.
 fn take(asked: Asked<'_>) -> Option<Way<'_>> {
-    if let Some(call) = asked.trunks(Trunks::call) {
+    if let Some(call) = asked.trunks(|trunks| trunks.call(asked.calls_max())) {
         return Some(Way::Call(call));
     }
     let Asked { shard, upstream, endpoint, reuse, .. } = asked;
@@ -142,6 +149,12 @@ fn take(asked: Asked<'_>) -> Option<Way<'_>> {
 impl<'a> Asked<'a> {
     fn trunks<T>(&self, with: impl FnOnce(&mut Trunks) -> T) -> T {
         self.shard.pools.trunks(self.endpoint.slot, with)
+    }
+
+    /// Requests that a connection may have.
+    fn calls_max(&self) -> u32 {
+        let settings = &self.upstream.settings;
+        if settings.keep_alive { settings.max_requests.unwrap_or(u32::MAX) } else { 1 }
     }
 
     fn lease(self, connection: Connection, is_reused: bool, is_at_once: bool) -> Lease<'a> {
@@ -212,14 +225,19 @@ async fn until_open(asked: Asked<'_>, opening: &Rc<Opening>) -> Result<(), Fault
     .await
 }
 
-/// Waits for a call to end.
-async fn until_room(asked: Asked<'_>) -> Result<Way<'_>, Fault> {
-    asked.timer.set(asked.upstream.settings.timeouts.queue);
-    poll_fn(|cx| match asked.look(cx) {
-        Some(way) => Poll::Ready(Ok(way)),
-        None => {
-            asked.timer.poll_expired(cx).map(|()| Err(Fault::undelivered(FaultKind::UpstreamFull)))
+/// Waits for anything to become of the connections, until the queue has taken too long.
+async fn until_changed(asked: Asked<'_>, until_ms: u64) -> Result<(), Fault> {
+    asked.timer.set_at(until_ms);
+    let mut waits = false;
+    poll_fn(|cx| {
+        if asked.timer.poll_expired(cx).is_ready() {
+            return Poll::Ready(Err(Fault::undelivered(FaultKind::UpstreamFull)));
         }
+        if std::mem::replace(&mut waits, true) {
+            return Poll::Ready(Ok(()));
+        }
+        asked.trunks(|trunks| trunks.room.wait(cx));
+        Poll::Pending
     })
     .await
 }
@@ -247,7 +265,7 @@ async fn open(asked: Asked<'_>) -> Result<Way<'_>, Fault> {
     let room = asked.trunks(|trunks| Rc::clone(&trunks.room));
     let trunk = Trunk::begin(shard, upstream, endpoint, stream, &room).await;
     let trunk = trunk.map_err(|_| Fault::undelivered(FaultKind::ConnectFailed))?;
-    let call = trunk.call();
+    let call = trunk.call(asked.calls_max());
     shard.pools.keep(shard, upstream, endpoint, trunk);
     Ok(Way::Call(call))
 }

@@ -41,7 +41,8 @@ pub(in crate::upstream) struct Trunk {
     /// Calls that run, and all that ever began.
     open: Cell<u32>,
     begun: Cell<u32>,
-    begun_max: u32,
+    /// As the settings of the last call said.
+    begun_max: Cell<u32>,
     born_ms: u64,
     idle_since_ms: Cell<u64>,
     /// A call has begun on a connection that had been silent: it may be dead.
@@ -108,11 +109,7 @@ impl Trunk {
             room: Rc::clone(room),
             open: Cell::new(0),
             begun: Cell::new(0),
-            begun_max: if settings.keep_alive {
-                settings.max_requests.unwrap_or(u32::MAX)
-            } else {
-                1
-            },
+            begun_max: Cell::new(u32::MAX),
             born_ms: now_ms,
             idle_since_ms: Cell::new(now_ms),
             is_doubted: Cell::new(false),
@@ -127,22 +124,28 @@ impl Trunk {
         self.sender.borrow().is_none()
     }
 
+    /// Whether the endpoint has said its first word, which tells what it can and how much of it.
+    pub(super) fn is_settled(&self) -> bool {
+        self.watch.heard_ms() > 0 || self.is_over()
+    }
+
     /// Whether another call can begin now.
     pub(super) fn has_room(&self) -> bool {
-        self.sender.borrow().as_ref().is_some_and(|sender| {
-            let max = sender.current_max_send_streams();
-            self.open.get() < limits::CALLS_PER_TRUNK && (self.open.get() as usize) < max
-        })
+        self.is_settled()
+            && self.sender.borrow().as_ref().is_some_and(|sender| {
+                let max = sender.current_max_send_streams();
+                self.open.get() < limits::CALLS_PER_TRUNK && (self.open.get() as usize) < max
+            })
     }
 
-    /// Whether calls have begun before.
-    pub(super) fn was_used(&self) -> bool {
-        self.begun.get() > 0
+    pub(super) fn begun(&self) -> u32 {
+        self.begun.get()
     }
 
-    /// Counts a call, which is begun with its request.
-    pub(super) fn call(self: &Rc<Self>) -> Call {
-        let is_reused = self.was_used();
+    /// Counts a call, which is begun with its request; the last one, if it makes `max`.
+    pub(super) fn call(self: &Rc<Self>, max: u32) -> Call {
+        self.begun_max.set(max);
+        let is_reused = self.begun.get() > 0;
         self.open.set(self.open.get() + 1);
         self.begun.set(self.begun.get() + 1);
         Call::new(Rc::clone(self), is_reused)
@@ -162,7 +165,7 @@ impl Trunk {
         // A handle of its own: one that was used before may have to wait for that.
         let mut sender = self.sender.borrow().clone().ok_or(Reason::REFUSED_STREAM)?;
         let sent = sender.send_request(request, is_all);
-        if sent.is_err() || self.begun.get() >= self.begun_max {
+        if sent.is_err() || self.begun.get() >= self.begun_max.get() {
             self.retire();
         }
         sent
@@ -182,6 +185,17 @@ impl Trunk {
         self.room.wake();
     }
 
+    /// Retires it when the endpoint has said that it takes no more (GOAWAY).
+    fn look_for_end(&self, cx: &mut Context<'_>) {
+        let end = match &mut *self.sender.borrow_mut() {
+            Some(sender) => matches!(sender.poll_ready(cx), Poll::Ready(Err(_))),
+            None => false,
+        };
+        if end {
+            self.retire();
+        }
+    }
+
     pub(in crate::upstream) fn is_idle(&self) -> bool {
         self.open.get() == 0
     }
@@ -198,9 +212,8 @@ impl Trunk {
             || age.is_some_and(|age| is_over(self.born_ms, age))
     }
 
-    /// Ready once the endpoint has said its first word, which tells what it can.
     pub(super) fn poll_settled(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.watch.heard_ms() > 0 || self.is_over() {
+        if self.is_settled() {
             return Poll::Ready(());
         }
         self.room.wait(cx);
@@ -239,8 +252,12 @@ async fn run(
     let (mut is_settled, mut is_ending) = (false, false);
     poll_fn(|cx| {
         trunk.watch.begin_turn();
-        if Pin::new(&mut connection).poll(cx).is_ready() || trunk.watch.flood().is_some() {
+        if Pin::new(&mut connection).poll(cx).is_ready() || trunk.watch.offence().is_some() {
             return Poll::Ready(());
+        }
+        trunk.look_for_end(cx);
+        if trunk.watch.is_worn() && !trunk.is_over() {
+            trunk.retire();
         }
         if !is_settled && trunk.watch.heard_ms() > 0 {
             is_settled = true;

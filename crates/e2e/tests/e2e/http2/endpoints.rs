@@ -1,0 +1,218 @@
+//! Endpoints that speak HTTP/2, as they should and as they should not.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fairwater_e2e::{Client, Proxy, Setup};
+
+use super::{PYTHON, has_codec};
+
+/// `endpoint.py` as it runs; ended with the test.
+struct Scripted {
+    child: Child,
+    output: BufReader<ChildStdout>,
+    address: String,
+}
+
+impl Scripted {
+    /// `what` is said in its settings. Nothing, if it cannot run.
+    fn start(what: &str) -> Option<Self> {
+        if !has_codec() {
+            return None;
+        }
+        let mut command = Command::new(PYTHON);
+        command.args(["-c", include_str!("endpoint.py"), what]).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut port = String::new();
+        output.read_line(&mut port).unwrap();
+        Some(Self { child, output, address: format!("127.0.0.1:{}", port.trim()) })
+    }
+
+    fn setup(&self) -> Setup {
+        Setup::of("http", &[&self.address]).upstream("http2 = true").listener("http2 = true")
+    }
+
+    /// The next request that came to its end.
+    fn request(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+}
+
+impl Drop for Scripted {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn post(client: &mut Client, target: &str) -> (u16, String) {
+    client.send(format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"));
+    let response = client.response().unwrap();
+    (response.status(), response.text())
+}
+
+/// What each behaviour comes to for a client of HTTP/1.1 that gets: the status, and the reason and
+/// detail of the log.
+const REPLIES: [(&str, u16, &str, &str); 22] = [
+    ("/", 200, "", ""),
+    ("/empty", 200, "", ""),
+    ("/no-content", 204, "", ""),
+    ("/large", 200, "", ""),
+    ("/fields", 502, "upstream_head_too_large", "too_many_fields"),
+    ("/closed", 502, "upstream_empty_reply", ""),
+    ("/reset", 502, "upstream_reset", "http2_internal_error"),
+    ("/reset-late", 0, "upstream_body_truncated", "http2_internal_error"),
+    ("/cut", 0, "upstream_body_truncated", ""),
+    ("/short", 0, "upstream_body_malformed", "http2_protocol_error"),
+    ("/long", 0, "upstream_body_malformed", "http2_protocol_error"),
+    ("/no-status", 502, "upstream_bad_reply", "http2_protocol_error"),
+    ("/odd-status", 502, "upstream_bad_reply", "http2_protocol_error"),
+    ("/low-status", 502, "upstream_bad_reply", "http2_protocol_error"),
+    ("/switch", 502, "upstream_bad_reply", "unasked_switch_of_protocols"),
+    ("/upper", 502, "upstream_bad_reply", "http2_protocol_error"),
+    ("/crlf", 502, "upstream_bad_reply", "http2_protocol_error"),
+    ("/nul", 502, "upstream_bad_reply", "http2_protocol_error"),
+    ("/connection", 502, "upstream_bad_reply", "http2_protocol_error"),
+    ("/coding", 502, "upstream_bad_reply", "http2_protocol_error"),
+    ("/two-lengths", 502, "upstream_bad_reply", "http2_protocol_error"),
+    ("/interim", 502, "upstream_bad_reply", "too_many_interim_responses"),
+];
+
+#[test]
+fn no_reply_can_be_two_or_another_one() {
+    let Some(endpoint) = Scripted::start("") else { return };
+    let mut proxy = endpoint.setup().upstream("retries = 0").start();
+    let mut canary = Client::new(&proxy);
+    let mut wrong = Vec::new();
+    for (number, (target, status, reason, detail)) in REPLIES.into_iter().enumerate() {
+        let mut client = Client::new(&proxy);
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let mut statuses = std::iter::from_fn(|| client.response().ok().map(|one| one.status()));
+        let seen = statuses.find(|status| *status != 103).unwrap_or(0);
+        let log = proxy.until_log(2 * number + 1);
+        let line = log.last().unwrap();
+        let said = (seen, line.get("reason").to_owned(), line.get("detail").to_owned());
+        if said != (status, reason.to_owned(), detail.to_owned()) {
+            wrong.push(format!("{target}: {said:?}, and not {:?}", (status, reason, detail)));
+        }
+        assert!(canary.get("/canary").text().starts_with("ok "), "{target}");
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    proxy.assert_sound();
+}
+
+#[test]
+fn what_an_endpoint_has_not_seen_is_sent_again() {
+    for target in ["/refused", "/unseen"] {
+        let Some(mut endpoint) = Scripted::start("") else { return };
+        let proxy = endpoint.setup().start();
+        let (status, body) = post(&mut Client::new(&proxy), target);
+        assert_eq!(status, 200, "{target}: {body}");
+        assert_eq!(proxy.until_log(1)[0].get("attempts"), "2", "{target}");
+        let first = endpoint.request();
+        assert!(first.starts_with("0 POST") && first.ends_with(" 5"), "{first}");
+        let again = endpoint.request();
+        assert!(again.ends_with(&format!("POST {target} 5")), "{again}");
+    }
+}
+
+#[test]
+fn what_an_endpoint_may_have_seen_is_sent_again_only_if_that_does_no_harm() {
+    let Some(mut endpoint) = Scripted::start("") else { return };
+    let proxy = endpoint.setup().start();
+    assert_eq!(post(&mut Client::new(&proxy), "/reset").0, 502);
+    assert_eq!(endpoint.request(), "0 POST /reset 5");
+    assert_eq!(proxy.until_log(1)[0].get("attempts"), "1");
+}
+
+#[test]
+fn a_connection_that_goes_away_is_left_without_a_lost_request() {
+    let Some(endpoint) = Scripted::start("") else { return };
+    let proxy = endpoint.setup().start();
+    let mut client = Client::new(&proxy);
+    for _ in 0..20 {
+        assert_eq!(post(&mut client, "/last").0, 200);
+    }
+    let lines = proxy.until_log(20);
+    assert!(lines.iter().all(|line| line.get("status") == "200"));
+}
+
+#[test]
+fn a_connection_that_is_dead_is_found_out_when_it_is_used() {
+    let Some(endpoint) = Scripted::start("") else { return };
+    let setup = endpoint.setup().upstream("idle_timeout = \"1m\"\nconnect_timeout = \"500ms\"");
+    let proxy = setup.start();
+    let mut client = Client::new(&proxy);
+    assert_eq!(client.get("/deaf").text(), "ok 0");
+    // It counts as silent when it has said nothing for a second.
+    let silent = Instant::now();
+    fairwater_e2e::until("a second to pass", || silent.elapsed() > Duration::from_millis(1300));
+    assert_eq!(client.get("/").text(), "ok 1");
+    assert_eq!(proxy.until_log(2)[1].get("attempts"), "2");
+}
+
+#[test]
+fn connections_grow_with_need_and_end_when_there_is_none() {
+    let Some(endpoint) = Scripted::start("one stream") else { return };
+    let setup = endpoint.setup().upstream("idle_timeout = \"200ms\"\nresponse_timeout = \"2s\"");
+    let proxy = setup.start();
+    // The settings are known after the first reply.
+    assert_eq!(Client::new(&proxy).get("/").status(), 200);
+    let mut clients: Vec<_> = (0..4).map(|_| Client::new(&proxy)).collect();
+    for client in &mut clients {
+        client.send("GET /silent HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    let open = |proxy: &Proxy| proxy.metric("fairwater_endpoint_connections", &[]);
+    fairwater_e2e::until("one for each request", || open(&proxy) == 4);
+    let statuses = clients.iter_mut().map(|client| client.response().unwrap().status());
+    assert_eq!(statuses.collect::<Vec<_>>(), [504; 4]);
+    fairwater_e2e::until("no connection to be needed", || open(&proxy) == 0);
+}
+
+#[test]
+fn an_endpoint_that_takes_nothing_is_given_up() {
+    let Some(endpoint) = Scripted::start("no window") else { return };
+    let proxy = endpoint.setup().listener("body_timeout = \"100ms\"").start();
+    assert_eq!(Client::new(&proxy).get("/").status(), 200);
+    assert_eq!(post(&mut Client::new(&proxy), "/").0, 504);
+    assert_eq!(proxy.until_log(2)[1].get("reason"), "upstream_upload_stalled");
+}
+
+#[test]
+fn who_answers_early_is_heard() {
+    let Some(endpoint) = Scripted::start("") else { return };
+    let proxy = endpoint.setup().start();
+    let mut client = Client::new(&proxy);
+    client.send("POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n");
+    let response = client.response().unwrap();
+    assert_eq!((response.status(), response.text().as_str()), (200, "early"));
+    assert_eq!(proxy.until_log(1)[0].get("reason"), "");
+}
+
+#[test]
+fn floods_of_an_endpoint_end_its_connection() {
+    for target in ["/pings", "/settings", "/push"] {
+        let Some(endpoint) = Scripted::start("") else { return };
+        let mut proxy = endpoint.setup().upstream("retries = 0").start();
+        assert_eq!(Client::new(&proxy).get(target).status(), 502, "{target}");
+        assert_eq!(Client::new(&proxy).get("/").status(), 200, "{target}");
+        proxy.assert_sound();
+    }
+}
+
+#[test]
+fn connections_have_an_age_and_a_number_of_requests() {
+    let Some(endpoint) = Scripted::start("") else { return };
+    let proxy = endpoint.setup().upstream("max_requests = 2").start();
+    let mut client = Client::new(&proxy);
+    let said: Vec<_> = (0..4).map(|_| client.get("/").text()).collect();
+    assert_eq!(said, ["ok 0", "ok 0", "ok 1", "ok 1"]);
+    let proxy = endpoint.setup().upstream("max_connection_age = \"1s\"").start();
+    let mut client = Client::new(&proxy);
+    let first = client.get("/").text();
+    fairwater_e2e::until("another connection", || client.get("/").text() != first);
+}
