@@ -6,5 +6,7 @@ pub mod dns;
 pub mod frames;
 pub mod grpc;
 pub mod h1;
+pub mod hpack;
+pub mod http2;
 pub mod proxy_protocol;
 pub mod websocket;
