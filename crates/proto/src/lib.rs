@@ -6,5 +6,6 @@ pub mod dns;
 pub mod frames;
 pub mod grpc;
 pub mod h1;
+pub mod hpack;
 pub mod proxy_protocol;
 pub mod websocket;
