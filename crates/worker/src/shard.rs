@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use fairwater_net::{Stream, Wheel, clock};
 use fairwater_plan::{Plan, RetryBudget};
+use fairwater_proto::http2::Scratch;
 use fairwater_sys::recycle::Recycler;
 use fairwater_telemetry::{Counters, LogBatch};
 use tokio::sync::Semaphore;
@@ -36,6 +37,8 @@ pub(crate) struct Shard {
     pub log_is_on: bool,
     /// Lines have headers of replies in them.
     pub log_names_replies: bool,
+    /// Where heads of HTTP/2 are put together.
+    pub fields: RefCell<Scratch>,
     /// Where raw bytes pass through on their way from one socket to another.
     pub scratch: RefCell<Box<[u8]>>,
     /// Boxed, so that a set changes hands as one pointer.
@@ -87,6 +90,7 @@ impl Shard {
             log_is_on: log.is_on(),
             log_names_replies: log.names_replies(),
             log: RefCell::new(log),
+            fields: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
             works: RefCell::default(),
             spare_works: Cell::new(0),

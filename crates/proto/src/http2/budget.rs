@@ -48,11 +48,6 @@ impl Budget {
         self.streams += 1;
     }
 
-    /// A stream that was refused is none that others may be given up for.
-    pub(super) fn no_stream(&mut self) {
-        self.streams = self.streams.saturating_sub(1);
-    }
-
     /// Takes one of a kind.
     ///
     /// # Errors

@@ -434,8 +434,8 @@ impl<W: Waiter> Connection<W> {
         read
     }
 
-    /// Takes out all data that there is, for as long as `with` looks at it.
-    pub fn read_all<T>(&mut self, id: u32) -> (Vec<u8>, Read) {
+    /// Takes out all data that there is; it counts as unread until [`Self::give_back`].
+    pub fn read_all(&mut self, id: u32) -> (Vec<u8>, Read) {
         let Some(stream) = self.find(id) else { return (Vec::new(), Read::Reset(Code::CANCEL)) };
         let start = std::mem::take(&mut stream.start);
         let mut data = std::mem::take(&mut stream.data);

@@ -28,7 +28,6 @@ pub enum Problem {
 }
 
 const METHOD: usize = 0;
-const SCHEME: usize = 1;
 const PATH: usize = 2;
 const AUTHORITY: usize = 3;
 const PROTOCOL: usize = 4;
@@ -49,8 +48,6 @@ pub struct Scratch {
     pub(super) length: Option<u64>,
     pub(super) is_malformed: bool,
     pub(super) problem: Option<Problem>,
-    /// A block that came in pieces.
-    pub(super) block: Vec<u8>,
 }
 
 /// Which bytes a name may have: those of a token in lower case (section 8.2.1).

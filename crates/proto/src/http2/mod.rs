@@ -16,7 +16,7 @@ pub use connection::{Bounds, Connection, Opened, Refusal, Role};
 pub use fields::Problem;
 pub use fields::Scratch;
 pub use frame::Code;
-pub use send::{Asked, Gone};
+pub use send::{Gone, Requested};
 pub use stream::{Head, Read, Waiter};
 
 /// How a client begins, which no client of HTTP/1 does (section 3.4).

@@ -313,13 +313,15 @@ impl<W: Waiter> Connection<W> {
             return self.break_stream(id, Code::ENHANCE_YOUR_CALM);
         }
         let is_too_large = scratch.problem.is_some();
-        let text = scratch.write_reply(phrase, !is_last && !is_interim && !is_bodiless);
+        let is_yes = stream.is_tunnel && (200..300).contains(&status);
+        let has_body = !is_last && !is_interim && !is_bodiless && !is_yes;
+        let text = scratch.write_reply(phrase, has_body);
         // One that is too large is cut, and says so by what it lacks.
         let text = if is_too_large { Vec::new() } else { text };
         if !is_interim {
             stream.has_final_head = true;
             stream.is_bodiless = is_bodiless;
-            stream.left = scratch.length.filter(|_| !is_bodiless);
+            stream.left = scratch.length.filter(|_| !is_bodiless && !is_yes);
         }
         stream.heads.push_back(Head { status, text, is_all: is_last });
         stream.is_received = is_last;

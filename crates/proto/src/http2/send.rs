@@ -11,7 +11,7 @@ use crate::hpack::{write_field, write_status, write_table_size};
 
 /// What is sent of a request beside its lines.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Asked<'a> {
+pub struct Requested<'a> {
     pub scheme: &'a str,
     /// In place of the method: a tunnel for this protocol (RFC 8441, section 4).
     pub tunnel: Option<&'a str>,
@@ -67,7 +67,12 @@ impl<W: Waiter> Connection<W> {
 
     /// Begins a stream with a request that was written for HTTP/1.1: its first field is the host.
     /// `None` if the peer takes no more streams now, or the text is no request.
-    pub fn send_request(&mut self, text: &[u8], asked: Asked<'_>, is_last: bool) -> Option<u32> {
+    pub fn send_request(
+        &mut self,
+        text: &[u8],
+        asked: Requested<'_>,
+        is_last: bool,
+    ) -> Option<u32> {
         let line_end = memchr::memchr(b'\n', text)? + 1;
         let host_end = line_end + memchr::memchr(b'\n', &text[line_end..])? + 1;
         let line = text[..line_end].strip_suffix(b" HTTP/1.1\r\n")?;
@@ -76,6 +81,7 @@ impl<W: Waiter> Connection<W> {
         let id = self.begin_own()?;
         let stream = self.find(id)?;
         (stream.is_bodiless, stream.is_sent) = (asked.is_head, is_last);
+        stream.is_tunnel = asked.tunnel.is_some();
         let block = self.begin_block();
         let out = &mut self.out;
         let method = if asked.tunnel.is_some() { b"CONNECT" } else { &line[..space] };

@@ -63,6 +63,8 @@ pub(super) struct Stream<W> {
     /// A reply to HEAD, or one that has no body.
     pub is_bodiless: bool,
     pub has_final_head: bool,
+    /// A reply that says yes makes a tunnel, whose bytes are no body.
+    pub is_tunnel: bool,
     pub reset: Option<Reset>,
     /// It waits for room to send.
     pub is_blocked: bool,
@@ -84,6 +86,7 @@ impl<W: Waiter> Stream<W> {
             is_sent: false,
             is_bodiless: false,
             has_final_head: false,
+            is_tunnel: false,
             reset: None,
             is_blocked: false,
         }

@@ -46,7 +46,7 @@ impl Pair {
     }
 
     fn ask(&mut self, text: &str, is_last: bool) -> u32 {
-        let asked = Asked { scheme: "http", ..Asked::default() };
+        let asked = Requested { scheme: "http", ..Requested::default() };
         self.client.send_request(text.as_bytes(), asked, is_last).unwrap()
     }
 
@@ -121,7 +121,7 @@ fn bodies_wait_for_windows_and_end_with_trailers() {
 fn streams_are_refused_given_up_and_left() {
     let mut pair = Pair::new();
     let streams: Vec<_> = (0..8).map(|_| pair.ask(GET, true)).collect();
-    let asked = Asked { scheme: "http", ..Asked::default() };
+    let asked = Requested { scheme: "http", ..Requested::default() };
     assert_eq!(pair.client.send_request(GET.as_bytes(), asked, true), None, "no more than allowed");
     pair.talk();
     pair.client.release(streams[0]);
@@ -144,7 +144,7 @@ fn a_tunnel_is_asked_for() {
     let mut pair = Pair::new();
     assert!(pair.client.takes_tunnels());
     let text = "GET /chat HTTP/1.1\r\nhost: b\r\nsec-websocket-key: k\r\nsec-websocket-version: 13\r\n\r\n";
-    let asked = Asked { scheme: "https", tunnel: Some("websocket"), ..Asked::default() };
+    let asked = Requested { scheme: "https", tunnel: Some("websocket"), ..Requested::default() };
     let stream = pair.client.send_request(text.as_bytes(), asked, false).unwrap();
     pair.talk();
     let opened = pair.opened();
@@ -154,5 +154,5 @@ fn a_tunnel_is_asked_for() {
     pair.server.send_reply_as(stream, 200, yes, b"sec-websocket-accept", false).unwrap();
     pair.talk();
     let head = pair.client.next_head(stream).unwrap();
-    assert_eq!(head.text, b"HTTP/1.1 200 OK\r\nx: y\r\ntransfer-encoding: chunked\r\n\r\n");
+    assert_eq!(head.text, b"HTTP/1.1 200 OK\r\nx: y\r\n\r\n");
 }

@@ -263,8 +263,7 @@ async fn open(asked: Asked<'_>) -> Result<Way<'_>, Fault> {
         return Ok(Way::Connection(asked.lease(connection, false, false)));
     }
     let room = asked.trunks(|trunks| Rc::clone(&trunks.room));
-    let trunk = Trunk::begin(shard, upstream, endpoint, stream, &room).await;
-    let trunk = trunk.map_err(|_| Fault::undelivered(FaultKind::ConnectFailed))?;
+    let trunk = Trunk::begin(shard, upstream, endpoint, stream, &room);
     let call = trunk.call(asked.calls_max());
     shard.pools.keep(shard, upstream, endpoint, trunk);
     Ok(Way::Call(call))

@@ -1,0 +1,186 @@
+//! Blocks of compressed fields, read (RFC 7541, sections 3 and 6).
+
+use super::HpackError;
+use super::huffman;
+use super::integer;
+use super::static_table::ENTRIES;
+use super::table::Table;
+
+/// What a peer takes the table for before it has heard of another size (RFC 9113, section 6.5.2).
+const TABLE_BYTES_AT_FIRST: u32 = 4096;
+
+/// Changes of the size of the table before the first field of a block: to the smallest that was
+/// wanted since the last block, and to the last (section 4.2).
+const UPDATES_MAX: u32 = 2;
+
+/// Bits for the index of its name in the first byte of a field that comes into the table.
+const PREFIX_OF_INSERTED: u32 = 6;
+
+/// The room for strings as they become is kept up to this size.
+const SCRATCH_BYTES_KEPT: usize = 4096;
+
+/// Reads the blocks of one peer, in their order. It allocates nothing until a block needs it.
+/// After an error it knows no longer what the peer means.
+#[derive(Debug)]
+pub struct Decoder {
+    table: Table,
+    table_bytes_max: u32,
+    scratch: Vec<u8>,
+}
+
+impl Decoder {
+    /// With a dynamic table of at most so many bytes, as SETTINGS_HEADER_TABLE_SIZE has said. A
+    /// peer that has not heard of it yet may fill 4096.
+    pub fn new(table_bytes_max: u32) -> Self {
+        let table = Table::new(TABLE_BYTES_AT_FIRST.min(table_bytes_max));
+        Self { table, table_bytes_max, scratch: Vec::new() }
+    }
+
+    /// Decodes a whole block and gives out each field, in order: name and value as they are. The
+    /// whole block is decoded whatever becomes of the fields, so that the table stays true.
+    /// One byte of a block may stand for a field as large as the table: who keeps fields counts
+    /// their bytes.
+    ///
+    /// # Errors
+    /// When the block is not encoded as it must be. The fields before were given out.
+    pub fn decode(
+        &mut self,
+        block: &[u8],
+        mut field: impl FnMut(&[u8], &[u8]),
+    ) -> Result<(), HpackError> {
+        let mut rest = block;
+        self.update_sizes(&mut rest)?;
+        while let Some((&first, behind)) = rest.split_first() {
+            rest = behind;
+            match first {
+                0x80.. => {
+                    let (name, value) = self.indexed(integer::read(first, 7, &mut rest)?)?;
+                    field(name, value);
+                }
+                0x40.. => self.literal(first, PREFIX_OF_INSERTED, &mut rest, &mut field)?,
+                0x20.. => return Err(HpackError::MisplacedUpdate),
+                _ => self.literal(first, 4, &mut rest, &mut field)?,
+            }
+        }
+        if self.scratch.len() > SCRATCH_BYTES_KEPT {
+            self.scratch = Vec::new();
+        }
+        Ok(())
+    }
+
+    fn update_sizes(&mut self, rest: &mut &[u8]) -> Result<(), HpackError> {
+        let mut updates = 0;
+        while let Some((&first @ 0x20..0x40, behind)) = rest.split_first() {
+            *rest = behind;
+            let size = integer::read(first, 5, rest)?;
+            if size > self.table_bytes_max {
+                return Err(HpackError::TableSize);
+            }
+            updates += 1;
+            if updates > UPDATES_MAX {
+                return Err(HpackError::MisplacedUpdate);
+            }
+            self.table.resize(size);
+        }
+        Ok(())
+    }
+
+    /// The field with this index, in either table (section 2.3.3).
+    #[inline]
+    fn indexed(&self, index: u32) -> Result<(&[u8], &[u8]), HpackError> {
+        let place = (index as usize).wrapping_sub(1);
+        match ENTRIES.get(place) {
+            Some(&entry) => Ok(entry),
+            // Of 0 that is beyond all entries.
+            None => self.table.get(place.wrapping_sub(ENTRIES.len())).ok_or(HpackError::Index),
+        }
+    }
+
+    /// A field with a value of its own (section 6.2). With six bits for the index of its name it comes
+    /// into the table.
+    fn literal(
+        &mut self,
+        first: u8,
+        prefix: u32,
+        rest: &mut &[u8],
+        field: &mut impl FnMut(&[u8], &[u8]),
+    ) -> Result<(), HpackError> {
+        let index = integer::read(first, prefix, rest)?;
+        let mut entry = None;
+        let name = match (index as usize).checked_sub(1) {
+            None => read_string(rest, &mut self.scratch, 0)?,
+            Some(place) => match place.checked_sub(ENTRIES.len()) {
+                None => Text::Plain(ENTRIES[place].0),
+                Some(place) => {
+                    entry = Some(place);
+                    Text::Plain(b"")
+                }
+            },
+        };
+        let value = read_string(rest, &mut self.scratch, name.scratch_end())?;
+        let value = value.bytes(&self.scratch);
+        let is_inserted = prefix == PREFIX_OF_INSERTED;
+        if let Some(place) = entry {
+            field(self.table.get(place).ok_or(HpackError::Index)?.0, value);
+            if is_inserted {
+                self.table.insert_under(place, value);
+            }
+        } else {
+            let name = name.bytes(&self.scratch);
+            field(name, value);
+            if is_inserted {
+                self.table.insert(name, value);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A string that was read.
+#[derive(Clone, Copy)]
+enum Text<'a> {
+    Plain(&'a [u8]),
+    /// It was decoded, and stands in the scratch.
+    Scratch {
+        start: usize,
+        end: usize,
+    },
+}
+
+impl Text<'_> {
+    fn scratch_end(self) -> usize {
+        match self {
+            Self::Plain(_) => 0,
+            Self::Scratch { end, .. } => end,
+        }
+    }
+
+    fn bytes<'a>(&'a self, scratch: &'a [u8]) -> &'a [u8] {
+        match *self {
+            Self::Plain(bytes) => bytes,
+            Self::Scratch { start, end } => &scratch[start..end],
+        }
+    }
+}
+
+/// Reads a string (section 5.2). Where it has to be decoded, it goes to this place of the scratch.
+fn read_string<'a>(
+    rest: &mut &'a [u8],
+    scratch: &mut Vec<u8>,
+    start: usize,
+) -> Result<Text<'a>, HpackError> {
+    let (&first, behind) = rest.split_first().ok_or(HpackError::Truncated)?;
+    *rest = behind;
+    let len = integer::read(first, 7, rest)?;
+    let (string, behind) = rest.split_at_checked(len as usize).ok_or(HpackError::Truncated)?;
+    *rest = behind;
+    if first < 0x80 {
+        return Ok(Text::Plain(string));
+    }
+    let room = start + huffman::decoded_bytes_max(string.len());
+    if scratch.len() < room {
+        scratch.resize(room.next_power_of_two(), 0);
+    }
+    let end = start + huffman::decode(string, &mut scratch[start..])?;
+    Ok(Text::Scratch { start, end })
+}
