@@ -49,7 +49,8 @@ async fn at_endpoint<'a>(
     record: &mut Record<'a>,
 ) -> Result<Option<Box<Tunnel>>, Fault> {
     if upstream.settings.versions != Versions::Http1 {
-        return Box::pin(at_shared(exchange, upstream, pick, record)).await;
+        let futures = &exchange.shard.call_futures;
+        return futures.place(|| at_shared(exchange, upstream, pick, record)).await;
     }
     let counters = &exchange.shard.counters.endpoints[pick.endpoint.slot];
     let mut reuse = match (upstream.settings.keep_alive, exchange.head.method.is_idempotent()) {

@@ -33,6 +33,9 @@ pub(crate) struct Shard {
     pub pools: Pools,
     /// Memory for the futures of running exchanges.
     pub futures: Recycler,
+    /// The same of HTTP/2: streams of clients, and calls.
+    pub lane_futures: Recycler,
+    pub call_futures: Recycler,
     pub log: RefCell<LogBatch>,
     pub log_is_on: bool,
     /// Lines have headers of replies in them.
@@ -87,6 +90,8 @@ impl Shard {
             pulse,
             wheel: Wheel::new(),
             futures: Recycler::new(),
+            lane_futures: Recycler::new(),
+            call_futures: Recycler::new(),
             log_is_on: log.is_on(),
             log_names_replies: log.names_replies(),
             log: RefCell::new(log),
@@ -232,6 +237,8 @@ impl Shard {
     /// burst is forgotten in seconds and steady work keeps what it uses.
     pub(crate) fn trim(&self) {
         self.futures.trim();
+        self.lane_futures.trim();
+        self.call_futures.trim();
         self.in_force.borrow().retries.iter().for_each(RetryBudget::refill);
         let mut works = self.works.borrow_mut();
         let keep = works.len() - self.spare_works.get().min(works.len()).div_ceil(2);

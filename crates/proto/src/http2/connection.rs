@@ -1,5 +1,7 @@
 //! A connection and its streams: what both directions share.
 
+use std::collections::VecDeque;
+
 use super::budget::Budget;
 use super::fields::{HeadBounds, Problem};
 use super::frame::{self, Code, GOAWAY, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE};
@@ -82,13 +84,13 @@ pub struct Connection<W> {
     /// A head that goes on in another frame, and whether its stream ends with it.
     pub(super) pieces: Option<Pieces>,
     /// By number.
-    streams: Vec<(u32, Stream<W>)>,
+    streams: VecDeque<(u32, Stream<W>)>,
     /// Streams that the peer has begun and that count.
     pub(super) peer_streams: u32,
     pub(super) peer_last: u32,
     pub(super) own_next: u32,
     own_streams: u32,
-    pub(super) was_reset: std::collections::VecDeque<u32>,
+    pub(super) was_reset: VecDeque<u32>,
     pub(super) receive_window: i64,
     owed: u32,
     window_target: u32,
@@ -101,7 +103,7 @@ pub struct Connection<W> {
     pub(super) tells_table_size: bool,
     pub(super) out: Vec<u8>,
     pub(super) budget: Budget,
-    pub(super) events: std::collections::VecDeque<Event>,
+    pub(super) events: VecDeque<Event>,
     /// What the peer was told with GOAWAY: the highest stream that we take.
     pub(super) taken_max: Option<u32>,
     /// The peer takes no more streams.
@@ -131,12 +133,12 @@ impl<W: Waiter> Connection<W> {
             preface_left: if role == Role::Server { PREFACE.len() } else { 0 },
             has_settings: false,
             pieces: None,
-            streams: Vec::new(),
+            streams: VecDeque::new(),
             peer_streams: 0,
             peer_last: 0,
             own_next: 1,
             own_streams: 0,
-            was_reset: std::collections::VecDeque::new(),
+            was_reset: VecDeque::new(),
             receive_window: i64::from(WINDOW_BYTES),
             owed: 0,
             window_target: WINDOW_BYTES,
@@ -148,7 +150,7 @@ impl<W: Waiter> Connection<W> {
             tells_table_size: false,
             out: Vec::new(),
             budget: Budget::default(),
-            events: std::collections::VecDeque::new(),
+            events: VecDeque::new(),
             taken_max: None,
             is_left: false,
             end: None,
@@ -226,6 +228,7 @@ impl<W: Waiter> Connection<W> {
             // A busy connection needs it again at once, an idle one never.
             if self.streams.is_empty() {
                 self.out = Vec::new();
+                self.streams = VecDeque::new();
             }
         } else {
             self.out.drain(..len);
@@ -379,9 +382,9 @@ impl<W: Waiter> Connection<W> {
 
     /// A new one; its number is the highest so far.
     pub(super) fn insert(&mut self, id: u32) -> &mut Stream<W> {
-        debug_assert!(self.streams.last().is_none_or(|(last, _)| *last < id), "numbers only grow");
-        self.streams.push((id, Stream::new(self.stream_window, self.peer.window)));
-        &mut self.streams.last_mut().expect("it was put there a line above").1
+        debug_assert!(self.streams.back().is_none_or(|(last, _)| *last < id), "numbers only grow");
+        self.streams.push_back((id, Stream::new(self.stream_window, self.peer.window)));
+        &mut self.streams.back_mut().expect("it was put there a line above").1
     }
 
     /// Who waits for the stream, if there is one.
@@ -392,7 +395,7 @@ impl<W: Waiter> Connection<W> {
     /// Gives up a stream that is not over, and forgets it. Nobody asks for it any more.
     pub fn release(&mut self, id: u32) {
         let Ok(at) = self.streams.binary_search_by_key(&id, |(id, _)| *id) else { return };
-        let (_, stream) = self.streams.remove(at);
+        let Some((_, stream)) = self.streams.remove(at) else { return };
         if self.role == Role::Server {
             self.peer_streams -= 1;
         } else {

@@ -283,10 +283,12 @@ async fn serve_stream(stream: Open, lane: Lane, opened: Opened) {
         return respond::to_bad_head(shard, client, &mut work, fault, begun_us).await;
     }
     let times = HeadTimes { begun_us, done_us: begun_us };
-    let exchange = exchange::serve::<true>(&in_force, client, &mut work, times);
-    if let End::Tunnel(tunnel) = Box::pin(exchange).await {
+    let set: &mut Work = &mut work;
+    let exchange =
+        shard.lane_futures.place(|| exchange::serve::<true>(&in_force, client, set, times));
+    if let End::Tunnel(tunnel) = exchange.await {
         drop((work, in_force));
-        tunnel::serve_lane(connection, (&lane, &timer), tunnel).await;
+        Box::pin(tunnel::serve_lane(connection, (&lane, &timer), tunnel)).await;
     }
 }
 
