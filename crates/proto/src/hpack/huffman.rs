@@ -34,10 +34,10 @@ struct Length {
 }
 
 /// By length. The end of the longest ones is beyond 32 bits, and stands for all that is left.
-const LENGTHS: [Length; BITS_MAX + 1] = lengths();
+static LENGTHS: [Length; BITS_MAX + 1] = lengths();
 
 /// In the order of their codes.
-const SYMBOLS: [u16; 257] = symbols();
+static SYMBOLS: [u16; 257] = symbols();
 
 /// What the next bits begin with, by their inverse.
 static QUICK: [Quick; 1 << QUICK_BITS] = quick();
@@ -204,3 +204,6 @@ fn last_word(bytes: &[u8]) -> u64 {
     // Of no bytes it is 0 anyway.
     word << ((64 - 8 * bytes.len()) % 64)
 }
+
+#[cfg(test)]
+mod tests;
