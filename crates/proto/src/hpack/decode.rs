@@ -13,9 +13,6 @@ const TABLE_BYTES_AT_FIRST: u32 = 4096;
 /// wanted since the last block, and to the last (section 4.2).
 const UPDATES_MAX: u32 = 2;
 
-/// Bits for the index of its name in the first byte of a field that comes into the table.
-const PREFIX_OF_INSERTED: u32 = 6;
-
 /// The room for strings as they become is kept up to this size.
 const SCRATCH_BYTES_KEPT: usize = 4096;
 
@@ -48,8 +45,7 @@ impl Decoder {
         block: &[u8],
         mut field: impl FnMut(&[u8], &[u8]),
     ) -> Result<(), HpackError> {
-        let mut rest = block;
-        self.update_sizes(&mut rest)?;
+        let (mut rest, mut updates) = (block, 0..UPDATES_MAX);
         while let Some((&first, behind)) = rest.split_first() {
             rest = behind;
             match first {
@@ -57,10 +53,14 @@ impl Decoder {
                     let (name, value) = self.indexed(integer::read(first, 7, &mut rest)?)?;
                     field(name, value);
                 }
-                0x40.. => self.literal(first, PREFIX_OF_INSERTED, &mut rest, &mut field)?,
-                0x20.. => return Err(HpackError::MisplacedUpdate),
-                _ => self.literal(first, 4, &mut rest, &mut field)?,
+                0x20..0x40 => {
+                    updates.next().ok_or(HpackError::MisplacedUpdate)?;
+                    self.update_size(integer::read(first, 5, &mut rest)?)?;
+                    continue;
+                }
+                _ => self.literal(first, &mut rest, &mut field)?,
             }
+            updates = 0..0;
         }
         if self.scratch.len() > SCRATCH_BYTES_KEPT {
             self.scratch = Vec::new();
@@ -68,20 +68,12 @@ impl Decoder {
         Ok(())
     }
 
-    fn update_sizes(&mut self, rest: &mut &[u8]) -> Result<(), HpackError> {
-        let mut updates = 0;
-        while let Some((&first @ 0x20..0x40, behind)) = rest.split_first() {
-            *rest = behind;
-            let size = integer::read(first, 5, rest)?;
-            if size > self.table_bytes_max {
-                return Err(HpackError::TableSize);
-            }
-            updates += 1;
-            if updates > UPDATES_MAX {
-                return Err(HpackError::MisplacedUpdate);
-            }
-            self.table.resize(size);
+    #[cold]
+    fn update_size(&mut self, size: u32) -> Result<(), HpackError> {
+        if size > self.table_bytes_max {
+            return Err(HpackError::TableSize);
         }
+        self.table.resize(size);
         Ok(())
     }
 
@@ -96,16 +88,16 @@ impl Decoder {
         }
     }
 
-    /// A field with a value of its own (section 6.2). With six bits for the index of its name it comes
-    /// into the table.
+    /// A field with a value of its own (section 6.2).
+    #[inline]
     fn literal(
         &mut self,
         first: u8,
-        prefix: u32,
         rest: &mut &[u8],
         field: &mut impl FnMut(&[u8], &[u8]),
     ) -> Result<(), HpackError> {
-        let index = integer::read(first, prefix, rest)?;
+        let is_inserted = first >= 0x40;
+        let index = integer::read(first, if is_inserted { 6 } else { 4 }, rest)?;
         let mut entry = None;
         let name = match (index as usize).checked_sub(1) {
             None => read_string(rest, &mut self.scratch, 0)?,
@@ -119,7 +111,6 @@ impl Decoder {
         };
         let value = read_string(rest, &mut self.scratch, name.scratch_end())?;
         let value = value.bytes(&self.scratch);
-        let is_inserted = prefix == PREFIX_OF_INSERTED;
         if let Some(place) = entry {
             field(self.table.get(place).ok_or(HpackError::Index)?.0, value);
             if is_inserted {
@@ -164,6 +155,7 @@ impl Text<'_> {
 }
 
 /// Reads a string (section 5.2). Where it has to be decoded, it goes to this place of the scratch.
+#[inline]
 fn read_string<'a>(
     rest: &mut &'a [u8],
     scratch: &mut Vec<u8>,
@@ -177,10 +169,15 @@ fn read_string<'a>(
     if first < 0x80 {
         return Ok(Text::Plain(string));
     }
-    let room = start + huffman::decoded_bytes_max(string.len());
+    let end = decode_string(string, scratch, start)?;
+    Ok(Text::Scratch { start, end })
+}
+
+/// Returns where its end is in the scratch.
+fn decode_string(string: &[u8], scratch: &mut Vec<u8>, start: usize) -> Result<usize, HpackError> {
+    let room = start + huffman::room(string.len());
     if scratch.len() < room {
         scratch.resize(room.next_power_of_two(), 0);
     }
-    let end = start + huffman::decode(string, &mut scratch[start..])?;
-    Ok(Text::Scratch { start, end })
+    Ok(start + huffman::decode(string, &mut scratch[start..])?)
 }

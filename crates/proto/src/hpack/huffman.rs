@@ -18,12 +18,11 @@ const BITS: [u8; 257] = [
     22, 25, 25, 24, 24, 26, 23, 26, 27, 26, 26, 27, 27, 27, 27, 27, 28, 27, 27, 27, 27, 27, 26, 30,
 ];
 
-const END: u16 = 256;
 const BITS_MIN: usize = 5;
 const BITS_MAX: usize = 30;
 
-/// So many bits are looked up at once. Nearly all codes that are seen have no more.
-const QUICK_BITS: u32 = 9;
+/// So many bits are looked up at once: two letters, as a rule.
+const QUICK_BITS: u32 = 12;
 
 /// The codes of one length.
 #[derive(Clone, Copy)]
@@ -35,14 +34,21 @@ struct Length {
 }
 
 /// By length. The end of the longest ones is beyond 32 bits, and stands for all that is left.
-const LENGTHS: [Length; BITS_MAX + 1] = lengths();
+static LENGTHS: [Length; BITS_MAX + 1] = lengths();
 
 /// In the order of their codes.
-const SYMBOLS: [u16; 257] = symbols();
+static SYMBOLS: [u16; 257] = symbols();
 
-/// For the next bits their first symbol, and in the highest four the bits of its code; 0 where
-/// it is longer.
-static QUICK: [u16; 1 << QUICK_BITS] = quick();
+/// What the next bits begin with, by their inverse.
+static QUICK: [Quick; 1 << QUICK_BITS] = quick();
+
+/// As many symbols as there are in so few bits, two at most. Nothing, where the first has more.
+#[derive(Clone, Copy)]
+struct Quick {
+    symbols: u16,
+    symbols_bits: u8,
+    code_bits: u8,
+}
 
 const fn symbols() -> [u16; 257] {
     let mut symbols = [0; 257];
@@ -81,15 +87,21 @@ const fn lengths() -> [Length; BITS_MAX + 1] {
     lengths
 }
 
-const fn quick() -> [u16; 1 << QUICK_BITS] {
-    let mut table = [0; 1 << QUICK_BITS];
-    let mut next = 0;
-    while next < table.len() {
-        let (symbol, bits) = search((next as u32) << (32 - QUICK_BITS));
-        if bits <= QUICK_BITS {
-            table[next] = symbol | (bits as u16) << 12;
+const fn quick() -> [Quick; 1 << QUICK_BITS] {
+    let mut table = [Quick { symbols: 0, symbols_bits: 0, code_bits: 0 }; 1 << QUICK_BITS];
+    let mut at = 0;
+    while at < table.len() {
+        let next = !(at as u32) << (32 - QUICK_BITS);
+        let (first, bits) = search(next);
+        // Behind the known bits come zeros, of which more is read than there is.
+        let (second, more) = search(next << bits);
+        if bits + more <= QUICK_BITS {
+            let (symbols, code_bits) = (first | second << 8, (bits + more) as u8);
+            table[at] = Quick { symbols, symbols_bits: 16, code_bits };
+        } else if bits <= QUICK_BITS {
+            table[at] = Quick { symbols: first, symbols_bits: 8, code_bits: bits as u8 };
         }
-        next += 1;
+        at += 1;
     }
     table
 }
@@ -104,39 +116,94 @@ const fn search(next: u32) -> (u16, u32) {
     (SYMBOLS[place as usize], bits as u32)
 }
 
-/// At most so many bytes come out of so many.
-pub(super) const fn decoded_bytes_max(encoded_bytes: usize) -> usize {
-    encoded_bytes * 8 / BITS_MIN
+/// How many bytes have to be at hand for what comes out of so many.
+pub(super) const fn room(encoded_bytes: usize) -> usize {
+    encoded_bytes * 8 / BITS_MIN + GROUP_BYTES
 }
 
-/// Decodes a string into the start of `out`, which has room for all that can come of it. Returns
-/// how many bytes these are.
-pub(super) fn decode(mut string: &[u8], out: &mut [u8]) -> Result<usize, HpackError> {
-    // The next bits are the highest, with ones behind the last.
-    let (mut next, mut bits, mut len) = (u64::MAX, 0_u32, 0);
+/// Decodes a string into the start of `out`, which has [`room`] for it. Returns how many bytes
+/// came of it.
+pub(super) fn decode(string: &[u8], out: &mut [u8]) -> Result<usize, HpackError> {
+    let mut next = Next { rest: string, inverse: 0, bits: 0 };
+    let mut len = 0;
     loop {
-        while bits <= 56
-            && let Some((&byte, rest)) = string.split_first()
-        {
-            string = rest;
-            let shift = 56 - bits;
-            next &= !(u64::from(!byte) << shift);
-            bits += 8;
+        next.fill();
+        let (group, bytes, is_whole) = next.take_group()?;
+        // No more symbols were read than a string of this length can have.
+        out[len..len + GROUP_BYTES].copy_from_slice(&group);
+        len += bytes;
+        if is_whole {
+            continue;
         }
-        let quick = QUICK[(next >> (64 - QUICK_BITS)) as usize];
-        let (symbol, used) = match quick >> 12 {
-            0 => search((next >> 32) as u32),
-            used => (quick & 0x0fff, u32::from(used)),
-        };
-        if used > bits {
-            return if bits < 8 && next == u64::MAX { Ok(len) } else { Err(HpackError::Padding) };
+        next.fill();
+        // Fewer ones than in any code.
+        if next.bits < 8 && next.inverse == 0 && next.rest.is_empty() {
+            return Ok(len);
         }
-        if symbol == END {
-            return Err(HpackError::EndOfString);
-        }
-        out[len] = symbol as u8;
+        out[len] = next.take_long()?;
         len += 1;
-        next = !(!next << used);
-        bits -= used;
     }
 }
+
+/// Symbols that are looked up before they are written.
+const GROUP_BYTES: usize = 8;
+
+/// The bits of a string that come next.
+struct Next<'a> {
+    rest: &'a [u8],
+    /// The first is the highest, and each is inverted: so that ones follow the last, as they shall
+    /// in the last byte.
+    inverse: u64,
+    /// So many of them are not in `rest`.
+    bits: u32,
+}
+
+impl Next<'_> {
+    /// Makes at least 56 bits ready, or all that there are.
+    #[inline]
+    fn fill(&mut self) {
+        let word = match self.rest.first_chunk() {
+            Some(word) => !u64::from_be_bytes(*word),
+            None => last_word(self.rest),
+        };
+        self.inverse |= word >> self.bits;
+        let bytes = ((63 - self.bits) / 8).min(self.rest.len() as u32);
+        self.rest = &self.rest[bytes as usize..];
+        self.bits += 8 * bytes;
+    }
+
+    /// Looks up what comes next, four times, of which none depends on what the others find. Returns
+    /// the symbols, how many they are, and whether more can be found in this way.
+    #[inline]
+    fn take_group(&mut self) -> Result<([u8; GROUP_BYTES], usize, bool), HpackError> {
+        let (mut symbols, mut symbols_bits, mut code_bits, mut is_whole) = (0, 0, 0, true);
+        for _ in 0..GROUP_BYTES / 2 {
+            let quick = QUICK[(self.inverse >> (64 - QUICK_BITS)) as usize];
+            symbols |= u64::from(quick.symbols) << symbols_bits;
+            symbols_bits += u32::from(quick.symbols_bits);
+            code_bits += u32::from(quick.code_bits);
+            self.inverse <<= quick.code_bits;
+            is_whole = quick.code_bits != 0;
+        }
+        // A code that needs the ones behind the last byte is none.
+        self.bits = self.bits.checked_sub(code_bits).ok_or(HpackError::Padding)?;
+        Ok((symbols.to_le_bytes(), symbols_bits as usize / 8, is_whole))
+    }
+
+    fn take_long(&mut self) -> Result<u8, HpackError> {
+        let (symbol, bits) = search((!self.inverse >> 32) as u32);
+        self.bits = self.bits.checked_sub(bits).ok_or(HpackError::Padding)?;
+        self.inverse <<= bits;
+        u8::try_from(symbol).map_err(|_| HpackError::EndOfString)
+    }
+}
+
+/// Fewer than eight bytes, inverted and with ones behind them.
+fn last_word(bytes: &[u8]) -> u64 {
+    let word = bytes.iter().fold(0, |word, byte| word << 8 | u64::from(!byte));
+    // Of no bytes it is 0 anyway.
+    word << ((64 - 8 * bytes.len()) % 64)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
-//! Compressed fields of HTTP/2 and back (HPACK, RFC 7541). What is read may be compressed in every way that
-//! there is; what is written has no state, so that an encoder is two functions.
-//! Nothing is validated but the encoding: what makes a good name or value is the business of others.
+//! Compressed fields of HTTP/2 and back (HPACK, RFC 7541). What is read may be compressed in every
+//! way that there is; what is written has no state, so that two functions do it. Nothing is
+//! validated but the encoding: what makes a good name or value is the business of others.
 
 mod decode;
 mod huffman;

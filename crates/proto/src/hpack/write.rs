@@ -21,6 +21,7 @@ const METHOD: u8 = 2;
 const PATH: u8 = 4;
 const SCHEME: u8 = 6;
 const STATUS: u8 = 8;
+const ACCEPT_ENCODING: u8 = 16;
 const AUTHORIZATION: u8 = 23;
 const COOKIE: u8 = 32;
 const PROXY_AUTHORIZATION: u8 = 49;
@@ -34,32 +35,34 @@ pub fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
         write_string(out, value);
         return;
     };
-    let is_secret = match index {
-        AUTHORIZATION | PROXY_AUTHORIZATION | SET_COOKIE => true,
-        COOKIE => value.len() < GUESSABLE_COOKIE_BYTES,
-        _ => false,
-    };
-    if is_secret {
-        integer::write(out, NEVER_INDEXED, PREFIX, usize::from(index));
+    let flags = if is_secret(index, value) {
+        NEVER_INDEXED
     } else if let Some(whole) = find_whole(index, value) {
         out.push(INDEXED | whole);
         return;
     } else {
-        integer::write(out, NOT_INDEXED, PREFIX, usize::from(index));
-    }
-    write_string(out, value);
+        NOT_INDEXED
+    };
+    write_literal(out, flags, index, value);
 }
 
 /// Writes `:status`; of three digits, as all are.
 pub fn write_status(out: &mut Vec<u8>, status: u16) {
-    let digits = [status / 100, status / 10 % 10, status % 10].map(|digit| b'0' + digit as u8);
-    match find_whole(STATUS, &digits) {
-        Some(index) => out.push(INDEXED | index),
-        None => {
-            let [hundreds, tens, ones] = digits;
-            out.extend_from_slice(&[NOT_INDEXED | STATUS, 3, hundreds, tens, ones]);
+    let index = match status {
+        200 => 8,
+        204 => 9,
+        206 => 10,
+        304 => 11,
+        400 => 12,
+        404 => 13,
+        500 => 14,
+        _ => {
+            let [hundreds, tens, ones] =
+                [status / 100, status / 10, status].map(|number| b'0' + (number % 10) as u8);
+            return out.extend_from_slice(&[NOT_INDEXED | STATUS, 3, hundreds, tens, ones]);
         }
-    }
+    };
+    out.push(INDEXED | index);
 }
 
 /// To be written once at the front of the first block, so that the peer may forget its table.
@@ -67,16 +70,43 @@ pub fn write_table_size(out: &mut Vec<u8>, bytes: u32) {
     integer::write(out, TABLE_SIZE, 5, bytes as usize);
 }
 
+#[inline]
+fn is_secret(index: u8, value: &[u8]) -> bool {
+    match index {
+        AUTHORIZATION | PROXY_AUTHORIZATION | SET_COOKIE => true,
+        COOKIE => value.len() < GUESSABLE_COOKIE_BYTES,
+        _ => false,
+    }
+}
+
 /// The entry with this value, of those with the name of the entry `first`.
+#[inline]
 fn find_whole(first: u8, value: &[u8]) -> Option<u8> {
     let last = match first {
         METHOD => 3,
         PATH => 5,
         SCHEME => 7,
         STATUS => 14,
-        only => only,
+        ACCEPT_ENCODING => ACCEPT_ENCODING,
+        // The others have no value.
+        _ => return value.is_empty().then_some(first),
     };
     (first..=last).find(|&index| ENTRIES[usize::from(index) - 1].1 == value)
+}
+
+/// Writes a value under the name with this index.
+#[inline(always)]
+fn write_literal(out: &mut Vec<u8>, flags: u8, index: u8, value: &[u8]) {
+    if value.len() >= 0x7f {
+        integer::write(out, flags, PREFIX, usize::from(index));
+        integer::write(out, 0, 7, value.len());
+    } else if index < 0x0f {
+        out.extend_from_slice(&[flags | index, value.len() as u8]);
+    } else {
+        // No name has an index that needs a third byte.
+        out.extend_from_slice(&[flags | 0x0f, index - 0x0f, value.len() as u8]);
+    }
+    out.extend_from_slice(value);
 }
 
 fn write_string(out: &mut Vec<u8>, bytes: &[u8]) {
