@@ -3,6 +3,7 @@
 mod conversions;
 mod endpoints;
 mod floods;
+mod long_way;
 mod violations;
 
 use std::collections::HashMap;
