@@ -13,7 +13,9 @@ use crate::tunnel::Tunnel;
 use crate::upstream::h2::{self, Way};
 use crate::upstream::{self, Reuse, h1};
 
-pub(crate) async fn run<'a>(
+/// `IS_CALL` is whether it is one of gRPC. That tells the two callers apart, so that each has a
+/// copy of its own and the compiler lays that of plain requests into its caller.
+pub(crate) async fn run<'a, const IS_CALL: bool>(
     exchange: &mut Exchange<'a>,
     upstream: &'a Upstream,
     record: &mut Record<'a>,
@@ -30,7 +32,7 @@ pub(crate) async fn run<'a>(
         let draw = Draw { random: exchange.shard.random(), client };
         let Some(pick) = upstream.pick(draw, &mut tried) else { break };
         record.endpoint = &pick.endpoint.identity;
-        match at_endpoint(exchange, upstream, pick, record).await {
+        match at_endpoint::<IS_CALL>(exchange, upstream, pick, record).await {
             Err(fault) if may_retry(exchange, fault) && (fault.undelivered || budget.take()) => {
                 exchange.source.rewind();
                 last = fault;
@@ -42,7 +44,7 @@ pub(crate) async fn run<'a>(
 }
 
 /// One endpoint: over a pooled connection if there is one, and over a new one if that was dead.
-async fn at_endpoint<'a>(
+async fn at_endpoint<'a, const IS_CALL: bool>(
     exchange: &mut Exchange<'a>,
     upstream: &'a Upstream,
     pick: Pick<'a>,

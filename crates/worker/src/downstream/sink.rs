@@ -150,7 +150,10 @@ impl<'a> Sink<'a> {
     }
 
     /// Sends a piece of the body, behind the head if that is still to go.
-    pub(crate) async fn send(
+    ///
+    /// `IS_CALL` is whether it comes from a call of HTTP/2; for that is a copy apart, as in
+    /// [`crate::attempt::run`].
+    pub(crate) async fn send<const IS_CALL: bool>(
         &mut self,
         patience: Patience<'_>,
         part: Part<'_>,

@@ -167,7 +167,7 @@ impl Fetch<'_> {
         let end = Part { data: &[], is_last: true, trailers: &[], is_read_out };
         let patience = Patience { timer: self.timer, stall: self.stall };
         if length == BodyLength::None {
-            return reply.sink.send(patience, end).await;
+            return reply.sink.send::<true>(patience, end).await;
         }
         let (mut turn, mut is_first) = (Turn::default(), true);
         loop {
@@ -176,7 +176,7 @@ impl Fetch<'_> {
                 Poll::Pending => {
                     if is_first {
                         // The head goes ahead of a body that takes its time.
-                        reply.sink.send(patience, Part { is_last: false, ..end }).await?;
+                        reply.sink.send::<true>(patience, Part { is_last: false, ..end }).await?;
                     }
                     self.piece(patience, watch).await?
                 }
@@ -184,7 +184,7 @@ impl Fetch<'_> {
             is_first = false;
             match piece {
                 Piece::Data { data, is_last } => {
-                    reply.sink.send(patience, Part { data: &data, is_last, ..end }).await?;
+                    reply.sink.send::<true>(patience, Part { data: &data, is_last, ..end }).await?;
                     record.bytes_out += data.len() as u64;
                     // Who asks for more says that this is done with.
                     self.call.release(data.len());
@@ -196,7 +196,10 @@ impl Fetch<'_> {
                 Piece::End(lines) => {
                     let mut trailers = Vec::new();
                     write_trailers(&lines, false, reply.removed, &mut trailers)?;
-                    return reply.sink.send(patience, Part { trailers: &trailers, ..end }).await;
+                    return reply
+                        .sink
+                        .send::<true>(patience, Part { trailers: &trailers, ..end })
+                        .await;
                 }
             }
         }
