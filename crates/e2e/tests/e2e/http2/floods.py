@@ -2,7 +2,7 @@
 how often it was sent, the code of the GOAWAY, and how many streams were reset for it: a line with its name.
 
 With seconds behind the names: again and again for so long, on new connections, and prints how often."""
-import select, time
+import time
 
 # Fields without an entry for the table.
 WAIT = b"\x86\x04\x05/wait\x01\x01a"

@@ -1,5 +1,6 @@
 //! HTTP/2 with clients, over endpoints that speak HTTP/1.1.
 
+mod attacks;
 mod conversions;
 mod endpoints;
 mod floods;
