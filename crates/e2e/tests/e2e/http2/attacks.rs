@@ -183,8 +183,8 @@ fn uploads_that_are_stuck_end_and_hold_nobody_up() {
     proxy.assert_sound();
 }
 
-/// B31: a client that was told to go elsewhere and does not. What it has asked for is answered, what
-/// it asks for then is not, and it keeps the process for no longer than any other.
+/// B31: a client that was told to go elsewhere and does not. What it has asked for is answered,
+/// what it asks for then is not, and it keeps the process for no longer than any other.
 #[test]
 fn a_client_that_does_not_hear_is_answered_no_more() {
     for ends in [true, false] {

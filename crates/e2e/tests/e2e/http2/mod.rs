@@ -4,6 +4,7 @@ mod attacks;
 mod conversions;
 mod endpoints;
 mod floods;
+mod judges;
 mod violations;
 
 use std::collections::HashMap;
