@@ -5,6 +5,7 @@ mod conversions;
 mod endpoints;
 mod floods;
 mod judges;
+mod long_way;
 mod violations;
 
 use std::collections::HashMap;
