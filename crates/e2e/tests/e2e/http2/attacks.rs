@@ -266,3 +266,41 @@ fn over_tls_the_handshake_decides() {
     assert_eq!(endpoint.requests().len(), 1);
     proxy.assert_sound();
 }
+
+/// B14: browsers send requests for other names of a certificate over the connection that they have.
+/// Routes go by the request, and what is asked of clients is the same for all of a listener.
+#[test]
+fn a_connection_is_good_for_all_names_of_its_listener() {
+    let (pki, one, other) = (Pki::new(), Endpoint::echo("one"), Endpoint::echo("other"));
+    pki.pair("one", "DNS:one.test,DNS:other.test").pair("other", "DNS:other.test");
+    let route = |host: &str, upstream: &str| {
+        format!("[[routes]]\nlistener = \"web\"\nhost = {host:?}\nupstream = {upstream:?}\n")
+    };
+    let tls = format!(
+        "tls = [{}, {}]\nclient_auth = {{ ca = {:?} }}",
+        pki.table("one"),
+        pki.table("other"),
+        pki.file("ca.pem")
+    );
+    let upstream = format!("[upstreams.other]\nendpoints = [{:?}]", other.address);
+    let routes = route("one.test", "app") + &route("other.test", "other") + &upstream;
+    let mut proxy = Setup::http(&[&one]).without_route().listener(&tls).more(&routes).start();
+    let port = proxy.address.rsplit(':').next().unwrap();
+    let ask = |host: &str, words: &[&str]| {
+        let mut command = Command::new("curl");
+        command.args(["-sS", "--max-time", "20", "--cacert", &pki.file("ca.pem"), "--http2"]);
+        command.args(["--resolve", &format!("one.test:{port}:127.0.0.1")]).args(words);
+        // The handshake is for one.test.
+        command.args(["-H", &format!("Host: {host}"), "-w", " %{http_version} %{http_code}"]);
+        let output = command.arg(format!("https://one.test:{port}/")).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let (cert, key) = (pki.file("one.pem"), pki.file("one.key"));
+    let known = ["--cert", &*cert, "--key", &*key];
+    assert_eq!(ask("one.test", &known), "one: GET / 0\n 2 200");
+    assert_eq!(ask("other.test", &known), "other: GET / 0\n 2 200");
+    assert!(ask("third.test", &known).ends_with(" 2 404"));
+    // Nobody comes in by another name.
+    assert!(ask("other.test", &[]).ends_with(" 000"));
+    proxy.assert_sound();
+}

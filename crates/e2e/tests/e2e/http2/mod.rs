@@ -6,6 +6,7 @@ mod endpoints;
 mod floods;
 mod judges;
 mod long_way;
+mod pressure;
 mod violations;
 
 use std::collections::HashMap;
