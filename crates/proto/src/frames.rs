@@ -214,7 +214,9 @@ impl Frames {
             (head::RST_STREAM, _) => Refusal::Reset,
             _ => return Ok(()),
         };
-        if let Some(at) = self.begun.iter().position(|&begun| begun == head.stream) {
+        // The client had given it up before, and who gets it hears of that.
+        let was_closed = head.kind == head::RST_STREAM && head.word == STREAM_CLOSED;
+        if !was_closed && let Some(at) = self.begun.iter().position(|&begun| begun == head.stream) {
             self.begun.remove(at);
             self.refused.push((head.stream, refusal));
             // It is no stream that others may be given up for.
@@ -312,7 +314,8 @@ impl Frames {
 /// nobody has, and they come in numbers when streams are refused whose data is on its way:
 /// STREAM_CLOSED, REFUSED_STREAM.
 const WITH_WORK: [u32; 3] = [1, 3, 6];
-const WITHOUT_WORK: [u32; 2] = [5, REFUSED_STREAM];
+const WITHOUT_WORK: [u32; 2] = [STREAM_CLOSED, REFUSED_STREAM];
+const STREAM_CLOSED: u32 = 5;
 const REFUSED_STREAM: u32 = 7;
 
 #[cfg(test)]

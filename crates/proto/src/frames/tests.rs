@@ -194,6 +194,7 @@ fn requests_that_nobody_saw_are_known() {
         on(1, 1, END_HEADERS, b"head"),
         on(1, 0, END_STREAM, &[0; 20]),
         reset(3, 1),
+        reset(9, 5),
         on(5, 1, END_HEADERS | END_STREAM, b"431"),
         reset(5, 1),
         reset(7, 7),

@@ -1,9 +1,12 @@
 //! HTTP/2 with clients, over endpoints that speak HTTP/1.1.
 
+mod attacks;
 mod conversions;
 mod endpoints;
 mod floods;
+mod judges;
 mod long_way;
+mod pressure;
 mod violations;
 
 use std::collections::HashMap;

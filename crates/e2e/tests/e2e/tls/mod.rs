@@ -24,6 +24,8 @@ use std::time::SystemTime;
 
 use fairwater_e2e::{Directory, Endpoint, Proxy, Setup, until};
 
+pub(crate) use floods::ticks;
+
 /// Certificates of a test, made by OpenSSL.
 pub(crate) struct Pki {
     directory: Directory,
