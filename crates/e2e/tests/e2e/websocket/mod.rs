@@ -2,6 +2,7 @@
 //! 8441), on either side.
 
 mod relayed;
+mod streams;
 
 use std::process::Command;
 
