@@ -1,6 +1,7 @@
 //! WebSockets by the libraries of Python and Node, over HTTP/1.1 and over streams of HTTP/2 (RFC
 //! 8441), on either side.
 
+mod browser;
 mod relayed;
 mod streams;
 

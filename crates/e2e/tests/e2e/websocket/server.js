@@ -73,9 +73,23 @@ function onUpgrade(req, socket, head) {
   upgrades.handleUpgrade(req, socket, head, (ws) => serve(ws, req.url, req.headers));
 }
 
+// A page that sends over a WebSocket what it says, and tells what has come back.
+const PAGE = `<!doctype html><script>
+const socket = new WebSocket('wss://' + location.host + '/echo');
+socket.onopen = () => socket.send('from a page');
+socket.onmessage = ({ data }) => fetch('/told?' + encodeURIComponent(data));
+socket.onerror = () => fetch('/told?error');
+</script>`;
+
+function onRequest(req, res) {
+  if (req.url.startsWith('/told?')) console.log(`told ${decodeURIComponent(req.url.slice(6))}`);
+  res.writeHead(200, { 'content-type': 'text/html' });
+  res.end(req.url === '/page' ? PAGE : '');
+}
+
 const http2 = require('http2');
 const server = {
-  h1: () => require('http').createServer(),
+  h1: () => require('http').createServer(onRequest),
   h1s: () => require('https').createServer(files),
   h2: () => http2.createServer({ settings }),
   h2s: () => http2.createSecureServer({ ...files, settings, allowHTTP1: has !== 'with' }),
