@@ -1,6 +1,7 @@
 //! The same requests over every pair of versions, with TLS and without it, on either side: what a
 //! client sees does not depend on how its endpoint is spoken to.
 
+mod changes;
 mod nghttpd;
 
 use std::collections::BTreeMap;

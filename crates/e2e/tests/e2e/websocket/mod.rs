@@ -2,6 +2,7 @@
 //! 8441), on either side.
 
 mod browser;
+mod lasting;
 mod relayed;
 mod streams;
 

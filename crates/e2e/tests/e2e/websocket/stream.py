@@ -2,9 +2,13 @@
 `ask ADDRESS` is a client, `serve` an endpoint, and `serve without` one that has said nothing of tunnels."""
 import os, socket, struct, sys, threading
 from h2.config import H2Configuration
-from h2.connection import H2Connection
+from h2.connection import ConnectionInputs, ConnectionState, H2Connection, H2ConnectionStateMachine
 from h2 import events
 from h2.settings import SettingCodes, Settings
+
+# The library would have no more of a connection of which the other side takes no new streams.
+for state in (ConnectionState.CLIENT_OPEN, ConnectionState.SERVER_OPEN):
+    H2ConnectionStateMachine._transitions[state, ConnectionInputs.RECV_GOAWAY] = (None, state)
 
 
 def say(*words):

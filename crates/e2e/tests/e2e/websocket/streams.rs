@@ -16,25 +16,25 @@ fn stream(words: &[&str]) -> Option<Peer> {
 }
 
 /// A client that has heard that it may have tunnels.
-fn client(proxy: &Proxy) -> Option<Peer> {
+pub(super) fn client(proxy: &Proxy) -> Option<Peer> {
     let client = stream(&["ask", &proxy.address])?;
     assert_eq!(client.word("tunnels "), "1");
     Some(client)
 }
 
-fn endpoint(words: &[&str]) -> Option<(Peer, String)> {
+pub(super) fn endpoint(words: &[&str]) -> Option<(Peer, String)> {
     let peer = stream(&[&["serve"], words].concat())?;
     let address = peer.word("listens on ");
     Some((peer, address))
 }
 
-const ASK: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+pub(super) const ASK: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 /// The answer to that key (RFC 6455, section 1.3).
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// Takes the tunnel as every server does: with an answer to the key.
-fn switch(caller: &mut Caller) -> String {
+pub(super) fn switch(caller: &mut Caller) -> String {
     let head = caller.read_until(b"\r\n\r\n");
     let head = String::from_utf8(head).unwrap();
     let key = head.lines().find_map(|line| line.strip_prefix("sec-websocket-key: ")).unwrap();
@@ -67,12 +67,12 @@ fn odd_frames() -> Vec<u8> {
     bytes
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// All data that a peer has said that it got.
-fn data(peer: &Peer) -> String {
+pub(super) fn data(peer: &Peer) -> String {
     peer.said().lines().filter_map(|line| line.strip_prefix("data ").map(str::to_owned)).collect()
 }
 
