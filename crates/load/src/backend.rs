@@ -190,7 +190,11 @@ impl Stream {
     fn take_frames(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Kind::Grpc(server) = &mut self.kind else { return Ok(()) };
         self.input.extend_from_slice(bytes);
-        let used = server.feed(&self.input).map_err(io::Error::other)?;
+        let used = server.feed(&self.input).map_err(|fault| {
+            // The proxy does not tell why a connection to its endpoint has ended.
+            eprintln!("backend: {fault}");
+            io::Error::other(fault)
+        })?;
         self.input.drain(..used);
         let output = Rc::from(&server.output[..]);
         server.output.clear();

@@ -115,7 +115,7 @@ pub struct Frames {
     stream_max: u32,
     /// Requests that began and were neither taken nor refused, in their order.
     begun: VecDeque<u32>,
-    refused: Vec<Refusal>,
+    refused: Vec<(u32, Refusal)>,
     /// Of the whole life.
     provoked: u32,
     empty: u32,
@@ -172,16 +172,19 @@ impl Frames {
         self.data_bytes
     }
 
-    /// The request on this stream was given to somebody.
-    pub fn taken(&mut self, stream: u32) {
+    /// The request on this stream is given to somebody. Returns whether it shall be: the library
+    /// gives away also what it has refused meanwhile.
+    pub fn take_stream(&mut self, stream: u32) -> bool {
         if let Some(at) = self.begun.iter().position(|&begun| begun == stream) {
             self.begun.remove(at);
         }
+        !self.refused.iter().any(|&(refused, _)| refused == stream)
     }
 
-    /// What has become of a request that is not known yet, if there is one.
+    /// What has become of a request that was given to nobody and is not accounted for. To be asked
+    /// when all that there are to give away were given.
     pub fn next_refused(&mut self) -> Option<Refusal> {
-        self.refused.pop()
+        self.refused.pop().map(|(_, refusal)| refusal)
     }
 
     /// Takes bytes that went to the peer, in their order.
@@ -213,13 +216,16 @@ impl Frames {
         };
         if let Some(at) = self.begun.iter().position(|&begun| begun == head.stream) {
             self.begun.remove(at);
-            self.refused.push(refusal);
+            self.refused.push((head.stream, refusal));
+            // It is no stream that others may be given up for.
+            self.streams = self.streams.saturating_sub(1);
         }
-        if head.kind == head::RST_STREAM && PROVOKED.contains(&head.word) {
-            self.provoked += 1;
-            self.count(Flood::Resets, RESETS_MAX.max(self.streams / 2))?;
+        if head.kind != head::RST_STREAM {
+            return Ok(());
         }
-        Ok(())
+        let has_work = WITH_WORK.contains(&head.word);
+        self.provoked += u32::from(has_work || WITHOUT_WORK.contains(&head.word));
+        if has_work { self.count(Flood::Resets, RESETS_MAX.max(self.streams / 2)) } else { Ok(()) }
     }
 
     /// Takes bytes of the peer, in their order.
@@ -288,10 +294,9 @@ impl Frames {
         // Trailers begin nothing.
         if self.is_client && head.stream > self.stream_max {
             self.stream_max = head.stream;
-            if self.begun.len() == BEGUN_MAX {
-                self.begun.pop_front();
+            if self.begun.len() < BEGUN_MAX {
+                self.begun.push_back(head.stream);
             }
-            self.begun.push_back(head.stream);
         }
     }
 
@@ -302,9 +307,12 @@ impl Frames {
     }
 }
 
-/// Codes (RFC 9113, section 7) of resets that only a client can be the reason for: PROTOCOL_ERROR,
-/// FLOW_CONTROL_ERROR, STREAM_CLOSED and FRAME_SIZE_ERROR.
-const PROVOKED: [u32; 4] = [1, 3, 5, 6];
+/// Codes (RFC 9113, section 7) of resets that a client is the reason for. With the first somebody
+/// may have begun to work: PROTOCOL_ERROR, FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR. With the others
+/// nobody has, and they come in numbers when streams are refused whose data is on its way:
+/// STREAM_CLOSED, REFUSED_STREAM.
+const WITH_WORK: [u32; 3] = [1, 3, 6];
+const WITHOUT_WORK: [u32; 2] = [5, REFUSED_STREAM];
 const REFUSED_STREAM: u32 = 7;
 
 #[cfg(test)]

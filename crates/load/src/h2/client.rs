@@ -214,11 +214,13 @@ fn check_head(
     body_bytes: usize,
     frame: &Frame<'_>,
 ) -> Result<(), String> {
+    if let Some(status) = head.grpc_status {
+        return Err(format!("grpc-status is {status} at once"));
+    }
     let fault = match asked {
         _ if !head.is_ok => "status",
         Asked::Http if head.length != Some(body_bytes) => "content-length differs",
         Asked::Grpc if !head.is_grpc => "content-type differs",
-        // A reply of gRPC without a message has no message either.
         _ if frame.has(frame::END_STREAM) && body_bytes > 0 => "body too short",
         _ => return Ok(()),
     };
@@ -373,6 +375,12 @@ mod tests {
         check(&[], 0, "grpc-status is None");
         check(&[Field::fixed("grpc-status", "14")], 0, "grpc-status is Some(14)");
         check(&[Field::fixed("grpc-status", "0")], frame::END_STREAM, "trailers are missing");
+        let (mut client, mut bytes) = (client(Asked::Grpc, 1), Vec::new());
+        client.start(0);
+        let head = head(&[Field::fixed(":status", "200"), Field::fixed("grpc-status", "14")]);
+        let flags = frame::END_HEADERS | frame::END_STREAM;
+        frame::write(&mut bytes, frame::HEADERS, flags, 1, &head);
+        assert_eq!(client.feed(&bytes), Err("grpc-status is 14 at once".to_owned()));
     }
 
     fn message_of(bytes: usize) -> Vec<u8> {

@@ -45,6 +45,8 @@ pub(crate) struct Server {
 struct Upload {
     id: u32,
     message: Vec<u8>,
+    /// As in `Server::taken`.
+    taken: u32,
 }
 
 /// What the peer has in its table of our fields.
@@ -140,7 +142,7 @@ impl Server {
             self.refuse(frame.stream);
             return Ok(());
         }
-        self.uploads.push(Upload { id: frame.stream, message: Vec::new() });
+        self.uploads.push(Upload { id: frame.stream, message: Vec::new(), taken: 0 });
         Ok(())
     }
 
@@ -151,13 +153,17 @@ impl Server {
         let Some(at) = at else { return Ok(()) };
         self.uploads[at].message.extend_from_slice(frame.content()?);
         if frame.has(frame::END_STREAM) {
-            let Upload { id, message } = self.uploads.swap_remove(at);
+            let Upload { id, message, .. } = self.uploads.swap_remove(at);
             match is_one_message(&message) {
                 true => self.waiting.push_back((id, message)),
                 false => self.refuse(id),
             }
-        } else if !frame.payload.is_empty() {
-            frame::write_window(&mut self.output, frame.stream, frame.payload.len() as u32);
+        } else {
+            self.uploads[at].taken += frame.payload.len() as u32;
+            if self.uploads[at].taken >= frame::WINDOW_BYTES / 2 {
+                let taken = std::mem::take(&mut self.uploads[at].taken);
+                frame::write_window(&mut self.output, frame.stream, taken);
+            }
         }
         Ok(())
     }

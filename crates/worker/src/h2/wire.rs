@@ -48,8 +48,9 @@ pub(crate) struct Watch {
     offence: Cell<Option<Offence>>,
     /// When the peer has said something, in milliseconds; 0 before it has.
     heard_ms: Cell<u64>,
-    /// Bytes that were read in this turn.
+    /// Bytes that were read, in this turn and in all.
     turn_bytes: Cell<u64>,
+    read_bytes: Cell<u64>,
 }
 
 impl Watch {
@@ -59,12 +60,17 @@ impl Watch {
             offence: Cell::default(),
             heard_ms: Cell::default(),
             turn_bytes: Cell::default(),
+            read_bytes: Cell::default(),
         })
     }
 
     /// Another turn begins, and may read as much as one may.
     pub(crate) fn begin_turn(&self) {
         self.turn_bytes.set(0);
+    }
+
+    pub(crate) fn read_bytes(&self) -> u64 {
+        self.read_bytes.get()
     }
 
     /// Why nothing more is read.
@@ -82,9 +88,9 @@ impl Watch {
         self.frames.borrow().data_bytes()
     }
 
-    /// The request on this stream was given to somebody.
-    pub(crate) fn taken(&self, stream: u32) {
-        self.frames.borrow_mut().taken(stream);
+    /// The request on this stream is given to somebody, unless it was refused meanwhile.
+    pub(crate) fn take_stream(&self, stream: u32) -> bool {
+        self.frames.borrow_mut().take_stream(stream)
     }
 
     /// What the library has made of a request that it gave to nobody.
@@ -105,7 +111,9 @@ impl Watch {
     fn take(&self, bytes: &[u8]) -> usize {
         let now_ms = clock::coarse_ms();
         self.heard_ms.set(now_ms);
-        self.turn_bytes.set(self.turn_bytes.get() + bytes.len() as u64);
+        let len = bytes.len() as u64;
+        self.turn_bytes.set(self.turn_bytes.get() + len);
+        self.read_bytes.set(self.read_bytes.get() + len);
         match self.frames.borrow_mut().take(bytes, now_ms) {
             Ok(()) => bytes.len(),
             Err((good, offence)) => {

@@ -179,7 +179,7 @@ fn what_breaks_the_rules_ends_as_they_say() {
         endpoint.address
     );
     let mut proxy = setup(&endpoint).more(&full).start();
-    let Some(said) = judged(&[include_str!("violations.py")], &proxy, &[]) else { return };
+    let Some(said) = judged(include_str!("violations.py"), &proxy, &[]) else { return };
     let found: HashMap<&str, &str> =
         said.lines().filter_map(|line| line.rsplit_once(": ")).collect();
     assert_eq!(found.len(), VIOLATIONS.len(), "{said}");

@@ -24,6 +24,7 @@ use super::Carrier;
 use crate::accept::Accepted;
 use crate::exchange::{self, Client, End};
 use crate::h2::text;
+use crate::h2::windows::{SMALL_BYTES, Windows};
 use crate::h2::wire::{Socket, Watch, Wire};
 use crate::limits;
 use crate::record::HeadTimes;
@@ -37,9 +38,6 @@ const BEGIN: &[u8] = b"PRI * HTTP/2.0\r\n";
 
 /// Requests of one connection at a time.
 const STREAMS_MAX: u32 = 128;
-/// What a client may send ahead, on a stream and over all of them.
-const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 /// Of a reply, taken from an endpoint before the client takes it.
 const UNSENT_BYTES_MAX: usize = 64 * 1024;
 /// What the library counts for a field beside its name and value (RFC 9113, section 6.5.2).
@@ -65,8 +63,8 @@ fn builder(head: HeadLimits) -> Builder {
     builder
         .max_concurrent_streams(STREAMS_MAX)
         .enable_connect_protocol()
-        .initial_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .initial_window_size(SMALL_BYTES)
+        .initial_connection_window_size(Windows::of_all(SMALL_BYTES))
         // What is too large for the reader shall get there all the same: it has a line in the log.
         .max_header_list_size(
             2 * (u32::from(head.bytes) + u32::from(head.fields) * FIELD_OVERHEAD_BYTES),
@@ -109,6 +107,7 @@ struct Serving<'s> {
     connection: &'s Rc<Accepted>,
     frames: Connection<Wire, Bytes>,
     watch: &'s Watch,
+    windows: Windows,
     /// Streams that run.
     open: Rc<Cell<u32>>,
     head_timer: Timer,
@@ -142,17 +141,43 @@ impl<'s> Serving<'s> {
         watch: &'s Watch,
     ) -> Self {
         let (open, head_timer) = (Rc::new(Cell::new(0)), Timer::new(&connection.shard.wheel));
-        let (is_leaving, is_cut, taken_bytes) = (false, false, 0);
-        Self { connection, frames, watch, open, head_timer, is_leaving, is_cut, taken_bytes }
+        Self {
+            connection,
+            frames,
+            watch,
+            windows: Windows::new(&connection.shard),
+            open,
+            head_timer,
+            is_leaving: false,
+            is_cut: false,
+            taken_bytes: 0,
+        }
     }
 
     async fn run(mut self) {
         let connection = self.connection;
         connection.timer.set(connection.of_listener(|listener| listener.timeouts.idle));
         loop {
-            match poll_fn(|cx| self.poll_next(cx)).await {
+            let next = poll_fn(|cx| {
+                let next = self.poll_next(cx);
+                if next.is_pending() {
+                    // Whatever became of all that was read: the next turn is another one.
+                    self.watch.begin_turn();
+                    self.windows.fit(self.watch.read_bytes(), self.open.get(), |bytes| {
+                        let is_set = self.frames.set_initial_window_size(bytes).is_ok();
+                        if is_set {
+                            self.frames.set_target_window_size(Windows::of_all(bytes));
+                        }
+                        is_set
+                    });
+                }
+                next
+            });
+            match next.await {
                 Next::Stream(request, respond) => {
-                    self.watch.taken(respond.stream_id().as_u32());
+                    if !self.watch.take_stream(respond.stream_id().as_u32()) {
+                        continue;
+                    }
                     let stream = Open::new(connection, &self.open);
                     drop(tokio::task::spawn_local(serve_stream(stream, request, respond)));
                 }
@@ -174,10 +199,10 @@ impl<'s> Serving<'s> {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        if !self.is_leaving && (is_over(self.connection) || self.watch.is_worn()) {
+        let is_good = self.watch.offence().is_none();
+        if !self.is_leaving && is_good && (is_over(self.connection) || self.watch.is_worn()) {
             self.leave();
         }
-        self.watch.begin_turn();
         match self.frames.poll_accept(cx) {
             Poll::Ready(Some(Ok((request, respond)))) => {
                 return Poll::Ready(Next::Stream(request, respond));

@@ -20,14 +20,14 @@ use h2::{Ping, PingPong, Reason, SendStream};
 use http::Request;
 
 use super::call::Call;
+use crate::h2::windows::{SMALL_BYTES, Windows};
 use crate::h2::wire::{Socket, Watch, Wire};
 use crate::limits;
 use crate::shard::Shard;
 use crate::upstream::closed;
 
-/// What an endpoint may send ahead, for a call and for all of them: far more for all, so that a
-/// client which reads slowly holds up nobody else (docs/decisions/0001).
-const CALL_WINDOW_BYTES: u32 = 256 * 1024;
+/// What an endpoint may send ahead, for all calls: far more than for one, so that a client which
+/// reads slowly holds up nobody else (docs/decisions/0001).
 const TRUNK_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
 /// Of a request, taken from a client before the endpoint takes it.
 const UNSENT_BYTES_MAX: usize = 64 * 1024;
@@ -71,7 +71,7 @@ fn builder(limits: HeadLimits) -> Builder {
     let mut builder = Builder::new();
     builder
         .enable_push(false)
-        .initial_window_size(CALL_WINDOW_BYTES)
+        .initial_window_size(SMALL_BYTES)
         .initial_connection_window_size(TRUNK_WINDOW_BYTES)
         .max_header_list_size(limits.bytes.into())
         .max_send_buffer_size(UNSENT_BYTES_MAX)
@@ -249,9 +249,13 @@ async fn run(
 ) {
     let timer = Timer::new(&held.shard.wheel);
     let mut doubt = Doubt { pings: connection.ping_pong(), asked_ms: None, patience };
+    let mut windows = Windows::new(&held.shard);
     let (mut is_settled, mut is_ending) = (false, false);
     poll_fn(|cx| {
         trunk.watch.begin_turn();
+        windows.fit(trunk.watch.read_bytes(), trunk.open.get(), |bytes| {
+            connection.set_initial_window_size(bytes).is_ok()
+        });
         if Pin::new(&mut connection).poll(cx).is_ready() || trunk.watch.offence().is_some() {
             return Poll::Ready(());
         }
