@@ -2,6 +2,7 @@
 //! client sees does not depend on how its endpoint is spoken to.
 
 mod changes;
+mod examples;
 mod nghttpd;
 
 use std::collections::BTreeMap;

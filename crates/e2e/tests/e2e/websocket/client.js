@@ -7,11 +7,13 @@ const { WebSocket } = require('ws');
 const [kind, address, trust] = process.argv.slice(1);
 const ca = trust && readFileSync(trust);
 const OPTIONS = { maxPayload: 64 << 20, allowSynchronousEvents: true, skipUTF8Validation: false };
+const { BASE: base = '', ONLY: only } = process.env;
 let session;
 
 // A WebSocket that is open, or the reply that refuses it.
 function begin(path, { protocols = [], headers = {} } = {}) {
-  return kind.startsWith('h2') ? overStream(path, protocols, headers) : overConnection(path, protocols, headers);
+  const over = kind.startsWith('h2') ? overStream : overConnection;
+  return over(base + path, protocols, headers);
 }
 
 function overConnection(path, protocols, headers) {
@@ -145,6 +147,7 @@ const CASES = {
 
 (async () => {
   for (const [name, make] of Object.entries(CASES)) {
+    if (only && only !== name) continue;
     const word = (value) => (value === true ? 'True' : value);
     console.log(`${name}: ${word(await make().catch((error) => error))}`);
   }

@@ -14,7 +14,7 @@ use fairwater_e2e::{Peer, Proxy, Setup};
 use crate::tls::Pki;
 
 /// A server of `kind`: h1, h1s, h2 or h2s of Node, or `python` and `pythons`; with an s over TLS.
-fn server(kind: &str, with: &str, pki: &Pki) -> Option<(Peer, String)> {
+pub(crate) fn server(kind: &str, with: &str, pki: &Pki) -> Option<(Peer, String)> {
     let mut command = match kind.starts_with("python") {
         true => python(include_str!("server.py"))?,
         false => node(include_str!("server.js"))?,
@@ -30,8 +30,9 @@ fn server(kind: &str, with: &str, pki: &Pki) -> Option<(Peer, String)> {
     Some((peer, address))
 }
 
-/// A client that goes through all of its cases; the kinds are those of [`server`].
-fn client(kind: &str, proxy: &Proxy, pki: &Pki) -> Option<Command> {
+/// A client that goes through all of its cases, or the one that `ONLY` names, at paths below `BASE`.
+/// The kinds are those of [`server`].
+pub(crate) fn client(kind: &str, proxy: &Proxy, pki: &Pki) -> Option<Command> {
     let trust = if kind.ends_with('s') { pki.file("ca.pem") } else { String::new() };
     let mut command = match kind.starts_with("python") {
         true => python(include_str!("client.py"))?,
