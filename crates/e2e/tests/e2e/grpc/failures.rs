@@ -4,7 +4,7 @@ use fairwater_e2e::{Client, Endpoint};
 
 use super::{check, is_installed, server, setup};
 
-/// The password of ada is 1.
+/// The password of ada is `open sesame`.
 const FILTERS: &str = r#"
 [[routes]]
 listener = "web"

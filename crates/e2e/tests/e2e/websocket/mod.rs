@@ -30,8 +30,8 @@ pub(crate) fn server(kind: &str, with: &str, pki: &Pki) -> Option<(Peer, String)
     Some((peer, address))
 }
 
-/// A client that goes through all of its cases, or the one that `ONLY` names, at paths below `BASE`.
-/// The kinds are those of [`server`].
+/// A client that goes through all of its cases, or the one that `ONLY` names, at paths below
+/// `BASE`. The kinds are those of [`server`].
 pub(crate) fn client(kind: &str, proxy: &Proxy, pki: &Pki) -> Option<Command> {
     let trust = if kind.ends_with('s') { pki.file("ca.pem") } else { String::new() };
     let mut command = match kind.starts_with("python") {
