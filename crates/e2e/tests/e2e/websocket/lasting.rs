@@ -3,6 +3,7 @@
 use std::fs;
 
 use fairwater_e2e::{Client, Endpoint, Peer, Proxy, Setup, until};
+use rustix::process::Signal;
 
 use super::streams::{ASK, client, data, endpoint, hex, switch};
 
@@ -92,4 +93,26 @@ fn a_stream_to_an_endpoint_lasts() {
     until_gone(worker);
     let line = &proxy.until_log(1)[0];
     assert_eq!((line.number("bytes_in"), line.number("bytes_out")), (30, 24));
+}
+
+/// Who is told to stop waits for a tunnel no longer than it is said, and for who is idle not at all.
+#[test]
+fn tunnels_end_with_the_time_of_the_drain() {
+    let echo = Endpoint::new(|caller| {
+        switch(caller);
+        caller.until_closed();
+    });
+    let setup = Setup::http(&[&echo]).listener("http2 = true").top("drain_timeout = \"500ms\"");
+    let mut proxy = setup.start();
+    let (Some(mut one), Some(idle)) = (client(&proxy), client(&proxy)) else { return };
+    one.tell("open /chat websocket");
+    one.word("head ");
+    proxy.signal(Signal::TERM);
+    idle.word("goaway 0");
+    idle.word("closed");
+    assert!(!one.said().contains("closed"));
+    one.word("closed");
+    echo.until_closed(1);
+    assert!(proxy.until_ended().success());
+    assert_eq!(proxy.until_log(1)[0].get("reason"), "stopped");
 }

@@ -7,7 +7,7 @@ from h2 import events
 from h2.settings import SettingCodes, Settings
 
 # The library would have no more of a connection of which the other side takes no new streams.
-for state in (ConnectionState.CLIENT_OPEN, ConnectionState.SERVER_OPEN):
+for state in (ConnectionState.IDLE, ConnectionState.CLIENT_OPEN, ConnectionState.SERVER_OPEN):
     H2ConnectionStateMachine._transitions[state, ConnectionInputs.RECV_GOAWAY] = (None, state)
 
 
