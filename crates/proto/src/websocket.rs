@@ -18,6 +18,12 @@ pub fn key(random: [u8; 16]) -> [u8; 24] {
     out
 }
 
+/// Whether a client may say this in `Sec-WebSocket-Key` (RFC 6455, section 4.2.1).
+pub fn is_key(value: &[u8]) -> bool {
+    let mut random = [0; 18];
+    STANDARD.decode_slice(value, &mut random).is_ok_and(|len| len == 16)
+}
+
 /// `Sec-WebSocket-Accept` for a key.
 pub fn accept(key: &[u8]) -> [u8; 28] {
     let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
@@ -45,5 +51,21 @@ mod tests {
         // Section 1.3.
         assert_eq!(&accept(b"dGhlIHNhbXBsZSBub25jZQ=="), b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!(&key(*b"the sample nonce"), b"dGhlIHNhbXBsZSBub25jZQ==");
+    }
+
+    #[test]
+    fn keys_are_sixteen_bytes() {
+        for (value, expected) in [
+            ("dGhlIHNhbXBsZSBub25jZQ==", true),
+            ("AAAAAAAAAAAAAAAAAAAAAA==", true),
+            ("dGhlIHNhbXBsZSBub25jZQ", false),
+            ("dGhlIHNhbXBsZQ==", false),
+            ("dGhlIHNhbXBsZSBub25jZSEh", false),
+            ("dGhlIHNhbXBsZSBub25jZSEhISEhISEhISEhISEhISE=", false),
+            ("dGhl!HNhbXBsZSBub25jZQ==", false),
+            ("", false),
+        ] {
+            assert_eq!(is_key(value.as_bytes()), expected, "{value}");
+        }
     }
 }
