@@ -83,8 +83,9 @@ pub struct Connection<W> {
     pub(super) has_settings: bool,
     /// A head that goes on in another frame, and whether its stream ends with it.
     pub(super) pieces: Option<Pieces>,
-    /// By number.
-    streams: VecDeque<(u32, Stream<W>)>,
+    /// Numbers of streams, in their order, apart from them: they are looked for with each step.
+    ids: VecDeque<u32>,
+    streams: VecDeque<Stream<W>>,
     /// Streams that the peer has begun and that count.
     pub(super) peer_streams: u32,
     pub(super) peer_last: u32,
@@ -133,6 +134,7 @@ impl<W: Waiter> Connection<W> {
             preface_left: if role == Role::Server { PREFACE.len() } else { 0 },
             has_settings: false,
             pieces: None,
+            ids: VecDeque::new(),
             streams: VecDeque::new(),
             peer_streams: 0,
             peer_last: 0,
@@ -208,7 +210,7 @@ impl<W: Waiter> Connection<W> {
     pub(super) fn apply_window(&mut self, stream: u32) {
         let more = i64::from(stream) - i64::from(self.stream_window);
         self.stream_window = stream;
-        self.streams.iter_mut().for_each(|(_, stream)| stream.receive_window += more);
+        self.streams.iter_mut().for_each(|stream| stream.receive_window += more);
     }
 
     /// Bytes for the peer. What was sent is taken out of it with [`Self::sent`].
@@ -228,7 +230,7 @@ impl<W: Waiter> Connection<W> {
             // A busy connection needs it again at once, an idle one never.
             if self.streams.is_empty() {
                 self.out = Vec::new();
-                self.streams = VecDeque::new();
+                (self.ids, self.streams) = (VecDeque::new(), VecDeque::new());
             }
         } else {
             self.out.drain(..len);
@@ -243,7 +245,7 @@ impl<W: Waiter> Connection<W> {
     }
 
     pub(super) fn wake_blocked(&mut self) {
-        for (_, stream) in &mut self.streams {
+        for stream in &mut self.streams {
             if std::mem::take(&mut stream.is_blocked) {
                 stream.waiter.wake();
             }
@@ -351,7 +353,7 @@ impl<W: Waiter> Connection<W> {
     /// The connection has ended: so have its streams.
     pub fn lose(&mut self, code: Code) {
         self.is_left = true;
-        for (_, stream) in &mut self.streams {
+        for stream in &mut self.streams {
             if !stream.is_over() {
                 stream.reset = Some(Reset { code, is_remote: false, is_unseen: false });
             }
@@ -367,24 +369,25 @@ impl<W: Waiter> Connection<W> {
     // Streams.
 
     pub(super) fn find(&mut self, id: u32) -> Option<&mut Stream<W>> {
-        let at = self.streams.binary_search_by_key(&id, |(id, _)| *id).ok()?;
-        Some(&mut self.streams[at].1)
+        let at = self.ids.binary_search(&id).ok()?;
+        self.streams.get_mut(at)
     }
 
     pub(super) fn look(&self, id: u32) -> Option<&Stream<W>> {
-        let at = self.streams.binary_search_by_key(&id, |(id, _)| *id).ok()?;
-        Some(&self.streams[at].1)
+        let at = self.ids.binary_search(&id).ok()?;
+        self.streams.get(at)
     }
 
     pub(super) fn each(&mut self) -> impl Iterator<Item = (u32, &mut Stream<W>)> {
-        self.streams.iter_mut().map(|(id, stream)| (*id, stream))
+        self.ids.iter().copied().zip(&mut self.streams)
     }
 
     /// A new one; its number is the highest so far.
     pub(super) fn insert(&mut self, id: u32) -> &mut Stream<W> {
-        debug_assert!(self.streams.back().is_none_or(|(last, _)| *last < id), "numbers only grow");
-        self.streams.push_back((id, Stream::new(self.stream_window, self.peer.window)));
-        &mut self.streams.back_mut().expect("it was put there a line above").1
+        debug_assert!(self.ids.back().is_none_or(|last| *last < id), "numbers only grow");
+        self.ids.push_back(id);
+        self.streams.push_back(Stream::new(self.stream_window, self.peer.window));
+        self.streams.back_mut().expect("it was put there a line above")
     }
 
     /// Who waits for the stream, if there is one.
@@ -394,8 +397,9 @@ impl<W: Waiter> Connection<W> {
 
     /// Gives up a stream that is not over, and forgets it. Nobody asks for it any more.
     pub fn release(&mut self, id: u32) {
-        let Ok(at) = self.streams.binary_search_by_key(&id, |(id, _)| *id) else { return };
-        let Some((_, stream)) = self.streams.remove(at) else { return };
+        let Ok(at) = self.ids.binary_search(&id) else { return };
+        self.ids.remove(at);
+        let Some(stream) = self.streams.remove(at) else { return };
         if self.role == Role::Server {
             self.peer_streams -= 1;
         } else {

@@ -76,8 +76,6 @@ impl Lane {
 
     /// As a reset ends a connection that is a tunnel (RFC 8441, section 5).
     pub(crate) fn reset(&self) {
-        if let Some(reply) = &mut self.0.borrow_mut().reply {
-            reply.send_reset(Reason::CANCEL);
-        }
+        self.0.reset(Code::CANCEL);
     }
 }
