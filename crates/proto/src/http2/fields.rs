@@ -28,6 +28,7 @@ pub enum Problem {
 }
 
 const METHOD: usize = 0;
+const SCHEME: usize = 1;
 const PATH: usize = 2;
 const AUTHORITY: usize = 3;
 const PROTOCOL: usize = 4;
@@ -74,7 +75,8 @@ impl Scratch {
 
     /// Takes the next field.
     pub(super) fn take(&mut self, kind: Kind, bounds: HeadBounds, name: &[u8], value: &[u8]) {
-        self.fields += 1;
+        // Crumbs of a cookie are one field.
+        self.fields += usize::from(name != b"cookie");
         let size = self.lines.len() + self.cookie.len() + name.len() + value.len();
         if size > bounds.bytes || self.fields > bounds.fields {
             self.problem = Some(Problem::TooLarge);
@@ -125,7 +127,7 @@ impl Scratch {
             | (7, b"upgrade") => return false,
             (2, b"te") if !value.eq_ignore_ascii_case(b"trailers") => return false,
             (4, b"host") if kind == Kind::Request => {
-                if self.has_host && self.host != value {
+                if self.has_host {
                     self.problem.get_or_insert(Problem::HostsDiffer);
                 }
                 self.has_host = true;
@@ -183,6 +185,10 @@ impl Scratch {
     pub(super) fn is_whole_request(&self) -> bool {
         let [method, scheme, path, authority, protocol, _] = self.has;
         let is_connect = self.pseudo[METHOD] == b"CONNECT";
+        let is_empty = |at: usize| self.has[at] && self.pseudo[at].is_empty();
+        if is_empty(METHOD) || is_empty(SCHEME) {
+            return false;
+        }
         match (is_connect, protocol) {
             (false, true) => false,
             (true, false) => authority && !scheme && !path,

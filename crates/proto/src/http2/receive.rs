@@ -3,7 +3,7 @@
 use super::PREFACE;
 use super::budget::Flood;
 use super::connection::{Connection, Event, Opened, Pieces, Refusal, Role};
-use super::fields::{Kind, Scratch};
+use super::fields::{Kind, Problem, Scratch};
 use super::frame::{
     self, ACK, CONTINUATION, Code, DATA, END_HEADERS, END_STREAM, FrameHead, GOAWAY, HAS_PRIORITY,
     HEAD_BYTES, HEADERS, PAYLOAD_BYTES_MAX, PING, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS,
@@ -38,7 +38,9 @@ impl<W: Waiter> Connection<W> {
         let len = self.preface_left.min(bytes.len());
         let at = PREFACE.len() - self.preface_left;
         if bytes[..len] != PREFACE[at..at + len] {
-            self.fail(Code::PROTOCOL_ERROR, None);
+            // Who speaks something else would not understand the last word.
+            self.end = Some((Code::PROTOCOL_ERROR, None));
+            self.out.clear();
         }
         self.preface_left -= len;
         &bytes[len..]
@@ -250,9 +252,9 @@ impl<W: Waiter> Connection<W> {
             Kind::Request if id.is_multiple_of(2) => Err(Code::PROTOCOL_ERROR),
             Kind::Request => self.open(id, is_last, scratch),
             _ if !is_known => {
-                let may_come = self.role == Role::Client && !self.is_idle(id)
-                    || self.was_reset.contains(&id)
-                    || self.find(id).is_some();
+                // What we have given up may have been on its way; an endpoint may be late in any case.
+                let may_come =
+                    self.role == Role::Client && !self.is_idle(id) || self.was_reset.contains(&id);
                 if may_come { Ok(()) } else { Err(Code::PROTOCOL_ERROR) }
             }
             Kind::Reply => self.take_reply(id, is_last, scratch),
@@ -266,18 +268,24 @@ impl<W: Waiter> Connection<W> {
         if self.taken_max.is_some_and(|max| id > max) {
             return Ok(()); // it was told, and knows that nothing comes of it
         }
-        if self.peer_streams >= self.bounds.streams {
+        if self.peer_streams >= self.bounds.streams && self.is_full() {
             self.write_reset(id, Code::REFUSED_STREAM);
             self.events.push_back(Event::Refused(Refusal::Busy));
-            return Ok(());
+            return self.spend(Flood::Others);
         }
         let lacks_body = is_last && scratch.length.is_some_and(|length| length > 0);
-        let is_good = !scratch.is_malformed && scratch.is_whole_request() && !lacks_body;
+        let is_cut = scratch.problem == Some(Problem::TooLarge);
+        let is_whole = is_cut || scratch.is_whole_request() && !lacks_body;
+        let is_good = !scratch.is_malformed && is_whole;
         if !is_good {
             self.events.push_back(Event::Refused(Refusal::Malformed));
             return self.break_stream(id, Code::PROTOCOL_ERROR);
         }
-        self.budget.stream();
+        if is_cut {
+            self.spend(Flood::Resets)?;
+        } else {
+            self.budget.stream();
+        }
         self.peer_streams += 1;
         let length = scratch.length;
         let stream = self.insert(id);
@@ -296,6 +304,13 @@ impl<W: Waiter> Connection<W> {
             problem,
         }));
         Ok(())
+    }
+
+    /// Whether as many streams run as there may be. As many that have ended may wait to be dropped.
+    fn is_full(&mut self) -> bool {
+        let max = self.bounds.streams;
+        let running = self.each().filter(|(_, stream)| !stream.is_over()).count();
+        self.peer_streams >= 2 * max || running >= max as usize
     }
 
     fn take_reply(&mut self, id: u32, is_last: bool, scratch: &mut Scratch) -> Verdict {

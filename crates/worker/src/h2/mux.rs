@@ -41,6 +41,8 @@ pub(crate) struct Mux {
     /// When the peer has said something, in milliseconds; 0 before it has.
     heard_ms: Cell<u64>,
     read_bytes: Cell<u64>,
+    /// What may still be read in this turn.
+    turn_bytes: Cell<u64>,
     /// How the socket has ended.
     lost: Cell<Option<io::ErrorKind>>,
 }
@@ -52,6 +54,7 @@ impl Mux {
             task: RefCell::default(),
             heard_ms: Cell::default(),
             read_bytes: Cell::default(),
+            turn_bytes: Cell::new(limits::BYTES_PER_TURN),
             lost: Cell::default(),
         })
     }
@@ -96,6 +99,11 @@ impl Mux {
         self.engine.borrow_mut().receive(bytes, now_ms, &mut shard.fields.borrow_mut());
     }
 
+    /// The task has nothing more to do now: its next turn may read as much as one may.
+    pub(crate) fn end_turn(&self) {
+        self.turn_bytes.set(limits::BYTES_PER_TURN);
+    }
+
     /// Reads for as long as there is something and the turn is not over. Ready when the socket has
     /// ended, which the streams hear of.
     pub(crate) fn poll_read(
@@ -107,11 +115,10 @@ impl Mux {
         if !self.task.borrow().as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             *self.task.borrow_mut() = Some(cx.waker().clone());
         }
-        let mut budget = limits::BYTES_PER_TURN;
         let mut engine = self.engine.borrow_mut();
         let mut scratch = shard.scratch.borrow_mut();
         while engine.end().is_none() {
-            if budget == 0 {
+            if self.turn_bytes.get() == 0 {
                 // Others have their turn, and this one its next.
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -130,7 +137,7 @@ impl Mux {
             let now_ms = clock::coarse_ms();
             self.heard_ms.set(now_ms);
             self.read_bytes.set(self.read_bytes.get() + len as u64);
-            budget = budget.saturating_sub(len as u64);
+            self.turn_bytes.set(self.turn_bytes.get().saturating_sub(len as u64));
             engine.receive(&scratch[..len], now_ms, &mut shard.fields.borrow_mut());
         }
         Poll::Pending

@@ -118,7 +118,14 @@ impl<'s> Serving<'s> {
         let connection = self.connection;
         connection.timer.set(connection.of_listener(|listener| listener.timeouts.idle));
         loop {
-            match poll_fn(|cx| self.poll_next(cx)).await {
+            let next = poll_fn(|cx| {
+                let next = self.poll_next(cx);
+                if next.is_pending() {
+                    self.mux.end_turn();
+                }
+                next
+            });
+            match next.await {
                 Next::Stream(opened) => {
                     let lane = Lane::new(Strand::new(self.mux, opened.stream));
                     let stream = Open::new(connection, &self.open);

@@ -223,6 +223,7 @@ async fn run(trunk: Rc<Trunk>, socket: Stream, held: Held, patience: Duration) {
     let (mut is_settled, mut is_ending) = (false, false);
     let mux = &*trunk.mux;
     poll_fn(|cx| {
+        mux.end_turn();
         windows.fit(mux.read_bytes(), trunk.open.get(), |bytes| {
             mux.with(|engine| engine.set_windows(bytes, TRUNK_WINDOW_BYTES))
         });
