@@ -3,7 +3,6 @@
 
 pub mod client_hello;
 pub mod dns;
-pub mod frames;
 pub mod grpc;
 pub mod h1;
 pub mod hpack;

@@ -67,7 +67,7 @@ const CRATES: &[Crate] = &[
         name: "worker",
         ours: &["message", "net", "password", "plan", "proto", "sys", "telemetry", "tls"],
         // `http` is the language of `h2`, and is spoken in downstream/h2 alone.
-        others: &["bytes", "h2", "http", "itoa", "memchr", "socket2", "tokio"],
+        others: &["itoa", "memchr", "socket2", "tokio"],
         in_tests: &[],
     },
     Crate {

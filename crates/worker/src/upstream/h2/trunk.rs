@@ -115,7 +115,7 @@ impl Trunk {
 
     /// Whether the endpoint has said its first word, which tells what it can and how much of it.
     pub(super) fn is_settled(&self) -> bool {
-        self.mux.heard_ms() > 0 || self.is_over()
+        self.is_over() || self.mux.with(|engine| engine.has_settings())
     }
 
     /// Whether another call can begin now.
@@ -231,7 +231,7 @@ async fn run(trunk: Rc<Trunk>, socket: Stream, held: Held, patience: Duration) {
         if !trunk.is_over() && mux.with(|engine| engine.is_left()) {
             trunk.retire();
         }
-        if !is_settled && mux.heard_ms() > 0 {
+        if !is_settled && mux.with(|engine| engine.has_settings()) {
             is_settled = true;
             trunk.room.wake();
         }
