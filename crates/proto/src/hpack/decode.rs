@@ -68,6 +68,11 @@ impl Decoder {
         Ok(())
     }
 
+    #[cfg(test)]
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.scratch.capacity() + self.table.kept_bytes()
+    }
+
     #[cold]
     fn update_size(&mut self, size: u32) -> Result<(), HpackError> {
         if size > self.table_bytes_max {

@@ -84,6 +84,11 @@ impl Table {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.buffer.capacity() + self.entries.capacity() * size_of::<Entry>()
+    }
+
     /// The size that is left for others beside a new entry. One that is larger than the table has
     /// no place in it, nor has any other then (section 4.4).
     fn others_max(&mut self, len: usize) -> Option<usize> {
