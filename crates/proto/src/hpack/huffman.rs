@@ -18,8 +18,8 @@ const BITS: [u8; 257] = [
     22, 25, 25, 24, 24, 26, 23, 26, 27, 26, 26, 27, 27, 27, 27, 27, 28, 27, 27, 27, 27, 27, 26, 30,
 ];
 
-const BITS_MIN: usize = 5;
-const BITS_MAX: usize = 30;
+const SHORTEST_BITS: usize = 5;
+const LONGEST_BITS: usize = 30;
 
 /// So many bits are looked up at once: two letters, as a rule.
 const QUICK_BITS: u32 = 12;
@@ -34,7 +34,7 @@ struct Length {
 }
 
 /// By length. The end of the longest ones is beyond 32 bits, and stands for all that is left.
-static LENGTHS: [Length; BITS_MAX + 1] = lengths();
+static LENGTHS: [Length; LONGEST_BITS + 1] = lengths();
 
 /// In the order of their codes.
 static SYMBOLS: [u16; 257] = symbols();
@@ -52,8 +52,8 @@ struct Quick {
 
 const fn symbols() -> [u16; 257] {
     let mut symbols = [0; 257];
-    let (mut count, mut bits) = (0, BITS_MIN);
-    while bits <= BITS_MAX {
+    let (mut count, mut bits) = (0, SHORTEST_BITS);
+    while bits <= LONGEST_BITS {
         let mut symbol = 0;
         while symbol < BITS.len() {
             if BITS[symbol] as usize == bits {
@@ -67,10 +67,10 @@ const fn symbols() -> [u16; 257] {
     symbols
 }
 
-const fn lengths() -> [Length; BITS_MAX + 1] {
-    let mut lengths = [Length { end: 0, offset: 0 }; BITS_MAX + 1];
-    let (mut code, mut place, mut bits) = (0_u32, 0_u32, BITS_MIN);
-    while bits <= BITS_MAX {
+const fn lengths() -> [Length; LONGEST_BITS + 1] {
+    let mut lengths = [Length { end: 0, offset: 0 }; LONGEST_BITS + 1];
+    let (mut code, mut place, mut bits) = (0_u32, 0_u32, SHORTEST_BITS);
+    while bits <= LONGEST_BITS {
         lengths[bits].offset = place.wrapping_sub(code);
         let mut symbol = 0;
         while symbol < BITS.len() {
@@ -108,8 +108,8 @@ const fn quick() -> [Quick; 1 << QUICK_BITS] {
 
 /// The symbol whose code these bits begin with, and how many bits it has.
 const fn search(next: u32) -> (u16, u32) {
-    let mut bits = BITS_MIN;
-    while bits < BITS_MAX && next >= LENGTHS[bits].end {
+    let mut bits = SHORTEST_BITS;
+    while bits < LONGEST_BITS && next >= LENGTHS[bits].end {
         bits += 1;
     }
     let place = (next >> (32 - bits)).wrapping_add(LENGTHS[bits].offset);
@@ -118,7 +118,7 @@ const fn search(next: u32) -> (u16, u32) {
 
 /// How many bytes have to be at hand for what comes out of so many.
 pub(super) const fn room(encoded_bytes: usize) -> usize {
-    encoded_bytes * 8 / BITS_MIN + GROUP_BYTES
+    encoded_bytes * 8 / SHORTEST_BITS + GROUP_BYTES
 }
 
 /// Decodes a string into the start of `out`, which has [`room`] for it. Returns how many bytes
@@ -129,7 +129,7 @@ pub(super) fn decode(string: &[u8], out: &mut [u8]) -> Result<usize, HpackError>
     loop {
         next.fill();
         let (group, bytes, is_whole) = next.take_group()?;
-        // No more symbols were read than a string of this length can have.
+        // Each symbol so far has used five bits of the string or more, so that there is room.
         out[len..len + GROUP_BYTES].copy_from_slice(&group);
         len += bytes;
         if is_whole {
@@ -159,7 +159,8 @@ struct Next<'a> {
 }
 
 impl Next<'_> {
-    /// Makes at least 56 bits ready, or all that there are.
+    /// Makes at least 56 bits ready, or all that there are. Bits of a byte that is not taken whole
+    /// are put there too, and once more with the next word.
     #[inline]
     fn fill(&mut self) {
         let word = match self.rest.first_chunk() {
@@ -167,13 +168,14 @@ impl Next<'_> {
             None => last_word(self.rest),
         };
         self.inverse |= word >> self.bits;
-        let bytes = ((63 - self.bits) / 8).min(self.rest.len() as u32);
-        self.rest = &self.rest[bytes as usize..];
-        self.bits += 8 * bytes;
+        let bytes = (((63 - self.bits) / 8) as usize).min(self.rest.len());
+        self.rest = &self.rest[bytes..];
+        self.bits += 8 * bytes as u32;
     }
 
-    /// Looks up what comes next, four times, of which none depends on what the others find. Returns
-    /// the symbols, how many they are, and whether more can be found in this way.
+    /// Looks up what comes next, four times without a branch: where nothing was found, nothing is
+    /// added, then and after. Returns the symbols, how many they are, and whether more can be found
+    /// in this way.
     #[inline]
     fn take_group(&mut self) -> Result<([u8; GROUP_BYTES], usize, bool), HpackError> {
         let (mut symbols, mut symbols_bits, mut code_bits, mut is_whole) = (0, 0, 0, true);

@@ -9,7 +9,7 @@ const ENTRY_BYTES: usize = 32;
 /// The buffer is never smaller: a few fields.
 const BUFFER_BYTES_MIN: usize = 256;
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Table {
     /// The oldest is the last.
     entries: VecDeque<Entry>,
@@ -22,7 +22,7 @@ pub(super) struct Table {
     size_max: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 struct Entry {
     /// Where its name begins, among all bytes that were ever written.
     start: u64,
@@ -82,6 +82,11 @@ impl Table {
             self.buffer.extend_from_within(start..start + name_len);
             self.buffer.extend_from_slice(value);
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.buffer.capacity() + self.entries.capacity() * size_of::<Entry>()
     }
 
     /// The size that is left for others beside a new entry. One that is larger than the table has

@@ -17,7 +17,7 @@ static SYMBOLS_OF_CODES: LazyLock<HashMap<(u32, u8), u16>> =
 fn codes() -> Vec<(u32, u8)> {
     let mut codes = vec![(0, 0); BITS.len()];
     let mut code = 0;
-    for bits in 1..=BITS_MAX as u8 {
+    for bits in 1..=LONGEST_BITS as u8 {
         code *= 2;
         for symbol in (0..BITS.len()).filter(|&symbol| BITS[symbol] == bits) {
             codes[symbol] = (code, bits);
@@ -93,8 +93,8 @@ fn the_code_is_that_of_the_standard() {
         assert_eq!(CODES[symbol], (code, bits), "{symbol}");
     }
     // No sequence of bits is without a meaning.
-    let share: u32 = BITS.iter().map(|&bits| 1 << (BITS_MAX - usize::from(bits))).sum();
-    assert_eq!(share, 1 << BITS_MAX);
+    let share: u32 = BITS.iter().map(|&bits| 1 << (LONGEST_BITS - usize::from(bits))).sum();
+    assert_eq!(share, 1 << LONGEST_BITS);
 }
 
 #[test]
