@@ -3,6 +3,7 @@
 
 use fairwater_message::{Field, Method, RequestHead, field_named};
 use fairwater_proto::websocket::{accept, is_key};
+use fairwater_tls::sha1;
 
 const KEY: &str = "sec-websocket-key";
 const ACCEPT: &str = "sec-websocket-accept";
@@ -19,7 +20,7 @@ pub(crate) fn is_handshake(head: &RequestHead, bytes: &[u8]) -> bool {
 
 /// What the key in a request is answered with.
 pub(crate) fn expected(fields: &[Field], bytes: &[u8]) -> Option<[u8; 28]> {
-    field_named(fields, bytes, KEY).map(accept)
+    field_named(fields, bytes, KEY).map(|key| accept(key, sha1))
 }
 
 /// Whether a reply has understood the request.

@@ -1,5 +1,5 @@
-//! How much a peer may do that makes work and carries nothing: a client that makes much work with few
-//! bytes is told apart from one that has much to ask.
+//! How much a peer may do that makes work and carries nothing: a client that makes much work with
+//! few bytes is told apart from one that has much to ask.
 
 /// Budgets are for so long.
 const SPAN_MS: u64 = 10_000;

@@ -308,8 +308,8 @@ impl<W: Waiter> Connection<W> {
         std::mem::take(&mut self.has_pong)
     }
 
-    /// Takes no further stream; those that run go on. The peer is asked for a sign that it knows, and
-    /// what it has begun until then is taken (section 6.8).
+    /// Takes no further stream; those that run go on. The peer is asked for a sign that it knows,
+    /// and what it has begun until then is taken (section 6.8).
     pub fn leave(&mut self) {
         if self.taken_max.is_none() && self.end.is_none() {
             self.taken_max = Some(STREAM_END - 1);

@@ -1,5 +1,5 @@
-//! Heads from fields (RFC 9113, section 8): checked one by one, and written as the lines that a peer
-//! of HTTP/1.1 would send, so that the strict reader of those has the last word.
+//! Heads from fields (RFC 9113, section 8): checked one by one, and written as the lines that a
+//! peer of HTTP/1.1 would send, so that the strict reader of those has the last word.
 
 /// What a block of fields belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

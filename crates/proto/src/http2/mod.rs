@@ -1,6 +1,6 @@
-//! HTTP/2 (RFC 9113) without a socket: bytes of a peer in, heads, bodies and bytes for the peer out.
-//! One engine for both roles; what could flood it has budgets, and nothing is kept for a connection
-//! at rest but its windows and the peer's table of fields.
+//! HTTP/2 (RFC 9113) without a socket: bytes of a peer in, heads, bodies and bytes for the peer
+//! out. One engine for both roles; what could flood it has budgets, and nothing is kept for a
+//! connection at rest but its windows and the peer's table of fields.
 
 mod budget;
 mod connection;

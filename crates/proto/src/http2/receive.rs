@@ -252,7 +252,8 @@ impl<W: Waiter> Connection<W> {
             Kind::Request if id.is_multiple_of(2) => Err(Code::PROTOCOL_ERROR),
             Kind::Request => self.open(id, is_last, scratch),
             _ if !is_known => {
-                // What we have given up may have been on its way; an endpoint may be late in any case.
+                // What we have given up may have been on its way; an endpoint may be late in any
+                // case.
                 let may_come =
                     self.role == Role::Client && !self.is_idle(id) || self.was_reset.contains(&id);
                 if may_come { Ok(()) } else { Err(Code::PROTOCOL_ERROR) }

@@ -1,5 +1,5 @@
-//! A connection of HTTP/2 between its socket and the tasks of its streams. One task moves the bytes;
-//! what the others write goes out with its next turn, all in one call.
+//! A connection of HTTP/2 between its socket and the tasks of its streams. One task moves the
+//! bytes; what the others write goes out with its next turn, all in one call.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};

@@ -1,5 +1,5 @@
-//! One stream of an HTTP/2 client: the body of its request in, the reply out, under the flow control
-//! of both.
+//! One stream of an HTTP/2 client: the body of its request in, the reply out, under the flow
+//! control of both.
 
 use std::io;
 use std::task::{Context, Poll};

@@ -1,5 +1,5 @@
-//! One request to an endpoint over HTTP/2 and its reply: a stream of a trunk, under the flow control
-//! of both sides. What can fail here fails as a fault of the endpoint.
+//! One request to an endpoint over HTTP/2 and its reply: a stream of a trunk, under the flow
+//! control of both sides. What can fail here fails as a fault of the endpoint.
 
 use std::cell::OnceCell;
 use std::future::poll_fn;

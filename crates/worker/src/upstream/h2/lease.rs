@@ -1,5 +1,6 @@
-//! A way to an endpoint that may speak HTTP/2: a call over a connection that is there, or that comes
-//! up for all who wait for it; or a connection of HTTP/1, where the endpoint has not agreed to more.
+//! A way to an endpoint that may speak HTTP/2: a call over a connection that is there, or that
+//! comes up for all who wait for it; or a connection of HTTP/1, where the endpoint has not agreed
+//! to more.
 
 use std::cell::Cell;
 use std::future::poll_fn;

@@ -139,8 +139,8 @@ impl Trunk {
         Call::new(Rc::clone(self), is_reused)
     }
 
-    /// Begins a stream; nothing, if the endpoint takes no more. The last one that there may be takes
-    /// the way with it.
+    /// Begins a stream; nothing, if the endpoint takes no more. The last one that there may be
+    /// takes the way with it.
     pub(super) fn send(&self, text: &[u8], asked: Requested<'_>, is_all: bool) -> Option<Strand> {
         let heard_ms = self.mux.heard_ms();
         let is_silent = heard_ms + limits::DOUBT_AFTER.as_millis() as u64 <= clock::coarse_ms();
