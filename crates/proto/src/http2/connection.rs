@@ -112,6 +112,8 @@ pub struct Connection<W> {
     pub(super) end: Option<(Code, Option<Flood>)>,
     pub(super) has_pong: bool,
     pub(super) data_bytes: u64,
+    /// What the frames that came make of work, in bytes of a body that would make as much.
+    pub(super) work_bytes: u64,
 }
 
 /// A head in pieces.
@@ -158,6 +160,7 @@ impl<W: Waiter> Connection<W> {
             end: None,
             has_pong: false,
             data_bytes: 0,
+            work_bytes: 0,
         };
         connection.greet();
         connection
@@ -211,6 +214,21 @@ impl<W: Waiter> Connection<W> {
         let more = i64::from(stream) - i64::from(self.stream_window);
         self.stream_window = stream;
         self.streams.iter_mut().for_each(|stream| stream.receive_window += more);
+        if more < 0 {
+            self.settle_debts();
+        }
+    }
+
+    /// Gives back all that was read: a peer that has used the larger window has nothing left of the
+    /// smaller one, and nothing more would come to be given back behind.
+    fn settle_debts(&mut self) {
+        for (&id, stream) in self.ids.iter().zip(&mut self.streams) {
+            if stream.owed > 0 && !stream.is_received {
+                let owed = std::mem::take(&mut stream.owed);
+                stream.receive_window += i64::from(owed);
+                frame::write(&mut self.out, WINDOW_UPDATE, 0, id, &owed.to_be_bytes());
+            }
+        }
     }
 
     /// Bytes for the peer. What was sent is taken out of it with [`Self::sent`].
@@ -296,6 +314,11 @@ impl<W: Waiter> Connection<W> {
     /// Bytes of bodies that went out.
     pub fn data_bytes(&self) -> u64 {
         self.data_bytes
+    }
+
+    /// What has come since this was asked last, in bytes of a body that would make as much work.
+    pub fn take_work(&mut self) -> u64 {
+        std::mem::take(&mut self.work_bytes)
     }
 
     /// Asks the peer for a sign of life; [`Self::take_pong`] tells of it.

@@ -13,6 +13,9 @@ use super::stream::{Head, Reset, Waiter};
 
 /// Frames of one head behind the first. Each may have 16 KiB, half of the largest head by default.
 const CONTINUATIONS_MAX: u32 = 8;
+/// A frame makes at least as much work as so many bytes of a body, and a head more than its bytes.
+const FRAME_WORK_BYTES: u64 = 512;
+const HEAD_WEIGHT: u64 = 16;
 /// Interim heads that nobody has read.
 const HEADS_MAX: usize = 32;
 const WINDOW_MAX: i64 = (1 << 31) - 1;
@@ -97,6 +100,8 @@ impl<W: Waiter> Connection<W> {
     }
 
     fn take(&mut self, head: FrameHead, payload: &[u8], scratch: &mut Scratch) {
+        let weight = if matches!(head.kind, HEADERS | CONTINUATION) { HEAD_WEIGHT } else { 1 };
+        self.work_bytes += (head.len as u64).max(FRAME_WORK_BYTES) * weight;
         let is_first = !std::mem::replace(&mut self.has_settings, true);
         if is_first && (head.kind != SETTINGS || head.has(ACK)) {
             return self.fail(Code::PROTOCOL_ERROR, None);

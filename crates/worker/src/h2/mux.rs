@@ -137,8 +137,9 @@ impl Mux {
             let now_ms = clock::coarse_ms();
             self.heard_ms.set(now_ms);
             self.read_bytes.set(self.read_bytes.get() + len as u64);
-            self.turn_bytes.set(self.turn_bytes.get().saturating_sub(len as u64));
             engine.receive(&scratch[..len], now_ms, &mut shard.fields.borrow_mut());
+            let work = engine.take_work().max(len as u64);
+            self.turn_bytes.set(self.turn_bytes.get().saturating_sub(work));
         }
         Poll::Pending
     }
