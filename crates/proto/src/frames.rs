@@ -30,6 +30,9 @@ const EMPTY_MAX: u32 = 75;
 /// Requests of which is not known yet what the library makes of them.
 const BEGUN_MAX: usize = 512;
 
+/// What a frame is to be reckoned at, beside its payload.
+const FRAME_WORK: u64 = 512;
+
 /// What a client says before its first frame.
 const PREFACE_BYTES: u32 = 24;
 
@@ -100,6 +103,7 @@ pub enum Refusal {
 pub struct Frames {
     heads: Heads,
     sent: Heads,
+    work: u64,
     span_end_ms: u64,
     sent_bytes: u64,
     streams: u32,
@@ -139,6 +143,7 @@ impl Frames {
         Self {
             heads: Heads::behind(preface),
             sent: Heads::behind(0),
+            work: 0,
             span_end_ms: 0,
             sent_bytes: 0,
             streams: 0,
@@ -165,6 +170,11 @@ impl Frames {
     /// Whether the library will soon have had enough of this connection.
     pub fn is_worn(&self) -> bool {
         self.provoked >= PROVOKED_MAX || self.empty >= EMPTY_MAX
+    }
+
+    /// The work that all of them make, in bytes of bodies that make as much.
+    pub fn work(&self) -> u64 {
+        self.work
     }
 
     /// Bytes of bodies that went to the peer.
@@ -227,7 +237,7 @@ impl Frames {
         }
         let has_work = WITH_WORK.contains(&head.word);
         self.provoked += u32::from(has_work || WITHOUT_WORK.contains(&head.word));
-        if has_work { self.count(Flood::Resets, RESETS_MAX.max(self.streams / 2)) } else { Ok(()) }
+        if has_work { self.add(Flood::Resets, RESETS_MAX.max(self.streams / 2)) } else { Ok(()) }
     }
 
     /// Takes bytes of the peer, in their order.
@@ -256,6 +266,7 @@ impl Frames {
             return Err(Offence::NoSettings);
         }
         self.has_settings = true;
+        self.work += FRAME_WORK + u64::from(head.len) * head.work_per_byte();
         if !head.is_sound() {
             return Err(Offence::FrameSize);
         }
@@ -267,25 +278,25 @@ impl Frames {
             head::DATA if head.len > 0 || head.has(head::END_STREAM) => Ok(()),
             head::DATA => {
                 self.empty += 1;
-                self.count(Flood::EmptyData, IDLE_FRAMES_MAX)
+                self.add(Flood::EmptyData, IDLE_FRAMES_MAX)
             }
             head::HEADERS => {
                 self.begin(head);
                 Ok(())
             }
             head::RST_STREAM if !self.is_client => Ok(()),
-            head::RST_STREAM => self.count(Flood::Resets, RESETS_MAX.max(self.streams / 2)),
-            head::SETTINGS => self.count(Flood::Settings, SETTINGS_MAX),
-            head::PING => self.count(Flood::Pings, IDLE_FRAMES_MAX),
+            head::RST_STREAM => self.add(Flood::Resets, RESETS_MAX.max(self.streams / 2)),
+            head::SETTINGS => self.add(Flood::Settings, SETTINGS_MAX),
+            head::PING => self.add(Flood::Pings, IDLE_FRAMES_MAX),
             head::WINDOW_UPDATE => {
                 let more = u32::try_from(self.sent_bytes / BYTES_PER_UPDATE).unwrap_or(u32::MAX);
-                self.count(Flood::WindowUpdates, more.saturating_add(IDLE_FRAMES_MAX))
+                self.add(Flood::WindowUpdates, more.saturating_add(IDLE_FRAMES_MAX))
             }
             head::CONTINUATION => {
                 self.lacks_end &= !head.has(head::END_HEADERS);
-                self.count(Flood::Continuations, CONTINUATIONS_MAX)
+                self.add(Flood::Continuations, CONTINUATIONS_MAX)
             }
-            _ => self.count(Flood::Others, IDLE_FRAMES_MAX.max(self.streams * 2)),
+            _ => self.add(Flood::Others, IDLE_FRAMES_MAX.max(self.streams * 2)),
         }
     }
 
@@ -302,7 +313,7 @@ impl Frames {
         }
     }
 
-    fn count(&mut self, flood: Flood, max: u32) -> Result<(), Offence> {
+    fn add(&mut self, flood: Flood, max: u32) -> Result<(), Offence> {
         let count = &mut self.counts[flood as usize];
         *count += 1;
         if *count > max { Err(Offence::Flood(flood)) } else { Ok(()) }

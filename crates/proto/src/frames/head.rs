@@ -57,6 +57,11 @@ impl Head {
         }
     }
 
+    /// How much more work its payload makes than that of a body. A field may have a single byte.
+    pub(super) fn work_per_byte(self) -> u64 {
+        if matches!(self.kind, HEADERS | CONTINUATION | PUSH_PROMISE) { 16 } else { 1 }
+    }
+
     /// Whether a stream depends on itself by its head.
     pub(super) fn is_own_parent(self) -> bool {
         self.kind == HEADERS && self.has(HAS_PRIORITY) && self.word & 0x7fff_ffff == self.stream

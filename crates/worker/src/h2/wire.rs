@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -48,8 +48,9 @@ pub(crate) struct Watch {
     offence: Cell<Option<Offence>>,
     /// When the peer has said something, in milliseconds; 0 before it has.
     heard_ms: Cell<u64>,
-    /// Bytes that were read, in this turn and in all.
-    turn_bytes: Cell<u64>,
+    /// What was read in this turn, in bytes of bodies that make as much work.
+    turn_work: Cell<u64>,
+    /// Bytes that were read in all.
     read_bytes: Cell<u64>,
 }
 
@@ -59,14 +60,14 @@ impl Watch {
             frames: RefCell::new(frames),
             offence: Cell::default(),
             heard_ms: Cell::default(),
-            turn_bytes: Cell::default(),
+            turn_work: Cell::default(),
             read_bytes: Cell::default(),
         })
     }
 
     /// Another turn begins, and may read as much as one may.
     pub(crate) fn begin_turn(&self) {
-        self.turn_bytes.set(0);
+        self.turn_work.set(0);
     }
 
     pub(crate) fn read_bytes(&self) -> u64 {
@@ -112,9 +113,12 @@ impl Watch {
         let now_ms = clock::coarse_ms();
         self.heard_ms.set(now_ms);
         let len = bytes.len() as u64;
-        self.turn_bytes.set(self.turn_bytes.get() + len);
         self.read_bytes.set(self.read_bytes.get() + len);
-        match self.frames.borrow_mut().take(bytes, now_ms) {
+        let mut frames = self.frames.borrow_mut();
+        let before = frames.work();
+        let taken = frames.take(bytes, now_ms);
+        self.turn_work.set(self.turn_work.get() + frames.work() - before);
+        match taken {
             Ok(()) => bytes.len(),
             Err((good, offence)) => {
                 self.offence.set(Some(offence));
@@ -153,10 +157,10 @@ impl AsyncRead for Wire {
             self.ahead.drain(..len);
             return if good > 0 { Poll::Ready(Ok(())) } else { Poll::Pending };
         }
-        if self.watch.turn_bytes.get() >= limits::BYTES_PER_TURN {
-            // Others have their turn, and this one its next.
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+        if self.watch.turn_work.get() >= limits::BYTES_PER_TURN {
+            // Others have their turn, also those whose sockets are not looked at before this task
+            // has waited: to wake it at once would let it read sixty times as much.
+            return pin!(tokio::task::yield_now()).poll(cx).map(|()| Ok(()));
         }
         let room = buffer.initialize_unfilled();
         let len = ready!(self.stream().poll_read(cx, room))?;

@@ -157,6 +157,7 @@ impl<'s> Serving<'s> {
     async fn run(mut self) {
         let connection = self.connection;
         connection.timer.set(connection.of_listener(|listener| listener.timeouts.idle));
+        let mut begun: u32 = 0;
         loop {
             let next = poll_fn(|cx| {
                 let next = self.poll_next(cx);
@@ -180,6 +181,11 @@ impl<'s> Serving<'s> {
                     }
                     let stream = Open::new(connection, &self.open);
                     drop(tokio::task::spawn_local(serve_stream(stream, request, respond)));
+                    begun += 1;
+                    if begun.is_multiple_of(limits::PIPELINED_PER_TURN) {
+                        // Others want to be heard before a hundred of these have begun.
+                        tokio::task::yield_now().await;
+                    }
                 }
                 Next::Refused(refusal) => refused::account(connection, refusal),
                 Next::Offence(offence) => {
@@ -349,6 +355,8 @@ async fn serve_stream(
     };
     work.out.clear();
     let head = text::write_request(&mut work.out, &parts, has_body, key);
+    // What its fields point into is as large as the frames that they came in.
+    drop(parts);
     if let Err(fault) = head.and_then(|()| read_head(limits, &mut work)) {
         return respond::to_bad_head(shard, client, &mut work, fault, begun_us).await;
     }
