@@ -15,7 +15,7 @@ class Flood:
         host, port = address.rsplit(":", 1)
         self.socket = socket.create_connection((host, int(port)), timeout=20)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.got, self.goaway, self.resets, self.is_open = b"", None, 0, True
+        self.got, self.goaway, self.resets, self.pongs, self.is_open = b"", None, 0, 0, True
         self.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, settings))
 
     def send(self, data):
@@ -40,6 +40,8 @@ class Flood:
                     self.goaway = int.from_bytes(payload[4:8], "big")
                 elif kind == 3:
                     self.resets += 1
+                elif kind == 6:
+                    self.pongs += 1
 
 
 def head(stream, flags=END_STREAM | END_HEADERS, block=GET_WAIT):
@@ -107,12 +109,12 @@ def large(stream, path=b"/large"):
 
 # What is sent on so many connections that are then held open, and then a byte at a time.
 HELD = {
-    "streams without a window": (8, struct.pack(">HI", 4, 0), b"".join(large(s) for s in range(1, 257, 2)), b""),
-    "replies that nobody reads": (8, struct.pack(">HI", 4, 2**31 - 1), frame(8, 0, 0, b"\x7f\0\0\0") +
+    "streams without a window": (1, struct.pack(">HI", 4, 0), b"".join(large(s) for s in range(1, 257, 2)), b""),
+    "replies that nobody reads": (1, struct.pack(">HI", 4, 2**31 - 1), frame(8, 0, 0, b"\x7f\0\0\0") +
                                   b"".join(large(s) for s in range(1, 257, 2)), b""),
-    "uploads that are stuck": (8, b"", b"".join(head(s, END_HEADERS, POST_WAIT) + frame(0, 0, s, b"x" * 400)
+    "uploads that are stuck": (4, b"", b"".join(head(s, END_HEADERS, POST_WAIT) + frame(0, 0, s, b"x" * 400)
                                                 for s in range(1, 257, 2)), b""),
-    "heads of 28 KiB in a few bytes": (8, b"", b"".join(frame(1, 5, s, GET_WAIT + (BOMB if s == 1 else b"\xbe" * 7))
+    "heads of 28 KiB in a few bytes": (4, b"", b"".join(frame(1, 5, s, GET_WAIT + (BOMB if s == 1 else b"\xbe" * 7))
                                                        for s in range(1, 257, 2)), b""),
     "slow heads": (200, b"", frame(1, 5, 1, bytes(16000))[:9], bytes(16000)),
     "windows of a byte for a large reply": (20, struct.pack(">HI", 4, 0), large(1), frame(8, 0, 1, b"\0\0\0\1") * 1000),
@@ -153,7 +155,9 @@ def run(name):
         sent = steps
     # What it says last, if anything.
     until = time.monotonic() + 2
-    while name not in FEW and flood.is_open and not flood.goaway and time.monotonic() < until:
+    if name in FEW:
+        flood.send(frame(6, 0, 0, b"is read?"))
+    while flood.is_open and not flood.goaway and not (name in FEW and flood.pongs) and time.monotonic() < until:
         flood.hear(0.02)
     flood.socket.close()
     return sent, flood
