@@ -1,6 +1,7 @@
 //! What both sides of HTTP/2 share: the socket below the library, heads as lines, and a body on its
 //! way out.
 
+pub(crate) mod readers;
 pub(crate) mod text;
 pub(crate) mod windows;
 pub(crate) mod wire;

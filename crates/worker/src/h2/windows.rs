@@ -4,6 +4,7 @@
 
 use std::rc::Rc;
 
+use super::readers::Readers;
 use crate::shard::Shard;
 
 /// On a stream: what there is of it for a start, and for who makes use of it.
@@ -21,25 +22,47 @@ const LARGE_MAX: u32 = 32;
 pub(crate) struct Windows {
     shard: Rc<Shard>,
     is_large: bool,
+    /// It is small again, and the peer may not know yet.
+    is_shrinking: bool,
 }
 
 impl Windows {
     pub(crate) fn new(shard: &Rc<Shard>) -> Self {
-        Self { shard: Rc::clone(shard), is_large: false }
+        Self { shard: Rc::clone(shard), is_large: false, is_shrinking: false }
     }
 
-    /// What the window should be now, if that is not what it is. `set` returns whether it could be
-    /// set: while the peer has not answered for the last change, there is no other.
-    pub(crate) fn fit(&mut self, read_bytes: u64, streams: u32, mut set: impl FnMut(u32) -> bool) {
+    /// Sees to it that the window is what it should be now. `set` returns whether it could be set:
+    /// while the peer has not answered for the last change, there is no other. Returns whether
+    /// something was set, which goes out with the next turn.
+    pub(crate) fn fit(
+        &mut self,
+        read_bytes: u64,
+        streams: u32,
+        readers: &Readers,
+        mut set: impl FnMut(u32) -> bool,
+    ) -> bool {
         let large = &self.shard.large_windows;
         let is_wanted = read_bytes >= SENT_BYTES_MIN && (1..=LARGE_STREAMS).contains(&streams);
         match (self.is_large, is_wanted) {
+            // Set once more, it tells that the change before is in force.
+            _ if self.is_shrinking => {
+                self.is_shrinking = !set(SMALL_BYTES);
+                if !self.is_shrinking {
+                    readers.wake();
+                }
+                !self.is_shrinking
+            }
             (false, true) if large.get() < LARGE_MAX && set(LARGE_BYTES) => {
                 self.is_large = true;
                 large.set(large.get() + 1);
+                true
             }
-            (true, false) if streams > 0 && set(SMALL_BYTES) => self.be_small(),
-            _ => {}
+            (true, false) if streams > 0 && set(SMALL_BYTES) => {
+                self.be_small();
+                self.is_shrinking = true;
+                true
+            }
+            _ => false,
         }
     }
 

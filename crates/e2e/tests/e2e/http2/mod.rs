@@ -5,6 +5,7 @@ mod endpoints;
 mod floods;
 mod long_way;
 mod violations;
+mod windows;
 
 use std::collections::HashMap;
 use std::io::Write;

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -11,10 +12,14 @@ use h2::{Reason, RecvStream, SendStream};
 use http::header::SEC_WEBSOCKET_ACCEPT;
 use http::{HeaderMap, StatusCode};
 
+use crate::h2::readers::Readers;
 use crate::h2::{broken, poll_send, text};
 
 #[derive(Debug)]
-pub(crate) struct Lane(RefCell<Ends>);
+pub(crate) struct Lane {
+    ends: RefCell<Ends>,
+    readers: Rc<Readers>,
+}
 
 #[derive(Debug)]
 struct Ends {
@@ -30,10 +35,15 @@ struct Ends {
 }
 
 impl Lane {
-    pub(super) fn new(body: RecvStream, respond: SendResponse<Bytes>) -> Self {
+    pub(super) fn new(
+        body: RecvStream,
+        respond: SendResponse<Bytes>,
+        readers: &Rc<Readers>,
+    ) -> Self {
         let is_ended = body.is_end_stream();
         let (rest, trailers, reply) = (Bytes::new(), None, None);
-        Self(RefCell::new(Ends { body, rest, is_ended, trailers, respond, reply }))
+        let ends = RefCell::new(Ends { body, rest, is_ended, trailers, respond, reply });
+        Self { ends, readers: Rc::clone(readers) }
     }
 
     /// Reads of the body; 0 is its end. The client may send as much again.
@@ -42,9 +52,9 @@ impl Lane {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let Ends { body, rest, is_ended, .. } = &mut *self.0.borrow_mut();
+        let Ends { body, rest, is_ended, .. } = &mut *self.ends.borrow_mut();
         while rest.is_empty() && !*is_ended {
-            match ready!(body.poll_data(cx)) {
+            match ready!(self.readers.poll_data(body, cx)) {
                 Some(data) => *rest = data.map_err(broken)?,
                 None => *is_ended = true,
             }
@@ -60,7 +70,7 @@ impl Lane {
 
     /// Whether all of the body was read, and no trailers can come.
     pub(in crate::downstream) fn is_read_out(&self) -> bool {
-        let Ends { body, rest, .. } = &*self.0.borrow();
+        let Ends { body, rest, .. } = &*self.ends.borrow();
         rest.is_empty() && body.is_end_stream()
     }
 
@@ -69,7 +79,7 @@ impl Lane {
         &self,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Vec<u8>>> {
-        let Ends { body, trailers, .. } = &mut *self.0.borrow_mut();
+        let Ends { body, trailers, .. } = &mut *self.ends.borrow_mut();
         if trailers.is_none() {
             let came = ready!(body.poll_trailers(cx)).map_err(broken)?;
             *trailers = Some(came.map(|map| text::lines(&map)).unwrap_or_default());
@@ -79,7 +89,7 @@ impl Lane {
 
     /// Ready when the client has given up.
     pub(crate) fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let Ends { respond, reply, .. } = &mut *self.0.borrow_mut();
+        let Ends { respond, reply, .. } = &mut *self.ends.borrow_mut();
         match reply {
             Some(reply) => reply.poll_reset(cx).map(drop),
             None => respond.poll_reset(cx).map(drop),
@@ -89,14 +99,14 @@ impl Lane {
     /// Sends an interim head.
     pub(in crate::downstream) fn send_interim(&self, head: &[u8]) -> io::Result<()> {
         let (head, _) = text::response(head).ok_or(io::ErrorKind::InvalidData)?;
-        self.0.borrow_mut().respond.send_informational(head).map_err(broken)
+        self.ends.borrow_mut().respond.send_informational(head).map_err(broken)
     }
 
     /// Sends the final head. Returns where its text ends.
     pub(in crate::downstream) fn send_head(&self, text: &[u8], is_all: bool) -> io::Result<usize> {
         let (head, len) = text::response(text).ok_or(io::ErrorKind::InvalidData)?;
         let is_all = is_all && len == text.len();
-        let Ends { respond, reply, .. } = &mut *self.0.borrow_mut();
+        let Ends { respond, reply, .. } = &mut *self.ends.borrow_mut();
         *reply = Some(respond.send_response(head, is_all).map_err(broken)?);
         Ok(len)
     }
@@ -107,7 +117,7 @@ impl Lane {
         let (mut head, _) = text::response(text).ok_or(io::ErrorKind::InvalidData)?;
         *head.status_mut() = StatusCode::OK;
         head.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
-        let Ends { respond, reply, .. } = &mut *self.0.borrow_mut();
+        let Ends { respond, reply, .. } = &mut *self.ends.borrow_mut();
         *reply = Some(respond.send_response(head, false).map_err(broken)?);
         Ok(())
     }
@@ -120,7 +130,7 @@ impl Lane {
         data: &[u8],
         is_last: bool,
     ) -> Poll<io::Result<usize>> {
-        let mut ends = self.0.borrow_mut();
+        let mut ends = self.ends.borrow_mut();
         let reply = ends.reply.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         poll_send(reply, cx, data, is_last)
     }
@@ -129,22 +139,28 @@ impl Lane {
     pub(in crate::downstream) fn send_trailers(&self, lines: &[u8]) -> io::Result<()> {
         let mut trailers = HeaderMap::new();
         text::fields(lines, &mut trailers).ok_or(io::ErrorKind::InvalidData)?;
-        let mut ends = self.0.borrow_mut();
+        let mut ends = self.ends.borrow_mut();
         let reply = ends.reply.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         reply.send_trailers(trailers).map_err(broken)
     }
 
     /// Gives up a reply that has begun, so that nobody takes it for complete.
     pub(crate) fn break_off(&self) {
-        if let Some(reply) = &mut self.0.borrow_mut().reply {
+        if let Some(reply) = &mut self.ends.borrow_mut().reply {
             reply.send_reset(Reason::INTERNAL_ERROR);
         }
     }
 
     /// As a reset ends a connection that is a tunnel (RFC 8441, section 5).
     pub(crate) fn reset(&self) {
-        if let Some(reply) = &mut self.0.borrow_mut().reply {
+        if let Some(reply) = &mut self.ends.borrow_mut().reply {
             reply.send_reset(Reason::CANCEL);
         }
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.readers.leave(self.ends.get_mut().body.stream_id().as_u32());
     }
 }

@@ -23,6 +23,7 @@ use http::Request;
 use super::Carrier;
 use crate::accept::Accepted;
 use crate::exchange::{self, Client, End};
+use crate::h2::readers::Readers;
 use crate::h2::text;
 use crate::h2::windows::{SMALL_BYTES, Windows};
 use crate::h2::wire::{Socket, Watch, Wire};
@@ -108,6 +109,7 @@ struct Serving<'s> {
     frames: Connection<Wire, Bytes>,
     watch: &'s Watch,
     windows: Windows,
+    readers: Rc<Readers>,
     /// Streams that run.
     open: Rc<Cell<u32>>,
     head_timer: Timer,
@@ -146,6 +148,7 @@ impl<'s> Serving<'s> {
             frames,
             watch,
             windows: Windows::new(&connection.shard),
+            readers: Rc::default(),
             open,
             head_timer,
             is_leaving: false,
@@ -163,13 +166,7 @@ impl<'s> Serving<'s> {
                 if next.is_pending() {
                     // Whatever became of all that was read: the next turn is another one.
                     self.watch.begin_turn();
-                    self.windows.fit(self.watch.read_bytes(), self.open.get(), |bytes| {
-                        let is_set = self.frames.set_initial_window_size(bytes).is_ok();
-                        if is_set {
-                            self.frames.set_target_window_size(Windows::of_all(bytes));
-                        }
-                        is_set
-                    });
+                    self.fit_windows(cx);
                 }
                 next
             });
@@ -178,7 +175,7 @@ impl<'s> Serving<'s> {
                     if !self.watch.take_stream(respond.stream_id().as_u32()) {
                         continue;
                     }
-                    let stream = Open::new(connection, &self.open);
+                    let stream = Open::new(connection, &self.open, &self.readers);
                     drop(tokio::task::spawn_local(serve_stream(stream, request, respond)));
                 }
                 Next::Refused(refusal) => refused::account(connection, refusal),
@@ -226,6 +223,20 @@ impl<'s> Serving<'s> {
             }
         }
         self.connection.timer.poll_expired(cx).map(|()| Next::Idle)
+    }
+
+    fn fit_windows(&mut self, cx: &Context<'_>) {
+        let (read_bytes, streams) = (self.watch.read_bytes(), self.open.get());
+        let is_set = self.windows.fit(read_bytes, streams, &self.readers, |bytes| {
+            let is_set = self.frames.set_initial_window_size(bytes).is_ok();
+            if is_set {
+                self.frames.set_target_window_size(Windows::of_all(bytes));
+            }
+            is_set
+        });
+        if is_set {
+            cx.waker().wake_by_ref();
+        }
     }
 
     /// Lets no further stream begin; those that run go on.
@@ -306,13 +317,15 @@ fn is_late(connection: &Accepted, watch: &Watch, timer: &Timer, cx: &mut Context
 struct Open {
     connection: Rc<Accepted>,
     count: Rc<Cell<u32>>,
+    readers: Rc<Readers>,
 }
 
 impl Open {
-    fn new(connection: &Rc<Accepted>, count: &Rc<Cell<u32>>) -> Self {
+    fn new(connection: &Rc<Accepted>, count: &Rc<Cell<u32>>, readers: &Rc<Readers>) -> Self {
         count.set(count.get() + 1);
         connection.timer.set(NEVER);
-        Self { connection: Rc::clone(connection), count: Rc::clone(count) }
+        let (connection, readers) = (Rc::clone(connection), Rc::clone(readers));
+        Self { connection, count: Rc::clone(count), readers }
     }
 }
 
@@ -337,7 +350,7 @@ async fn serve_stream(
     let begun_us = shard.now_us();
     let (parts, body) = request.into_parts();
     let has_body = !body.is_end_stream() && !text::is_tunnel(&parts);
-    let lane = Lane::new(body, respond);
+    let lane = Lane::new(body, respond, &stream.readers);
     let timer = Timer::new(&shard.wheel);
     let mut work = Loan::new(shard);
     let in_force = shard.in_force();

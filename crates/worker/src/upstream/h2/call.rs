@@ -137,7 +137,7 @@ impl Call {
         let Reply::Comes(body, _) = &mut *reply else {
             return Poll::Ready(Err(FaultKind::Internal.into()));
         };
-        match ready!(body.poll_data(cx)) {
+        match ready!(self.trunk.readers.poll_data(body, cx)) {
             Some(Ok(data)) => Poll::Ready(Ok(Piece::Data { data, is_last: body.is_end_stream() })),
             Some(Err(error)) => Poll::Ready(Err(cut(&error))),
             None => {
@@ -168,7 +168,7 @@ impl Call {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
         while rest.is_empty() {
-            match ready!(body.poll_data(cx)) {
+            match ready!(self.trunk.readers.poll_data(body, cx)) {
                 Some(data) => *rest = data.map_err(crate::h2::broken)?,
                 None => return Poll::Ready(Ok(0)),
             }
@@ -191,6 +191,9 @@ impl Drop for Call {
     fn drop(&mut self) {
         // The library resets a stream whose ends are both dropped before they were done.
         *self.request.borrow_mut() = None;
+        if let Reply::Comes(body, _) = self.reply.get_mut() {
+            self.trunk.readers.leave(body.stream_id().as_u32());
+        }
         *self.reply.borrow_mut() = Reply::Unasked;
         self.trunk.leave();
     }

@@ -20,6 +20,7 @@ use h2::{Ping, PingPong, Reason, SendStream};
 use http::Request;
 
 use super::call::Call;
+use crate::h2::readers::Readers;
 use crate::h2::windows::{SMALL_BYTES, Windows};
 use crate::h2::wire::{Socket, Watch, Wire};
 use crate::limits;
@@ -37,6 +38,7 @@ pub(in crate::upstream) struct Trunk {
     /// Gone once no further call may begin: the library closes the connection behind the last one.
     sender: RefCell<Option<SendRequest<Bytes>>>,
     watch: Rc<Watch>,
+    pub(super) readers: Readers,
     room: Rc<Room>,
     /// Calls that run, and all that ever began.
     open: Cell<u32>,
@@ -106,6 +108,7 @@ impl Trunk {
         let trunk = Rc::new(Self {
             sender: RefCell::new(Some(sender)),
             watch,
+            readers: Readers::default(),
             room: Rc::clone(room),
             open: Cell::new(0),
             begun: Cell::new(0),
@@ -253,11 +256,13 @@ async fn run(
     let (mut is_settled, mut is_ending) = (false, false);
     poll_fn(|cx| {
         trunk.watch.begin_turn();
-        windows.fit(trunk.watch.read_bytes(), trunk.open.get(), |bytes| {
-            connection.set_initial_window_size(bytes).is_ok()
-        });
         if Pin::new(&mut connection).poll(cx).is_ready() || trunk.watch.offence().is_some() {
             return Poll::Ready(());
+        }
+        let (read_bytes, calls) = (trunk.watch.read_bytes(), trunk.open.get());
+        let set = |bytes| connection.set_initial_window_size(bytes).is_ok();
+        if windows.fit(read_bytes, calls, &trunk.readers, set) {
+            cx.waker().wake_by_ref();
         }
         trunk.look_for_end(cx);
         if trunk.watch.is_worn() && !trunk.is_over() {
