@@ -1,6 +1,6 @@
 //! Those who wait for data on the streams of a connection. When windows shrink (`windows.rs`), what
-//! a peer has sent may be more than it may send now; if all of that was read before, only its reader
-//! can have the library think of giving it more.
+//! a peer has sent may be more than it may send now; if all of that was read before, only its
+//! reader can have the library think of giving it more.
 
 use std::cell::RefCell;
 use std::task::{Context, Poll, Waker};
