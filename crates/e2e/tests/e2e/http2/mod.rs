@@ -8,6 +8,7 @@ mod judges;
 mod long_way;
 mod pressure;
 mod violations;
+mod windows;
 
 use std::collections::HashMap;
 use std::io::Write;

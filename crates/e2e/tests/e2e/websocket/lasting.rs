@@ -95,8 +95,7 @@ fn a_stream_to_an_endpoint_lasts() {
     assert_eq!((line.number("bytes_in"), line.number("bytes_out")), (30, 24));
 }
 
-/// Who is told to stop waits for a tunnel no longer than it is said, and for who is idle not at
-/// all.
+/// Who is told to stop waits for a tunnel no longer than it is said, and for the idle not at all.
 #[test]
 fn tunnels_end_with_the_time_of_the_drain() {
     let echo = Endpoint::new(|caller| {
