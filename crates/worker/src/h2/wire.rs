@@ -12,12 +12,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::accept::Accepted;
 use crate::limits;
+use crate::shard::Shard;
 
 /// Whose connection it is.
 #[derive(Debug)]
 pub(crate) enum Socket {
     Client(Rc<Accepted>),
-    Endpoint(Stream),
+    Endpoint(Stream, Rc<Shard>),
 }
 
 #[derive(Debug)]
@@ -33,11 +34,15 @@ impl Wire {
         Self { socket, watch: Rc::clone(watch), ahead }
     }
 
-    fn stream(&self) -> &Stream {
+    fn parts(&self) -> (&Stream, &Shard) {
         match &self.socket {
-            Socket::Client(accepted) => &accepted.stream,
-            Socket::Endpoint(stream) => stream,
+            Socket::Client(accepted) => (&accepted.stream, &accepted.shard),
+            Socket::Endpoint(stream, shard) => (stream, shard),
         }
+    }
+
+    fn stream(&self) -> &Stream {
+        self.parts().0
     }
 }
 
@@ -158,10 +163,14 @@ impl AsyncRead for Wire {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let room = buffer.initialize_unfilled();
-        let len = ready!(self.stream().poll_read(cx, room))?;
-        let good = self.watch.take(&room[..len]);
-        buffer.advance(good);
+        // Not right into the library's buffer: all of its room would have to be written over before
+        // each read, and be resident for as long as the connection lasts.
+        let (stream, shard) = self.parts();
+        let mut scratch = shard.scratch.borrow_mut();
+        let room = buffer.remaining().min(scratch.len());
+        let len = ready!(stream.poll_read(cx, &mut scratch[..room]))?;
+        let good = self.watch.take(&scratch[..len]);
+        buffer.put_slice(&scratch[..good]);
         // Nothing at all would be the end.
         if good > 0 || len == 0 { Poll::Ready(Ok(())) } else { Poll::Pending }
     }

@@ -99,7 +99,7 @@ impl Trunk {
         };
         let settings = &upstream.settings;
         let watch = Watch::new(Frames::of_endpoint());
-        let wire = Wire::new(Socket::Endpoint(stream), &watch, Vec::new());
+        let wire = Wire::new(Socket::Endpoint(stream, Rc::clone(shard)), &watch, Vec::new());
         let shaken = builder(settings.head).handshake::<_, Bytes>(wire).await;
         let (sender, connection) = shaken.map_err(crate::h2::broken)?;
         let now_ms = clock::coarse_ms();
