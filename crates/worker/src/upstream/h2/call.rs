@@ -130,6 +130,10 @@ impl Call {
     /// Why there is no reply.
     fn fault(&self, (code, is_remote, is_unseen): (Code, bool, bool)) -> Fault {
         if is_remote {
+            if code == Code::ENHANCE_YOUR_CALM {
+                // It is the connection that has too much on it: others go over another one.
+                self.trunk.retire();
+            }
             // A stream that an endpoint refuses, or that it has not seen before it went away, was
             // not worked on (RFC 9113, section 8.7).
             let undelivered = is_unseen || code == Code::REFUSED_STREAM;
