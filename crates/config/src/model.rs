@@ -273,12 +273,18 @@ pub enum Protocol {
     Tcp(TcpListener),
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct HttpListener {
     /// Peers whose X-Forwarded-* and Forwarded are extended instead of replaced.
     pub trusted_proxies: Vec<Spanned<IpNet>>,
     /// Beside HTTP/1.1.
     pub http2: bool,
+}
+
+impl Default for HttpListener {
+    fn default() -> Self {
+        Self { trusted_proxies: Vec::new(), http2: true }
+    }
 }
 
 #[derive(Debug, Clone, Default)]

@@ -247,7 +247,7 @@ mod tests {
                 r#"{"threads":16,"#,
                 r#""access_log":{"format":"off""#,
                 r#""listeners":{"b":{"protocol":"http","#,
-                r#""a":{"protocol":"http","http2":false,"idle":"client","#,
+                r#""a":{"protocol":"http","http2":true,"idle":"client","#,
                 r#""routes":[{"path":"/b"},{"path":"/a","query":{"q":true}}]"#,
             ],
         );

@@ -78,6 +78,10 @@ fault_kinds! {
     NotHttp = ("not_http", Downstream, Request, 0),
     /// An HTTP/2 client makes much work with few bytes.
     Http2Flood = ("http2_flood", Downstream, Request, 0),
+    /// An HTTP/2 client breaks the rules of the protocol, so that its connection ends.
+    Http2Error = ("http2_error", Downstream, Request, 0),
+    /// An HTTP/2 client asks for more at a time than it may.
+    Http2Busy = ("http2_busy", Downstream, Request, 0),
     HeadTimeout = ("request_head_timeout", Downstream, Request, 408),
     TargetTooLong = ("target_too_long", Downstream, Request, 414),
     HeadTooLarge = ("head_too_large", Downstream, Request, 431),

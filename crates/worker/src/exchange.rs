@@ -2,7 +2,10 @@
 //! else, in this order.
 
 use std::borrow::Cow;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 
 use fairwater_message::{
     BodyLength, Fault, FaultKind, HeaderName, Method, RequestHead, ResponseHead,
@@ -14,7 +17,7 @@ use fairwater_plan::{
 use fairwater_proto::h1::{client_address, max_forwards};
 
 use crate::accept::Accepted;
-use crate::downstream::{Carrier, Sink, Source};
+use crate::downstream::{Carrier, Lane, Sink, Source};
 use crate::filter::{self, Changes, Interception};
 use crate::in_force::InForce;
 use crate::own_reply::OwnReply;
@@ -154,7 +157,11 @@ pub(crate) async fn serve<const IS_LANE: bool>(
             interception: None,
         },
     };
-    let end = match run(&mut exchange, &mut record).await {
+    let result = match carrier {
+        Carrier::Lane(lane) if IS_LANE => unless_reset(lane, run(&mut exchange, &mut record)).await,
+        _ => run(&mut exchange, &mut record).await,
+    };
+    let end = match result {
         Ok(Some(tunnel)) => End::Tunnel(tunnel),
         Ok(None) if exchange.is_plainly_over() => End::KeepAlive,
         Ok(None) => finish(&mut exchange).await,
@@ -175,6 +182,20 @@ pub(crate) async fn serve<const IS_LANE: bool>(
     request.start = head.len + behind.start;
     request.end = head.len + behind.end;
     end
+}
+
+/// Nobody works for a stream that is gone, however little of it has begun: a client could begin and
+/// give up as many as it likes.
+async fn unless_reset<T>(
+    lane: &Lane,
+    run: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    let mut run = pin!(run);
+    poll_fn(|cx| match lane.poll_reset(cx) {
+        Poll::Ready(()) => Poll::Ready(Err(FaultKind::ClientAborted.into())),
+        Poll::Pending => run.as_mut().poll(cx),
+    })
+    .await
 }
 
 /// Steps 4 to 11. `Some` is a connection that has become a tunnel.

@@ -19,6 +19,8 @@ use crate::tunnel::Tunnel;
 
 const TIMEOUT: &str = "grpc-timeout";
 const STATUS: &str = "grpc-status";
+/// So much later than the client's own deadline comes that of the head.
+const BEHIND_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Whether a request is a call. There is none over HTTP/1.
 #[inline]
@@ -41,8 +43,8 @@ pub(crate) async fn run<'a>(
     let Some(timeout) = timeout(exchange) else {
         return attempts(exchange, upstream, record).await;
     };
-    // Who says how long he waits means the head as well.
-    exchange.timeouts.response = Some(timeout.max(Duration::from_millis(1)));
+    // Who says how long he waits means the head as well, and it is no fault of the endpoint.
+    exchange.timeouts.response = Some(timeout + BEHIND_DEADLINE);
     let timer = Timer::new(&exchange.shard.wheel);
     timer.set(timeout);
     let mut attempts = pin!(attempts(exchange, upstream, record));

@@ -49,6 +49,8 @@ pub(crate) struct Shard {
     pub refusals_max: u32,
     /// Whether this process shall get requests.
     pub is_ready: Arc<AtomicBool>,
+    /// Connections of HTTP/2 whose peers may send much ahead.
+    pub large_windows: Cell<u32>,
     /// Handshakes with clients go step by step, one at a time.
     pub handshakes: Semaphore,
     pub passwords: PasswordChecks,
@@ -92,6 +94,7 @@ impl Shard {
             refusals: Cell::new(0),
             refusals_max,
             is_ready,
+            large_windows: Cell::new(0),
             handshakes: Semaphore::const_new(1),
             passwords,
             remembered: RefCell::default(),

@@ -38,9 +38,9 @@ pub(super) static LISTENER: declare::Table = declare::Table {
         Setting {
             name: "http2",
             kind: Kind::Boolean,
-            absent: Absent::Default("false"),
-            meaning: "`http` only: HTTP/2 as well, for clients that ask for it in the TLS handshake \
-                      (ALPN), or begin with it in clear. Endpoints are spoken to in HTTP/1.1.",
+            absent: Absent::Default("true"),
+            meaning: "`http` only: [HTTP/2](http2.md) as well, for clients that ask for it in the TLS \
+                      handshake (ALPN), or begin with it in clear",
             example: "http2 = false",
         },
         Setting {
@@ -184,7 +184,7 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
         Some(node) => node.choice(&WIRES, report),
         None => Some(Wire::Http),
     };
-    let http2 = table.get("http2").and_then(|node| node.boolean(report)).unwrap_or(false);
+    let http2 = table.get("http2").and_then(|node| node.boolean(report)).unwrap_or(true);
     let alpn = match kind {
         Some(Wire::Http) if http2 => &["h2", "http/1.1"][..],
         Some(Wire::Http) => &["http/1.1"],

@@ -370,7 +370,7 @@ fn commands_that_make_no_sense_are_refused() {
 fn no_connection_of_other_rules_for_tls_is_used_again() {
     let (pki, other, endpoint) = (Pki::new(), Pki::new(), Endpoint::echo("e"));
     let tls = format!("tls = {}", pki.pair("site", LOCAL).table("site"));
-    let behind = Setup::http(&[&endpoint]).listener(&tls).start();
+    let behind = Setup::http(&[&endpoint]).listener(&tls).listener("http2 = false").start();
     let (ca, other_ca) = (pki.file("ca.pem"), other.file("ca.pem"));
     let own = format!("tls = {{ ca = {ca:?} }}");
     let front = Setup::of("http", &[&behind.address]).upstream(&own).reloadable().start();

@@ -104,7 +104,8 @@ fn start_and_ask(name: &str, text: &str) -> (Scratch, Program) {
             true => program::get_by_tls(address, &scratch.file("tls")),
             false => get(address, "/"),
         };
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{name}: {address}: {answer:?}\n{adapted}");
+        let is_good = ["HTTP/1.1 200 ", "HTTP/2 200 "].iter().any(|line| answer.starts_with(line));
+        assert!(is_good, "{name}: {address}: {answer:?}\n{adapted}");
     }
     (scratch, program)
 }
@@ -137,7 +138,11 @@ fn the_example_of_log_and_admin_gives_both() {
     for (target, sign) in [("/metrics", "fairwater_uptime_seconds"), ("/status", "\"upstreams\":")]
     {
         let answer = get(&admin, target);
-        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains(sign), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200 ")
+                || answer.starts_with("HTTP/2 200 ") && answer.contains(sign),
+            "{answer}"
+        );
     }
     program.stop();
     let log = fs::read_to_string(scratch.file("fairwater.log")).unwrap();
@@ -201,7 +206,10 @@ fn commands_of_the_documents_start_and_answer() {
             let program = Program::start(&words);
             for address in &program.addresses {
                 let answer = get(address, "/");
-                assert!(answer.starts_with("HTTP/1.1 200 "), "{command}: {answer:?}");
+                assert!(
+                    answer.starts_with("HTTP/1.1 200 ") || answer.starts_with("HTTP/2 200 "),
+                    "{command}: {answer:?}"
+                );
             }
             program.stop();
         }

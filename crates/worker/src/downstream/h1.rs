@@ -120,8 +120,12 @@ async fn busy(connection: &Accepted) -> Turn {
             Read::Nothing if served == 0 => return Turn::StillIdle,
             Read::Nothing => return Turn::Idle,
             Read::End => return Turn::Close,
+            // Over TLS the handshake decides, and has not chosen it (RFC 9113, section 3.2).
             Read::Fault { .. }
-                if served == 0 && listener.http2 && h2::is_begun(work.request.data()) =>
+                if served == 0
+                    && listener.http2
+                    && connection.stream.is_plain()
+                    && h2::is_begun(work.request.data()) =>
             {
                 return Turn::Http2(Box::new(h2::Ahead(work.request.data().to_vec())));
             }

@@ -132,6 +132,8 @@ impl<'a> Sink<'a> {
         }
         match head.body {
             BodyLength::Known(length) => ReplyFraming::Length(length),
+            // The end of a stream says it.
+            BodyLength::None if self.lane().is_some() => ReplyFraming::Bare,
             BodyLength::None => ReplyFraming::Length(0),
             BodyLength::Chunked | BodyLength::UntilClose if self.lane().is_some() => {
                 ReplyFraming::Bare

@@ -40,10 +40,11 @@ pub(crate) struct Source<'a> {
     trailers: Vec<u8>,
 }
 
-/// Streams have no framing of their own: what is not known to end ends with them.
+/// Streams have no framing of their own: a body ends with its stream, behind its trailers, and that
+/// it is as long as it said the library sees to.
 fn body_of(carrier: Carrier<'_>, length: BodyLength) -> Body {
     match (carrier, length) {
-        (Carrier::Lane(_), BodyLength::Chunked) => Body::UntilClose,
+        (Carrier::Lane(_), BodyLength::Chunked | BodyLength::Known(_)) => Body::UntilClose,
         _ => Body::of_request(length),
     }
 }
@@ -237,9 +238,14 @@ impl<'a> Source<'a> {
                 }
             }
             (Ok(0) | Err(_), _) => Err(FaultKind::ClientAborted.into()),
-            (Ok(len), _) => {
+            (Ok(len), carrier) => {
                 (self.start, self.end) = (at, at + len);
                 self.is_held = is_held;
+                if let Carrier::Lane(lane) = carrier
+                    && lane.is_read_out()
+                {
+                    self.body = Body::Length(len as u64); // nothing comes behind
+                }
                 Ok(())
             }
         })

@@ -2,6 +2,7 @@
 //! way out.
 
 pub(crate) mod text;
+pub(crate) mod windows;
 pub(crate) mod wire;
 
 use std::io;

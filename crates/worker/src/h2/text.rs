@@ -45,6 +45,9 @@ pub(crate) fn write_request(
     }
     out.extend_from_slice(b"\r\n");
     for (name, value) in &parts.headers {
+        if value.as_bytes().trim_ascii().len() < value.len() {
+            return Err(Fault::because(FaultKind::BadRequest, "space_around_value"));
+        }
         if name != HOST && name != COOKIE && !(is_tunnel(parts) && name == SEC_WEBSOCKET_KEY) {
             write_line(out, name, value.as_bytes());
         }
@@ -68,11 +71,15 @@ pub(crate) fn write_request(
 fn host(parts: &Parts) -> Result<&[u8], Fault> {
     let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
     let mut host = authority;
-    for named in parts.headers.get_all(HOST) {
+    let mut named = parts.headers.get_all(HOST).iter();
+    if let Some(named) = named.next() {
         if !host.unwrap_or(named.as_bytes()).eq_ignore_ascii_case(named.as_bytes()) {
             return Err(Fault::because(FaultKind::BadRequest, "authority_and_host_differ"));
         }
-        host = host.or(Some(named.as_bytes()));
+        host = Some(host.unwrap_or(named.as_bytes()));
+    }
+    if named.next().is_some() {
+        return Err(Fault::because(FaultKind::BadRequest, "repeated_host"));
     }
     host.ok_or(Fault::because(FaultKind::BadRequest, "no_authority"))
 }

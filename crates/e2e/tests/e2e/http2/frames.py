@@ -157,34 +157,6 @@ def ask(address, fields, data=None, trailers=None):
     return f"{seen.get('status')} {seen['end']} {','.join(seen['interim'])} {seen['trailers']} {seen['body']!r}"
 
 
-def flood(address, what):
-    """Sends one thing again and again until the server has had enough."""
-    connection = Connection(address)
-    sent = 0
-    try:
-        if what == "continuation":
-            connection.send(connection.headers(GET, 1))
-        for sent in range(1, 100_001):
-            stream = 2 * sent - 1
-            connection.send({
-                "reset": lambda: connection.headers(GET, 5, stream) + frame("RST_STREAM", 0, stream, b"\0\0\0\x08"),
-                "settings": lambda: frame("SETTINGS", 0, 0),
-                "ping": lambda: frame("PING", 0, 0, b"8 bytes."),
-                "priority": lambda: frame("PRIORITY", 0, 1, b"\0\0\0\0\x10"),
-                "unknown": lambda: frame(0x77 % 10 + 90, 0, 0, b"x"),
-                "window": lambda: frame("WINDOW_UPDATE", 0, 0, b"\0\0\0\x01"),
-                "continuation": lambda: frame("CONTINUATION", 0, 1, b""),
-                "data": lambda: (connection.headers(GET, 4) if sent == 1 else b"") + frame("DATA", 0, 1),
-            }[what]())
-    except (ConnectionResetError, BrokenPipeError):
-        pass
-    end = None
-    while (came := connection.next()) is not None:
-        if came[0] == "GOAWAY":
-            end = int.from_bytes(came[3][4:8], "big")
-    return f"{sent} {end}"
-
-
 def give_up(address):
     """Sends a request with a body, and then wants no answer."""
     connection = Connection(address)
@@ -203,5 +175,3 @@ elif what == "put":
 elif what == "requests":
     for name, case in REQUESTS.items():
         print(f"{name}: {ask(address, *case)}", flush=True)
-else:
-    print(flood(address, what))

@@ -178,7 +178,7 @@ fn endpoints_are_told_of_tls() {
         let output = command.arg(format!("https://localhost:{port}/")).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), "fine\n", "{output:?}");
         let header = take(&headers).remove(0);
-        assert_eq!(find(&header, 1), Some(&b"http/1.1"[..]));
+        assert_eq!(find(&header, 1), Some(&b"h2"[..]));
         assert_eq!(find(&header, 2), Some(&b"localhost"[..]));
         let name = name.map(|name| super::tlv(0x22, name.as_bytes())).unwrap_or_default();
         let expected = [&flags[..], &super::tlv(0x21, b"TLSv1.3"), &name].concat();

@@ -243,7 +243,6 @@ fn other_protocols_get_no_answer() {
         dropped("A54 TLS", tls),
         dropped("A54 TLS, the first bytes", &tls[..5]),
         dropped("A54 SSH", "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"),
-        dropped("A54 HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"),
         dropped("A54 random bytes", random),
         dropped("A54 SMTP", "EHLO example.com\r\n"),
         dropped("A54 Redis", "*1\r\n$4\r\nPING\r\n"),

@@ -291,9 +291,9 @@ fn the_protocol_above_is_agreed_on_or_the_handshake_ends() {
     let longest = "x".repeat(255);
     let none = Err(alert::NO_APPLICATION_PROTOCOL);
     for (offered, expected) in [
-        (names(&["http/1.1"]), Ok(true)),
-        (names(&["h2", "http/1.1"]), Ok(true)),
-        (with_ours, Ok(true)),
+        (names(&["http/1.1"]), Ok("http/1.1")),
+        (names(&["http/1.1", "h2"]), Ok("h2")),
+        (with_ours, Ok("http/1.1")),
         (many, none),
         (names(&["spdy/3"]), none),
         (names(&[&longest]), none),
@@ -303,7 +303,7 @@ fn the_protocol_above_is_agreed_on_or_the_handshake_ends() {
     ] {
         let answer = ask(&site.proxy, &[Hello::tls12().alpn(&offered).bytes()]);
         let found = match &answer {
-            Answer::Hello(bytes) => Ok(bytes.windows(9).any(|bytes| bytes == b"\x08http/1.1")),
+            Answer::Hello(bytes) => Ok(protocol(bytes)),
             Answer::Alert(number) => Err(*number),
             Answer::Closed => Err(0),
         };
@@ -315,6 +315,16 @@ fn the_protocol_above_is_agreed_on_or_the_handshake_ends() {
     assert!(!bytes.windows(8).any(|bytes| bytes == b"http/1.1"));
     site.until_faults("tls_handshake_failed", 10);
     site.assert_served();
+}
+
+/// Which of ours a server has chosen.
+fn protocol(hello: &[u8]) -> &'static str {
+    let says = |name: &[u8]| hello.windows(name.len()).any(|bytes| bytes == name);
+    match (says(b"\x08http/1.1"), says(b"\0\x03\x02h2")) {
+        (true, false) => "http/1.1",
+        (false, true) => "h2",
+        _ => "",
+    }
 }
 
 /// D07.

@@ -1,26 +1,14 @@
 //! What those say whose trade it is: sslyze, a scanner, and curl with the TLS of Chrome.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
+use fairwater_e2e::peer::judge;
 use fairwater_e2e::{Client, Directory, Endpoint, Setup};
 
 use super::hello::{Answer, Hello, ask, extension, long};
 use super::{LOCAL, Pki};
-
-/// A program that `cargo xtask test` installs below the directory of builds: `target/judges` for
-/// `target/debug/deps/e2e-0123`.
-fn judge(name: &str) -> Option<PathBuf> {
-    let test = std::env::current_exe().unwrap();
-    let path = test.ancestors().nth(3).unwrap().join("judges/bin").join(name);
-    if !path.is_file() {
-        eprintln!("skipped: {name} of target/judges is not installed; `cargo xtask test` does");
-        return None;
-    }
-    Some(path)
-}
 
 /// What is asked of the scan, one word for each finding.
 const SUMMARY: &str = r#"
@@ -64,7 +52,7 @@ fn expected(kind: &str) -> String {
 
 #[test]
 fn sslyze_finds_nothing_to_say() {
-    let Some(sslyze) = judge("sslyze") else { return };
+    let Some(sslyze) = judge("bin/sslyze") else { return };
     let (pki, endpoint) = (Pki::new(), Endpoint::echo("e"));
     pki.pair("site", LOCAL);
     let [key, request, pem, names] =
@@ -122,7 +110,7 @@ for group in sys.argv[3:]:
 /// The TLS of Chrome is another than ours, and than OpenSSL's.
 #[test]
 fn chrome_agrees_on_keys_that_last() {
-    let (Some(python), Some(_)) = (judge("python"), judge("curl-cffi")) else { return };
+    let (Some(python), Some(_)) = (judge("bin/python"), judge("bin/curl-cffi")) else { return };
     let (pki, endpoint) = (Pki::new(), Endpoint::echo("e"));
     let tls = format!("tls = {}", pki.pair("site", LOCAL).table("site"));
     let mut proxy = Setup::http(&[&endpoint]).listener(&tls).start();

@@ -58,6 +58,12 @@ impl Lane {
         Poll::Ready(Ok(len))
     }
 
+    /// Whether all of the body was read, and no trailers can come.
+    pub(in crate::downstream) fn is_read_out(&self) -> bool {
+        let Ends { body, rest, .. } = &*self.0.borrow();
+        rest.is_empty() && body.is_end_stream()
+    }
+
     /// The trailers behind a body that has ended, as field lines.
     pub(in crate::downstream) fn poll_trailers(
         &self,

@@ -2,6 +2,7 @@
 //! stream, whose exchange is like any other.
 
 mod lane;
+mod refused;
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fairwater_message::{Fault, FaultKind, HEAD_BYTES_MAX, HeadLimits, Version};
 use fairwater_net::Timer;
-use fairwater_proto::frames::Frames;
+use fairwater_proto::frames::{Frames, Offence, Refusal};
 use fairwater_proto::h1::RequestReader;
 use fairwater_proto::websocket;
 use h2::Reason;
@@ -23,6 +24,7 @@ use super::Carrier;
 use crate::accept::Accepted;
 use crate::exchange::{self, Client, End};
 use crate::h2::text;
+use crate::h2::windows::{SMALL_BYTES, Windows};
 use crate::h2::wire::{Socket, Watch, Wire};
 use crate::limits;
 use crate::record::HeadTimes;
@@ -36,11 +38,14 @@ const BEGIN: &[u8] = b"PRI * HTTP/2.0\r\n";
 
 /// Requests of one connection at a time.
 const STREAMS_MAX: u32 = 128;
-/// What a client may send ahead, on a stream and over all of them.
-const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 /// Of a reply, taken from an endpoint before the client takes it.
 const UNSENT_BYTES_MAX: usize = 64 * 1024;
+/// What the library counts for a field beside its name and value (RFC 9113, section 6.5.2).
+const FIELD_OVERHEAD_BYTES: u32 = 32;
+/// For what is missing from 256 bytes in each frame of data that waits: a stream full of messages
+/// of 30 bytes may wait for its endpoint, and frames of one byte take no more memory than the
+/// window.
+const SMALL_FRAMES_BYTES: usize = 2 * 1024 * 1024;
 /// While streams run, their own timers count.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -58,10 +63,17 @@ fn builder(head: HeadLimits) -> Builder {
     builder
         .max_concurrent_streams(STREAMS_MAX)
         .enable_connect_protocol()
-        .initial_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_header_list_size(head.bytes.into())
-        .max_send_buffer_size(UNSENT_BYTES_MAX);
+        .initial_window_size(SMALL_BYTES)
+        .initial_connection_window_size(Windows::of_all(SMALL_BYTES))
+        // What is too large for the reader shall get there all the same: it has a line in the log.
+        .max_header_list_size(
+            2 * (u32::from(head.bytes) + u32::from(head.fields) * FIELD_OVERHEAD_BYTES),
+        )
+        .max_send_buffer_size(UNSENT_BYTES_MAX)
+        .data_frame_budget(SMALL_FRAMES_BYTES)
+        // As many as can have been taken, and not one of those that a client gives up at once.
+        .max_pending_accept_reset_streams(STREAMS_MAX as usize)
+        .max_concurrent_reset_streams(STREAMS_MAX as usize);
     builder
 }
 
@@ -75,75 +87,199 @@ pub(crate) async fn serve(connection: Accepted, Ahead(ahead): Ahead) {
     let wire = Wire::new(Socket::Client(Rc::clone(&connection)), &watch, ahead);
     let mut shaking = std::pin::pin!(builder(limits).handshake::<_, Bytes>(wire));
     let shaken = poll_fn(|cx| match shaking.as_mut().poll(cx) {
-        Poll::Ready(result) => Poll::Ready(result.ok()),
-        Poll::Pending => connection.timer.poll_expired(cx).map(|()| None),
+        Poll::Ready(Ok(frames)) => Poll::Ready(Ok(frames)),
+        Poll::Ready(Err(error)) => {
+            Poll::Ready(Err((!error.is_io()).then_some(FaultKind::Http2Error)))
+        }
+        Poll::Pending => {
+            connection.timer.poll_expired(cx).map(|()| Err(Some(FaultKind::HeadTimeout)))
+        }
     });
-    if let Some(frames) = shaken.await {
-        run(&connection, frames, &watch).await;
+    match shaken.await {
+        Ok(frames) => Serving::new(&connection, frames, &watch).run().await,
+        Err(Some(kind)) => connection.count_fault(kind),
+        Err(None) => {}
     }
 }
 
-async fn run(connection: &Rc<Accepted>, mut frames: Connection<Wire, Bytes>, watch: &Watch) {
-    let open = Rc::new(Cell::new(0));
-    let idle = || connection.of_listener(|listener| listener.timeouts.idle);
-    connection.timer.set(idle());
-    let (mut is_leaving, mut is_cut) = (false, false);
-    let head_timer = Timer::new(&connection.shard.wheel);
-    loop {
-        let mut incoming = None;
-        let next = poll_fn(|cx| {
-            if !is_leaving && is_over(connection) {
-                is_leaving = true;
-                frames.graceful_shutdown();
-                if open.get() == 0 {
-                    connection.timer.set(limits::GOODBYE);
-                }
-            }
-            watch.begin_turn();
-            match frames.poll_accept(cx) {
-                Poll::Ready(Some(Ok(stream))) => {
-                    incoming = Some(stream);
-                    return Poll::Ready(Next::Stream);
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    return Poll::Ready(Next::Broken(error.reason()));
-                }
-                Poll::Ready(None) => return Poll::Ready(Next::Broken(None)),
-                Poll::Pending => {}
-            }
-            if !is_cut && (watch.flood().is_some() || is_late(connection, watch, &head_timer, cx)) {
-                is_cut = true;
-                return Poll::Ready(Next::Flood);
-            }
-            connection.timer.poll_expired(cx).map(|()| Next::Idle)
-        });
-        match next.await {
-            Next::Stream => {
-                let Some((request, respond)) = incoming else { continue };
-                let stream = Open::new(connection, &open);
-                drop(tokio::task::spawn_local(serve_stream(stream, request, respond)));
-            }
-            Next::Flood => {
-                let kind = match watch.flood() {
-                    Some(_) => FaultKind::Http2Flood,
-                    None => FaultKind::HeadTimeout,
-                };
-                connection.count_fault(kind);
-                is_leaving = true;
-                frames.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-                connection.timer.set(limits::GOODBYE);
-            }
-            Next::Idle if !is_leaving => {
-                is_leaving = true;
-                frames.graceful_shutdown();
-                connection.timer.set(limits::GOODBYE);
-            }
-            // The library has its own limits.
-            Next::Broken(Some(Reason::ENHANCE_YOUR_CALM)) if !is_cut => {
-                return connection.count_fault(FaultKind::Http2Flood);
-            }
-            Next::Idle | Next::Broken(_) => return,
+/// A connection that is served.
+struct Serving<'s> {
+    connection: &'s Rc<Accepted>,
+    frames: Connection<Wire, Bytes>,
+    watch: &'s Watch,
+    windows: Windows,
+    /// Streams that run.
+    open: Rc<Cell<u32>>,
+    head_timer: Timer,
+    /// The client was told to begin no more.
+    is_leaving: bool,
+    /// Nothing more is read.
+    is_cut: bool,
+    /// Bytes of bodies that the client had taken when it was looked at last.
+    taken_bytes: u64,
+}
+
+#[allow(clippy::large_enum_variant, reason = "it is the usual one, and moved once")]
+enum Next {
+    Stream(Request<h2::RecvStream>, SendResponse<Bytes>),
+    /// A request was answered before anybody saw it.
+    Refused(Refusal),
+    /// The client does what it must not.
+    Offence(Offence),
+    /// A head takes too long.
+    Late,
+    /// Nothing has come for too long.
+    Idle,
+    /// The end, and why the library has made it.
+    End(Option<Reason>),
+}
+
+impl<'s> Serving<'s> {
+    fn new(
+        connection: &'s Rc<Accepted>,
+        frames: Connection<Wire, Bytes>,
+        watch: &'s Watch,
+    ) -> Self {
+        let (open, head_timer) = (Rc::new(Cell::new(0)), Timer::new(&connection.shard.wheel));
+        Self {
+            connection,
+            frames,
+            watch,
+            windows: Windows::new(&connection.shard),
+            open,
+            head_timer,
+            is_leaving: false,
+            is_cut: false,
+            taken_bytes: 0,
         }
+    }
+
+    async fn run(mut self) {
+        let connection = self.connection;
+        connection.timer.set(connection.of_listener(|listener| listener.timeouts.idle));
+        loop {
+            let next = poll_fn(|cx| {
+                let next = self.poll_next(cx);
+                if next.is_pending() {
+                    // Whatever became of all that was read: the next turn is another one.
+                    self.watch.begin_turn();
+                    self.windows.fit(self.watch.read_bytes(), self.open.get(), |bytes| {
+                        let is_set = self.frames.set_initial_window_size(bytes).is_ok();
+                        if is_set {
+                            self.frames.set_target_window_size(Windows::of_all(bytes));
+                        }
+                        is_set
+                    });
+                }
+                next
+            });
+            match next.await {
+                Next::Stream(request, respond) => {
+                    if !self.watch.take_stream(respond.stream_id().as_u32()) {
+                        continue;
+                    }
+                    let stream = Open::new(connection, &self.open);
+                    drop(tokio::task::spawn_local(serve_stream(stream, request, respond)));
+                }
+                Next::Refused(refusal) => refused::account(connection, refusal),
+                Next::Offence(offence) => {
+                    let is_flood = matches!(offence, Offence::Flood(_));
+                    let kind = if is_flood { FaultKind::Http2Flood } else { FaultKind::Http2Error };
+                    self.cut(kind, offence.code().into());
+                }
+                Next::Late => self.cut(FaultKind::HeadTimeout, Reason::ENHANCE_YOUR_CALM),
+                Next::Idle => {
+                    if !self.has_moved() && self.is_leaving {
+                        return;
+                    }
+                }
+                Next::End(reason) => return self.end(reason).await,
+            }
+        }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        let is_good = self.watch.offence().is_none();
+        if !self.is_leaving && is_good && (is_over(self.connection) || self.watch.is_worn()) {
+            self.leave();
+        }
+        match self.frames.poll_accept(cx) {
+            Poll::Ready(Some(Ok((request, respond)))) => {
+                return Poll::Ready(Next::Stream(request, respond));
+            }
+            Poll::Ready(Some(Err(error))) => {
+                let is_ours = error.is_library();
+                return Poll::Ready(Next::End(error.reason().filter(|_| is_ours)));
+            }
+            Poll::Ready(None) => return Poll::Ready(Next::End(None)),
+            Poll::Pending => {}
+        }
+        if let Some(refusal) = self.watch.next_refused() {
+            return Poll::Ready(Next::Refused(refusal));
+        }
+        if !self.is_cut {
+            if let Some(offence) = self.watch.offence() {
+                return Poll::Ready(Next::Offence(offence));
+            }
+            if is_late(self.connection, self.watch, &self.head_timer, cx) {
+                return Poll::Ready(Next::Late);
+            }
+        }
+        self.connection.timer.poll_expired(cx).map(|()| Next::Idle)
+    }
+
+    /// Lets no further stream begin; those that run go on.
+    fn leave(&mut self) {
+        self.is_leaving = true;
+        self.frames.graceful_shutdown();
+        if self.open.get() == 0 {
+            self.connection.timer.set(limits::GOODBYE);
+        }
+    }
+
+    /// Ends all that runs.
+    fn cut(&mut self, kind: FaultKind, reason: Reason) {
+        self.connection.count_fault(kind);
+        (self.is_leaving, self.is_cut) = (true, true);
+        self.frames.abrupt_shutdown(reason);
+        self.connection.timer.set(limits::GOODBYE);
+    }
+
+    /// The time is over. A client that still takes what it has asked for is given as much again; to
+    /// others is said that this ends.
+    fn has_moved(&mut self) -> bool {
+        let connection = self.connection;
+        let untaken_bytes = connection.stream.untaken_bytes() as u64;
+        let taken_bytes = self.watch.data_bytes().saturating_sub(untaken_bytes);
+        let has_moved = !self.is_cut && taken_bytes > self.taken_bytes;
+        self.taken_bytes = taken_bytes;
+        if has_moved {
+            let idle = connection.of_listener(|listener| listener.timeouts.idle);
+            connection.timer.set(if self.is_leaving { limits::GOODBYE } else { idle });
+        } else if !self.is_leaving {
+            self.leave();
+        }
+        has_moved
+    }
+
+    /// The library has said the last word, and closed our direction.
+    async fn end(self, reason: Option<Reason>) {
+        let connection = self.connection;
+        while let Some(refusal) = self.watch.next_refused() {
+            refused::account(connection, refusal);
+        }
+        match reason {
+            _ if self.is_cut => {}
+            // It has its own limits.
+            Some(Reason::ENHANCE_YOUR_CALM) => connection.count_fault(FaultKind::Http2Flood),
+            Some(reason) if reason != Reason::NO_ERROR => {
+                connection.count_fault(FaultKind::Http2Error);
+            }
+            _ => return,
+        }
+        // A client that was at fault shall hear of it, whatever it still sends.
+        let mut work = Loan::new(&connection.shard);
+        respond::linger(&connection.stream, connection.patience(), &mut work.request).await;
     }
 }
 
@@ -164,16 +300,6 @@ fn is_late(connection: &Accepted, watch: &Watch, timer: &Timer, cx: &mut Context
         timer.set(connection.of_listener(|listener| listener.timeouts.head));
     }
     timer.poll_expired(cx).is_ready()
-}
-
-enum Next {
-    Stream,
-    /// The client does too much, or takes too long for a head.
-    Flood,
-    /// Nothing has come for too long.
-    Idle,
-    /// The end, and why.
-    Broken(Option<Reason>),
 }
 
 /// A stream that runs; the connection is idle when there is none.

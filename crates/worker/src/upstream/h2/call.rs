@@ -76,8 +76,10 @@ impl Call {
     pub(crate) fn send(&self, request: Request<()>, is_all: bool) -> Result<(), Fault> {
         let sent = self.trunk.send(request, is_all);
         // What could not even be begun has been seen by nobody.
-        let (reply, request) =
-            sent.map_err(|error| Fault { undelivered: true, ..fault(&error) })?;
+        let (reply, request) = sent.map_err(|error| {
+            let detail = error.reason().map_or("", name);
+            Fault { kind: FaultKind::ReplyReset, detail, undelivered: true }
+        })?;
         *self.request.borrow_mut() = Some(request);
         *self.reply.borrow_mut() = Reply::Awaited(reply);
         Ok(())

@@ -54,10 +54,10 @@ pub(in crate::upstream) struct Trunks {
 struct Opening(Cell<Option<Result<(), Fault>>>);
 
 impl Trunks {
-    /// A call over a connection that has room for it.
-    fn call(&mut self) -> Option<Call> {
-        self.open.retain(|trunk| !trunk.is_over());
-        self.open.iter().find(|trunk| trunk.has_room()).map(Trunk::call)
+    /// A call over a connection that has room for it and has had less than `max` of them.
+    fn call(&mut self, max: u32) -> Option<Call> {
+        self.retire_unless(|trunk| trunk.begun() < max);
+        self.open.iter().find(|trunk| trunk.has_room()).map(|trunk| trunk.call(max))
     }
 
     /// Lets no further call begin over those that `is_kept` does not keep.
@@ -135,7 +135,7 @@ fn next(asked: Asked<'_>) -> Next<'_> {
 
 /// What is there already.
 fn take(asked: Asked<'_>) -> Option<Way<'_>> {
-    if let Some(call) = asked.trunks(Trunks::call) {
+    if let Some(call) = asked.trunks(|trunks| trunks.call(asked.calls_max())) {
         return Some(Way::Call(call));
     }
     let Asked { shard, upstream, endpoint, reuse, .. } = asked;
@@ -149,6 +149,12 @@ fn take(asked: Asked<'_>) -> Option<Way<'_>> {
 impl<'a> Asked<'a> {
     fn trunks<T>(&self, with: impl FnOnce(&mut Trunks) -> T) -> T {
         self.shard.pools.trunks(self.endpoint.slot, with)
+    }
+
+    /// Requests that a connection may have.
+    fn calls_max(&self) -> u32 {
+        let settings = &self.upstream.settings;
+        if settings.keep_alive { settings.max_requests.unwrap_or(u32::MAX) } else { 1 }
     }
 
     fn lease(self, connection: Connection, is_reused: bool, is_at_once: bool) -> Lease<'a> {
@@ -259,7 +265,7 @@ async fn open(asked: Asked<'_>) -> Result<Way<'_>, Fault> {
     let room = asked.trunks(|trunks| Rc::clone(&trunks.room));
     let trunk = Trunk::begin(shard, upstream, endpoint, stream, &room).await;
     let trunk = trunk.map_err(|_| Fault::undelivered(FaultKind::ConnectFailed))?;
-    let call = trunk.call();
+    let call = trunk.call(asked.calls_max());
     shard.pools.keep(shard, upstream, endpoint, trunk);
     Ok(Way::Call(call))
 }

@@ -20,14 +20,14 @@ use h2::{Ping, PingPong, Reason, SendStream};
 use http::Request;
 
 use super::call::Call;
+use crate::h2::windows::{SMALL_BYTES, Windows};
 use crate::h2::wire::{Socket, Watch, Wire};
 use crate::limits;
 use crate::shard::Shard;
 use crate::upstream::closed;
 
-/// What an endpoint may send ahead, for a call and for all of them: far more for all, so that a
-/// client which reads slowly holds up nobody else (docs/decisions/0001).
-const CALL_WINDOW_BYTES: u32 = 256 * 1024;
+/// What an endpoint may send ahead, for all calls: far more than for one, so that a client which
+/// reads slowly holds up nobody else (docs/decisions/0001).
 const TRUNK_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
 /// Of a request, taken from a client before the endpoint takes it.
 const UNSENT_BYTES_MAX: usize = 64 * 1024;
@@ -41,7 +41,8 @@ pub(in crate::upstream) struct Trunk {
     /// Calls that run, and all that ever began.
     open: Cell<u32>,
     begun: Cell<u32>,
-    begun_max: u32,
+    /// As the settings of the last call said.
+    begun_max: Cell<u32>,
     born_ms: u64,
     idle_since_ms: Cell<u64>,
     /// A call has begun on a connection that had been silent: it may be dead.
@@ -70,7 +71,7 @@ fn builder(limits: HeadLimits) -> Builder {
     let mut builder = Builder::new();
     builder
         .enable_push(false)
-        .initial_window_size(CALL_WINDOW_BYTES)
+        .initial_window_size(SMALL_BYTES)
         .initial_connection_window_size(TRUNK_WINDOW_BYTES)
         .max_header_list_size(limits.bytes.into())
         .max_send_buffer_size(UNSENT_BYTES_MAX)
@@ -108,11 +109,7 @@ impl Trunk {
             room: Rc::clone(room),
             open: Cell::new(0),
             begun: Cell::new(0),
-            begun_max: if settings.keep_alive {
-                settings.max_requests.unwrap_or(u32::MAX)
-            } else {
-                1
-            },
+            begun_max: Cell::new(u32::MAX),
             born_ms: now_ms,
             idle_since_ms: Cell::new(now_ms),
             is_doubted: Cell::new(false),
@@ -141,14 +138,14 @@ impl Trunk {
             })
     }
 
-    /// Whether calls have begun before.
-    pub(super) fn was_used(&self) -> bool {
-        self.begun.get() > 0
+    pub(super) fn begun(&self) -> u32 {
+        self.begun.get()
     }
 
-    /// Counts a call, which is begun with its request.
-    pub(super) fn call(self: &Rc<Self>) -> Call {
-        let is_reused = self.was_used();
+    /// Counts a call, which is begun with its request; the last one, if it makes `max`.
+    pub(super) fn call(self: &Rc<Self>, max: u32) -> Call {
+        self.begun_max.set(max);
+        let is_reused = self.begun.get() > 0;
         self.open.set(self.open.get() + 1);
         self.begun.set(self.begun.get() + 1);
         Call::new(Rc::clone(self), is_reused)
@@ -168,7 +165,7 @@ impl Trunk {
         // A handle of its own: one that was used before may have to wait for that.
         let mut sender = self.sender.borrow().clone().ok_or(Reason::REFUSED_STREAM)?;
         let sent = sender.send_request(request, is_all);
-        if sent.is_err() || self.begun.get() >= self.begun_max {
+        if sent.is_err() || self.begun.get() >= self.begun_max.get() {
             self.retire();
         }
         sent
@@ -186,6 +183,17 @@ impl Trunk {
     pub(in crate::upstream) fn retire(&self) {
         drop(self.sender.take());
         self.room.wake();
+    }
+
+    /// Retires it when the endpoint has said that it takes no more (GOAWAY).
+    fn look_for_end(&self, cx: &mut Context<'_>) {
+        let end = match &mut *self.sender.borrow_mut() {
+            Some(sender) => matches!(sender.poll_ready(cx), Poll::Ready(Err(_))),
+            None => false,
+        };
+        if end {
+            self.retire();
+        }
     }
 
     pub(in crate::upstream) fn is_idle(&self) -> bool {
@@ -241,11 +249,19 @@ async fn run(
 ) {
     let timer = Timer::new(&held.shard.wheel);
     let mut doubt = Doubt { pings: connection.ping_pong(), asked_ms: None, patience };
+    let mut windows = Windows::new(&held.shard);
     let (mut is_settled, mut is_ending) = (false, false);
     poll_fn(|cx| {
         trunk.watch.begin_turn();
-        if Pin::new(&mut connection).poll(cx).is_ready() || trunk.watch.flood().is_some() {
+        windows.fit(trunk.watch.read_bytes(), trunk.open.get(), |bytes| {
+            connection.set_initial_window_size(bytes).is_ok()
+        });
+        if Pin::new(&mut connection).poll(cx).is_ready() || trunk.watch.offence().is_some() {
             return Poll::Ready(());
+        }
+        trunk.look_for_end(cx);
+        if trunk.watch.is_worn() && !trunk.is_over() {
+            trunk.retire();
         }
         if !is_settled && trunk.watch.heard_ms() > 0 {
             is_settled = true;
