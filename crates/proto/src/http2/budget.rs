@@ -9,8 +9,10 @@ const SETTINGS_MAX: u32 = 100;
 /// Streams that a client gives up or makes us give up, unless they are less than half of those that
 /// it began.
 const RESETS_MAX: u32 = 200;
-/// For each of these that it was sent a client may say once that it takes more.
+/// For each of these that it was sent a peer may say once that it takes more; and twice for each
+/// frame of data, as one does that answers each small message for its stream and for all.
 const BYTES_PER_UPDATE: u64 = 512;
+const UPDATES_PER_FRAME: u64 = 2;
 
 /// What a peer does too much of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,7 @@ pub enum Flood {
 pub(super) struct Budget {
     span_end_ms: u64,
     sent_bytes: u64,
+    sent_frames: u64,
     streams: u32,
     counts: [u32; Flood::Others as usize + 1],
 }
@@ -44,6 +47,10 @@ impl Budget {
         self.sent_bytes += len as u64;
     }
 
+    pub(super) fn sent_frame(&mut self) {
+        self.sent_frames += 1;
+    }
+
     pub(super) fn stream(&mut self) {
         self.streams += 1;
     }
@@ -58,8 +65,9 @@ impl Budget {
             Flood::Settings => SETTINGS_MAX,
             Flood::Resets => RESETS_MAX.max(self.streams / 2),
             Flood::WindowUpdates => {
-                let more = u32::try_from(self.sent_bytes / BYTES_PER_UPDATE).unwrap_or(u32::MAX);
-                more.saturating_add(IDLE_FRAMES_MAX)
+                let more =
+                    self.sent_bytes / BYTES_PER_UPDATE + self.sent_frames * UPDATES_PER_FRAME;
+                u32::try_from(more).unwrap_or(u32::MAX).saturating_add(IDLE_FRAMES_MAX)
             }
             Flood::Others => IDLE_FRAMES_MAX.max(self.streams * 2),
         };

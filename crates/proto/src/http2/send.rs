@@ -126,6 +126,7 @@ impl<W: Waiter> Connection<W> {
             let piece = rest.len().min(PAYLOAD_BYTES_MAX);
             let is_end = is_last && piece == rest.len();
             let flags = if is_end { END_STREAM } else { 0 };
+            self.budget.sent_frame();
             frame::write(&mut self.out, DATA, flags, id, &rest[..piece]);
             rest = &rest[piece..];
             if rest.is_empty() {

@@ -156,3 +156,29 @@ fn a_tunnel_is_asked_for() {
     let head = pair.client.next_head(stream).unwrap();
     assert_eq!(head.text, b"HTTP/1.1 200 OK\r\nx: y\r\n\r\n");
 }
+
+/// As HAProxy does it, for streams of small messages.
+#[test]
+fn who_answers_each_message_floods_nobody() {
+    let mut pair = Pair::new();
+    let stream = pair.ask(POST, false);
+    pair.talk();
+    pair.opened();
+    let update = |stream: u32| {
+        let mut frame = vec![0, 0, 4, 8, 0];
+        frame.extend(stream.to_be_bytes());
+        frame.extend([0, 0, 0, 1]);
+        frame
+    };
+    for _ in 0..20_000 {
+        assert_eq!(pair.client.send_data(stream, b"x", false), Ok(1));
+        pair.client.sent(pair.client.out().len());
+        pair.client.receive(&update(stream), 1, &mut pair.scratch);
+        pair.client.receive(&update(0), 1, &mut pair.scratch);
+    }
+    assert_eq!(pair.client.end(), None);
+    for _ in 0..2000 {
+        pair.client.receive(&update(0), 1, &mut pair.scratch);
+    }
+    assert_eq!(pair.client.end(), Some((Code::ENHANCE_YOUR_CALM, Some(Flood::WindowUpdates))));
+}
