@@ -1,5 +1,5 @@
 //! Sans-IO codecs: bytes in, heads, bodies and bytes out. No socket, no clock, no configuration.
-//! The codecs are siblings and never import each other.
+//! The codecs are siblings and never import each other; `hpack` alone is a part of `http2`.
 
 pub mod client_hello;
 pub mod dns;
