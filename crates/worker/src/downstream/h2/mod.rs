@@ -353,6 +353,9 @@ async fn serve_stream(
         let random = u128::from(shard.random()) << 64 | u128::from(shard.random());
         websocket::key(random.to_le_bytes())
     };
+    // Of a head that is not even written nothing is known, nor of the one that was here before.
+    work.request_head.clear();
+    work.request_head.version = Version::Http2;
     work.out.clear();
     let head = text::write_request(&mut work.out, &parts, has_body, key);
     // What its fields point into is as large as the frames that they came in.
@@ -370,8 +373,6 @@ async fn serve_stream(
 
 /// Puts the head that was written where one of HTTP/1 would be.
 fn read_head(limits: HeadLimits, work: &mut Work) -> Result<(), Fault> {
-    work.request_head.clear();
-    work.request_head.version = Version::Http2;
     if work.out.len() > HEAD_BYTES_MAX {
         return Err(FaultKind::HeadTooLarge.into());
     }
