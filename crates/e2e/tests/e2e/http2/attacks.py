@@ -29,6 +29,17 @@ def never_acknowledges(judge):
     saying(sum(value == 200 for name, value in judge.seen.items() if name[0] == "status"))
 
 
+def refused(judge):
+    # Each way to be refused before a head is read, behind a request that was served.
+    stream = 1
+    for fields in [GET + [("host", "b")], GET[:3], GET + [("x", " a")], GET[:3] + [("host", "a"), ("host", "a")],
+                   [(":method", "CONNECT"), (":protocol", "x")] + GET[1:]]:
+        judge.done(judge.ask(at("/" + "a" * 300), stream))
+        judge.done(judge.ask(fields, stream + 2))
+        stream += 4
+    saying(*(judge.seen.get(("status", stream)) for stream in range(1, stream, 2)))
+
+
 def padded(judge):
     # 4000 bytes that take 1 MiB of windows, which are given back for the padding as well.
     judge.ask(POST, ends=False)
@@ -159,7 +170,7 @@ OVER_TLS = {
     "h1": ("http/1.1", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
 }
 
-CALLS = {"late end": late_end, "never acknowledges": never_acknowledges, "padded": padded, "messages": messages,
+CALLS = {"refused": refused, "late end": late_end, "never acknowledges": never_acknowledges, "padded": padded, "messages": messages,
          "no window": no_window, "stuck uploads": stuck_uploads, "deaf": deaf, "behind resets": behind_resets}
 
 if what in OVER_TLS:

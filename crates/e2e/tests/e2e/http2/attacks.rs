@@ -90,6 +90,20 @@ fn a_body_that_ends_early_is_no_request() {
 }
 
 #[test]
+fn a_head_that_is_refused_has_nothing_of_the_one_before() {
+    let Some((said, mut proxy, _)) = said("", "refused") else { return };
+    assert_eq!(said, "200 400 200 400 200 400 200 400 200 501");
+    for pair in proxy.until_log(10).chunks(2) {
+        assert_eq!(pair[0].get("target").len(), 301);
+        assert_eq!(
+            (pair[1].get("method"), pair[1].get("target"), pair[1].get("host")),
+            ("", "", "")
+        );
+    }
+    proxy.assert_sound();
+}
+
+#[test]
 fn a_client_need_not_acknowledge_settings() {
     let Some((said, mut proxy, _)) = said("", "never acknowledges") else { return };
     assert_eq!(said, "200");
