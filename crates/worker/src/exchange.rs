@@ -256,7 +256,7 @@ async fn run<'a>(
     let upstream = exchange.in_force.plan.upstream(upstream);
     record.upstream = &upstream.settings.name;
     if head.version == Version::Http2 {
-        // Kept apart: the future of all this is moved with the one around it, unless it is elsewhere.
+        // Elsewhere: the future of all this would be moved with the one around it.
         let futures = &exchange.shard.attempt_futures;
         return futures.place(|| grpc::run_any(exchange, upstream, record)).await;
     }

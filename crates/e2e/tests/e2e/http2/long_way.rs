@@ -13,9 +13,9 @@ use crate::peers::{Server, free_address, program};
 
 /// One way; with 256 KiB ahead nobody gets more than 5 MiB a second over it.
 const DELAY: Duration = Duration::from_millis(25);
-const BODY_BYTES: usize = 24 * 1024 * 1024;
-/// With 256 KiB ahead it would take 4.8 s.
-const PATIENCE: Duration = Duration::from_secs(3);
+const BODY_BYTES: usize = 48 * 1024 * 1024;
+/// With 256 KiB ahead it would take 9.6 s.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Passes bytes on as they come, and each of them later by the delay.
 fn long_way_to(address: &str) -> String {
