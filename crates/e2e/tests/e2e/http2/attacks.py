@@ -140,6 +140,33 @@ def wears_out(judge):
     saying(len(statuses), set(statuses), "goaway" in judge.seen, stream // 2)
 
 
+def slow_reader():
+    # More than the kernel holds, of which little is taken for longer than a connection may be idle.
+    host, port = address.rsplit(":", 1)
+    slow = socket.socket()
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    slow.connect((host, int(port)))
+    slow.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, struct.pack(">HI", 4, 2**31 - 1)) +
+                 frame(8, 0, 0, b"\x7f\0\0\0") +
+                 b"".join(frame(1, 5, s, b"\x82\x86\x04\x06/60000\x01\x01a") for s in range(1, 257, 2)))
+    told()
+    got, until = b"", time.monotonic() + 7
+    while data := slow.recv(65536):
+        got += data
+        while len(got) >= 9 and len(got) >= (end := 9 + int.from_bytes(got[:3], "big")):
+            if got[3] == 0 and got[4] & END_STREAM:
+                slow_reader.count += 1
+            got = got[end:]
+        if slow_reader.count == 128:
+            break
+        if time.monotonic() < until:
+            time.sleep(0.2)
+    saying(slow_reader.count)
+
+
+slow_reader.count = 0
+
+
 def drips(judge, parts):
     judge.settle()
     begun = time.monotonic()
@@ -187,7 +214,9 @@ CALLS = {"refused": refused, "late end": late_end, "never acknowledges": never_a
          "no window": no_window, "stuck uploads": stuck_uploads, "deaf": deaf, "behind resets": behind_resets,
          "wears out": wears_out}
 
-if what in OVER_TLS:
+if what == "slow reader":
+    slow_reader()
+elif what in OVER_TLS:
     over_tls(*OVER_TLS[what])
 elif what in SLOW:
     drips(Judge(address), SLOW[what])

@@ -238,6 +238,23 @@ fn a_connection_that_wears_out_loses_nothing() {
     proxy.assert_sound();
 }
 
+/// What the library holds is no exchange any more, and still on its way.
+#[test]
+#[ignore = "slow: 8 s"]
+fn who_reads_slowly_is_not_idle() {
+    let endpoint = Endpoint::new(|caller| {
+        while let Some(request) = caller.request() {
+            caller.reply(request.method(), &"x".repeat(60_000));
+        }
+    });
+    let mut proxy = setup(&endpoint).listener("idle_timeout = \"500ms\"").start();
+    let Some(mut attack) = Attack::start(&proxy, &["slow reader"]) else { return };
+    proxy.until_log(128);
+    attack.tell();
+    assert_eq!(attack.says(), "128");
+    proxy.assert_sound();
+}
+
 #[test]
 fn slow_heads_end() {
     let endpoint = endpoint();
