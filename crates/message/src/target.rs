@@ -77,6 +77,14 @@ fn port(digits: &[u8]) -> Option<u16> {
     std::str::from_utf8(digits).ok()?.parse().ok().filter(|&port| port != 0)
 }
 
+/// Whether a valid authority is a name and nothing else: no port, and no bracketed address.
+#[inline]
+pub fn is_name(authority: &[u8]) -> bool {
+    // A port has five digits at the most.
+    let tail = &authority[authority.len().saturating_sub(6)..];
+    authority.first() != Some(&b'[') && !tail.contains(&b':')
+}
+
 /// The host of a valid authority, without port, brackets kept, one trailing dot dropped. Case is
 /// left to the caller, who compares or copies in lower case.
 pub fn host_of(authority: &[u8]) -> &[u8] {
@@ -244,6 +252,24 @@ mod tests {
             &long,
         ] {
             assert!(!authority_is_valid(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_have_no_port_and_no_brackets() {
+        for (authority, expected) in [
+            ("a", true),
+            ("a-name.of.more.than.six.bytes.example.", true),
+            ("127.0.0.1", true),
+            ("a:1", false),
+            ("a.example:65535", false),
+            ("127.0.0.1:80", false),
+            ("[::1]", false),
+            ("[2001:db8::1234:5678:9abc]", false),
+            ("[::1]:8080", false),
+        ] {
+            assert!(authority_is_valid(authority.as_bytes()), "{authority}");
+            assert_eq!(is_name(authority.as_bytes()), expected, "{authority}");
         }
     }
 

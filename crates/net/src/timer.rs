@@ -135,6 +135,7 @@ impl Timer {
     }
 
     /// Moves the deadline to `after` from now if it is later than that. Returns the one before.
+    #[inline(always)]
     pub fn set_no_later(&self, after: Duration) -> u64 {
         let before_ms = self.wheel.entries.borrow()[self.slot as usize].at_ms;
         let at_ms = coarse_ms() + after.as_millis() as u64;

@@ -12,8 +12,11 @@ use crate::record::Record;
 use crate::tunnel::Tunnel;
 use crate::upstream::h2::{self, Way};
 use crate::upstream::{self, Reuse, h1};
+use crate::websocket::is_handshake;
 
-pub(crate) async fn run<'a>(
+/// `IS_CALL` is whether it is one of gRPC. That tells the two callers apart, so that each has a
+/// copy of its own and the compiler lays that of plain requests into its caller.
+pub(crate) async fn run<'a, const IS_CALL: bool>(
     exchange: &mut Exchange<'a>,
     upstream: &'a Upstream,
     record: &mut Record<'a>,
@@ -30,7 +33,7 @@ pub(crate) async fn run<'a>(
         let draw = Draw { random: exchange.shard.random(), client };
         let Some(pick) = upstream.pick(draw, &mut tried) else { break };
         record.endpoint = &pick.endpoint.identity;
-        match at_endpoint(exchange, upstream, pick, record).await {
+        match at_endpoint::<IS_CALL>(exchange, upstream, pick, record).await {
             Err(fault) if may_retry(exchange, fault) && (fault.undelivered || budget.take()) => {
                 exchange.source.rewind();
                 last = fault;
@@ -42,14 +45,15 @@ pub(crate) async fn run<'a>(
 }
 
 /// One endpoint: over a pooled connection if there is one, and over a new one if that was dead.
-async fn at_endpoint<'a>(
+async fn at_endpoint<'a, const IS_CALL: bool>(
     exchange: &mut Exchange<'a>,
     upstream: &'a Upstream,
     pick: Pick<'a>,
     record: &mut Record<'a>,
 ) -> Result<Option<Box<Tunnel>>, Fault> {
     if upstream.settings.versions != Versions::Http1 {
-        return Box::pin(at_shared(exchange, upstream, pick, record)).await;
+        let futures = &exchange.shard.call_futures;
+        return futures.place(|| at_shared(exchange, upstream, pick, record)).await;
     }
     let counters = &exchange.shard.counters.endpoints[pick.endpoint.slot];
     let mut reuse = match (upstream.settings.keep_alive, exchange.head.method.is_idempotent()) {
@@ -138,7 +142,10 @@ async fn tunnel_way<'a>(
     let protocol = asks_upgrade(exchange.head, exchange.bytes).unwrap_or_default();
     let patience = upstream.settings.timeouts.connect;
     if websocket::is_asked(protocol) && call.takes_tunnels(timer, patience).await {
-        return Ok(way);
+        return match is_handshake(exchange.head, exchange.bytes) {
+            true => Ok(way),
+            false => Err(Fault::because(FaultKind::BadRequest, "not_a_websocket_handshake")),
+        };
     }
     if upstream.settings.versions == Versions::Http2 {
         return match websocket::is_asked(protocol) {

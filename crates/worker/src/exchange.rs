@@ -249,7 +249,7 @@ async fn run<'a>(
     if grpc::is_call(head, bytes) {
         return Box::pin(grpc::run(exchange, upstream, record)).await;
     }
-    attempt::run(exchange, upstream, record).await
+    attempt::run::<false>(exchange, upstream, record).await
 }
 
 /// Answers for a route that sends its requests nowhere.

@@ -1,5 +1,5 @@
-//! What a call of gRPC changes for its exchange: the client may say how long it waits, the two sides
-//! may be silent for long, and a failure of ours is a status of gRPC, not of HTTP.
+//! What a call of gRPC changes for its exchange: the client may say how long it waits, the two
+//! sides may be silent for long, and a failure of ours is a status of gRPC, not of HTTP.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -23,7 +23,7 @@ const STATUS: &str = "grpc-status";
 const BEHIND_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Whether a request is a call. There is none over HTTP/1.
-#[inline]
+#[inline(always)]
 pub(crate) fn is_call(head: &RequestHead, bytes: &[u8]) -> bool {
     head.version == Version::Http2
         && head
@@ -61,7 +61,7 @@ async fn attempts<'a>(
     upstream: &'a Upstream,
     record: &mut Record<'a>,
 ) -> Result<Option<Box<Tunnel>>, Fault> {
-    let result = attempt::run(exchange, upstream, record).await;
+    let result = attempt::run::<true>(exchange, upstream, record).await;
     if !result.as_ref().is_err_and(|fault| fault.kind == FaultKind::CallRefused) {
         return result;
     }
@@ -71,7 +71,7 @@ async fn attempts<'a>(
     let edits = reply.changes.edits(reply.removed);
     reply.sink.start(exchange.head, (reply.head, reply.buffer.data()), edits);
     let end = Part { data: &[], is_last: true, trailers: &[], is_read_out: false };
-    reply.sink.send(patience, end).await.map(|()| None)
+    reply.sink.send::<true>(patience, end).await.map(|()| None)
 }
 
 fn timeout(exchange: &Exchange<'_>) -> Option<Duration> {

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
+use fairwater_message::target::is_name;
 use fairwater_message::{Field, HeaderId, HeaderName, RequestHead};
 
 use super::fields::list;
@@ -174,7 +175,7 @@ fn write_forwarded(
     }
     if !authority.is_empty() {
         // Only a token needs no quotes (RFC 7239, section 4); a port's colon is not one.
-        let is_token = !authority.iter().any(|b| matches!(b, b':' | b'['));
+        let is_token = is_name(authority);
         out.extend_from_slice(if is_token { b";host=" } else { b";host=\"" });
         out.extend_from_slice(authority);
         out.extend_from_slice(if is_token { b"" } else { b"\"" });

@@ -84,7 +84,7 @@ impl<'a> Sink<'a> {
         write_response(self.out, head, bytes, ReplyFraming::Bare, Connection::default(), edits);
         match self.carrier {
             Carrier::Connection(_) => self.flush(patience).await,
-            Carrier::Lane(lane) => lane.send_interim(self.out).map_err(aborted),
+            Carrier::Lane(lane) => lane.send_head(self.out, false).map(drop).map_err(aborted),
         }
     }
 
@@ -150,7 +150,10 @@ impl<'a> Sink<'a> {
     }
 
     /// Sends a piece of the body, behind the head if that is still to go.
-    pub(crate) async fn send(
+    ///
+    /// `IS_CALL` is whether it comes from a call of HTTP/2; for that is a copy apart, as in
+    /// [`crate::attempt::run`].
+    pub(crate) async fn send<const IS_CALL: bool>(
         &mut self,
         patience: Patience<'_>,
         part: Part<'_>,

@@ -70,7 +70,7 @@ impl Look {
     ///
     /// The client is listened to when the endpoint takes its time: most do not, most clients do not
     /// go away within it, and to register for every reply would cost each request.
-    #[inline]
+    #[inline(always)]
     pub(super) fn poll(
         &mut self,
         timer: &Timer,
@@ -307,7 +307,7 @@ impl Download<'_> {
         let len = data.len();
         let is_last = body.is_done();
         let part = Part { data, is_last, trailers: &trailers, is_read_out };
-        reply.sink.send(self.patience(), part).await?;
+        reply.sink.send::<false>(self.patience(), part).await?;
         record.bytes_out += len as u64;
         reply.buffer.consume(taken.consumed);
         turn.spend(len).await;

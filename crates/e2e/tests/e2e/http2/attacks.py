@@ -127,19 +127,6 @@ def behind_resets(judge):
     saying(judge.verdict(0))
 
 
-def wears_out(judge):
-    # Frames of data without a byte or an end: the library takes 100 of a connection.
-    stream = 1
-    while "leave" not in judge.seen and stream < 999:
-        judge.ask(POST, stream, ends=False)
-        judge.raw(frame(0, 0, stream))
-        judge.data(b"x", stream, ends=True)
-        judge.until(lambda name, _: name in ("goaway", ("end", stream), ("reset", stream)))
-        stream += 2
-    statuses = [value for name, value in judge.seen.items() if name[0] == "status"]
-    saying(len(statuses), set(statuses), "goaway" in judge.seen, stream // 2)
-
-
 def slow_reader():
     # More than the kernel holds, of which little is taken for longer than a connection may be idle.
     host, port = address.rsplit(":", 1)
@@ -211,8 +198,7 @@ OVER_TLS = {
 }
 
 CALLS = {"refused": refused, "late end": late_end, "never acknowledges": never_acknowledges, "padded": padded, "messages": messages,
-         "no window": no_window, "stuck uploads": stuck_uploads, "deaf": deaf, "behind resets": behind_resets,
-         "wears out": wears_out}
+         "no window": no_window, "stuck uploads": stuck_uploads, "deaf": deaf, "behind resets": behind_resets}
 
 if what == "slow reader":
     slow_reader()

@@ -124,8 +124,8 @@ fn padding_and_streams_that_are_reset_take_no_room() {
     proxy.assert_sound();
 }
 
-/// A stream of small messages waits for its endpoint as one of large ones does; what is smaller
-/// still than all that a stream may send ahead has its end.
+/// A stream of small messages waits for its endpoint as one of large ones does, however small they
+/// are: they take the room of their bytes.
 #[test]
 fn small_messages_wait_as_large_ones_do() {
     let endpoint = endpoint();
@@ -142,8 +142,7 @@ fn small_messages_wait_as_large_ones_do() {
     let risen = proxy.resident().saturating_sub(before);
     assert!(risen < 6 << 20, "the memory rose by {risen} bytes");
     attack.tell();
-    assert_eq!(attack.says(), "goaway 11");
-    proxy.until_metric("fairwater_faults_total", &["http2_flood"], 1);
+    assert_eq!(attack.says(), "served");
     proxy.assert_sound();
 }
 
@@ -230,15 +229,7 @@ fn a_client_that_does_not_hear_is_answered_no_more() {
     }
 }
 
-/// The library counts some things for the whole life of a connection, and then ends it.
-#[test]
-fn a_connection_that_wears_out_loses_nothing() {
-    let Some((found, mut proxy, _)) = said("", "wears out") else { return };
-    assert_eq!(found, "75 {200} False 75");
-    proxy.assert_sound();
-}
-
-/// What the library holds is no exchange any more, and still on its way.
+/// What waits for the socket belongs to no exchange any more, and is still on its way.
 #[test]
 #[ignore = "slow: 8 s"]
 fn who_reads_slowly_is_not_idle() {

@@ -204,16 +204,15 @@ fn floods_of_an_endpoint_end_its_connection() {
     }
 }
 
-/// The library ends a connection with the hundredth frame of data that has neither a byte nor an
-/// end; some servers send one with each reply.
+/// Some servers send a frame of data that has neither a byte nor an end with each reply.
 #[test]
-fn an_endpoint_that_wears_connections_out_loses_no_reply() {
+fn an_empty_frame_in_each_reply_is_no_flood() {
     let Some(endpoint) = Scripted::start("") else { return };
     let mut proxy = endpoint.setup().upstream("retries = 0").start();
     let mut client = Client::new(&proxy);
-    let said: Vec<_> = (0..160).map(|_| client.get("/hollow").text()).collect();
-    let of = |number: u8| said.iter().filter(|text| **text == format!("ok {number}")).count();
-    assert_eq!([0, 1, 2].map(of), [75, 75, 10]);
+    for _ in 0..160 {
+        assert_eq!(client.get("/hollow").text(), "ok 0");
+    }
     proxy.assert_sound();
 }
 

@@ -2,7 +2,7 @@
 
 mod clients;
 mod endpoints;
-mod examples;
+pub(crate) mod examples;
 mod expiry;
 mod floods;
 mod hello;

@@ -10,13 +10,13 @@ use fairwater_message::{BodyLength, Fault, FaultKind, HeadLimits, HeaderId, Requ
 use fairwater_net::Timer;
 use fairwater_plan::UpstreamSettings;
 use fairwater_proto::h1::{ResponseReader, write_trailers};
+use fairwater_proto::http2::Head;
 
 use super::Call;
-use super::call::{Head, Piece};
+use super::call::Piece;
 use crate::downstream::Part;
 use crate::exchange::{Reply, reply_length};
 use crate::grpc;
-use crate::h2::text;
 use crate::limits;
 use crate::patience::Patience;
 use crate::record::Record;
@@ -60,7 +60,7 @@ impl Fetch<'_> {
             });
             let head = head.await?;
             self.read(&head, reply)?;
-            if !head.status.is_informational() {
+            if head.status >= 200 {
                 if head.is_all && self.is_refused(reply) {
                     return Ok(Outcome::Refused);
                 }
@@ -95,15 +95,14 @@ impl Fetch<'_> {
         if head.status == 101 {
             return Err(bad("unasked_switch_of_protocols"));
         }
-        let mut lines = Vec::with_capacity(1024);
-        let is_yes = self.is_tunnel && head.status.is_success();
-        let has_body = !head.is_all && !head.status.is_informational() && !is_yes;
-        text::write_response(&mut lines, head.status, &head.fields, has_body);
+        if head.text.is_empty() {
+            return Err(FaultKind::ReplyHeadTooLarge.into());
+        }
         reply.head.clear();
-        reply.buffer.hold(&lines);
+        reply.buffer.hold(&head.text);
         let mut reader = ResponseReader::new(false, self.upstream.head);
-        let is_whole = reader.read(&lines, reply.head)?;
-        if !is_whole || reply.head.len != lines.len() {
+        let is_whole = reader.read(&head.text, reply.head)?;
+        if !is_whole || reply.head.len != head.text.len() {
             return Err(bad("head_with_line_ends"));
         }
         reply.head.version = Version::Http2;
@@ -168,7 +167,7 @@ impl Fetch<'_> {
         let end = Part { data: &[], is_last: true, trailers: &[], is_read_out };
         let patience = Patience { timer: self.timer, stall: self.stall };
         if length == BodyLength::None {
-            return reply.sink.send(patience, end).await;
+            return reply.sink.send::<true>(patience, end).await;
         }
         let (mut turn, mut is_first) = (Turn::default(), true);
         loop {
@@ -177,7 +176,7 @@ impl Fetch<'_> {
                 Poll::Pending => {
                     if is_first {
                         // The head goes ahead of a body that takes its time.
-                        reply.sink.send(patience, Part { is_last: false, ..end }).await?;
+                        reply.sink.send::<true>(patience, Part { is_last: false, ..end }).await?;
                     }
                     self.piece(patience, watch).await?
                 }
@@ -185,7 +184,7 @@ impl Fetch<'_> {
             is_first = false;
             match piece {
                 Piece::Data { data, is_last } => {
-                    reply.sink.send(patience, Part { data: &data, is_last, ..end }).await?;
+                    reply.sink.send::<true>(patience, Part { data: &data, is_last, ..end }).await?;
                     record.bytes_out += data.len() as u64;
                     // Who asks for more says that this is done with.
                     self.call.release(data.len());
@@ -197,7 +196,10 @@ impl Fetch<'_> {
                 Piece::End(lines) => {
                     let mut trailers = Vec::new();
                     write_trailers(&lines, false, reply.removed, &mut trailers)?;
-                    return reply.sink.send(patience, Part { trailers: &trailers, ..end }).await;
+                    return reply
+                        .sink
+                        .send::<true>(patience, Part { trailers: &trailers, ..end })
+                        .await;
                 }
             }
         }
