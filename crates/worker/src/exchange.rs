@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use fairwater_message::{
-    BodyLength, Fault, FaultKind, HeaderName, Method, RequestHead, ResponseHead,
+    BodyLength, Fault, FaultKind, HeaderName, Method, RequestHead, ResponseHead, Version,
 };
 use fairwater_net::Timer;
 use fairwater_plan::{
@@ -165,6 +165,7 @@ pub(crate) async fn serve<const IS_LANE: bool>(
         Ok(Some(tunnel)) => End::Tunnel(tunnel),
         Ok(None) if exchange.is_plainly_over() => End::KeepAlive,
         Ok(None) => finish(&mut exchange).await,
+        Err(fault) if IS_LANE && has_all(&exchange, &record, fault) => End::Close,
         Err(fault) => {
             record.fault(fault);
             respond::to_fault(&mut exchange, &mut record, fault).await
@@ -196,6 +197,14 @@ async fn unless_reset<T>(
         Poll::Pending => run.as_mut().poll(cx),
     })
     .await
+}
+
+/// Whether a client that has gone has all that the reply said it has: some leave with the last
+/// byte, before the end of the stream, which may come in a frame of its own.
+fn has_all(exchange: &Exchange<'_>, record: &Record<'_>, fault: Fault) -> bool {
+    let length = exchange.reply.head.body;
+    fault.kind == FaultKind::ClientAborted
+        && matches!(length, BodyLength::Known(length) if length == record.bytes_out)
 }
 
 /// Steps 4 to 11. `Some` is a connection that has become a tunnel.
@@ -246,8 +255,10 @@ async fn run<'a>(
     };
     let upstream = exchange.in_force.plan.upstream(upstream);
     record.upstream = &upstream.settings.name;
-    if grpc::is_call(head, bytes) {
-        return Box::pin(grpc::run(exchange, upstream, record)).await;
+    if head.version == Version::Http2 {
+        // Kept apart: the future of all this is moved with the one around it, unless it is elsewhere.
+        let futures = &exchange.shard.attempt_futures;
+        return futures.place(|| grpc::run_any(exchange, upstream, record)).await;
     }
     attempt::run::<false>(exchange, upstream, record).await
 }

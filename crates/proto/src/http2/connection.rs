@@ -317,6 +317,11 @@ impl<W: Waiter> Connection<W> {
         self.has_settings
     }
 
+    /// Whether the peer knows ours: what it had to say first of all has come before that.
+    pub fn is_known(&self) -> bool {
+        self.settings_unknown == 0
+    }
+
     /// Which head it is whose end is waited for, if one has begun.
     pub fn begun_head(&self) -> Option<u64> {
         let is_begun = self.partial.get(3).is_some_and(|&kind| kind == frame::HEADERS);

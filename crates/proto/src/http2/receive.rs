@@ -13,6 +13,8 @@ use super::stream::{Head, Reset, Waiter};
 
 /// Frames of one head behind the first. Each may have 16 KiB, half of the largest head by default.
 const CONTINUATIONS_MAX: u32 = 8;
+/// A head that stands for so many times what one may have is no mistake.
+const BOMB_FACTOR: usize = 4;
 /// A frame makes at least as much work as so many bytes of a body, and a head more than its bytes.
 const FRAME_WORK_BYTES: u64 = 512;
 const HEAD_WEIGHT: u64 = 16;
@@ -256,12 +258,16 @@ impl<W: Waiter> Connection<W> {
         scratch.clear();
         let fields = |name: &[u8], value: &[u8]| {
             // What nobody reads is decoded for the table alone.
-            if !is_refused {
-                scratch.take(kind, bounds, name, value);
+            match is_refused {
+                true => scratch.decoded_bytes += name.len() + value.len(),
+                false => scratch.take(kind, bounds, name, value),
             }
         };
         self.decoder.decode(block, fields).map_err(|_| Code::COMPRESSION_ERROR)?;
         self.heads += 1;
+        if scratch.decoded_bytes > BOMB_FACTOR * bounds.bytes {
+            return Err(self.flooded(Flood::Others));
+        }
         match kind {
             Kind::Request if id.is_multiple_of(2) => Err(Code::PROTOCOL_ERROR),
             Kind::Request if is_refused => self.refuse(id, is_late),
