@@ -13,6 +13,8 @@ const RESETS_MAX: u32 = 200;
 /// frame of data, as one does that answers each small message for its stream and for all.
 const BYTES_PER_UPDATE: u64 = 512;
 const UPDATES_PER_FRAME: u64 = 2;
+/// Priorities of a stream, and the like.
+const FRAMES_PER_STREAM: u32 = 2;
 
 /// What a peer does too much of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +28,19 @@ pub enum Flood {
     Others,
 }
 
+/// What a peer was sent.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sent {
+    bytes: u64,
+    frames: u64,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     span_end_ms: u64,
-    sent_bytes: u64,
-    sent_frames: u64,
+    sent: Sent,
+    /// In the span before: its answers may come in this one.
+    sent_before: Sent,
     streams: u32,
     counts: [u32; Flood::Others as usize + 1],
 }
@@ -39,16 +49,17 @@ impl Budget {
     /// To be called with what comes.
     pub(super) fn begin(&mut self, now_ms: u64) {
         if now_ms >= self.span_end_ms {
-            *self = Self { span_end_ms: now_ms + SPAN_MS, ..Self::default() };
+            let span_end_ms = now_ms + SPAN_MS;
+            *self = Self { span_end_ms, sent_before: self.sent, ..Self::default() };
         }
     }
 
     pub(super) fn sent(&mut self, len: usize) {
-        self.sent_bytes += len as u64;
+        self.sent.bytes += len as u64;
     }
 
     pub(super) fn sent_frame(&mut self) {
-        self.sent_frames += 1;
+        self.sent.frames += 1;
     }
 
     pub(super) fn stream(&mut self) {
@@ -60,16 +71,19 @@ impl Budget {
     /// # Errors
     /// When it is one too many.
     pub(super) fn take(&mut self, flood: Flood) -> Result<(), Flood> {
+        let bytes = self.sent.bytes + self.sent_before.bytes;
+        let frames = self.sent.frames + self.sent_before.frames;
+        let idle_and =
+            |more: u64| u32::try_from(more).unwrap_or(u32::MAX).saturating_add(IDLE_FRAMES_MAX);
         let max = match flood {
-            Flood::EmptyData | Flood::Pings => IDLE_FRAMES_MAX,
             Flood::Settings => SETTINGS_MAX,
             Flood::Resets => RESETS_MAX.max(self.streams / 2),
-            Flood::WindowUpdates => {
-                let more =
-                    self.sent_bytes / BYTES_PER_UPDATE + self.sent_frames * UPDATES_PER_FRAME;
-                u32::try_from(more).unwrap_or(u32::MAX).saturating_add(IDLE_FRAMES_MAX)
+            // Some measure the way with each message.
+            Flood::Pings => idle_and(frames),
+            Flood::WindowUpdates => idle_and(bytes / BYTES_PER_UPDATE + frames * UPDATES_PER_FRAME),
+            Flood::EmptyData | Flood::Others => {
+                IDLE_FRAMES_MAX.max(self.streams.saturating_mul(FRAMES_PER_STREAM))
             }
-            Flood::Others => IDLE_FRAMES_MAX.max(self.streams * 2),
         };
         let count = &mut self.counts[flood as usize];
         *count += 1;

@@ -14,6 +14,9 @@ use crate::hpack;
 const RESET_MAX: usize = 128;
 /// The highest number that a stream can have.
 const STREAM_END: u32 = 1 << 31;
+/// Bytes for the peer that make us listen no more, in such as make us take nothing more of bodies.
+/// With bodies alone there are never so many.
+const UNSENT_TIMES_MAX: usize = 4;
 /// What we ask with when we go: the answer says that whatever came before it is here.
 const LAST_PING: [u8; 8] = *b"going...";
 const OWN_PING: [u8; 8] = *b"alive...";
@@ -107,11 +110,17 @@ pub struct Connection<W> {
     pub(super) events: VecDeque<Event>,
     /// What the peer was told with GOAWAY: the highest stream that we take.
     pub(super) taken_max: Option<u32>,
+    /// Streams that it has begun since.
+    late_streams: u32,
     /// The peer takes no more streams.
     pub(super) is_left: bool,
     pub(super) end: Option<(Code, Option<Flood>)>,
     pub(super) has_pong: bool,
     pub(super) data_bytes: u64,
+    /// The stream that data was sent of last.
+    pub(super) sent_last: u32,
+    /// Heads that have come.
+    pub(super) heads: u64,
     /// What the frames that came make of work, in bytes of a body that would make as much.
     pub(super) work_bytes: u64,
 }
@@ -156,10 +165,13 @@ impl<W: Waiter> Connection<W> {
             budget: Budget::default(),
             events: VecDeque::new(),
             taken_max: None,
+            late_streams: 0,
             is_left: false,
             end: None,
             has_pong: false,
             data_bytes: 0,
+            sent_last: 0,
+            heads: 0,
             work_bytes: 0,
         };
         connection.greet();
@@ -262,9 +274,26 @@ impl<W: Waiter> Connection<W> {
         self.out.len() < self.bounds.unsent_bytes
     }
 
+    /// Whether there is so much for the peer that nothing more should be heard of it: who asks and
+    /// never listens would have us keep all answers.
+    pub fn is_choked(&self) -> bool {
+        self.out.len() >= self.bounds.unsent_bytes.saturating_mul(UNSENT_TIMES_MAX)
+    }
+
+    /// Wakes the streams that could send now. Those that are first may take all that there is, so
+    /// that the one which had it last comes last.
     pub(super) fn wake_blocked(&mut self) {
-        for stream in &mut self.streams {
-            if std::mem::take(&mut stream.is_blocked) {
+        if self.send_window <= 0 {
+            return;
+        }
+        let last = self.sent_last;
+        let next = self.ids.partition_point(|&id| id <= last);
+        let len = self.streams.len();
+        for at in (next..len).chain(0..next) {
+            if let Some(stream) = self.streams.get_mut(at)
+                && stream.send_window > 0
+                && std::mem::take(&mut stream.is_blocked)
+            {
                 stream.waiter.wake();
             }
         }
@@ -293,9 +322,10 @@ impl<W: Waiter> Connection<W> {
         self.settings_unknown == 0
     }
 
-    /// Whether the end of a head is waited for.
-    pub fn is_within_head(&self) -> bool {
-        self.pieces.is_some() || self.partial.get(3).is_some_and(|&kind| kind == frame::HEADERS)
+    /// Which head it is whose end is waited for, if one has begun.
+    pub fn begun_head(&self) -> Option<u64> {
+        let is_begun = self.partial.get(3).is_some_and(|&kind| kind == frame::HEADERS);
+        (is_begun || self.pieces.is_some()).then_some(self.heads)
     }
 
     /// Whether the peer takes no more streams.
@@ -351,9 +381,27 @@ impl<W: Waiter> Connection<W> {
     pub(super) fn take_ack_of_ping(&mut self, payload: &[u8]) {
         if payload == OWN_PING {
             self.has_pong = true;
-        } else if payload == LAST_PING && self.taken_max == Some(STREAM_END - 1) {
+        } else if payload == LAST_PING {
+            self.take_no_more();
+        }
+    }
+
+    /// Tells a peer that was told to go which stream is the last.
+    fn take_no_more(&mut self) {
+        if self.taken_max == Some(STREAM_END - 1) {
             self.taken_max = Some(self.peer_last);
             self.write_goaway(self.peer_last, Code::NO_ERROR);
+        }
+    }
+
+    /// The peer has begun a stream. One that was told to go, and goes on for long, has not heard.
+    pub(super) fn count_stream(&mut self) {
+        self.peer_streams += 1;
+        if self.taken_max.is_some() {
+            self.late_streams += 1;
+            if self.late_streams >= self.bounds.streams {
+                self.take_no_more();
+            }
         }
     }
 
@@ -450,11 +498,16 @@ impl<W: Waiter> Connection<W> {
         self.write_reset(id, code);
     }
 
-    pub(super) fn write_reset(&mut self, id: u32, code: Code) {
+    /// Remembers a stream of which nothing more is taken.
+    pub(super) fn forget(&mut self, id: u32) {
         if self.was_reset.len() == RESET_MAX {
             self.was_reset.pop_front();
         }
         self.was_reset.push_back(id);
+    }
+
+    pub(super) fn write_reset(&mut self, id: u32, code: Code) {
+        self.forget(id);
         frame::write(&mut self.out, RST_STREAM, 0, id, &code.0.to_be_bytes());
     }
 
@@ -541,6 +594,7 @@ impl<W: Waiter> Connection<W> {
         let id = self.own_next;
         self.own_next += 2;
         self.own_streams += 1;
+        self.budget.stream();
         self.insert(id);
         Some(id)
     }

@@ -132,10 +132,12 @@ impl<W: Waiter> Connection<W> {
 
     /// Spends of a budget; the end of that is the end.
     fn spend(&mut self, flood: Flood) -> Verdict {
-        if let Err(flood) = self.budget.take(flood) {
-            self.fail(Code::ENHANCE_YOUR_CALM, Some(flood));
-        }
-        Ok(())
+        self.budget.take(flood).map_err(|flood| self.flooded(flood))
+    }
+
+    fn flooded(&mut self, flood: Flood) -> Code {
+        self.fail(Code::ENHANCE_YOUR_CALM, Some(flood));
+        Code::ENHANCE_YOUR_CALM
     }
 
     /// Ends a stream that has broken the rules. It counts as one that the peer gives up.
@@ -223,8 +225,7 @@ impl<W: Waiter> Connection<W> {
         pieces.block.extend_from_slice(payload);
         pieces.count += 1;
         if pieces.count > CONTINUATIONS_MAX {
-            self.fail(Code::ENHANCE_YOUR_CALM, Some(Flood::Others));
-            return Ok(());
+            return Err(self.flooded(Flood::Others));
         }
         if head.has(END_HEADERS)
             && let Some(Pieces { stream, is_last, block, .. }) = self.pieces.take()
@@ -251,16 +252,25 @@ impl<W: Waiter> Connection<W> {
             }
             _ => Kind::Trailers,
         };
+        let is_late = self.taken_max.is_some_and(|max| id > max);
+        let is_refused = is_new && (is_late || self.is_full());
         let bounds = self.head_bounds();
         scratch.clear();
-        let fields = |name: &[u8], value: &[u8]| scratch.take(kind, bounds, name, value);
+        let fields = |name: &[u8], value: &[u8]| {
+            // What nobody reads is decoded for the table alone.
+            match is_refused {
+                true => scratch.decoded_bytes += name.len() + value.len(),
+                false => scratch.take(kind, bounds, name, value),
+            }
+        };
         self.decoder.decode(block, fields).map_err(|_| Code::COMPRESSION_ERROR)?;
+        self.heads += 1;
         if scratch.decoded_bytes > BOMB_FACTOR * bounds.bytes {
-            self.fail(Code::ENHANCE_YOUR_CALM, Some(Flood::Others));
-            return Ok(());
+            return Err(self.flooded(Flood::Others));
         }
         match kind {
             Kind::Request if id.is_multiple_of(2) => Err(Code::PROTOCOL_ERROR),
+            Kind::Request if is_refused => self.refuse(id, is_late),
             Kind::Request => self.open(id, is_last, scratch),
             _ if !is_known => {
                 // What we have given up may have been on its way; an endpoint may be late in any
@@ -274,17 +284,22 @@ impl<W: Waiter> Connection<W> {
         }
     }
 
+    /// A request that is not to be.
+    fn refuse(&mut self, id: u32, is_late: bool) -> Verdict {
+        self.peer_last = id;
+        if is_late {
+            // The peer was told, and knows that nothing comes of it.
+            self.forget(id);
+            return Ok(());
+        }
+        self.write_reset(id, Code::REFUSED_STREAM);
+        self.events.push_back(Event::Refused(Refusal::Busy));
+        self.spend(Flood::Others)
+    }
+
     /// A request begins.
     fn open(&mut self, id: u32, is_last: bool, scratch: &mut Scratch) -> Verdict {
         self.peer_last = id;
-        if self.taken_max.is_some_and(|max| id > max) {
-            return Ok(()); // it was told, and knows that nothing comes of it
-        }
-        if self.peer_streams >= self.bounds.streams && self.is_full() {
-            self.write_reset(id, Code::REFUSED_STREAM);
-            self.events.push_back(Event::Refused(Refusal::Busy));
-            return self.spend(Flood::Others);
-        }
         let lacks_body = is_last && scratch.length.is_some_and(|length| length > 0);
         let is_cut = scratch.problem == Some(Problem::TooLarge);
         let is_whole = is_cut || scratch.is_whole_request() && !lacks_body;
@@ -298,7 +313,7 @@ impl<W: Waiter> Connection<W> {
         } else {
             self.budget.stream();
         }
-        self.peer_streams += 1;
+        self.count_stream();
         let length = scratch.length;
         let stream = self.insert(id);
         (stream.left, stream.is_received) = (length, is_last);
@@ -321,6 +336,9 @@ impl<W: Waiter> Connection<W> {
     /// Whether as many streams run as there may be. As many that have ended may wait to be dropped.
     fn is_full(&mut self) -> bool {
         let max = self.bounds.streams;
+        if self.peer_streams < max {
+            return false;
+        }
         let running = self.each().filter(|(_, stream)| !stream.is_over()).count();
         self.peer_streams >= 2 * max || running >= max as usize
     }

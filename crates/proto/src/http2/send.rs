@@ -120,6 +120,7 @@ impl<W: Waiter> Connection<W> {
         stream.send_window -= len as i64;
         stream.is_sent |= is_last;
         self.send_window -= len as i64;
+        self.sent_last = id;
         self.data_bytes += len as u64;
         let mut rest = &data[..len];
         loop {

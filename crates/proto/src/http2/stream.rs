@@ -109,6 +109,11 @@ impl<W: Waiter> Stream<W> {
         if is_last {
             self.end()?;
         }
+        // Who reads may never catch up; what was read goes before it is more than what was not.
+        if self.start > self.data.len() / 2 {
+            self.data.drain(..self.start);
+            self.start = 0;
+        }
         self.data.extend_from_slice(data);
         self.waiter.wake();
         Ok(())

@@ -1,6 +1,9 @@
 //! Two engines that talk to each other, and one that is told what nobody should say.
 
 use super::*;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
 
 const BOUNDS: Bounds = Bounds {
     head_bytes: 32 * 1024,
@@ -181,4 +184,181 @@ fn who_answers_each_message_floods_nobody() {
         pair.client.receive(&update(0), 1, &mut pair.scratch);
     }
     assert_eq!(pair.client.end(), Some((Code::ENHANCE_YOUR_CALM, Some(Flood::WindowUpdates))));
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    frame::write(&mut out, kind, flags, stream, payload);
+    out
+}
+
+/// A client that is always ahead of who reads: what was read must not stay.
+#[test]
+fn what_was_read_of_a_body_takes_no_memory() {
+    let mut pair = Pair::new();
+    let stream = pair.ask(POST, false);
+    pair.talk();
+    pair.opened();
+    let (body, mut buffer, mut read_bytes) = ([b'x'; 100_000], [0; 1000], 0);
+    while read_bytes < 10_000_000 {
+        let _ = pair.client.send_data(stream, &body, false).unwrap();
+        pair.talk();
+        for _ in 0..20 {
+            assert_eq!(pair.server.read(stream, &mut buffer), Read::Data(1000));
+            read_bytes += 1000;
+        }
+        let kept = pair.server.find(stream).unwrap().data.len();
+        assert!(kept <= 2 * BOUNDS.stream_window as usize, "{kept} bytes after {read_bytes}");
+    }
+}
+
+#[test]
+fn nothing_is_said_behind_the_last_word() {
+    let mut pair = Pair::new();
+    pair.ask(POST, false);
+    pair.talk();
+    pair.opened();
+    let empty = frame(frame::DATA, 0, 1, b"");
+    for _ in 0..1001 {
+        pair.server.receive(&empty, 1, &mut pair.scratch);
+    }
+    assert_eq!(pair.server.end(), Some((Code::ENHANCE_YOUR_CALM, Some(Flood::EmptyData))));
+    let out = pair.server.out();
+    assert_eq!(out[3], frame::GOAWAY, "{out:?}");
+    assert_eq!(out.len(), 17, "{out:?}");
+}
+
+/// Go measures the way with a ping for each message that comes while none is on its way.
+#[test]
+fn who_measures_the_way_floods_nobody() {
+    let mut pair = Pair::new();
+    let stream = pair.ask(POST, false);
+    pair.talk();
+    pair.opened();
+    let update = frame(frame::WINDOW_UPDATE, 0, stream, &[0, 0, 0, 1]);
+    let ping = frame(frame::PING, 0, 0, b"measured");
+    for _ in 0..20_000 {
+        assert_eq!(pair.client.send_data(stream, b"x", false), Ok(1));
+        pair.client.sent(pair.client.out().len());
+        pair.client.receive(&update, 1, &mut pair.scratch);
+        pair.client.receive(&ping, 1, &mut pair.scratch);
+    }
+    // What was sent in one span is answered in the next.
+    for _ in 0..20_000 {
+        pair.client.receive(&ping, 10_001, &mut pair.scratch);
+        pair.client.sent(pair.client.out().len());
+    }
+    assert_eq!(pair.client.end(), None);
+    for _ in 0..2000 {
+        pair.client.receive(&ping, 20_002, &mut pair.scratch);
+    }
+    assert_eq!(pair.client.end(), Some((Code::ENHANCE_YOUR_CALM, Some(Flood::Pings))));
+}
+
+#[test]
+fn an_empty_frame_in_each_reply_is_no_flood() {
+    let mut pair = Pair::new();
+    for _ in 0..5000 {
+        let stream = pair.ask(GET, true);
+        pair.talk();
+        pair.opened();
+        pair.server.send_reply(stream, b"HTTP/1.1 200 OK\r\n\r\n", false).unwrap();
+        let empty = frame(frame::DATA, 0, stream, b"");
+        pair.talk();
+        pair.client.receive(&empty, 1, &mut pair.scratch);
+        assert_eq!(pair.server.send_data(stream, b"", true), Ok(0));
+        pair.server.release(stream);
+        pair.talk();
+        pair.client.release(stream);
+        assert_eq!(pair.client.end(), None);
+    }
+}
+
+/// Says which stream was woken.
+#[derive(Debug, Default)]
+struct Told(u32, Rc<RefCell<Vec<u32>>>);
+
+impl Waiter for Told {
+    fn wake(&mut self) {
+        self.1.borrow_mut().push(self.0);
+    }
+}
+
+/// The room of a connection, and its window, are for all streams: each that is woken takes what
+/// there is, and leaves nothing to those behind.
+#[test]
+fn streams_take_turns() {
+    let mut client: Connection<()> = Connection::new(Role::Client, BOUNDS);
+    let mut server: Connection<Told> = Connection::new(Role::Server, BOUNDS);
+    let (mut scratch, woken) = (Scratch::default(), Rc::default());
+    let asked = Requested { scheme: "http", ..Requested::default() };
+    let streams: Vec<_> =
+        (0..4).map(|_| client.send_request(GET.as_bytes(), asked, true).unwrap()).collect();
+    server.receive(client.out(), 1, &mut scratch);
+    for &stream in &streams {
+        *server.waiter(stream).unwrap() = Told(stream, Rc::clone(&woken));
+        server.send_reply(stream, b"HTTP/1.1 200 OK\r\n\r\n", false).unwrap();
+        // The last has no window of its own.
+        let window = if stream == 7 { 0 } else { 1 << 20 };
+        server.find(stream).unwrap().send_window = window;
+    }
+    let (mut sent, body) = (HashMap::new(), vec![b'x'; 1 << 20]);
+    woken.borrow_mut().extend(&streams);
+    for _ in 0..300 {
+        for stream in woken.take() {
+            *sent.entry(stream).or_insert(0) += server.send_data(stream, &body, false).unwrap();
+        }
+        server.sent(server.out().len());
+        let update = frame(frame::WINDOW_UPDATE, 0, 0, &[0, 0, 0x3, 0xe8]);
+        server.receive(&update, 1, &mut scratch);
+    }
+    assert_eq!(sent[&7], 0);
+    let least = [1, 3, 5].map(|stream| sent[&stream]).into_iter().min();
+    assert!(least >= Some(99_000), "{sent:?}");
+    assert!(!woken.borrow().contains(&7), "nothing has changed for it");
+}
+
+/// One that asks and never listens.
+#[test]
+fn nothing_is_heard_of_who_does_not_listen() {
+    let mut pair = Pair::new();
+    let mut stream = 1;
+    while !pair.server.is_choked() {
+        let head = frame(frame::HEADERS, 5, stream, b"\x82\x86\x84\x01\x01a");
+        pair.server.receive(&head, 1, &mut pair.scratch);
+        pair.server.send_reply(stream, b"HTTP/1.1 200 OK\r\nserver: s\r\n\r\n", true).unwrap();
+        pair.server.release(stream);
+        stream += 2;
+        assert!(stream < 100_000);
+    }
+    assert_eq!(pair.server.end(), None);
+    pair.server.sent(pair.server.out().len());
+    assert!(!pair.server.is_choked());
+}
+
+/// A peer that was told to go, does not say that it knows, and goes on.
+#[test]
+fn who_does_not_go_is_told_which_stream_is_the_last() {
+    let mut pair = Pair::new();
+    pair.server.leave();
+    let mut taken = 0;
+    for number in 0..20 {
+        let stream = pair.ask(POST, false);
+        pair.server.receive(pair.client.out(), 1, &mut pair.scratch);
+        pair.client.sent(pair.client.out().len());
+        let is_taken = pair.server.next_opened().is_some();
+        assert_eq!(is_taken, number < BOUNDS.streams, "{number}");
+        if is_taken {
+            taken += 1;
+        }
+        // Whatever comes of the others is dropped.
+        pair.client.send_data(stream, b"hello", false).unwrap();
+        pair.client.send_trailers(stream, b"a: b\r\n").unwrap();
+        pair.server.receive(pair.client.out(), 1, &mut pair.scratch);
+        pair.client.sent(pair.client.out().len());
+        pair.client.release(stream);
+        pair.server.release(stream);
+    }
+    assert_eq!((taken, pair.server.end()), (BOUNDS.streams, None));
+    assert!(pair.server.has_left());
 }

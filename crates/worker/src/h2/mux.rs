@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
@@ -112,8 +113,8 @@ impl Mux {
         self.turn_bytes.set(limits::BYTES_PER_TURN);
     }
 
-    /// Reads for as long as there is something and the turn is not over. Ready when the socket has
-    /// ended, which the streams hear of.
+    /// Reads for as long as there is something, the turn is not over, and the peer takes what it is
+    /// told. Ready when the socket has ended, which the streams hear of.
     pub(crate) fn poll_read(
         &self,
         cx: &mut Context<'_>,
@@ -127,9 +128,12 @@ impl Mux {
         let mut scratch = shard.scratch.borrow_mut();
         while engine.end().is_none() {
             if self.turn_bytes.get() == 0 {
-                // Others have their turn, and this one its next.
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+                // Others have their turn, and this one its next, when the sockets of all have been
+                // looked at: a task that is only woken may come before.
+                return pin!(tokio::task::yield_now()).poll(cx);
+            }
+            if engine.is_choked() && ready!(self.poll_send(cx, &mut engine, socket)).is_err() {
+                return Poll::Ready(());
             }
             let room = if self.is_laborious.get() { SMALL_READ_BYTES } else { scratch.len() };
             let len = match ready!(socket.poll_read(cx, &mut scratch[..room])) {
@@ -162,17 +166,27 @@ impl Mux {
     /// Sends what there is to say. Ready when all of it is out, or the socket takes nothing more.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>, socket: &Stream) -> Poll<io::Result<()>> {
         let mut engine = self.engine.borrow_mut();
+        ready!(self.poll_send(cx, &mut engine, socket))?;
+        if socket.is_plain() { Poll::Ready(Ok(())) } else { socket.poll_flush(cx) }
+    }
+
+    fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        engine: &mut Connection<Wait>,
+        socket: &Stream,
+    ) -> Poll<io::Result<()>> {
         while engine.has_out() {
             let len = match ready!(socket.poll_write(cx, &[IoSlice::new(engine.out())])) {
                 Ok(len) => len,
                 Err(error) => {
-                    self.lose(&mut engine, error.kind());
+                    self.lose(engine, error.kind());
                     return Poll::Ready(Err(error));
                 }
             };
             engine.sent(len);
         }
-        if socket.is_plain() { Poll::Ready(Ok(())) } else { socket.poll_flush(cx) }
+        Poll::Ready(Ok(()))
     }
 
     /// Streams hear that nothing more comes.

@@ -127,6 +127,90 @@ def behind_resets(judge):
     saying(judge.verdict(0))
 
 
+class Raw:
+    """One that only counts what comes."""
+
+    def __init__(self, window=65535, room=None):
+        host, port = address.rsplit(":", 1)
+        self.socket, self.got, self.data, self.ended = socket.socket(), b"", {}, set()
+        if room:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        self.socket.connect((host, int(port)))
+        self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, struct.pack(">HI", 4, window)))
+        if window > 65535:
+            self.socket.sendall(frame(8, 0, 0, struct.pack(">I", window - 65535)))
+
+    def ask(self, path, *streams, method=b"\x82"):
+        block = method + b"\x86\x04" + bytes([len(path)]) + path + b"\x01\x01a"
+        self.socket.sendall(b"".join(frame(1, 5, stream, block) for stream in streams))
+
+    def hear(self, gives_back=False):
+        """Takes in what comes next. False at the end."""
+        data = self.socket.recv(65536)
+        self.got += data
+        while len(self.got) >= 9 and len(self.got) >= (end := 9 + int.from_bytes(self.got[:3], "big")):
+            kind, flags, stream = self.got[3], self.got[4], int.from_bytes(self.got[5:9], "big")
+            self.got = self.got[end:]
+            if kind == 0:
+                self.data[stream] = self.data.get(stream, 0) + end - 9
+                if gives_back and end > 9:
+                    more = struct.pack(">I", end - 9)
+                    self.socket.sendall(frame(8, 0, 0, more) + frame(8, 0, stream, more))
+            if kind in (0, 1) and flags & END_STREAM:
+                self.ended.add(stream)
+        return bool(data)
+
+
+def slow_reader():
+    # More than the kernel holds, of which little is taken at a time.
+    slow = Raw(window=2**31 - 1, room=65536)
+    slow.ask(b"/60000", *range(1, 201, 2))
+    while not select.select([sys.stdin], [], [], 0.2)[0]:
+        slow.hear()
+    while len(slow.ended) < 100 and slow.hear():
+        pass
+    saying(len(slow.ended))
+
+
+def large_replies():
+    # They share a window, which is given back, and one that is asked for later wants its part of it.
+    client = Raw()
+    client.ask(b"/large", *range(1, 17, 2))
+    while sum(client.data.values()) < 4 << 20 and client.hear(gives_back=True):
+        pass
+    client.ask(b"/", 17)
+    while 17 not in client.ended and sum(client.data.values()) < 100 << 20 and client.hear(gives_back=True):
+        pass
+    saying("answered" if 17 in client.ended else f"not answered: {client.data}")
+
+
+def never_listens():
+    # Heads alone need no window.
+    client, asked = Raw(room=4096), 0
+    while sys.stdin.readline() == "more\n":
+        client.ask(b"/", *range(2 * asked + 1, 2 * asked + 121, 2), method=b"\x02\x04HEAD")
+        asked += 60
+        saying("asked")
+    while len(client.ended) < asked and client.hear():
+        pass
+    saying(len(client.ended) == asked, asked)
+
+
+def heads_without_a_gap(judge):
+    # There is always one that has begun, and none is slow.
+    judge.settle()
+    begun = b""
+    for stream in range(1, 81, 2):
+        head = judge.framed(judge.block(stream=stream), stream=stream)
+        judge.raw(begun + head[:10])
+        begun = head[10:]
+        time.sleep(0.02)
+        if judge.has_heard(0):
+            judge.hear_more()
+    judge.raw(begun)
+    saying(judge.verdict(79), sum(value == 200 for name, value in judge.seen.items() if name[0] == "status"))
+
+
 def drips(judge, parts):
     judge.settle()
     begun = time.monotonic()
@@ -171,9 +255,13 @@ OVER_TLS = {
 }
 
 CALLS = {"refused": refused, "late end": late_end, "never acknowledges": never_acknowledges, "padded": padded, "messages": messages,
-         "no window": no_window, "stuck uploads": stuck_uploads, "deaf": deaf, "behind resets": behind_resets}
+         "no window": no_window, "stuck uploads": stuck_uploads, "deaf": deaf, "behind resets": behind_resets,
+         "heads without a gap": heads_without_a_gap}
+BY_HAND = {"slow reader": slow_reader, "large replies": large_replies, "never listens": never_listens}
 
-if what in OVER_TLS:
+if what in BY_HAND:
+    BY_HAND[what]()
+elif what in OVER_TLS:
     over_tls(*OVER_TLS[what])
 elif what in SLOW:
     drips(Judge(address), SLOW[what])

@@ -5,6 +5,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use fairwater_e2e::{Client, Endpoint, Proxy, Setup, until};
 use rustix::process::Signal;
@@ -39,7 +40,11 @@ impl Attack {
 
     /// Lets it go on.
     fn tell(&mut self) {
-        self.input.as_mut().unwrap().write_all(b"\n").unwrap();
+        self.tell_it("");
+    }
+
+    fn tell_it(&mut self, word: &str) {
+        writeln!(self.input.as_mut().unwrap(), "{word}").unwrap();
     }
 }
 
@@ -227,6 +232,91 @@ fn a_client_that_does_not_hear_is_answered_no_more() {
         assert_eq!(heard.load(Ordering::SeqCst), 1);
         is_over.store(1, Ordering::SeqCst);
     }
+}
+
+/// What waits for the socket belongs to no exchange any more, and is still on its way.
+#[test]
+#[ignore = "slow: 15 s"]
+fn who_reads_slowly_is_not_idle() {
+    let endpoint = Endpoint::new(|caller| {
+        while let Some(request) = caller.request() {
+            caller.reply(request.method(), &"x".repeat(60_000));
+        }
+    });
+    let mut proxy = setup(&endpoint).listener("idle_timeout = \"500ms\"").start();
+    let Some(mut attack) = Attack::start(&proxy, &["slow reader"]) else { return };
+    proxy.until_log(100);
+    attack.tell();
+    assert_eq!(attack.says(), "100");
+    proxy.assert_sound();
+}
+
+/// Streams take turns, also where one could take all that there is.
+#[test]
+fn large_replies_leave_room_for_others() {
+    let endpoint = Endpoint::new(|caller| {
+        while let Some(request) = caller.request() {
+            if request.target() == "/large" {
+                caller.send("HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n");
+                while caller.send([b'x'; 65_536]) {}
+                return;
+            }
+            caller.reply("GET", "here");
+        }
+    });
+    let mut proxy = setup(&endpoint).start();
+    let Some(mut attack) = Attack::start(&proxy, &["large replies"]) else { return };
+    assert_eq!(attack.says(), "answered");
+    proxy.assert_sound();
+}
+
+/// What one asks for who never listens is not even read: the answers would have to be kept.
+#[test]
+fn nothing_is_kept_for_a_client_that_never_listens() {
+    let head = format!("HTTP/1.1 200 OK\r\nx: {}\r\ncontent-length: 5\r\n\r\n", "y".repeat(8000));
+    let endpoint = Endpoint::new(move |caller| {
+        while let Some(request) = caller.request() {
+            match request.method() {
+                "HEAD" => caller.send(&head),
+                _ => caller.reply("GET", "here"),
+            };
+        }
+    });
+    let mut proxy = setup(&endpoint).start();
+    let before = proxy.resident();
+    let Some(mut attack) = Attack::start(&proxy, &["never listens"]) else { return };
+    let mut asked = 0;
+    // It goes on for as long as all that was asked for is answered.
+    let is_answered = |asked: usize| {
+        let begun = Instant::now();
+        let is_logged = || proxy.log_text().lines().count() >= asked;
+        while !is_logged() && begun.elapsed() < Duration::from_secs(1) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        is_logged()
+    };
+    while asked < 3000 && is_answered(asked) {
+        attack.tell_it("more");
+        assert_eq!(attack.says(), "asked");
+        asked += 60;
+    }
+    let risen = proxy.resident().saturating_sub(before);
+    assert!(risen < 8 << 20, "the memory rose by {risen} bytes with {asked} requests");
+    assert_eq!(Client::new(&proxy).get("/").status(), 200);
+    attack.tell_it("listen");
+    assert_eq!(attack.says(), format!("True {asked}"));
+    proxy.assert_sound();
+}
+
+#[test]
+fn heads_one_behind_the_other_are_not_slow() {
+    let Some((said, mut proxy, _)) =
+        said("request_head_timeout = \"300ms\"", "heads without a gap")
+    else {
+        return;
+    };
+    assert_eq!(said, "status 200 41");
+    proxy.assert_sound();
 }
 
 #[test]

@@ -78,6 +78,8 @@ struct Serving<'s> {
     /// Streams that run.
     open: Rc<Cell<u32>>,
     head_timer: Timer,
+    /// Which one it is set for.
+    head: u64,
     /// The client was told to begin no more.
     is_leaving: bool,
     /// Nothing more is read.
@@ -108,6 +110,7 @@ impl<'s> Serving<'s> {
             windows: Windows::new(&connection.shard),
             open: Rc::new(Cell::new(0)),
             head_timer: Timer::new(&connection.shard.wheel),
+            head: 0,
             is_leaving: false,
             is_cut: false,
             taken_bytes: 0,
@@ -230,17 +233,20 @@ impl<'s> Serving<'s> {
     }
 
     /// Whether a head that has begun takes too long; the first frame counts as one.
-    fn is_late(&self, cx: &mut Context<'_>) -> bool {
-        let is_within = |engine: &mut fairwater_proto::http2::Connection<_>| {
-            engine.is_within_head() || !engine.has_settings()
-        };
-        if !self.mux.with(is_within) {
+    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        let begun = self.mux.with(|engine| match engine.has_settings() {
+            true => engine.begun_head(),
+            false => Some(0),
+        });
+        let Some(head) = begun else {
             if self.head_timer.is_set() {
                 self.head_timer.set_at(u64::MAX);
             }
             return false;
-        }
-        if !self.head_timer.is_set() {
+        };
+        // There is always one that has begun, of who asks for much on a slow way.
+        if !self.head_timer.is_set() || self.head != head {
+            self.head = head;
             self.head_timer.set(self.connection.of_listener(|listener| listener.timeouts.head));
         }
         self.head_timer.poll_expired(cx).is_ready()
