@@ -30,8 +30,9 @@ pub(crate) struct Shard {
     pub pulse: Arc<Pulse>,
     pub wheel: Rc<Wheel>,
     pub pools: Pools,
-    /// Memory for the futures of running exchanges.
+    /// Memory for the futures of running exchanges: of connections, and of streams.
     pub futures: Recycler,
+    pub streams: Recycler,
     pub log: RefCell<LogBatch>,
     pub log_is_on: bool,
     /// Lines have headers of replies in them.
@@ -84,6 +85,7 @@ impl Shard {
             pulse,
             wheel: Wheel::new(),
             futures: Recycler::new(),
+            streams: Recycler::new(),
             log_is_on: log.is_on(),
             log_names_replies: log.names_replies(),
             log: RefCell::new(log),
@@ -228,6 +230,7 @@ impl Shard {
     /// burst is forgotten in seconds and steady work keeps what it uses.
     pub(crate) fn trim(&self) {
         self.futures.trim();
+        self.streams.trim();
         self.in_force.borrow().retries.iter().for_each(RetryBudget::refill);
         let mut works = self.works.borrow_mut();
         let keep = works.len() - self.spare_works.get().min(works.len()).div_ceil(2);

@@ -6,6 +6,7 @@ mod refused;
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -78,14 +79,31 @@ fn builder(head: HeadLimits) -> Builder {
 }
 
 /// Serves a connection, of which `ahead` was read, until it closes.
-pub(crate) async fn serve(connection: Accepted, Ahead(ahead): Ahead) {
+///
+/// Not an `async fn`, which would keep its arguments twice, and with all that comes once in memory
+/// of its own: what an idle connection costs is the size of this future.
+pub(crate) fn serve(connection: Accepted, Ahead(ahead): Ahead) -> impl Future<Output = ()> {
     let connection = Rc::new(connection);
+    async move {
+        let watch = Watch::new(Frames::of_client());
+        let Some(frames) = Box::pin(shake_hands(&connection, &watch, ahead)).await else { return };
+        let mut serving = Serving::new(&connection, frames, &watch);
+        if let Over::Said(reason) = poll_fn(|cx| serving.poll(cx)).await {
+            Box::pin(serving.end(reason)).await;
+        }
+    }
+}
+
+async fn shake_hands(
+    connection: &Rc<Accepted>,
+    watch: &Rc<Watch>,
+    ahead: Vec<u8>,
+) -> Option<Connection<Wire, Bytes>> {
     let (limits, patience) =
         connection.of_listener(|listener| (listener.head, listener.timeouts.head));
     connection.timer.set(patience);
-    let watch = Watch::new(Frames::of_client());
-    let wire = Wire::new(Socket::Client(Rc::clone(&connection)), &watch, ahead);
-    let mut shaking = std::pin::pin!(builder(limits).handshake::<_, Bytes>(wire));
+    let wire = Wire::new(Socket::Client(Rc::clone(connection)), watch, ahead);
+    let mut shaking = pin!(builder(limits).handshake::<_, Bytes>(wire));
     let shaken = poll_fn(|cx| match shaking.as_mut().poll(cx) {
         Poll::Ready(Ok(frames)) => Poll::Ready(Ok(frames)),
         Poll::Ready(Err(error)) => {
@@ -96,9 +114,11 @@ pub(crate) async fn serve(connection: Accepted, Ahead(ahead): Ahead) {
         }
     });
     match shaken.await {
-        Ok(frames) => Serving::new(&connection, frames, &watch).run().await,
-        Err(Some(kind)) => connection.count_fault(kind),
-        Err(None) => {}
+        Ok(frames) => Some(frames),
+        Err(kind) => {
+            kind.into_iter().for_each(|kind| connection.count_fault(kind));
+            None
+        }
     }
 }
 
@@ -134,12 +154,21 @@ enum Next {
     End(Option<Reason>),
 }
 
+/// How a connection has come to its end.
+enum Over {
+    /// Nothing has come for too long, and it was said that this is the end.
+    Idle,
+    /// The library has said the last word, and why.
+    Said(Option<Reason>),
+}
+
 impl<'s> Serving<'s> {
     fn new(
         connection: &'s Rc<Accepted>,
         frames: Connection<Wire, Bytes>,
         watch: &'s Watch,
     ) -> Self {
+        connection.timer.set(connection.of_listener(|listener| listener.timeouts.idle));
         let (open, head_timer) = (Rc::new(Cell::new(0)), Timer::new(&connection.shard.wheel));
         Self {
             connection,
@@ -154,32 +183,20 @@ impl<'s> Serving<'s> {
         }
     }
 
-    async fn run(mut self) {
+    /// Ready when it is over. All that happens on the way happens within one turn of the task.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
         let connection = self.connection;
-        connection.timer.set(connection.of_listener(|listener| listener.timeouts.idle));
         loop {
-            let next = poll_fn(|cx| {
-                let next = self.poll_next(cx);
-                if next.is_pending() {
-                    // Whatever became of all that was read: the next turn is another one.
-                    self.watch.begin_turn();
-                    self.windows.fit(self.watch.read_bytes(), self.open.get(), |bytes| {
-                        let is_set = self.frames.set_initial_window_size(bytes).is_ok();
-                        if is_set {
-                            self.frames.set_target_window_size(Windows::of_all(bytes));
-                        }
-                        is_set
-                    });
-                }
-                next
-            });
-            match next.await {
+            let Poll::Ready(next) = self.poll_next(cx) else {
+                self.end_turn();
+                return Poll::Pending;
+            };
+            match next {
                 Next::Stream(request, respond) => {
-                    if !self.watch.take_stream(respond.stream_id().as_u32()) {
-                        continue;
+                    if self.watch.take_stream(respond.stream_id().as_u32()) {
+                        let stream = Open::new(connection, &self.open);
+                        drop(tokio::task::spawn_local(serve_stream(stream, request, respond)));
                     }
-                    let stream = Open::new(connection, &self.open);
-                    drop(tokio::task::spawn_local(serve_stream(stream, request, respond)));
                 }
                 Next::Refused(refusal) => refused::account(connection, refusal),
                 Next::Offence(offence) => {
@@ -190,12 +207,24 @@ impl<'s> Serving<'s> {
                 Next::Late => self.cut(FaultKind::HeadTimeout, Reason::ENHANCE_YOUR_CALM),
                 Next::Idle => {
                     if !self.has_moved() && self.is_leaving {
-                        return;
+                        return Poll::Ready(Over::Idle);
                     }
                 }
-                Next::End(reason) => return self.end(reason).await,
+                Next::End(reason) => return Poll::Ready(Over::Said(reason)),
             }
         }
+    }
+
+    /// Whatever became of all that was read: the next turn is another one.
+    fn end_turn(&mut self) {
+        self.watch.begin_turn();
+        self.windows.fit(self.watch.read_bytes(), self.open.get(), |bytes| {
+            let is_set = self.frames.set_initial_window_size(bytes).is_ok();
+            if is_set {
+                self.frames.set_target_window_size(Windows::of_all(bytes));
+            }
+            is_set
+        });
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
@@ -263,7 +292,7 @@ impl<'s> Serving<'s> {
     }
 
     /// The library has said the last word, and closed our direction.
-    async fn end(self, reason: Option<Reason>) {
+    async fn end(&mut self, reason: Option<Reason>) {
         let connection = self.connection;
         while let Some(refusal) = self.watch.next_refused() {
             refused::account(connection, refusal);
@@ -350,13 +379,14 @@ async fn serve_stream(
     work.out.clear();
     let head = text::write_request(&mut work.out, &parts, has_body, key);
     if let Err(fault) = head.and_then(|()| read_head(limits, &mut work)) {
-        return respond::to_bad_head(shard, client, &mut work, fault, begun_us).await;
+        return Box::pin(respond::to_bad_head(shard, client, &mut work, fault, begun_us)).await;
     }
     let times = HeadTimes { begun_us, done_us: begun_us };
-    let exchange = exchange::serve::<true>(&in_force, client, &mut work, times);
-    if let End::Tunnel(tunnel) = Box::pin(exchange).await {
+    let exchange =
+        shard.streams.place(|| exchange::serve::<true>(&in_force, client, &mut work, times));
+    if let End::Tunnel(tunnel) = exchange.await {
         drop((work, in_force));
-        tunnel::serve_lane(connection, (&lane, &timer), tunnel).await;
+        Box::pin(tunnel::serve_lane(connection, (&lane, &timer), tunnel)).await;
     }
 }
 
