@@ -418,7 +418,8 @@ pub struct Upstream {
     pub host: HostRule,
     /// Endpoints speak TLS.
     pub tls: Option<EndpointTls>,
-    /// Whether HTTP/2 is spoken; absent leaves it to the handshake of TLS, and is HTTP/1.1 in clear.
+    /// Whether HTTP/2 is spoken; absent leaves it to the handshake of TLS, and is HTTP/1.1 in
+    /// clear.
     pub http2: Option<bool>,
     /// Endpoints are told first whose connection it is, and each request has its own.
     pub proxy_protocol: Option<ProxyVersion>,

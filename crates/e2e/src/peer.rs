@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use crate::proxy::{listen_to, text};
+use crate::wait::while_moving;
 use crate::{until, until_some};
 
 /// Debian's own Python, for which its codec of HTTP/2 is installed.
@@ -71,24 +72,23 @@ impl Peer {
         writeln!(input, "{line}").unwrap();
     }
 
-    /// Waits for it to end, and gives all that it has said.
+    /// Waits for it to end, for as long as it has something to say, and gives all of that.
     ///
     /// # Panics
     /// When it has failed.
     #[track_caller]
     pub fn finish(mut self) -> String {
         drop(self.child.stdin.take());
-        let mut status = None;
-        until("a peer to end", || {
-            status = self.child.try_wait().unwrap();
-            status.is_some()
+        let status = while_moving("a peer to end", || {
+            let status = self.child.try_wait().unwrap();
+            status.ok_or_else(|| text(&self.said).len())
         });
         let all_of = |said: &Arc<Mutex<String>>| {
             until("the end of what a peer says", || Arc::strong_count(said) == 1);
             text(said)
         };
         let (said, errors) = (all_of(&self.said), all_of(&self.errors));
-        assert!(status.is_some_and(|status| status.success()), "{said}{errors}");
+        assert!(status.success(), "{said}{errors}");
         said
     }
 

@@ -31,3 +31,24 @@ pub fn until_some<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         std::thread::sleep(LOOK);
     }
 }
+
+/// Waits until there is a value, for as long as something moves meanwhile: what `look` gives in its
+/// place is how far it has come.
+///
+/// # Panics
+/// When nothing moves for [`PATIENCE`].
+#[track_caller]
+pub fn while_moving<T>(what: &str, mut look: impl FnMut() -> Result<T, usize>) -> T {
+    let (mut since, mut before) = (Instant::now(), 0);
+    loop {
+        let far = match look() {
+            Ok(value) => return value,
+            Err(far) => far,
+        };
+        if far != before {
+            (since, before) = (Instant::now(), far);
+        }
+        assert!(since.elapsed() < PATIENCE, "waited in vain: {what}");
+        std::thread::sleep(LOOK);
+    }
+}

@@ -149,6 +149,31 @@ fn client_hello() {
     replay("client_hello", HELLO, checks::client_hello::check);
 }
 
+/// Pieces of compressed fields.
+const BLOCKS: &[&str] = &[
+    "\0",
+    "\x01a",
+    "@\x01a\x01b",
+    "\x40\x03abc\x00",
+    "\x7e\x01c",
+    "\x20",
+    "?\x01",
+    "?!",
+    "\x3f\x45",
+    "\x10",
+    "\x0f/",
+    "\x0f\x01\x03xyz",
+    "\x04\x06/b/128",
+    "\x7f",
+    // Above 0xc0: entries of the table that the block fills, or a long number.
+    "é",
+];
+
+#[test]
+fn hpack() {
+    replay("hpack", BLOCKS, checks::hpack::check);
+}
+
 #[test]
 fn request_head() {
     replay("request_head", WORDS, checks::request_head::check);

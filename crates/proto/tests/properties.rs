@@ -4,7 +4,9 @@
 #[path = "../../../fuzz/checks/mod.rs"]
 mod checks;
 
-use checks::{chunked_body, client_hello, dns_reply, proxy_header, request_head, response_head};
+use checks::{
+    chunked_body, client_hello, dns_reply, hpack, proxy_header, request_head, response_head,
+};
 use fairwater_message::target::normal_path;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -258,6 +260,7 @@ proptest! {
         response_head::check(&data);
         chunked_body::check(&data);
         dns_reply::check(&data);
+        hpack::check(&data);
     }
 
     #[test]

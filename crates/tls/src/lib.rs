@@ -55,6 +55,14 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
+/// SHA-1, which the handshake of WebSocket is made with (RFC 6455, section 1.3), and nothing else.
+pub fn sha1(bytes: &[u8]) -> [u8; 20] {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, bytes);
+    let mut out = [0; 20];
+    out.copy_from_slice(digest.as_ref());
+    out
+}
+
 /// SHA-256.
 pub type Fingerprint = [u8; 32];
 

@@ -12,6 +12,7 @@ use crate::record::Record;
 use crate::tunnel::Tunnel;
 use crate::upstream::h2::{self, Way};
 use crate::upstream::{self, Reuse, h1};
+use crate::websocket::is_handshake;
 
 /// `IS_CALL` is whether it is one of gRPC. That tells the two callers apart, so that each has a
 /// copy of its own and the compiler lays that of plain requests into its caller.
@@ -51,7 +52,8 @@ async fn at_endpoint<'a, const IS_CALL: bool>(
     record: &mut Record<'a>,
 ) -> Result<Option<Box<Tunnel>>, Fault> {
     if upstream.settings.versions != Versions::Http1 {
-        return Box::pin(at_shared(exchange, upstream, pick, record)).await;
+        let futures = &exchange.shard.call_futures;
+        return futures.place(|| at_shared(exchange, upstream, pick, record)).await;
     }
     let counters = &exchange.shard.counters.endpoints[pick.endpoint.slot];
     let mut reuse = match (upstream.settings.keep_alive, exchange.head.method.is_idempotent()) {
@@ -140,7 +142,10 @@ async fn tunnel_way<'a>(
     let protocol = asks_upgrade(exchange.head, exchange.bytes).unwrap_or_default();
     let patience = upstream.settings.timeouts.connect;
     if websocket::is_asked(protocol) && call.takes_tunnels(timer, patience).await {
-        return Ok(way);
+        return match is_handshake(exchange.head, exchange.bytes) {
+            true => Ok(way),
+            false => Err(Fault::because(FaultKind::BadRequest, "not_a_websocket_handshake")),
+        };
     }
     if upstream.settings.versions == Versions::Http2 {
         return match websocket::is_asked(protocol) {

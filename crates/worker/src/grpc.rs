@@ -1,5 +1,5 @@
-//! What a call of gRPC changes for its exchange: the client may say how long it waits, the two sides
-//! may be silent for long, and a failure of ours is a status of gRPC, not of HTTP.
+//! What a call of gRPC changes for its exchange: the client may say how long it waits, the two
+//! sides may be silent for long, and a failure of ours is a status of gRPC, not of HTTP.
 
 use std::future::poll_fn;
 use std::pin::pin;

@@ -69,7 +69,7 @@ impl Port<'_> {
     fn break_off(self) {
         match self {
             Self::Socket(stream) => stream.reset_on_close(),
-            Self::Lane(lane) => lane.break_off(),
+            Self::Lane(lane) => lane.reset(),
             Self::Call(call) => call.break_off(),
         }
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use fairwater_net::{Stream, Wheel, clock};
 use fairwater_plan::{Plan, RetryBudget};
+use fairwater_proto::http2::Scratch;
 use fairwater_sys::recycle::Recycler;
 use fairwater_telemetry::{Counters, LogBatch};
 use tokio::sync::Semaphore;
@@ -30,13 +31,17 @@ pub(crate) struct Shard {
     pub pulse: Arc<Pulse>,
     pub wheel: Rc<Wheel>,
     pub pools: Pools,
-    /// Memory for the futures of running exchanges: of connections, and of streams.
+    /// Memory for the futures of running exchanges.
     pub futures: Recycler,
-    pub streams: Recycler,
+    /// The same of HTTP/2: streams of clients, and calls.
+    pub lane_futures: Recycler,
+    pub call_futures: Recycler,
     pub log: RefCell<LogBatch>,
     pub log_is_on: bool,
     /// Lines have headers of replies in them.
     pub log_names_replies: bool,
+    /// Where heads of HTTP/2 are put together.
+    pub fields: RefCell<Scratch>,
     /// Where raw bytes pass through on their way from one socket to another.
     pub scratch: RefCell<Box<[u8]>>,
     /// Boxed, so that a set changes hands as one pointer.
@@ -85,10 +90,12 @@ impl Shard {
             pulse,
             wheel: Wheel::new(),
             futures: Recycler::new(),
-            streams: Recycler::new(),
+            lane_futures: Recycler::new(),
+            call_futures: Recycler::new(),
             log_is_on: log.is_on(),
             log_names_replies: log.names_replies(),
             log: RefCell::new(log),
+            fields: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
             works: RefCell::default(),
             spare_works: Cell::new(0),
@@ -230,7 +237,8 @@ impl Shard {
     /// burst is forgotten in seconds and steady work keeps what it uses.
     pub(crate) fn trim(&self) {
         self.futures.trim();
-        self.streams.trim();
+        self.lane_futures.trim();
+        self.call_futures.trim();
         self.in_force.borrow().retries.iter().for_each(RetryBudget::refill);
         let mut works = self.works.borrow_mut();
         let keep = works.len() - self.spare_works.get().min(works.len()).div_ceil(2);

@@ -1,5 +1,5 @@
-//! A connection that has switched protocols (WebSocket and its like), or a stream that has: from here
-//! on bytes are bytes, and the working set of the exchange is given back.
+//! A connection that has switched protocols (WebSocket and its like), or a stream that has: from
+//! here on bytes are bytes, and the working set of the exchange is given back.
 
 use std::io;
 

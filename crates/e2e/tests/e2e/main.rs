@@ -44,3 +44,4 @@ mod tls;
 mod upgrade;
 mod upgrades;
 mod versions;
+mod websocket;

@@ -1,6 +1,7 @@
-//! Endpoints that answer every request with `ok`, for as long as the test process lives.
+//! Endpoints that answer every request with `ok`, for as long as the test process lives, in the
+//! version of HTTP that they are spoken to.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
@@ -28,6 +29,9 @@ pub(crate) fn on_datagrams(path: &Path) {
     thread::spawn(move || while receiver.recv(&mut [0; 4096]).is_ok() {});
 }
 
+/// How HTTP/2 begins (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 fn answer(mut connection: impl Read + Write) {
     let mut request = Vec::new();
     let mut buffer = [0; 4096];
@@ -38,5 +42,49 @@ fn answer(mut connection: impl Read + Write) {
         }
     }
     // A proxy that has gone is seen by who asked it.
-    connection.write_all(REPLY).ok();
+    if request.starts_with(&PREFACE[..18]) {
+        answer_frames(request, connection).ok();
+    } else {
+        connection.write_all(REPLY).ok();
+    }
+}
+
+/// Answers each head, of which it reads no more than that it came (RFC 9113, section 4.1).
+fn answer_frames(mut came: Vec<u8>, mut connection: impl Read + Write) -> io::Result<()> {
+    const DATA: u8 = 0;
+    const HEADERS: u8 = 1;
+    const SETTINGS: u8 = 4;
+    const ACK: u8 = 1;
+    const END_STREAM: u8 = 1;
+    const END_HEADERS: u8 = 4;
+    /// `:status: 200`, as all peers have it in their table (RFC 7541, appendix A).
+    const STATUS: [u8; 1] = [0x88];
+    let frame = |kind: u8, flags: u8, stream: &[u8], payload: &[u8]| {
+        [&[0, 0, payload.len() as u8, kind, flags], stream, payload].concat()
+    };
+    let mut out = frame(SETTINGS, 0, &[0; 4], b"");
+    let mut start = PREFACE.len();
+    loop {
+        while let Some(head) = came.get(start..start + 9) {
+            let len = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+            let (kind, flags, stream) = (head[3], head[4], &head[5..]);
+            if came.len() < start + 9 + len {
+                break;
+            }
+            if kind == HEADERS {
+                out.extend(frame(HEADERS, END_HEADERS, stream, &STATUS));
+                out.extend(frame(DATA, END_STREAM, stream, b"ok\n"));
+            } else if kind == SETTINGS && flags != ACK {
+                out.extend(frame(SETTINGS, ACK, stream, b""));
+            }
+            start += 9 + len;
+        }
+        connection.write_all(&out)?;
+        out.clear();
+        let mut piece = [0; 4096];
+        match connection.read(&mut piece)? {
+            0 => return Ok(()),
+            len => came.extend_from_slice(&piece[..len]),
+        }
+    }
 }

@@ -84,7 +84,7 @@ impl<'a> Sink<'a> {
         write_response(self.out, head, bytes, ReplyFraming::Bare, Connection::default(), edits);
         match self.carrier {
             Carrier::Connection(_) => self.flush(patience).await,
-            Carrier::Lane(lane) => lane.send_interim(self.out).map_err(aborted),
+            Carrier::Lane(lane) => lane.send_head(self.out, false).map(drop).map_err(aborted),
         }
     }
 

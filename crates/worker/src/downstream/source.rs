@@ -229,13 +229,8 @@ impl<'a> Source<'a> {
         let result = ready!(self.carrier.poll_read(cx, &mut self.tail[at..]));
         Poll::Ready(match (result, self.carrier) {
             (Ok(0), Carrier::Lane(lane)) if matches!(self.body, Body::UntilClose) => {
-                match ready!(lane.poll_trailers(cx)) {
-                    Ok(trailers) => {
-                        (self.body, self.trailers) = (Body::Done, trailers);
-                        Ok(())
-                    }
-                    Err(_) => Err(FaultKind::ClientAborted.into()),
-                }
+                (self.body, self.trailers) = (Body::Done, lane.trailers());
+                Ok(())
             }
             (Ok(0) | Err(_), _) => Err(FaultKind::ClientAborted.into()),
             (Ok(len), carrier) => {

@@ -1,6 +1,6 @@
 //! How much a peer may send ahead of who reads it. A small window keeps memory small, and on a long
-//! way it is what limits the speed: 256 KiB in each 50 ms are 5 MiB a second. So who sends much over
-//! few streams gets a large one, as long as not too many have it.
+//! way it is what limits the speed: 256 KiB in each 50 ms are 5 MiB a second. So who sends much
+//! over few streams gets a large one, as long as not too many have it.
 
 use std::rc::Rc;
 

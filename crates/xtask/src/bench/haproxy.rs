@@ -27,6 +27,11 @@ fn configuration(setup: &Setup<'_>) -> Result<String, Failure> {
     }
     // Pipes for splice count against the descriptors too, so fewer connections fit then.
     let connections_max = if scenario.bulk { 2000 } else { 9500 };
+    // Frames can't be spliced, and a buffer is filled and emptied by one call each.
+    let buffer = match scenario.bulk && setup.is_http2() {
+        true => "tune.bufsize 65536\n",
+        false => "",
+    };
     // Standard output is a file of the harness, written line by line as the log comes.
     let mut target = "";
     if scenario.access_log.is_some() {
@@ -54,7 +59,7 @@ fn configuration(setup: &Setup<'_>) -> Result<String, Failure> {
         "global
 nbthread 1
 maxconn {connections_max}
-{target}
+{buffer}{target}
 defaults
 timeout connect 5s
 timeout client 1h

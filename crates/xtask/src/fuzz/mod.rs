@@ -17,6 +17,7 @@ const TARGETS: &[(&str, &str)] = &[
     ("dns_reply", "fairwater-proto"),
     ("proxy_header", "fairwater-proto"),
     ("client_hello", "fairwater-proto"),
+    ("hpack", "fairwater-proto"),
     ("config", "fairwater-config"),
 ];
 
@@ -24,7 +25,7 @@ const USAGE: &str = "\
 cargo xtask fuzz [TARGET] [--seconds N] [--seed N] [--libfuzzer]
 
     TARGET         request_head, response_head, chunked_body, dns_reply, proxy_header,
-                   client_hello or config; all, if none is named
+                   client_hello, hpack or config; all, if none is named
     --seconds N    how long each target runs (default 60)
     --seed N       repeat a run of the stable mutator
     --libfuzzer    search by coverage: needs a nightly compiler and cargo-fuzz

@@ -20,6 +20,7 @@ pub(super) fn all() -> Result<Vec<(&'static str, Vec<Seed>)>, Failure> {
         ("dns_reply", dns_replies()),
         ("proxy_header", proxy_headers()),
         ("client_hello", client_hellos()),
+        ("hpack", hpack_blocks()),
         ("config", configurations()?),
     ])
 }
@@ -157,6 +158,63 @@ fn client_hellos() -> Vec<Seed> {
         [(format!("{name}-split"), split), (format!("{name}-cut"), cut), (name, whole)]
     };
     named(EXTENSIONS, client_hello).into_iter().flat_map(variants).collect()
+}
+
+/// Blocks of compressed fields: the examples of RFC 7541 by their numbers, and what is none.
+const HPACK_BLOCKS: &[(&str, &[u8])] = &[
+    ("c21", b"@\x0acustom-key\x0dcustom-header"),
+    ("c22", b"\x04\x0c/sample/path"),
+    ("c23", b"\x10\x08password\x06secret"),
+    ("c24", b"\x82"),
+    (
+        "c3",
+        b"\x82\x86\x84A\x0fwww.example.com\x82\x86\x84\xbeX\x08no-cache\x82\x87\x85\
+          \xbf@\x0acustom-key\x0ccustom-value",
+    ),
+    (
+        "c4",
+        b"\x82\x86\x84A\x8c\xf1\xe3\xc2\xe5\xf2:k\xa0\xab\x90\xf4\xff\x82\x86\x84\
+          \xbeX\x86\xa8\xeb\x10d\x9c\xbf\x82\x87\x85\xbf@\x88%\xa8I\xe9[\xa9}\x7f\
+          \x89%\xa8I\xe9[\xb8\xe8\xb4\xbf",
+    ),
+    (
+        "c5",
+        b"H\x03302X\x07privatea\x1dMon, 21 Oct 2013 20:13:21 GMTn\x17https://www.exa\
+          mple.comH\x03307\xc1\xc0\xbf",
+    ),
+    (
+        "c6",
+        b"H\x82d\x02X\x85\xae\xc3w\x1aKa\x96\xd0z\xbe\x94\x10T\xd4D\xa8 \x05\x95\x04\
+          \x0b\x81f\xe0\x82\xa6-\x1b\xffn\x91\x9d)\xad\x17\x18c\xc7\x8f\x0b\x97\xc8\
+          \xe9\xae\x82\xaeC\xd3H\x83d\x0e\xff\xc1\xc0\xbf",
+    ),
+    ("sizes", b" ?\xe1\x1f@\x01a\x01b\xbe"),
+    ("size-late", b"@\x01a\x01b "),
+    ("size-large", b"?\xe1\xff\xff\x03"),
+    ("zero", b"\x80"),
+    ("missing", b"\xbf"),
+    ("padding", b"\x04\x81\x18"),
+    ("padding-long", b"\x04\x82\x1f\xff"),
+    ("end", b"\0\x84\xff\xff\xff\xff\0"),
+    ("claim", b"\0\x7f\x80\xff\xff\xff\x0f"),
+    ("number-long", b"\xff\x80\x80\x80\x80\x80\0"),
+    ("named-after", b"@\x04name\x03abc~\x03def~\0"),
+    ("long-codes", b"\0\x90\xff\xff\xfe\xff\xff\xff\xdf\xff\xff\xff\xbf\xff\xff\xfe\xff\xff\0"),
+    ("empty", b""),
+];
+
+/// Each whole, and cut in two.
+fn hpack_blocks() -> Vec<Seed> {
+    let bomb = [b"@\x01a\x7f\0", &[b'x'; 127][..], &[0xbe; 100]].concat();
+    let variants = |(name, bytes): Seed| {
+        let half = (bytes.len() / 2) as u8;
+        [
+            (format!("{name}-split"), [&[half][..], &bytes].concat()),
+            (name, [&[0], &bytes[..]].concat()),
+        ]
+    };
+    let blocks = named(HPACK_BLOCKS, whole).into_iter();
+    blocks.chain([("bomb".to_owned(), bomb)]).flat_map(variants).collect()
 }
 
 const REQUESTS: &[(&str, &[u8])] = &[

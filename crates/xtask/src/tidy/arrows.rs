@@ -21,7 +21,7 @@ const CRATES: &[Crate] = &[
     Crate {
         name: "proto",
         ours: &["message"],
-        others: &["base64", "itoa", "memchr", "sha1"],
+        others: &["base64", "itoa", "memchr"],
         in_tests: &["httparse", "proptest"],
     },
     // Its own crate, so that cryptography is in one place and `plan` and `config` hold none.
@@ -66,8 +66,7 @@ const CRATES: &[Crate] = &[
     Crate {
         name: "worker",
         ours: &["message", "net", "password", "plan", "proto", "sys", "telemetry", "tls"],
-        // `http` is the language of `h2`, and is spoken in downstream/h2 alone.
-        others: &["bytes", "h2", "http", "itoa", "memchr", "socket2", "tokio"],
+        others: &["itoa", "memchr", "socket2", "tokio"],
         in_tests: &[],
     },
     Crate {

@@ -11,7 +11,7 @@ use fairwater_e2e::{Peer, Proxy, Setup};
 use crate::tls::Pki;
 
 /// A server by the name of `name`; over TLS with the certificate of the same name.
-fn server(name: &str, pki: Option<&Pki>) -> Option<(Peer, String)> {
+pub(crate) fn server(name: &str, pki: Option<&Pki>) -> Option<(Peer, String)> {
     let mut command = python(include_str!("server.py"))?;
     command.arg(name);
     if let Some(pki) = pki {
@@ -36,7 +36,7 @@ fn calling(address: &str, trust: Option<&Pki>, names: &[&str]) -> Peer {
 
 /// Makes calls, and compares what comes of them.
 #[track_caller]
-fn check(proxy: &Proxy, trust: Option<&Pki>, expected: &[(&str, &str)]) {
+pub(crate) fn check(proxy: &Proxy, trust: Option<&Pki>, expected: &[(&str, &str)]) {
     let names: Vec<_> = expected.iter().map(|(name, _)| *name).collect();
     let said = calling(&proxy.address, trust, &names).finish();
     compare(&said, expected);

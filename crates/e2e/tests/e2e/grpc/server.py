@@ -86,7 +86,7 @@ def busy(message, context):
     """Takes nothing, or for the others everything."""
     say(NAME, "was asked")
     if NAME.encode() in message.split():
-        context.abort(grpc.StatusCode.UNAVAILABLE, "not here")
+        context.abort(grpc.StatusCode.UNAVAILABLE, f"not {NAME}")
     return NAME.encode()
 
 

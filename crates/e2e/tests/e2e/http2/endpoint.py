@@ -123,6 +123,7 @@ def answer(c, stream, path, body):
         "/push": lambda: [c.head(stream, [(":method", "GET"), (":scheme", "http"), (":path", "/p"), (":authority", "a")], 0, "PUSH_PROMISE", struct.pack(">I", 2))],
         "/large": lambda: [c.head(stream, [status] + [("x-%d" % n, "y" * 300) for n in range(50)]), frame("DATA", END, stream, b"ok")],
         "/fields": lambda: [c.head(stream, [status] + [("x-%d" % n, "y") for n in range(200)]), frame("DATA", END, stream, b"ok")],
+        "/hollow": lambda: [c.head(stream, [status]), frame("DATA", 0, stream), frame("DATA", END, stream, b"ok %d" % c.number)],
         "/pings": lambda: [frame("PING", 0, 0, b"8 bytes.")] * 5000,
         "/settings": lambda: [frame("SETTINGS", 0, 0)] * 5000,
         "/head": lambda: [c.head(stream, [status, ("content-length", "9")], END)],

@@ -204,6 +204,18 @@ fn floods_of_an_endpoint_end_its_connection() {
     }
 }
 
+/// Some servers send a frame of data that has neither a byte nor an end with each reply.
+#[test]
+fn an_empty_frame_in_each_reply_is_no_flood() {
+    let Some(endpoint) = Scripted::start("") else { return };
+    let mut proxy = endpoint.setup().upstream("retries = 0").start();
+    let mut client = Client::new(&proxy);
+    for _ in 0..160 {
+        assert_eq!(client.get("/hollow").text(), "ok 0");
+    }
+    proxy.assert_sound();
+}
+
 #[test]
 fn connections_have_an_age_and_a_number_of_requests() {
     let Some(endpoint) = Scripted::start("") else { return };

@@ -1,8 +1,9 @@
 """Sends much work in few bytes, each kind on a connection of its own, until the server has had enough. Prints of each
 how often it was sent, the code of the GOAWAY, and how many streams were reset for it: a line with its name.
 
-With seconds behind the names: again and again for so long, on new connections, and prints how often."""
-import select, time
+With seconds behind the names: again and again for so long, on new connections, and prints how often. What is only held
+open is held for so long."""
+import time
 
 # Fields without an entry for the table.
 WAIT = b"\x86\x04\x05/wait\x01\x01a"
@@ -14,7 +15,7 @@ class Flood:
         host, port = address.rsplit(":", 1)
         self.socket = socket.create_connection((host, int(port)), timeout=20)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.got, self.goaway, self.resets, self.is_open = b"", None, 0, True
+        self.got, self.goaway, self.resets, self.pongs, self.is_open = b"", None, 0, 0, True
         self.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, settings))
 
     def send(self, data):
@@ -39,6 +40,8 @@ class Flood:
                     self.goaway = int.from_bytes(payload[4:8], "big")
                 elif kind == 3:
                     self.resets += 1
+                elif kind == 6:
+                    self.pongs += 1
 
 
 def head(stream, flags=END_STREAM | END_HEADERS, block=GET_WAIT):
@@ -98,6 +101,42 @@ FLOODS = {
     "promises": lambda n: frame(5, END_HEADERS, 1, b"\0\0\0\2" + GET_WAIT),
 }
 
+
+
+def large(stream, path=b"/large"):
+    return head(stream, block=b"\x82\x86\x04" + bytes([len(path)]) + path + b"\x01\x01a")
+
+
+# What is sent on so many connections that are then held open, and then a byte at a time.
+HELD = {
+    "streams without a window": (1, struct.pack(">HI", 4, 0), b"".join(large(s) for s in range(1, 257, 2)), b""),
+    "replies that nobody reads": (1, struct.pack(">HI", 4, 2**31 - 1), frame(8, 0, 0, b"\x7f\0\0\0") +
+                                  b"".join(large(s) for s in range(1, 257, 2)), b""),
+    "uploads that are stuck": (4, b"", b"".join(head(s, END_HEADERS, POST_WAIT) + frame(0, 0, s, b"x" * 400)
+                                                for s in range(1, 257, 2)), b""),
+    "heads of 28 KiB in a few bytes": (4, b"", b"".join(frame(1, 5, s, GET_WAIT + (BOMB if s == 1 else b"\xbe" * 7))
+                                                       for s in range(1, 257, 2)), b""),
+    "slow heads": (200, b"", frame(1, 5, 1, bytes(16000))[:9], bytes(16000)),
+    "windows of a byte for a large reply": (20, struct.pack(">HI", 4, 0), large(1), frame(8, 0, 1, b"\0\0\0\1") * 1000),
+}
+
+
+def hold(name, seconds):
+    count, settings, begin, drip = HELD[name]
+    floods, until = [Flood(sys.argv[1], settings) for _ in range(count)], time.monotonic() + seconds
+    for flood in floods:
+        flood.send(begin)
+    at = 0
+    step = 13 if len(drip) % 13 == 0 else 1
+    while time.monotonic() < until:
+        for flood in floods if at < len(drip) else []:
+            if flood.is_open:
+                flood.send(drip[at:at + step])
+        at += step
+        time.sleep(0.01)
+    print(f"{name}: {count} {sum(flood.is_open for flood in floods)}", flush=True)
+
+
 STEPS_MAX = 10_000
 # So much of it is no flood yet.
 FEW = {"changes of the table": 200, "data of a byte": 2000}
@@ -116,17 +155,22 @@ def run(name):
         sent = steps
     # What it says last, if anything.
     until = time.monotonic() + 2
-    while name not in FEW and flood.is_open and not flood.goaway and time.monotonic() < until:
+    if name in FEW:
+        flood.send(frame(6, 0, 0, b"is read?"))
+    while flood.is_open and not flood.goaway and not (name in FEW and flood.pongs) and time.monotonic() < until:
         flood.hear(0.02)
     flood.socket.close()
     return sent, flood
 
 
 if __name__ == "__main__":
-    names = [word for word in sys.argv[2:] if word in FLOODS] or list(FLOODS)
-    seconds = [float(word) for word in sys.argv[2:] if word not in FLOODS]
+    names = [word for word in sys.argv[2:] if word in FLOODS or word in HELD] or list(FLOODS)
+    seconds = [float(word) for word in sys.argv[2:] if word not in names]
     until = time.monotonic() + sum(seconds)
     for name in names:
+        if name in HELD:
+            hold(name, sum(seconds))
+            continue
         connections = steps = 0
         while True:
             sent, flood = run(name)

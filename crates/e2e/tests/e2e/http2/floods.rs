@@ -12,20 +12,20 @@ use super::{judge, setup};
 const FLOODS: [(&str, &[u32]); 32] = [
     ("rapid reset", CALM),
     ("rapid reset of uploads", CALM),
-    ("made you reset by nothing for a window", BROKEN),
+    ("made you reset by nothing for a window", CALM),
     ("made you reset by too much for a window", CALM),
     ("made you reset by a short priority", SIZE),
     ("made you reset by a stream that depends on itself", CALM),
-    ("made you reset by data behind the end", BROKEN),
-    ("made you reset by a head behind the end", BROKEN),
-    ("made you reset by trailers that do not end", BROKEN),
+    ("made you reset by data behind the end", CALM),
+    ("made you reset by a head behind the end", CALM),
+    ("made you reset by trailers that do not end", CALM),
     ("made you reset by a wrong length", CALM),
     ("malformed heads", CALM),
     ("empty heads", CALM),
-    ("streams too many", RETIRED),
+    ("streams too many", CALM),
     ("continuations of 16 KiB", CALM),
     ("continuations of many fields", CALM),
-    ("continuations of a byte", BROKEN),
+    ("continuations of a byte", CALM),
     ("continuations of nothing", CALM),
     ("HPACK bomb", CALM),
     ("changes of the table", &[]),
@@ -37,8 +37,8 @@ const FLOODS: [(&str, &[u32]); 32] = [
     ("priorities", CALM),
     ("unknown frames", CALM),
     ("windows of a byte", CALM),
-    ("empty data", RETIRED),
-    ("padding", RETIRED),
+    ("empty data", CALM),
+    ("padding", CALM),
     ("data of a byte", &[]),
     ("data behind a reset", &[0, 3, 11]),
     ("promises", BROKEN),
@@ -47,8 +47,6 @@ const FLOODS: [(&str, &[u32]); 32] = [
 const BROKEN: &[u32] = &[1];
 const SIZE: &[u32] = &[6];
 const CALM: &[u32] = &[11];
-/// Or the connection takes no further request before it comes to that.
-const RETIRED: &[u32] = &[0, 11];
 
 /// An endpoint that never answers to `/wait`, and how many wait at a time at most.
 fn waiting() -> (Endpoint, Arc<AtomicUsize>) {

@@ -1,6 +1,6 @@
 """A client of HTTP/2 that the library h2 judges: it is the other side of what is no violation, and hears everything that
 comes back. What it does not understand ends the script. Frames that it would not send are made by hand."""
-import socket, struct, sys
+import select, socket, struct, sys
 from h2.config import H2Configuration
 from h2.connection import ConnectionState, H2Connection
 from h2.events import ConnectionTerminated, DataReceived, PingAckReceived, ResponseReceived, StreamEnded, StreamReset
@@ -33,7 +33,8 @@ class Judge:
         encode = self.h2.encoder.encode
         # Huffman of long values takes this encoder seconds.
         self.h2.encoder.encode = lambda fields: encode(fields, huffman=all(len(v) < 999 for _, v in fields))
-        self.seen = {}
+        self.seen, self.got, self.body = {}, b"", b""
+        self.takes_data = True
         # The stream is answered, unless something is wrong with it.
         self.is_whole = False
         if preface:
@@ -88,26 +89,41 @@ class Judge:
             for name, value in self.seen.items():
                 if is_it(name, value):
                     return name, value
-            try:
-                data = self.socket.recv(65536)
-            except ConnectionResetError:
-                data = b""
-            if not data:
+            if not self.hear_more():
                 return None
-            for event in self.h2.receive_data(data):
+
+    def hear_more(self):
+        """Hears what comes next. False at the end of the connection."""
+        try:
+            data = self.socket.recv(65536)
+        except ConnectionResetError:
+            data = b""
+        self.got += data
+        while len(self.got) >= 9 and len(self.got) >= (end := 9 + int.from_bytes(self.got[:3], "big")):
+            one, self.got = self.got[:end], self.got[end:]
+            for event in self.h2.receive_data(one):
                 self.hear(event)
-            self.flush()
+        self.flush()
+        return bool(data)
+
+    def has_heard(self, wait):
+        return bool(select.select([self.socket], [], [], wait)[0])
 
     def hear(self, event):
         if isinstance(event, ConnectionTerminated):
-            if event.error_code:
-                self.seen["goaway"] = int(event.error_code)
+            self.seen["goaway" if event.error_code else "leave"] = int(event.error_code)
+            if not event.error_code:
+                # What runs goes on, which h2 does not know.
+                self.h2.state_machine.state = ConnectionState.CLIENT_OPEN
         elif isinstance(event, StreamReset):
             self.seen["reset", event.stream_id] = int(event.error_code)
         elif isinstance(event, ResponseReceived):
             self.seen["status", event.stream_id] = int(dict(event.headers)[b":status"])
         elif isinstance(event, DataReceived):
-            self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            self.body += event.data
+            self.seen["data", event.stream_id] = True
+            if self.takes_data:
+                self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         elif isinstance(event, StreamEnded):
             self.seen["end", event.stream_id] = True
         elif isinstance(event, PingAckReceived):
@@ -118,19 +134,19 @@ class Judge:
         self.until(lambda name, _: name == ("end", stream))
         return stream
 
-    def verdict(self, stream):
+    def verdict(self, stream, canary=CANARY):
         """What has become of a stream, and of the connection, on which another request follows."""
         if self.is_whole:
             self.until(lambda name, _: name in ("goaway", ("end", stream), ("reset", stream)))
         if self.h2.state_machine.state != ConnectionState.CLOSED:
-            self.h2.send_headers(CANARY, latin(GET), end_stream=True)
+            self.h2.send_headers(canary, latin(GET), end_stream=True)
             self.flush()
-        if self.until(lambda name, _: name in ("goaway", ("end", CANARY), ("reset", CANARY))) is None:
+        if self.until(lambda name, _: name in ("goaway", ("end", canary), ("reset", canary))) is None:
             return "closed"
         if "goaway" in self.seen:
             rest = self.rest()
             return f"goaway {self.seen['goaway']}" + (", and goes on" if rest else "")
-        if self.seen.get(("status", CANARY)) != 200:
+        if self.seen.get(("status", canary)) != 200:
             return "no canary"
         for kind in ("reset", "status"):
             if (kind, stream) in self.seen:

@@ -10,15 +10,20 @@ fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
 }
 
-/// An example with its own endpoint, on any free port, and with a log to look at.
-fn start(name: &str, endpoint: &Endpoint) -> Proxy {
+/// An example with endpoints in place of its own, on any free port, and with a log to look at.
+pub(crate) fn start(name: &str, endpoints: &[(&str, &str)]) -> Proxy {
     let mut text = fs::read_to_string(examples().join(name)).unwrap();
     for port in ["8080", "8081", "8443"] {
-        text = text.replace(&format!("bind = \"127.0.0.1:{port}\""), "bind = \"127.0.0.1:0\"");
+        for host in ["127.0.0.1", ""] {
+            let bind = format!("bind = \"{host}:{port}\"");
+            text = text.replace(&bind, "bind = \"127.0.0.1:0\"");
+        }
     }
     let tls = examples().join("tls").canonicalize().unwrap();
     text = text.replace("\"tls/", &format!("\"{}/", tls.display()));
-    text = text.replace("127.0.0.1:9001", &endpoint.address);
+    for (own, address) in endpoints {
+        text = text.replace(&format!("127.0.0.1:{own}"), address);
+    }
     let directory = Directory::new();
     let path = directory.path().display();
     let more = format!(
@@ -29,7 +34,7 @@ fn start(name: &str, endpoint: &Endpoint) -> Proxy {
 }
 
 /// curl with files of the examples, for the name in their certificate.
-fn curl(proxy: &Proxy, words: &[&str]) -> Output {
+pub(crate) fn curl(proxy: &Proxy, words: &[&str]) -> Output {
     let port = proxy.address.rsplit(':').next().unwrap();
     let mut command = Command::new("curl");
     command.args(["-sS", "--max-time", "20"]).args(words).current_dir(examples());
@@ -40,13 +45,13 @@ fn curl(proxy: &Proxy, words: &[&str]) -> Output {
 #[test]
 fn tls_of_the_examples_is_what_they_say() {
     let endpoint = Endpoint::echo("e");
-    let proxy = start("tls.toml", &endpoint);
+    let proxy = start("tls.toml", &[("9001", &endpoint.address)]);
     let output = curl(&proxy, &[]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(endpoint.requests()[0].field("x-forwarded-proto"), Some("https"));
 
     let endpoint = Endpoint::echo("e");
-    let mut proxy = start("mtls.toml", &endpoint);
+    let mut proxy = start("mtls.toml", &[("9001", &endpoint.address)]);
     let liar = ["-H", "X-Client-Subject: CN=root"];
     assert!(!curl(&proxy, &liar).status.success(), "nobody comes in without a certificate");
     // That of the server is signed by another authority.
@@ -66,7 +71,7 @@ fn tls_of_the_examples_is_what_they_say() {
 #[test]
 fn the_balancer_of_the_examples_is_believed() {
     let endpoint = Endpoint::echo("e");
-    let mut proxy = start("behind-a-balancer.toml", &endpoint);
+    let mut proxy = start("behind-a-balancer.toml", &[("9001", &endpoint.address)]);
     let mut command = Command::new("curl");
     command.args(["-sS", "--max-time", "20", "--haproxy-protocol"]);
     let output = command.arg(format!("http://{}/", proxy.address)).output().unwrap();

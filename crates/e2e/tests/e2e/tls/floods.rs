@@ -38,7 +38,7 @@ fn flood(site: &Site, words: &str) -> Option<(String, usize)> {
 }
 
 /// Processor time of the worker so far, in clock ticks of 10 ms.
-pub(super) fn ticks(proxy: &Proxy) -> u64 {
+pub(crate) fn ticks(proxy: &Proxy) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", proxy.worker_id())).unwrap();
     let fields: Vec<_> = stat.rsplit(") ").next().unwrap().split(' ').collect();
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()

@@ -2,7 +2,7 @@
 
 mod clients;
 mod endpoints;
-mod examples;
+pub(crate) mod examples;
 mod expiry;
 mod floods;
 mod hello;
@@ -23,6 +23,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::SystemTime;
 
 use fairwater_e2e::{Directory, Endpoint, Proxy, Setup, until};
+
+pub(crate) use floods::ticks;
 
 /// Certificates of a test, made by OpenSSL.
 pub(crate) struct Pki {

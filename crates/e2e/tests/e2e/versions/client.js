@@ -221,6 +221,11 @@ const CASES = {
     const headers = { 'content-length': String(LARGE) };
     return shown(await ask(peer, '/early', { method: 'POST', headers, part: 'some of it' }));
   },
+  async 'too large'(peer) {
+    const send = (headers) => ask(peer, '/small/head', { method: 'POST', body: 'x'.repeat(2000), headers });
+    const [known, unknown] = [await send({ 'content-length': '2000' }), await send({ 'transfer-encoding': 'chunked' })];
+    return `${shown(known)}, ${shown(unknown)}`;
+  },
   async 'cut short'(peer) {
     // A reset may overtake what was sent before it.
     const cuts = [await ask(peer, '/cut-length'), await ask(peer, '/cut')];

@@ -54,6 +54,11 @@ const ANSWERS = {
     res.writeHead(204, { 'x-own': '1' });
     res.end();
   },
+  // An error with a page of its own, of which nobody needs all.
+  '/fails'(req, res) {
+    res.writeHead(500, { 'content-type': 'text/html', 'x-own': '1' });
+    res.end(large);
+  },
   '/304'(req, res) {
     res.writeHead(304, { etag: '"a"' });
     res.end();
@@ -131,4 +136,8 @@ const server = {
   h2: () => require('http2').createServer(answer),
   h2s: () => require('http2').createSecureServer(files, answer),
 }[kind]();
-server.listen(0, '127.0.0.1', () => console.log(`listens on 127.0.0.1:${server.address().port}`));
+// On a port of its own, or on a Unix socket.
+const { SOCKET } = process.env;
+server.listen(SOCKET ? { path: SOCKET } : { port: 0, host: '127.0.0.1' }, () => {
+  console.log(`listens on ${SOCKET ? `unix:${SOCKET}` : `127.0.0.1:${server.address().port}`}`);
+});

@@ -1,6 +1,9 @@
 //! The same requests over every pair of versions, with TLS and without it, on either side: what a
 //! client sees does not depend on how its endpoint is spoken to.
 
+mod changes;
+mod examples;
+mod filters;
 mod nghttpd;
 
 use std::collections::BTreeMap;
@@ -23,6 +26,13 @@ redirect = { to = "/new/{rest}", status = 308 }
 listener = "LISTENER"
 path = "/nowhere/*"
 respond = { status = 404 }
+
+[[routes]]
+listener = "LISTENER"
+path = "/small/*"
+upstream = "app"
+max_body = "1KiB"
+strip_prefix = "/small"
 "#;
 
 /// Two listeners, in clear and over TLS, for both versions each.
@@ -51,7 +61,7 @@ fn proxy(pki: &Pki, endpoint: &str, kind: &str) -> (Proxy, String) {
 
 /// What every client says of its requests, whatever it and its endpoint speak; but for the first,
 /// which tells what they do.
-const EXPECTED: [(&str, &str); 24] = [
+const EXPECTED: [(&str, &str); 25] = [
     ("head", "200 whole 2097152"),
     ("post", "POST 9 9 undefined"),
     ("post of unknown length", "POST 9 undefined"),
@@ -72,6 +82,7 @@ const EXPECTED: [(&str, &str); 24] = [
     ("cookies", "a=1; b=2; c=3"),
     ("fields", "a=1,b=2 \"\" no-store"),
     ("early reply", "200 whole early"),
+    ("too large", "413 whole 413 Content Too Large, 413 whole 413 Content Too Large"),
     ("cut short", "true,true 502 true"),
     ("leaves before the reply", "yes yes"),
     ("leaves within the reply", "yes"),
@@ -105,10 +116,15 @@ fn check_log(proxy: &Proxy) {
         counts.remove("");
         counts
     };
-    let expected = [("upstream_reset", 2), ("client_aborted", 6), ("upstream_body_truncated", 4)];
+    let expected = [
+        ("upstream_reset", 2),
+        ("request_body_too_large", 4),
+        ("client_aborted", 6),
+        ("upstream_body_truncated", 4),
+    ];
     let expected = expected.map(|(reason, count)| (reason.to_owned(), count)).into();
     for protocol in ["HTTP/1.1", "HTTP/2"] {
-        until("all lines", || reasons(protocol).values().sum::<u32>() >= 12);
+        until("all lines", || reasons(protocol).values().sum::<u32>() >= 16);
         assert_eq!(reasons(protocol), expected, "{protocol}");
     }
 }
@@ -131,7 +147,10 @@ fn check(kind: &str) {
     }
     let said = Peer::run(&mut command);
     let expected: String = CLIENTS.iter().map(|client| expected(client, kind)).collect();
-    assert_eq!(said, expected);
+    let differs = |(said, expected): &(&str, &str)| said != expected;
+    let wrong: Vec<_> = said.lines().zip(expected.lines()).filter(differs).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(said.lines().count(), expected.lines().count(), "{said}");
     check_log(&proxy);
     until("nothing to be in flight", || proxy.metric("fairwater_endpoint_in_flight", &[]) == 0);
     proxy.assert_sound();

@@ -6,30 +6,25 @@ mod refused;
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use fairwater_message::{Fault, FaultKind, HEAD_BYTES_MAX, HeadLimits, Version};
 use fairwater_net::Timer;
-use fairwater_proto::frames::{Frames, Offence, Refusal};
-use fairwater_proto::h1::RequestReader;
+use fairwater_proto::h1::{RequestReader, reason_phrase};
+use fairwater_proto::http2::{Bounds, Code, Opened, Problem, Refusal, Role};
 use fairwater_proto::websocket;
-use h2::Reason;
-use h2::server::{Builder, Connection, SendResponse};
-use http::Request;
 
 use super::Carrier;
 use crate::accept::Accepted;
 use crate::exchange::{self, Client, End};
-use crate::h2::text;
 use crate::h2::windows::{SMALL_BYTES, Windows};
-use crate::h2::wire::{Socket, Watch, Wire};
+use crate::h2::{Mux, Strand};
 use crate::limits;
 use crate::record::HeadTimes;
 use crate::respond;
+use crate::shard::Shard;
 use crate::tunnel;
 use crate::work::{Loan, Work};
 pub(crate) use lane::Lane;
@@ -41,12 +36,6 @@ const BEGIN: &[u8] = b"PRI * HTTP/2.0\r\n";
 const STREAMS_MAX: u32 = 128;
 /// Of a reply, taken from an endpoint before the client takes it.
 const UNSENT_BYTES_MAX: usize = 64 * 1024;
-/// What the library counts for a field beside its name and value (RFC 9113, section 6.5.2).
-const FIELD_OVERHEAD_BYTES: u32 = 32;
-/// For what is missing from 256 bytes in each frame of data that waits: a stream full of messages
-/// of 30 bytes may wait for its endpoint, and frames of one byte take no more memory than the
-/// window.
-const SMALL_FRAMES_BYTES: usize = 2 * 1024 * 1024;
 /// While streams run, their own timers count.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -59,74 +48,32 @@ pub(super) fn is_begun(bytes: &[u8]) -> bool {
     bytes.starts_with(BEGIN)
 }
 
-fn builder(head: HeadLimits) -> Builder {
-    let mut builder = Builder::new();
-    builder
-        .max_concurrent_streams(STREAMS_MAX)
-        .enable_connect_protocol()
-        .initial_window_size(SMALL_BYTES)
-        .initial_connection_window_size(Windows::of_all(SMALL_BYTES))
-        // What is too large for the reader shall get there all the same: it has a line in the log.
-        .max_header_list_size(
-            2 * (u32::from(head.bytes) + u32::from(head.fields) * FIELD_OVERHEAD_BYTES),
-        )
-        .max_send_buffer_size(UNSENT_BYTES_MAX)
-        .data_frame_budget(SMALL_FRAMES_BYTES)
-        // As many as can have been taken, and not one of those that a client gives up at once.
-        .max_pending_accept_reset_streams(STREAMS_MAX as usize)
-        .max_concurrent_reset_streams(STREAMS_MAX as usize);
-    builder
+fn bounds(head: HeadLimits) -> Bounds {
+    Bounds {
+        // What is too large for the reader shall get there all the same: it has the last word.
+        head_bytes: 2 * usize::from(head.bytes),
+        head_fields: 2 * usize::from(head.fields),
+        streams: STREAMS_MAX,
+        stream_window: SMALL_BYTES,
+        connection_window: Windows::of_all(SMALL_BYTES),
+        unsent_bytes: UNSENT_BYTES_MAX,
+        phrase: reason_phrase,
+    }
 }
 
 /// Serves a connection, of which `ahead` was read, until it closes.
-///
-/// Not an `async fn`, which would keep its arguments twice, and with all that comes once in memory
-/// of its own: what an idle connection costs is the size of this future.
-pub(crate) fn serve(connection: Accepted, Ahead(ahead): Ahead) -> impl Future<Output = ()> {
+pub(crate) async fn serve(connection: Accepted, Ahead(ahead): Ahead) {
     let connection = Rc::new(connection);
-    async move {
-        let watch = Watch::new(Frames::of_client());
-        let Some(frames) = Box::pin(shake_hands(&connection, &watch, ahead)).await else { return };
-        let mut serving = Serving::new(&connection, frames, &watch);
-        if let Over::Said(reason) = poll_fn(|cx| serving.poll(cx)).await {
-            Box::pin(serving.end(reason)).await;
-        }
-    }
-}
-
-async fn shake_hands(
-    connection: &Rc<Accepted>,
-    watch: &Rc<Watch>,
-    ahead: Vec<u8>,
-) -> Option<Connection<Wire, Bytes>> {
-    let (limits, patience) =
-        connection.of_listener(|listener| (listener.head, listener.timeouts.head));
-    connection.timer.set(patience);
-    let wire = Wire::new(Socket::Client(Rc::clone(connection)), watch, ahead);
-    let mut shaking = pin!(builder(limits).handshake::<_, Bytes>(wire));
-    let shaken = poll_fn(|cx| match shaking.as_mut().poll(cx) {
-        Poll::Ready(Ok(frames)) => Poll::Ready(Ok(frames)),
-        Poll::Ready(Err(error)) => {
-            Poll::Ready(Err((!error.is_io()).then_some(FaultKind::Http2Error)))
-        }
-        Poll::Pending => {
-            connection.timer.poll_expired(cx).map(|()| Err(Some(FaultKind::HeadTimeout)))
-        }
-    });
-    match shaken.await {
-        Ok(frames) => Some(frames),
-        Err(kind) => {
-            kind.into_iter().for_each(|kind| connection.count_fault(kind));
-            None
-        }
-    }
+    let mux = Mux::new(Role::Server, connection.of_listener(|listener| bounds(listener.head)));
+    mux.take_ahead(&connection.shard, &ahead);
+    drop(ahead);
+    Serving::new(&connection, &mux).run().await;
 }
 
 /// A connection that is served.
 struct Serving<'s> {
     connection: &'s Rc<Accepted>,
-    frames: Connection<Wire, Bytes>,
-    watch: &'s Watch,
+    mux: &'s Rc<Mux>,
     windows: Windows,
     /// Streams that run.
     open: Rc<Cell<u32>>,
@@ -139,120 +86,111 @@ struct Serving<'s> {
     taken_bytes: u64,
 }
 
-#[allow(clippy::large_enum_variant, reason = "it is the usual one, and moved once")]
 enum Next {
-    Stream(Request<h2::RecvStream>, SendResponse<Bytes>),
-    /// A request was answered before anybody saw it.
+    Stream(Opened),
+    /// A request that nobody sees.
     Refused(Refusal),
     /// The client does what it must not.
-    Offence(Offence),
+    Offence(FaultKind),
     /// A head takes too long.
     Late,
     /// Nothing has come for too long.
     Idle,
-    /// The end, and why the library has made it.
-    End(Option<Reason>),
-}
-
-/// How a connection has come to its end.
-enum Over {
-    /// Nothing has come for too long, and it was said that this is the end.
-    Idle,
-    /// The library has said the last word, and why.
-    Said(Option<Reason>),
+    /// The end; whether the client is there to hear the last word.
+    End(bool),
 }
 
 impl<'s> Serving<'s> {
-    fn new(
-        connection: &'s Rc<Accepted>,
-        frames: Connection<Wire, Bytes>,
-        watch: &'s Watch,
-    ) -> Self {
-        connection.timer.set(connection.of_listener(|listener| listener.timeouts.idle));
-        let (open, head_timer) = (Rc::new(Cell::new(0)), Timer::new(&connection.shard.wheel));
+    fn new(connection: &'s Rc<Accepted>, mux: &'s Rc<Mux>) -> Self {
         Self {
             connection,
-            frames,
-            watch,
+            mux,
             windows: Windows::new(&connection.shard),
-            open,
-            head_timer,
+            open: Rc::new(Cell::new(0)),
+            head_timer: Timer::new(&connection.shard.wheel),
             is_leaving: false,
             is_cut: false,
             taken_bytes: 0,
         }
     }
 
-    /// Ready when it is over. All that happens on the way happens within one turn of the task.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
+    async fn run(mut self) {
         let connection = self.connection;
+        connection.timer.set(connection.of_listener(|listener| listener.timeouts.idle));
         loop {
-            let Poll::Ready(next) = self.poll_next(cx) else {
-                self.end_turn();
-                return Poll::Pending;
-            };
-            match next {
-                Next::Stream(request, respond) => {
-                    if self.watch.take_stream(respond.stream_id().as_u32()) {
-                        let stream = Open::new(connection, &self.open);
-                        drop(tokio::task::spawn_local(serve_stream(stream, request, respond)));
-                    }
+            let next = poll_fn(|cx| {
+                let next = self.poll_next(cx);
+                if next.is_pending() {
+                    self.mux.end_turn();
+                }
+                next
+            });
+            match next.await {
+                Next::Stream(opened) => {
+                    let lane = Lane::new(Strand::new(self.mux, opened.stream));
+                    let stream = Open::new(connection, &self.open);
+                    drop(tokio::task::spawn_local(serve_stream(stream, lane, opened)));
                 }
                 Next::Refused(refusal) => refused::account(connection, refusal),
-                Next::Offence(offence) => {
-                    let is_flood = matches!(offence, Offence::Flood(_));
-                    let kind = if is_flood { FaultKind::Http2Flood } else { FaultKind::Http2Error };
-                    self.cut(kind, offence.code().into());
+                Next::Offence(kind) => self.cut(kind),
+                Next::Late => {
+                    self.mux.with(|engine| engine.abort(Code::ENHANCE_YOUR_CALM));
+                    self.cut(FaultKind::HeadTimeout);
                 }
-                Next::Late => self.cut(FaultKind::HeadTimeout, Reason::ENHANCE_YOUR_CALM),
                 Next::Idle => {
                     if !self.has_moved() && self.is_leaving {
-                        return Poll::Ready(Over::Idle);
+                        break;
                     }
                 }
-                Next::End(reason) => return Poll::Ready(Over::Said(reason)),
+                Next::End(is_there) => {
+                    if is_there {
+                        // A client shall hear of it, whatever it still sends.
+                        let mut work = Loan::new(&connection.shard);
+                        let patience = connection.patience();
+                        respond::linger(&connection.stream, patience, &mut work.request).await;
+                    }
+                    break;
+                }
             }
         }
-    }
-
-    /// Whatever became of all that was read: the next turn is another one.
-    fn end_turn(&mut self) {
-        self.watch.begin_turn();
-        self.windows.fit(self.watch.read_bytes(), self.open.get(), |bytes| {
-            let is_set = self.frames.set_initial_window_size(bytes).is_ok();
-            if is_set {
-                self.frames.set_target_window_size(Windows::of_all(bytes));
-            }
-            is_set
-        });
+        self.mux.close();
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        let is_good = self.watch.offence().is_none();
-        if !self.is_leaving && is_good && (is_over(self.connection) || self.watch.is_worn()) {
+        if !self.is_leaving && is_over(self.connection) {
             self.leave();
         }
-        match self.frames.poll_accept(cx) {
-            Poll::Ready(Some(Ok((request, respond)))) => {
-                return Poll::Ready(Next::Stream(request, respond));
-            }
-            Poll::Ready(Some(Err(error))) => {
-                let is_ours = error.is_library();
-                return Poll::Ready(Next::End(error.reason().filter(|_| is_ours)));
-            }
-            Poll::Ready(None) => return Poll::Ready(Next::End(None)),
-            Poll::Pending => {}
-        }
-        if let Some(refusal) = self.watch.next_refused() {
-            return Poll::Ready(Next::Refused(refusal));
+        let (mux, streams) = (self.mux, self.open.get());
+        self.windows.fit(mux.read_bytes(), streams, |bytes| {
+            mux.with(|engine| engine.set_windows(bytes, Windows::of_all(bytes)))
+        });
+        let (shard, socket) = (&self.connection.shard, &self.connection.stream);
+        let read = mux.poll_read(cx, shard, socket);
+        match mux.with(|engine| engine.next_opened()) {
+            Some(Ok(opened)) => return Poll::Ready(Next::Stream(opened)),
+            Some(Err(refusal)) => return Poll::Ready(Next::Refused(refusal)),
+            None => {}
         }
         if !self.is_cut {
-            if let Some(offence) = self.watch.offence() {
-                return Poll::Ready(Next::Offence(offence));
+            if let Some((code, flood)) = mux.with(|engine| engine.end()) {
+                let is_flood = flood.is_some() || code == Code::ENHANCE_YOUR_CALM;
+                let kind = if is_flood { FaultKind::Http2Flood } else { FaultKind::Http2Error };
+                return Poll::Ready(Next::Offence(kind));
             }
-            if is_late(self.connection, self.watch, &self.head_timer, cx) {
+            if self.is_late(cx) {
                 return Poll::Ready(Next::Late);
             }
+        }
+        if mux.poll_flush(cx, socket).is_ready() {
+            if mux.lost().is_some() {
+                return Poll::Ready(Next::End(false));
+            }
+            if self.is_cut || mux.with(|engine| engine.has_left()) {
+                return Poll::Ready(Next::End(true));
+            }
+        }
+        if read.is_ready() && self.open.get() == 0 {
+            return Poll::Ready(Next::End(false));
         }
         self.connection.timer.poll_expired(cx).map(|()| Next::Idle)
     }
@@ -260,17 +198,16 @@ impl<'s> Serving<'s> {
     /// Lets no further stream begin; those that run go on.
     fn leave(&mut self) {
         self.is_leaving = true;
-        self.frames.graceful_shutdown();
+        self.mux.with(|engine| engine.leave());
         if self.open.get() == 0 {
             self.connection.timer.set(limits::GOODBYE);
         }
     }
 
-    /// Ends all that runs.
-    fn cut(&mut self, kind: FaultKind, reason: Reason) {
+    /// Ends all that runs; what is to be said of it has been.
+    fn cut(&mut self, kind: FaultKind) {
         self.connection.count_fault(kind);
         (self.is_leaving, self.is_cut) = (true, true);
-        self.frames.abrupt_shutdown(reason);
         self.connection.timer.set(limits::GOODBYE);
     }
 
@@ -279,7 +216,8 @@ impl<'s> Serving<'s> {
     fn has_moved(&mut self) -> bool {
         let connection = self.connection;
         let untaken_bytes = connection.stream.untaken_bytes() as u64;
-        let taken_bytes = self.watch.data_bytes().saturating_sub(untaken_bytes);
+        let data_bytes = self.mux.with(|engine| engine.data_bytes());
+        let taken_bytes = data_bytes.saturating_sub(untaken_bytes);
         let has_moved = !self.is_cut && taken_bytes > self.taken_bytes;
         self.taken_bytes = taken_bytes;
         if has_moved {
@@ -291,44 +229,27 @@ impl<'s> Serving<'s> {
         has_moved
     }
 
-    /// The library has said the last word, and closed our direction.
-    async fn end(&mut self, reason: Option<Reason>) {
-        let connection = self.connection;
-        while let Some(refusal) = self.watch.next_refused() {
-            refused::account(connection, refusal);
-        }
-        match reason {
-            _ if self.is_cut => {}
-            // It has its own limits.
-            Some(Reason::ENHANCE_YOUR_CALM) => connection.count_fault(FaultKind::Http2Flood),
-            Some(reason) if reason != Reason::NO_ERROR => {
-                connection.count_fault(FaultKind::Http2Error);
+    /// Whether a head that has begun takes too long; the first frame counts as one.
+    fn is_late(&self, cx: &mut Context<'_>) -> bool {
+        let is_within = |engine: &mut fairwater_proto::http2::Connection<_>| {
+            engine.is_within_head() || !engine.has_settings()
+        };
+        if !self.mux.with(is_within) {
+            if self.head_timer.is_set() {
+                self.head_timer.set_at(u64::MAX);
             }
-            _ => return,
+            return false;
         }
-        // A client that was at fault shall hear of it, whatever it still sends.
-        let mut work = Loan::new(&connection.shard);
-        respond::linger(&connection.stream, connection.patience(), &mut work.request).await;
+        if !self.head_timer.is_set() {
+            self.head_timer.set(self.connection.of_listener(|listener| listener.timeouts.head));
+        }
+        self.head_timer.poll_expired(cx).is_ready()
     }
 }
 
 /// Whether no further stream may begin. Such a connection cannot move to another process.
 fn is_over(connection: &Accepted) -> bool {
     connection.shard.is_draining() || connection.of_listener(fairwater_plan::Listener::is_gone)
-}
-
-/// Whether a head that has begun takes too long.
-fn is_late(connection: &Accepted, watch: &Watch, timer: &Timer, cx: &mut Context<'_>) -> bool {
-    if !watch.is_within_head() {
-        if timer.is_set() {
-            timer.set_at(u64::MAX);
-        }
-        return false;
-    }
-    if !timer.is_set() {
-        timer.set(connection.of_listener(|listener| listener.timeouts.head));
-    }
-    timer.poll_expired(cx).is_ready()
 }
 
 /// A stream that runs; the connection is idle when there is none.
@@ -356,53 +277,65 @@ impl Drop for Open {
     }
 }
 
-async fn serve_stream(
-    stream: Open,
-    request: Request<h2::RecvStream>,
-    respond: SendResponse<Bytes>,
-) {
+async fn serve_stream(stream: Open, lane: Lane, opened: Opened) {
     let connection = &*stream.connection;
     let shard = &*connection.shard;
     let begun_us = shard.now_us();
-    let (parts, body) = request.into_parts();
-    let has_body = !body.is_end_stream() && !text::is_tunnel(&parts);
-    let lane = Lane::new(body, respond);
     let timer = Timer::new(&shard.wheel);
     let mut work = Loan::new(shard);
     let in_force = shard.in_force();
     let limits = in_force.plan.listener(connection.listener).head;
     let client = Client { connection, timer: &timer, carrier: Carrier::Lane(&lane) };
-    let key = || {
-        let random = u128::from(shard.random()) << 64 | u128::from(shard.random());
-        websocket::key(random.to_le_bytes())
-    };
-    work.out.clear();
-    let head = text::write_request(&mut work.out, &parts, has_body, key);
-    if let Err(fault) = head.and_then(|()| read_head(limits, &mut work)) {
-        return Box::pin(respond::to_bad_head(shard, client, &mut work, fault, begun_us)).await;
+    if let Err(fault) = read_head(opened, limits, &mut work, shard) {
+        return respond::to_bad_head(shard, client, &mut work, fault, begun_us).await;
     }
     let times = HeadTimes { begun_us, done_us: begun_us };
+    let set: &mut Work = &mut work;
     let exchange =
-        shard.streams.place(|| exchange::serve::<true>(&in_force, client, &mut work, times));
+        shard.lane_futures.place(|| exchange::serve::<true>(&in_force, client, set, times));
     if let End::Tunnel(tunnel) = exchange.await {
         drop((work, in_force));
         Box::pin(tunnel::serve_lane(connection, (&lane, &timer), tunnel)).await;
     }
 }
 
-/// Puts the head that was written where one of HTTP/1 would be.
-fn read_head(limits: HeadLimits, work: &mut Work) -> Result<(), Fault> {
+/// Puts a head where one of HTTP/1 would be.
+fn read_head(
+    opened: Opened,
+    limits: HeadLimits,
+    work: &mut Work,
+    shard: &Shard,
+) -> Result<(), Fault> {
     work.request_head.clear();
     work.request_head.version = Version::Http2;
-    if work.out.len() > HEAD_BYTES_MAX {
+    let mut text = opened.text;
+    let bad = |detail| Err(Fault::because(FaultKind::BadRequest, detail));
+    match opened.problem {
+        None => {}
+        Some(Problem::TooLarge) => return Err(FaultKind::HeadTooLarge.into()),
+        Some(Problem::HostsDiffer) => return bad("authority_and_host_differ"),
+        Some(Problem::NoHost) => return bad("no_authority"),
+        Some(Problem::SpaceAround) => return bad("space_around_value"),
+    }
+    match opened.tunnel {
+        None => {}
+        Some(false) => return Err(FaultKind::TunnelUnknown.into()),
+        Some(true) => {
+            let random = u128::from(shard.random()) << 64 | u128::from(shard.random());
+            text.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n");
+            let key = websocket::key(random.to_le_bytes());
+            text.extend_from_slice(&[b"sec-websocket-key: ", &key[..], b"\r\n\r\n"].concat());
+        }
+    }
+    if text.len() > HEAD_BYTES_MAX {
         return Err(FaultKind::HeadTooLarge.into());
     }
-    work.request.hold(&work.out);
+    work.request.hold(&text);
     let is_whole = RequestReader::new(limits).read(work.request.data(), &mut work.request_head)?;
     work.request_head.version = Version::Http2;
-    match is_whole && work.request_head.len == work.out.len() {
+    match is_whole && work.request_head.len == text.len() {
         true => Ok(()),
-        // A line end in a place where the library lets none pass.
+        // A line end in a place where none can be.
         false => Err(FaultKind::BadRequest.into()),
     }
 }

@@ -1,17 +1,16 @@
-//! Requests that the library has answered by itself, before anybody saw them.
+//! Requests that nobody sees: refused before there is an exchange.
 
 use fairwater_message::{Fault, FaultKind, RequestHead, Version};
-use fairwater_proto::frames::Refusal;
+use fairwater_proto::http2::Refusal;
 
 use crate::accept::Accepted;
 use crate::record::{HeadTimes, Record};
 
 /// Accounts for one, as for any other.
 pub(super) fn account(connection: &Accepted, refusal: Refusal) {
-    let (status, fault) = match refusal {
-        Refusal::Answered => (431, FaultKind::HeadTooLarge.into()),
-        Refusal::Busy => (0, FaultKind::Http2Busy.into()),
-        Refusal::Reset => (0, Fault::because(FaultKind::BadRequest, "malformed")),
+    let fault = match refusal {
+        Refusal::Busy => FaultKind::Http2Busy.into(),
+        Refusal::Malformed => Fault::because(FaultKind::BadRequest, "malformed"),
     };
     let shard = &*connection.shard;
     let in_force = shard.in_force();
@@ -22,5 +21,4 @@ pub(super) fn account(connection: &Accepted, refusal: Refusal) {
     let times = HeadTimes { begun_us: now_us, done_us: now_us };
     let mut record = Record::open(shard, connection, listener, (&head, &[]), times);
     record.fault(fault);
-    record.status = status;
 }

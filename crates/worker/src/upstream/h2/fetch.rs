@@ -10,13 +10,13 @@ use fairwater_message::{BodyLength, Fault, FaultKind, HeadLimits, HeaderId, Requ
 use fairwater_net::Timer;
 use fairwater_plan::UpstreamSettings;
 use fairwater_proto::h1::{ResponseReader, write_trailers};
+use fairwater_proto::http2::Head;
 
 use super::Call;
-use super::call::{Head, Piece};
+use super::call::Piece;
 use crate::downstream::Part;
 use crate::exchange::{Reply, reply_length};
 use crate::grpc;
-use crate::h2::text;
 use crate::limits;
 use crate::patience::Patience;
 use crate::record::Record;
@@ -60,7 +60,7 @@ impl Fetch<'_> {
             });
             let head = head.await?;
             self.read(&head, reply)?;
-            if !head.status.is_informational() {
+            if head.status >= 200 {
                 if head.is_all && self.is_refused(reply) {
                     return Ok(Outcome::Refused);
                 }
@@ -95,15 +95,14 @@ impl Fetch<'_> {
         if head.status == 101 {
             return Err(bad("unasked_switch_of_protocols"));
         }
-        let mut lines = Vec::with_capacity(1024);
-        let is_yes = self.is_tunnel && head.status.is_success();
-        let has_body = !head.is_all && !head.status.is_informational() && !is_yes;
-        text::write_response(&mut lines, head.status, &head.fields, has_body);
+        if head.text.is_empty() {
+            return Err(FaultKind::ReplyHeadTooLarge.into());
+        }
         reply.head.clear();
-        reply.buffer.hold(&lines);
+        reply.buffer.hold(&head.text);
         let mut reader = ResponseReader::new(false, self.upstream.head);
-        let is_whole = reader.read(&lines, reply.head)?;
-        if !is_whole || reply.head.len != lines.len() {
+        let is_whole = reader.read(&head.text, reply.head)?;
+        if !is_whole || reply.head.len != head.text.len() {
             return Err(bad("head_with_line_ends"));
         }
         reply.head.version = Version::Http2;

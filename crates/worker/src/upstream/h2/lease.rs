@@ -1,5 +1,6 @@
-//! A way to an endpoint that may speak HTTP/2: a call over a connection that is there, or that comes
-//! up for all who wait for it; or a connection of HTTP/1, where the endpoint has not agreed to more.
+//! A way to an endpoint that may speak HTTP/2: a call over a connection that is there, or that
+//! comes up for all who wait for it; or a connection of HTTP/1, where the endpoint has not agreed
+//! to more.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -263,8 +264,7 @@ async fn open(asked: Asked<'_>) -> Result<Way<'_>, Fault> {
         return Ok(Way::Connection(asked.lease(connection, false, false)));
     }
     let room = asked.trunks(|trunks| Rc::clone(&trunks.room));
-    let trunk = Trunk::begin(shard, upstream, endpoint, stream, &room).await;
-    let trunk = trunk.map_err(|_| Fault::undelivered(FaultKind::ConnectFailed))?;
+    let trunk = Trunk::begin(shard, upstream, endpoint, stream, &room);
     let call = trunk.call(asked.calls_max());
     shard.pools.keep(shard, upstream, endpoint, trunk);
     Ok(Way::Call(call))

@@ -11,21 +11,17 @@ use std::cell::Cell;
 use std::pin::pin;
 use std::task::Context;
 
-use fairwater_message::{Fault, FaultKind, HeaderId};
+use fairwater_message::{Fault, FaultKind, HeaderId, Method, RequestHead};
 use fairwater_net::Timer;
 use fairwater_plan::{Pick, Upstream};
 use fairwater_proto::h1::asks_upgrade;
+use fairwater_proto::http2::Requested;
 use fairwater_proto::websocket;
-use h2::ext::Protocol;
-use http::header::{SEC_WEBSOCKET_KEY, TE};
-use http::uri::Scheme;
-use http::{HeaderValue, Method, Request};
 
 use super::download::Outcome;
 use super::h1::{both, poll_gone, replace};
 use super::upload::write_head;
 use crate::exchange::Exchange;
-use crate::h2::text;
 use crate::record::Record;
 use crate::tunnel::{Far, Tunnel};
 pub(crate) use call::Call;
@@ -43,11 +39,15 @@ pub(crate) async fn converse<'a>(
     pick: &Pick<'a>,
     record: &mut Record<'a>,
 ) -> Result<Option<Box<Tunnel>>, Fault> {
-    let mut request = request(exchange, upstream, pick)?;
+    write_head(exchange, upstream, pick.endpoint, false);
     let is_tunnel = asks_websocket(exchange);
-    if is_tunnel {
-        make_tunnel(&mut request);
-    }
+    let (head, bytes) = (exchange.head, exchange.bytes);
+    let asked = Requested {
+        scheme: if upstream.settings.tls.is_some() { "https" } else { "http" },
+        tunnel: is_tunnel.then_some(websocket::NAME),
+        takes_trailers: takes_trailers(head, bytes),
+        is_head: head.method == Method::Head,
+    };
     let patience = exchange.patience();
     let response_timeout =
         exchange.timeouts.response.unwrap_or(upstream.settings.timeouts.response);
@@ -57,7 +57,7 @@ pub(crate) async fn converse<'a>(
         call: &call,
         timer: patience.timer,
         stall: patience.stall,
-        request: (exchange.head, exchange.bytes),
+        request: (head, bytes),
         is_tunnel,
         upstream: &upstream.settings,
         is_uploading: &is_uploading,
@@ -67,11 +67,11 @@ pub(crate) async fn converse<'a>(
     let first = exchange.source.take()?;
     let mut upload = Upload { source: &mut exchange.source, call: &call };
     let outcome = if upload.is_nothing(&first) {
-        call.send(request, !is_tunnel)?;
+        call.send(exchange.out, asked, !is_tunnel)?;
         patience.timer.set(response_timeout);
         fetch.run(reply, record, Some(upload.source)).await?
     } else {
-        call.send(request, false)?;
+        call.send(exchange.out, asked, false)?;
         is_uploading.set(true);
         let sending = pin!(async {
             let result = upload.send_all(patience, first).await;
@@ -103,34 +103,12 @@ fn asks_websocket(exchange: &Exchange<'_>) -> bool {
     asks_upgrade(exchange.head, exchange.bytes).is_some_and(websocket::is_asked)
 }
 
-/// In HTTP/2 an upgrade is a CONNECT that says what for, without a key (RFC 8441, section 5).
-fn make_tunnel(request: &mut Request<()>) {
-    *request.method_mut() = Method::CONNECT;
-    request.headers_mut().remove(SEC_WEBSOCKET_KEY);
-    request.extensions_mut().insert(Protocol::from_static(websocket::NAME));
-}
-
-/// The head of the request, from the one writer that knows what passes.
-fn request(
-    exchange: &mut Exchange<'_>,
-    upstream: &Upstream,
-    pick: &Pick<'_>,
-) -> Result<Request<()>, Fault> {
-    write_head(exchange, upstream, pick.endpoint, false);
-    let scheme = if upstream.settings.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
-    // HTTP/1 lets a few bytes pass in a path that the library does not.
-    let unspeakable = Fault::because(FaultKind::BadRequest, "not_for_http2");
-    let mut request = text::request(exchange.out, scheme).ok_or(unspeakable)?;
-    let (head, bytes) = (exchange.head, exchange.bytes);
+/// Whether the client reads trailers: the one thing that TE may say in HTTP/2 (RFC 9113, section
+/// 8.2.2).
+fn takes_trailers(head: &RequestHead, bytes: &[u8]) -> bool {
     let mut codings = head.fields.iter().filter(|field| field.id == HeaderId::Te);
-    if codings.any(|field| names_trailers(field.value.of(bytes))) {
-        request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
-    }
-    Ok(request)
-}
-
-/// The one thing that TE may say in HTTP/2 (RFC 9113, section 8.2.2).
-fn names_trailers(value: &[u8]) -> bool {
-    let mut names = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-    names.any(|name| name.eq_ignore_ascii_case(b"trailers"))
+    codings.any(|field| {
+        let mut names = field.value.of(bytes).split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+        names.any(|name| name.eq_ignore_ascii_case(b"trailers"))
+    })
 }

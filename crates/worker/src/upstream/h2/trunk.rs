@@ -3,25 +3,20 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
 use fairwater_message::HeadLimits;
 use fairwater_net::{Stream, Timer, clock};
 use fairwater_plan::{Admission, Endpoint, EndpointState, Upstream};
-use fairwater_proto::frames::Frames;
-use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
-use h2::{Ping, PingPong, Reason, SendStream};
-use http::Request;
+use fairwater_proto::h1::reason_phrase;
+use fairwater_proto::http2::{Bounds, Requested, Role};
 
 use super::call::Call;
 use crate::h2::windows::{SMALL_BYTES, Windows};
-use crate::h2::wire::{Socket, Watch, Wire};
+use crate::h2::{Mux, Strand};
 use crate::limits;
 use crate::shard::Shard;
 use crate::upstream::closed;
@@ -34,9 +29,9 @@ const UNSENT_BYTES_MAX: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub(in crate::upstream) struct Trunk {
-    /// Gone once no further call may begin: the library closes the connection behind the last one.
-    sender: RefCell<Option<SendRequest<Bytes>>>,
-    watch: Rc<Watch>,
+    mux: Rc<Mux>,
+    /// No further call may begin: the connection is closed behind the last one.
+    is_retired: Cell<bool>,
     room: Rc<Room>,
     /// Calls that run, and all that ever began.
     open: Cell<u32>,
@@ -67,45 +62,39 @@ impl Room {
     }
 }
 
-fn builder(limits: HeadLimits) -> Builder {
-    let mut builder = Builder::new();
-    builder
-        .enable_push(false)
-        .initial_window_size(SMALL_BYTES)
-        .initial_connection_window_size(TRUNK_WINDOW_BYTES)
-        .max_header_list_size(limits.bytes.into())
-        .max_send_buffer_size(UNSENT_BYTES_MAX)
-        .initial_max_send_streams(limits::CALLS_PER_TRUNK as usize);
-    builder
+fn bounds(head: HeadLimits) -> Bounds {
+    Bounds {
+        // What is too large for the reader shall get there all the same: it has the last word.
+        head_bytes: 2 * usize::from(head.bytes),
+        head_fields: 2 * usize::from(head.fields),
+        streams: 0,
+        stream_window: SMALL_BYTES,
+        connection_window: TRUNK_WINDOW_BYTES,
+        unsent_bytes: UNSENT_BYTES_MAX,
+        phrase: reason_phrase,
+    }
 }
 
 impl Trunk {
-    /// Begins to speak HTTP/2 over a connection that was opened under a permit.
-    ///
-    /// # Errors
-    /// When the endpoint does not take the first bytes. The permit is given back in any case, with
-    /// the end of the connection.
-    pub(super) async fn begin(
+    /// Begins to speak HTTP/2 over a connection that was opened under a permit, which is given back
+    /// with its end.
+    pub(super) fn begin(
         shard: &Rc<Shard>,
         upstream: &Upstream,
         endpoint: &Endpoint,
         stream: Stream,
         room: &Rc<Room>,
-    ) -> io::Result<Rc<Self>> {
+    ) -> Rc<Self> {
         let held = Held {
             shard: Rc::clone(shard),
             admission: Arc::clone(upstream.admission()),
             endpoint: Arc::clone(&endpoint.state),
         };
         let settings = &upstream.settings;
-        let watch = Watch::new(Frames::of_endpoint());
-        let wire = Wire::new(Socket::Endpoint(stream, Rc::clone(shard)), &watch, Vec::new());
-        let shaken = builder(settings.head).handshake::<_, Bytes>(wire).await;
-        let (sender, connection) = shaken.map_err(crate::h2::broken)?;
         let now_ms = clock::coarse_ms();
         let trunk = Rc::new(Self {
-            sender: RefCell::new(Some(sender)),
-            watch,
+            mux: Mux::new(Role::Client, bounds(settings.head)),
+            is_retired: Cell::new(false),
             room: Rc::clone(room),
             open: Cell::new(0),
             begun: Cell::new(0),
@@ -115,27 +104,26 @@ impl Trunk {
             is_doubted: Cell::new(false),
         });
         let patience = settings.timeouts.connect;
-        drop(tokio::task::spawn_local(run(Rc::clone(&trunk), connection, held, patience)));
-        Ok(trunk)
+        drop(tokio::task::spawn_local(run(Rc::clone(&trunk), stream, held, patience)));
+        trunk
     }
 
     /// Whether no call may begin any more.
     pub(super) fn is_over(&self) -> bool {
-        self.sender.borrow().is_none()
+        self.is_retired.get()
     }
 
     /// Whether the endpoint has said its first word, which tells what it can and how much of it.
     pub(super) fn is_settled(&self) -> bool {
-        self.watch.heard_ms() > 0 || self.is_over()
+        self.is_over() || self.mux.with(|engine| engine.has_settings())
     }
 
     /// Whether another call can begin now.
     pub(super) fn has_room(&self) -> bool {
         self.is_settled()
-            && self.sender.borrow().as_ref().is_some_and(|sender| {
-                let max = sender.current_max_send_streams();
-                self.open.get() < limits::CALLS_PER_TRUNK && (self.open.get() as usize) < max
-            })
+            && !self.is_over()
+            && self.open.get() < limits::CALLS_PER_TRUNK
+            && self.open.get() < self.mux.with(|engine| engine.streams_max())
     }
 
     pub(super) fn begun(&self) -> u32 {
@@ -151,49 +139,37 @@ impl Trunk {
         Call::new(Rc::clone(self), is_reused)
     }
 
-    /// Begins a call. The last one that there may be takes the way with it.
-    pub(super) fn send(
-        &self,
-        request: Request<()>,
-        is_all: bool,
-    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
-        let heard_ms = self.watch.heard_ms();
+    /// Begins a stream; nothing, if the endpoint takes no more. The last one that there may be
+    /// takes the way with it.
+    pub(super) fn send(&self, text: &[u8], asked: Requested<'_>, is_all: bool) -> Option<Strand> {
+        let heard_ms = self.mux.heard_ms();
         let is_silent = heard_ms + limits::DOUBT_AFTER.as_millis() as u64 <= clock::coarse_ms();
         if heard_ms > 0 && is_silent {
             self.is_doubted.set(true);
         }
-        // A handle of its own: one that was used before may have to wait for that.
-        let mut sender = self.sender.borrow().clone().ok_or(Reason::REFUSED_STREAM)?;
-        let sent = sender.send_request(request, is_all);
-        if sent.is_err() || self.begun.get() >= self.begun_max.get() {
+        let id = self.mux.with(|engine| engine.send_request(text, asked, is_all));
+        if id.is_none() || self.begun.get() >= self.begun_max.get() {
             self.retire();
         }
-        sent
+        id.map(|id| Strand::new(&self.mux, id))
     }
 
     pub(super) fn leave(&self) {
         self.open.set(self.open.get() - 1);
         if self.open.get() == 0 {
             self.idle_since_ms.set(clock::coarse_ms());
+            if self.is_over() {
+                self.mux.kick();
+            }
         }
         self.room.wake();
     }
 
     /// Lets no further call begin. What runs goes on, and the connection ends with the last one.
     pub(in crate::upstream) fn retire(&self) {
-        drop(self.sender.take());
+        self.is_retired.set(true);
         self.room.wake();
-    }
-
-    /// Retires it when the endpoint has said that it takes no more (GOAWAY).
-    fn look_for_end(&self, cx: &mut Context<'_>) {
-        let end = match &mut *self.sender.borrow_mut() {
-            Some(sender) => matches!(sender.poll_ready(cx), Poll::Ready(Err(_))),
-            None => false,
-        };
-        if end {
-            self.retire();
-        }
+        self.mux.kick();
     }
 
     pub(in crate::upstream) fn is_idle(&self) -> bool {
@@ -222,8 +198,7 @@ impl Trunk {
 
     /// Whether the endpoint lets streams become tunnels (RFC 8441, section 3).
     pub(super) fn takes_tunnels(&self) -> bool {
-        let sender = self.sender.borrow();
-        sender.as_ref().is_some_and(SendRequest::is_extended_connect_protocol_enabled)
+        self.mux.with(|engine| engine.takes_tunnels())
     }
 }
 
@@ -240,51 +215,49 @@ impl Drop for Held {
     }
 }
 
-/// Moves frames until the connection ends.
-async fn run(
-    trunk: Rc<Trunk>,
-    mut connection: Connection<Wire, Bytes>,
-    held: Held,
-    patience: Duration,
-) {
+/// Moves bytes until the connection ends.
+async fn run(trunk: Rc<Trunk>, socket: Stream, held: Held, patience: Duration) {
     let timer = Timer::new(&held.shard.wheel);
-    let mut doubt = Doubt { pings: connection.ping_pong(), asked_ms: None, patience };
+    let mut doubt = Doubt { asked_ms: None, patience };
     let mut windows = Windows::new(&held.shard);
     let (mut is_settled, mut is_ending) = (false, false);
+    let mux = &*trunk.mux;
     poll_fn(|cx| {
-        trunk.watch.begin_turn();
-        windows.fit(trunk.watch.read_bytes(), trunk.open.get(), |bytes| {
-            connection.set_initial_window_size(bytes).is_ok()
+        mux.end_turn();
+        windows.fit(mux.read_bytes(), trunk.open.get(), |bytes| {
+            mux.with(|engine| engine.set_windows(bytes, TRUNK_WINDOW_BYTES))
         });
-        if Pin::new(&mut connection).poll(cx).is_ready() || trunk.watch.offence().is_some() {
-            return Poll::Ready(());
-        }
-        trunk.look_for_end(cx);
-        if trunk.watch.is_worn() && !trunk.is_over() {
+        let read = mux.poll_read(cx, &held.shard, &socket);
+        if !trunk.is_over() && mux.with(|engine| engine.is_left()) {
             trunk.retire();
         }
-        if !is_settled && trunk.watch.heard_ms() > 0 {
+        if !is_settled && mux.with(|engine| engine.has_settings()) {
             is_settled = true;
             trunk.room.wake();
         }
         if !is_ending && trunk.is_over() && trunk.is_idle() {
             is_ending = true;
+            mux.with(|engine| engine.leave());
             timer.set(limits::GOODBYE);
         }
-        if is_ending {
-            return timer.poll_expired(cx);
+        if !is_ending && doubt.poll(&trunk, &timer, cx).is_ready() {
+            return Poll::Ready(());
         }
-        doubt.poll(&trunk, &timer, cx)
+        let flushed = mux.poll_flush(cx, &socket);
+        let is_over = mux.with(|engine| engine.end().is_some() || engine.has_left());
+        if read.is_ready() || flushed.is_ready() && (is_over || mux.lost().is_some()) {
+            return Poll::Ready(());
+        }
+        if is_ending { timer.poll_expired(cx) } else { Poll::Pending }
     })
     .await;
     trunk.retire();
     // Calls that still run hear of it.
-    drop(connection);
+    mux.close();
 }
 
 /// Asks an endpoint that was silent whether it is there.
 struct Doubt {
-    pings: Option<PingPong>,
     /// Since when an answer is waited for.
     asked_ms: Option<u64>,
     patience: Duration,
@@ -293,23 +266,18 @@ struct Doubt {
 impl Doubt {
     /// Ready when the endpoint does not answer.
     fn poll(&mut self, trunk: &Trunk, timer: &Timer, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(pings) = &mut self.pings else { return Poll::Pending };
-        if trunk.is_doubted.take()
-            && self.asked_ms.is_none()
-            && pings.send_ping(Ping::opaque()).is_ok()
-        {
+        if trunk.is_doubted.take() && self.asked_ms.is_none() {
+            trunk.mux.with(|engine| engine.ping());
             self.asked_ms = Some(clock::coarse_ms());
             timer.set(self.patience);
-            // The connection sends it with its next turn.
-            cx.waker().wake_by_ref();
         }
         let Some(asked_ms) = self.asked_ms else { return Poll::Pending };
-        if pings.poll_pong(cx).is_ready() {
+        if trunk.mux.with(|engine| engine.take_pong()) {
             self.asked_ms = None;
             return Poll::Pending;
         }
         while timer.poll_expired(cx).is_ready() {
-            if trunk.watch.heard_ms() <= asked_ms {
+            if trunk.mux.heard_ms() <= asked_ms {
                 return Poll::Ready(());
             }
             // It is there, and busy.

@@ -22,8 +22,8 @@ impl Upload<'_, '_> {
         first.is_empty() && self.source.is_done()
     }
 
-    /// Sends what was taken of the body, and the rest as it comes. Returns whether the endpoint took
-    /// it; if not, it may have answered all the same, which is read next.
+    /// Sends what was taken of the body, and the rest as it comes. Returns whether the endpoint
+    /// took it; if not, it may have answered all the same, which is read next.
     pub(super) async fn send_all(
         &mut self,
         patience: Patience<'_>,
