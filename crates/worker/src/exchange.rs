@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use fairwater_message::{
-    BodyLength, Fault, FaultKind, HeaderName, Method, RequestHead, ResponseHead,
+    BodyLength, Fault, FaultKind, HeaderName, Method, RequestHead, ResponseHead, Version,
 };
 use fairwater_net::Timer;
 use fairwater_plan::{
@@ -247,8 +247,10 @@ async fn run<'a>(
     };
     let upstream = exchange.in_force.plan.upstream(upstream);
     record.upstream = &upstream.settings.name;
-    if grpc::is_call(head, bytes) {
-        return Box::pin(grpc::run(exchange, upstream, record)).await;
+    if head.version == Version::Http2 {
+        // Kept apart: the future of all this is moved with the one around it, unless it is elsewhere.
+        let futures = &exchange.shard.attempt_futures;
+        return futures.place(|| grpc::run_any(exchange, upstream, record)).await;
     }
     attempt::run::<false>(exchange, upstream, record).await
 }

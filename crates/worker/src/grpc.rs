@@ -31,8 +31,20 @@ pub(crate) fn is_call(head: &RequestHead, bytes: &[u8]) -> bool {
             .is_some_and(|field| grpc::is_call(field.value.of(bytes)))
 }
 
+/// As [`attempt::run`], for whatever came over HTTP/2.
+pub(crate) async fn run_any<'a>(
+    exchange: &mut Exchange<'a>,
+    upstream: &'a Upstream,
+    record: &mut Record<'a>,
+) -> Result<Option<Box<Tunnel>>, Fault> {
+    match is_call(exchange.head, exchange.bytes) {
+        true => Box::pin(run(exchange, upstream, record)).await,
+        false => attempt::run::<true>(exchange, upstream, record).await,
+    }
+}
+
 /// As [`attempt::run`], until the client waits no longer.
-pub(crate) async fn run<'a>(
+async fn run<'a>(
     exchange: &mut Exchange<'a>,
     upstream: &'a Upstream,
     record: &mut Record<'a>,

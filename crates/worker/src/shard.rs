@@ -33,8 +33,9 @@ pub(crate) struct Shard {
     pub pools: Pools,
     /// Memory for the futures of running exchanges.
     pub futures: Recycler,
-    /// The same of HTTP/2: streams of clients, and calls.
+    /// The same of HTTP/2: streams of clients, their attempts, and calls.
     pub lane_futures: Recycler,
+    pub attempt_futures: Recycler,
     pub call_futures: Recycler,
     pub log: RefCell<LogBatch>,
     pub log_is_on: bool,
@@ -91,6 +92,7 @@ impl Shard {
             wheel: Wheel::new(),
             futures: Recycler::new(),
             lane_futures: Recycler::new(),
+            attempt_futures: Recycler::new(),
             call_futures: Recycler::new(),
             log_is_on: log.is_on(),
             log_names_replies: log.names_replies(),
@@ -238,6 +240,7 @@ impl Shard {
     pub(crate) fn trim(&self) {
         self.futures.trim();
         self.lane_futures.trim();
+        self.attempt_futures.trim();
         self.call_futures.trim();
         self.in_force.borrow().retries.iter().for_each(RetryBudget::refill);
         let mut works = self.works.borrow_mut();

@@ -288,6 +288,11 @@ impl<W: Waiter> Connection<W> {
         self.has_settings
     }
 
+    /// Whether the peer knows ours: what it had to say first of all has come before that.
+    pub fn is_known(&self) -> bool {
+        self.settings_unknown == 0
+    }
+
     /// Whether the end of a head is waited for.
     pub fn is_within_head(&self) -> bool {
         self.pieces.is_some() || self.partial.get(3).is_some_and(|&kind| kind == frame::HEADERS)

@@ -46,6 +46,8 @@ pub struct Scratch {
     cookie: Vec<u8>,
     lines: Vec<u8>,
     fields: usize,
+    /// What the fields stand for, whether or not they are kept.
+    pub(super) decoded_bytes: usize,
     pub(super) length: Option<u64>,
     pub(super) is_malformed: bool,
     pub(super) problem: Option<Problem>,
@@ -70,11 +72,13 @@ impl Scratch {
         self.lines.clear();
         self.has = [false; PSEUDO.len()];
         (self.has_host, self.fields, self.length) = (false, 0, None);
+        self.decoded_bytes = 0;
         (self.is_malformed, self.problem) = (false, None);
     }
 
     /// Takes the next field.
     pub(super) fn take(&mut self, kind: Kind, bounds: HeadBounds, name: &[u8], value: &[u8]) {
+        self.decoded_bytes += name.len() + value.len();
         // Crumbs of a cookie are one field.
         self.fields += usize::from(name != b"cookie");
         let size = self.lines.len() + self.cookie.len() + name.len() + value.len();

@@ -13,6 +13,8 @@ use super::stream::{Head, Reset, Waiter};
 
 /// Frames of one head behind the first. Each may have 16 KiB, half of the largest head by default.
 const CONTINUATIONS_MAX: u32 = 8;
+/// A head that stands for so many times what one may have is no mistake.
+const BOMB_FACTOR: usize = 4;
 /// A frame makes at least as much work as so many bytes of a body, and a head more than its bytes.
 const FRAME_WORK_BYTES: u64 = 512;
 const HEAD_WEIGHT: u64 = 16;
@@ -253,6 +255,10 @@ impl<W: Waiter> Connection<W> {
         scratch.clear();
         let fields = |name: &[u8], value: &[u8]| scratch.take(kind, bounds, name, value);
         self.decoder.decode(block, fields).map_err(|_| Code::COMPRESSION_ERROR)?;
+        if scratch.decoded_bytes > BOMB_FACTOR * bounds.bytes {
+            self.fail(Code::ENHANCE_YOUR_CALM, Some(Flood::Others));
+            return Ok(());
+        }
         match kind {
             Kind::Request if id.is_multiple_of(2) => Err(Code::PROTOCOL_ERROR),
             Kind::Request => self.open(id, is_last, scratch),

@@ -12,6 +12,11 @@ use fairwater_proto::http2::{Bounds, Code, Connection, Role, Waiter};
 use crate::limits;
 use crate::shard::Shard;
 
+/// What is read of a peer at a time, when each byte makes much work.
+const SMALL_READ_BYTES: usize = 4 * 1024;
+/// So many times that of a body.
+const LABORIOUS: u64 = 8;
+
 /// The task that waits for a stream.
 #[derive(Debug, Default)]
 pub(crate) struct Wait(Option<Waker>);
@@ -43,6 +48,8 @@ pub(crate) struct Mux {
     read_bytes: Cell<u64>,
     /// What may still be read in this turn.
     turn_bytes: Cell<u64>,
+    /// The last bytes made far more work than a body does.
+    is_laborious: Cell<bool>,
     /// How the socket has ended.
     lost: Cell<Option<io::ErrorKind>>,
 }
@@ -55,6 +62,7 @@ impl Mux {
             heard_ms: Cell::default(),
             read_bytes: Cell::default(),
             turn_bytes: Cell::new(limits::BYTES_PER_TURN),
+            is_laborious: Cell::default(),
             lost: Cell::default(),
         })
     }
@@ -123,7 +131,8 @@ impl Mux {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            let len = match ready!(socket.poll_read(cx, &mut scratch)) {
+            let room = if self.is_laborious.get() { SMALL_READ_BYTES } else { scratch.len() };
+            let len = match ready!(socket.poll_read(cx, &mut scratch[..room])) {
                 Ok(0) => {
                     self.lose(&mut engine, io::ErrorKind::UnexpectedEof);
                     return Poll::Ready(());
@@ -139,6 +148,7 @@ impl Mux {
             self.read_bytes.set(self.read_bytes.get() + len as u64);
             engine.receive(&scratch[..len], now_ms, &mut shard.fields.borrow_mut());
             let work = engine.take_work().max(len as u64);
+            self.is_laborious.set(work > LABORIOUS * len as u64);
             self.turn_bytes.set(self.turn_bytes.get().saturating_sub(work));
         }
         Poll::Pending

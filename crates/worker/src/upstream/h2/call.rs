@@ -44,7 +44,7 @@ impl Call {
     /// which a new connection has to wait for.
     pub(crate) async fn takes_tunnels(&self, timer: &Timer, patience: Duration) -> bool {
         timer.set(patience);
-        poll_fn(|cx| match self.trunk.poll_settled(cx) {
+        poll_fn(|cx| match self.trunk.poll_known(cx) {
             Poll::Ready(()) => Poll::Ready(self.trunk.takes_tunnels()),
             Poll::Pending => timer.poll_expired(cx).map(|()| false),
         })

@@ -188,8 +188,10 @@ impl Trunk {
             || age.is_some_and(|age| is_over(self.born_ms, age))
     }
 
-    pub(super) fn poll_settled(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.is_settled() {
+    /// Ready once the endpoint has said all that it says first: some send their settings in two
+    /// pieces.
+    pub(super) fn poll_known(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.is_over() || self.takes_tunnels() || self.mux.with(|engine| engine.is_known()) {
             return Poll::Ready(());
         }
         self.room.wait(cx);
@@ -220,7 +222,7 @@ async fn run(trunk: Rc<Trunk>, socket: Stream, held: Held, patience: Duration) {
     let timer = Timer::new(&held.shard.wheel);
     let mut doubt = Doubt { asked_ms: None, patience };
     let mut windows = Windows::new(&held.shard);
-    let (mut is_settled, mut is_ending) = (false, false);
+    let (mut said, mut is_ending) = ((false, false), false);
     let mux = &*trunk.mux;
     poll_fn(|cx| {
         mux.end_turn();
@@ -231,8 +233,9 @@ async fn run(trunk: Rc<Trunk>, socket: Stream, held: Held, patience: Duration) {
         if !trunk.is_over() && mux.with(|engine| engine.is_left()) {
             trunk.retire();
         }
-        if !is_settled && mux.with(|engine| engine.has_settings()) {
-            is_settled = true;
+        let now = mux.with(|engine| (engine.has_settings(), engine.is_known()));
+        if said != now {
+            said = now;
             trunk.room.wake();
         }
         if !is_ending && trunk.is_over() && trunk.is_idle() {
