@@ -158,7 +158,7 @@ pub(crate) async fn serve<const IS_LANE: bool>(
         },
     };
     let result = match carrier {
-        Carrier::Lane(lane) if IS_LANE => unless_reset(lane, run(&mut exchange, &mut record)).await,
+        Carrier::Lane(lane) if IS_LANE => run_unless_reset(lane, &mut exchange, &mut record).await,
         _ => run(&mut exchange, &mut record).await,
     };
     let end = match result {
@@ -187,11 +187,12 @@ pub(crate) async fn serve<const IS_LANE: bool>(
 
 /// Nobody works for a stream that is gone, however little of it has begun: a client could begin and
 /// give up as many as it likes.
-async fn unless_reset<T>(
+async fn run_unless_reset<'a>(
     lane: &Lane,
-    run: impl Future<Output = Result<T, Fault>>,
-) -> Result<T, Fault> {
-    let mut run = pin!(run);
+    exchange: &mut Exchange<'a>,
+    record: &mut Record<'a>,
+) -> Result<Option<Box<Tunnel>>, Fault> {
+    let mut run = pin!(run(exchange, record));
     poll_fn(|cx| match lane.poll_reset(cx) {
         Poll::Ready(()) => Poll::Ready(Err(FaultKind::ClientAborted.into())),
         Poll::Pending => run.as_mut().poll(cx),

@@ -2,7 +2,7 @@
 //! bodies flow at once where they have to.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -68,11 +68,12 @@ pub(crate) async fn converse<'a>(
         download.timer = &reply_timer;
         download.is_uploading = true;
         is_sent = false;
-        let download = download.run(reply, record, None);
+        let download = pin!(download.run(reply, record, None));
         let look_timer = Timer::new(&exchange.shard.wheel);
         let reply = (&reply_timer, response_timeout);
-        let abort = poll_fn(|cx| poll_gone(carrier, &look_timer, cx));
-        both(upload.send_rest(patience, exchange.out), download, abort, reply, &mut is_sent).await
+        let abort = |cx: &mut Context<'_>| poll_gone(carrier, &look_timer, cx);
+        let upload = pin!(upload.send_rest(patience, exchange.out));
+        both(upload, download, abort, reply, &mut is_sent).await
     };
     let outcome = result.map_err(|mut fault| {
         let is_reset = fault.kind == FaultKind::ReplyReset;
@@ -142,13 +143,12 @@ pub(super) async fn replace(
 /// Runs both directions until the response is complete. An endpoint that answers early ends the
 /// upload; one that takes no more of it may still have an answer.
 pub(super) async fn both(
-    upload: impl Future<Output = Result<bool, Fault>>,
-    download: impl Future<Output = Result<Outcome, Fault>>,
-    abort: impl Future<Output = Fault>,
+    mut upload: Pin<&mut impl Future<Output = Result<bool, Fault>>>,
+    mut download: Pin<&mut impl Future<Output = Result<Outcome, Fault>>>,
+    mut abort: impl FnMut(&mut Context<'_>) -> Poll<Fault>,
     (reply_timer, patience): (&Timer, Duration),
     is_sent: &mut bool,
 ) -> Result<Outcome, Fault> {
-    let (mut upload, mut download, mut abort) = (pin!(upload), pin!(download), pin!(abort));
     let mut is_uploading = true;
     poll_fn(|cx| {
         if is_uploading && let Poll::Ready(result) = upload.as_mut().poll(cx) {
@@ -164,7 +164,7 @@ pub(super) async fn both(
         if let Poll::Ready(result) = download.as_mut().poll(cx) {
             return Poll::Ready(result);
         }
-        abort.as_mut().poll(cx).map(Err)
+        abort(cx).map(Err)
     })
     .await
 }

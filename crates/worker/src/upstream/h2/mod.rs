@@ -8,7 +8,8 @@ mod trunk;
 mod upload;
 
 use std::cell::Cell;
-use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Context;
 
 use fairwater_message::{Fault, FaultKind, HeaderId, Method, RequestHead};
 use fairwater_net::Timer;
@@ -72,17 +73,18 @@ pub(crate) async fn converse<'a>(
     } else {
         call.send(exchange.out, asked, false)?;
         is_uploading.set(true);
-        let sending = async {
+        let sending = pin!(async {
             let result = upload.send_all(patience, first).await;
             is_uploading.set(false);
             result
-        };
+        });
         let reply_timer = Timer::new(&exchange.shard.wheel);
         let look_timer = Timer::new(&exchange.shard.wheel);
         fetch.timer = &reply_timer;
-        let abort = poll_fn(|cx| poll_gone(carrier, &look_timer, cx));
+        let abort = |cx: &mut Context<'_>| poll_gone(carrier, &look_timer, cx);
         let times = (&reply_timer, response_timeout);
-        both(sending, fetch.run(reply, record, None), abort, times, &mut false).await?
+        let fetching = pin!(fetch.run(reply, record, None));
+        both(sending, fetching, abort, times, &mut false).await?
     };
     exchange.shard.counters.endpoints[pick.endpoint.slot].response(exchange.reply.head.status);
     match outcome {
