@@ -77,7 +77,8 @@ fn a_stream_to_an_endpoint_lasts() {
     one.send(ASK);
     streams.word("asked ");
     streams.tell("answer 200");
-    assert_eq!(one.response().unwrap().status(), 101);
+    let status = one.response().unwrap().status();
+    assert!(status == 101, "{status}: {:?}", proxy.until_log(1));
     let mut count = 0;
     check(&proxy, || {
         count += 1;
