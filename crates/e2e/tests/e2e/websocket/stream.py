@@ -31,7 +31,10 @@ class End:
         with self.lock:
             self.h2.initiate_connection()
             self.flush()
+
+    def start(self):
         threading.Thread(target=self.listen, daemon=True).start()
+        return self
 
     def flush(self):
         self.sock.sendall(self.h2.data_to_send())
@@ -106,7 +109,7 @@ def obey(end):
 
 if sys.argv[1] == "ask":
     host, port = sys.argv[2].rsplit(":", 1)
-    one = End(socket.create_connection((host, int(port)), timeout=20), True, False)
+    one = End(socket.create_connection((host, int(port)), timeout=20), True, False).start()
     obey(lambda: one)
 else:
     listener = socket.create_server(("127.0.0.1", 0))
@@ -115,6 +118,8 @@ else:
 
     def accept():
         while True:
+            # What it hears is answered by the last of them, so it is there before it hears anything.
             ends.append(End(listener.accept()[0], False, sys.argv[2:] != ["without"]))
+            ends[-1].start()
     threading.Thread(target=accept, daemon=True).start()
     obey(lambda: ends[-1])
