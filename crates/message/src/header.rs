@@ -66,7 +66,7 @@ header_ids! {
 impl HeaderId {
     /// The id of a name as it stands on the wire: a token (RFC 9110, section 5.6.2) in whatever
     /// case.
-    #[inline]
+    #[inline(always)]
     pub fn of(name: &[u8]) -> Self {
         // The length and the last letter single out one candidate in nearly every case, so that a
         // name costs one comparison. `every_name_is_found` proves that the table is complete.
@@ -109,11 +109,12 @@ impl HeaderId {
             (23, b't') => &[Self::XForwardedClientCert],
             _ => return Self::Other,
         };
-        candidates
-            .iter()
-            .copied()
-            .find(|id| is_name(name, id.name().as_bytes()))
-            .unwrap_or(Self::Other)
+        for &id in candidates {
+            if is_name(name, id.name().as_bytes()) {
+                return id;
+            }
+        }
+        Self::Other
     }
 
     /// Whether the header speaks about one connection only and is never forwarded as it came

@@ -9,7 +9,7 @@ mod timer;
 
 pub use acceptor::Acceptor;
 pub use dial::{dial_ip, dial_unix};
-pub use stream::{Peer, Stream};
+pub use stream::{Peer, Room, Stream};
 pub use timer::{Timer, Wheel, drive};
 
 pub use fairwater_sys::clock;

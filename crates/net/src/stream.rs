@@ -49,6 +49,12 @@ pub struct Stream {
     io: RefCell<Io>,
 }
 
+/// Where what is read goes.
+pub trait Room {
+    /// Not empty.
+    fn room(&mut self) -> &mut [u8];
+}
+
 #[derive(Debug)]
 pub(crate) enum Io {
     /// Accepted, and not registered yet; empty only if the registration failed.
@@ -292,6 +298,27 @@ impl Stream {
         }
         let want = buffer.len();
         io.poll(cx, Interest::READABLE, want, |socket| (&*socket).read(buffer))
+    }
+
+    /// The same, into room that is asked for when there may be something to read.
+    #[inline]
+    pub fn poll_read_into(
+        &self,
+        cx: &mut Context<'_>,
+        into: &mut impl Room,
+    ) -> Poll<io::Result<usize>> {
+        let mut io = self.io.borrow_mut();
+        if let Some(result) = io.try_fresh(|socket| socket.read(into.room())) {
+            return Poll::Ready(result);
+        }
+        if let Io::Tls(secure) = &mut *io {
+            return secure.poll_read(cx, into.room());
+        }
+        io.poll_by(cx, Interest::READABLE, |mut socket| {
+            let room = into.room();
+            let len = socket.read(room)?;
+            Ok((len, 0 < len && len < room.len()))
+        })
     }
 
     /// Looks at what has come and leaves it there to be read, before TLS. Waits for more than

@@ -178,6 +178,7 @@ pub(crate) async fn serve<const IS_LANE: bool>(
         exchange.reply.changes.clear();
     }
     exchange.reply.buffer.clear();
+    shard.take_block_back(exchange.reply.buffer);
     drop(exchange);
     record.close();
     request.start = head.len + behind.start;

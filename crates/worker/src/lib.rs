@@ -32,6 +32,7 @@ mod relay;
 mod respond;
 mod server_name;
 mod shard;
+mod spares;
 mod spread;
 mod tcp;
 mod thread;

@@ -14,14 +14,16 @@ use tokio::sync::Semaphore;
 
 use crate::auth::Remembered;
 use crate::in_force::InForce;
+use crate::limits::BUFFER_BYTES;
 use crate::moving::Heir;
 use crate::password::PasswordChecks;
 use crate::pipes::Pipes;
 use crate::pulse::Pulse;
+use crate::spares::Spares;
 use crate::spread::Spread;
 use crate::thread::ThreadParts;
 use crate::upstream::Pools;
-use crate::work::Work;
+use crate::work::{Buffer, Work};
 
 #[derive(Debug)]
 pub(crate) struct Shard {
@@ -45,11 +47,10 @@ pub(crate) struct Shard {
     pub fields: RefCell<Scratch>,
     /// Where raw bytes pass through on their way from one socket to another.
     pub scratch: RefCell<Box<[u8]>>,
+    /// For what comes from endpoints.
+    blocks: Spares<Box<[u8]>>,
     /// Boxed, so that a set changes hands as one pointer.
-    #[allow(clippy::vec_box, reason = "see above")]
-    works: RefCell<Vec<Box<Work>>>,
-    /// The fewest sets that lay idle since the last trim: so many were not needed.
-    spare_works: Cell<usize>,
+    works: Spares<Box<Work>>,
     pub pipes: Rc<Pipes>,
     /// Clients that are being turned away.
     pub refusals: Cell<u32>,
@@ -99,8 +100,8 @@ impl Shard {
             log: RefCell::new(log),
             fields: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
-            works: RefCell::default(),
-            spare_works: Cell::new(0),
+            blocks: Spares::default(),
+            works: Spares::default(),
             pipes: Rc::default(),
             refusals: Cell::new(0),
             refusals_max,
@@ -223,30 +224,40 @@ impl Shard {
     /// Takes a working set for a connection that turns busy.
     #[inline(always)]
     pub(crate) fn take_work(&self) -> Box<Work> {
-        let mut works = self.works.borrow_mut();
-        let work = works.pop();
-        self.spare_works.set(self.spare_works.get().min(works.len()));
-        work.unwrap_or_default()
+        self.works.take()
+    }
+
+    /// Gives a buffer without a block one that was used before, if there is any.
+    #[inline(always)]
+    pub(crate) fn lend_block(&self, buffer: &mut Buffer) {
+        if buffer.bytes.is_empty() {
+            buffer.bytes = self.blocks.take();
+        }
+    }
+
+    /// Takes the block of a buffer in which nothing is. One that has grown goes.
+    #[inline(always)]
+    pub(crate) fn take_block_back(&self, buffer: &mut Buffer) {
+        if buffer.is_empty() && buffer.bytes.len() == BUFFER_BYTES {
+            self.blocks.give_back(std::mem::take(&mut buffer.bytes));
+        }
     }
 
     pub(crate) fn give_back_work(&self, mut work: Box<Work>) {
         if work.recycle() {
-            self.works.borrow_mut().push(work);
+            self.works.give_back(work);
         }
     }
 
-    /// Gives back memory that was not needed since the last call: half of it at a time, so that a
-    /// burst is forgotten in seconds and steady work keeps what it uses.
+    /// Gives back memory that was not needed since the last call.
     pub(crate) fn trim(&self) {
         self.futures.trim();
         self.lane_futures.trim();
         self.attempt_futures.trim();
         self.call_futures.trim();
         self.in_force.borrow().retries.iter().for_each(RetryBudget::refill);
-        let mut works = self.works.borrow_mut();
-        let keep = works.len() - self.spare_works.get().min(works.len()).div_ceil(2);
-        works.truncate(keep);
-        self.spare_works.set(works.len());
+        self.blocks.trim();
+        self.works.trim();
     }
 }
 

@@ -59,6 +59,11 @@ impl Buffer {
         self.start == self.end
     }
 
+    /// Whether there is no room left to be had.
+    pub(crate) fn is_full(&self) -> bool {
+        self.end == self.bytes.len() && self.bytes.len() >= HEAD_BYTES_MAX
+    }
+
     pub(crate) fn clear(&mut self) {
         (self.start, self.end) = (0, 0);
     }

@@ -149,6 +149,7 @@ pub(super) fn write_joined(out: &mut Vec<u8>, head: &RequestHead, bytes: &[u8], 
 }
 
 /// Our own element.
+#[inline(always)]
 fn write_forwarded(out: &mut Vec<u8>, peer: Option<&Address>, authority: &[u8], scheme: &[u8]) {
     match peer {
         None => out.extend_from_slice(b"for=unknown"),
@@ -185,6 +186,7 @@ struct Address {
 
 impl Address {
     /// IPv4 by hand: the general formatter takes more than four times as long.
+    #[inline(always)]
     fn of(ip: IpAddr) -> Self {
         let mut bytes = [0; ADDRESS_BYTES];
         if let IpAddr::V4(v4) = ip {

@@ -141,7 +141,7 @@ fn carries_requests(protocol: &[u8]) -> bool {
         || name.eq_ignore_ascii_case(b"tls")
 }
 
-#[inline]
+#[inline(always)]
 fn is_forwarded(field: &Field, head: &RequestHead, bytes: &[u8], is_trusted: bool) -> bool {
     match field.id {
         HeaderId::Other => {

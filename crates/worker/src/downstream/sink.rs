@@ -117,6 +117,7 @@ impl<'a> Sink<'a> {
     }
 
     /// Writes the final head, which leaves with the first piece of the body.
+    #[inline]
     pub(crate) fn start(
         &mut self,
         request: &RequestHead,

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use fairwater_message::{BodyLength, Fault, FaultKind, HeaderId, RequestHead};
-use fairwater_net::{Stream, Timer};
+use fairwater_net::{Room, Stream, Timer};
 use fairwater_plan::UpstreamSettings;
 use fairwater_proto::h1::{ResponseReader, write_trailers};
 
@@ -20,6 +20,7 @@ use crate::record::Record;
 use crate::relay::{SpliceError, Turn};
 use crate::shard::Shard;
 use crate::websocket;
+use crate::work::Buffer;
 
 /// How a response ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +101,20 @@ impl Look {
     }
 }
 
+/// A buffer that has a block from when there is something to read.
+struct Lent<'l> {
+    shard: &'l Shard,
+    buffer: &'l mut Buffer,
+}
+
+impl Room for Lent<'_> {
+    #[inline]
+    fn room(&mut self) -> &mut [u8] {
+        self.shard.lend_block(self.buffer);
+        self.buffer.room()
+    }
+}
+
 impl Download<'_> {
     fn patience(&self) -> Patience<'_> {
         Patience { timer: self.timer, stall: self.stall }
@@ -158,31 +173,39 @@ impl Download<'_> {
                 return Ok(());
             }
             let is_silent = reply.buffer.is_empty();
-            let room = reply.buffer.room();
-            if room.is_empty() {
+            if reply.buffer.is_full() {
                 return Err(FaultKind::ReplyHeadTooLarge.into());
             }
-            match self.read(room, watch, look, FaultKind::ResponseTimeout).await? {
+            match self.read(reply.buffer, watch, look, FaultKind::ResponseTimeout).await? {
                 Ok(0) if is_silent => return Err(FaultKind::EmptyReply.into()),
                 Ok(0) => return Err(bad("truncated_head")),
-                Ok(len) => reply.buffer.end += len,
+                Ok(_) => {}
                 Err(_) if is_silent => return Err(FaultKind::ReplyReset.into()),
                 Err(_) => return Err(bad("reset_within_head")),
             }
         }
     }
 
-    /// Reads from the endpoint until the deadline, with an eye on the client.
+    /// Reads from the endpoint until the deadline, with an eye on the client. Who waits has no block:
+    /// it is used by those whose endpoints have answered, and stays near the processor.
     async fn read(
         &self,
-        room: &mut [u8],
+        buffer: &mut Buffer,
         watch: &mut Watch<'_, '_>,
         look: &mut Look,
         timeout: FaultKind,
     ) -> Result<io::Result<usize>, Fault> {
-        poll_fn(|cx| match self.endpoint.poll_read(cx, room) {
-            Poll::Ready(result) => Poll::Ready(Ok(result)),
-            Poll::Pending => look.poll(self.timer, watch, timeout, cx).map(Err),
+        poll_fn(|cx| {
+            match self.endpoint.poll_read_into(cx, &mut Lent { shard: self.shard, buffer }) {
+                Poll::Ready(result) => {
+                    buffer.end += *result.as_ref().unwrap_or(&0);
+                    Poll::Ready(Ok(result))
+                }
+                Poll::Pending => {
+                    self.shard.take_block_back(buffer);
+                    look.poll(self.timer, watch, timeout, cx).map(Err)
+                }
+            }
         })
         .await
     }
@@ -273,11 +296,11 @@ impl Download<'_> {
                 }
             }
             self.patience().renew();
-            let room = reply.buffer.room();
-            match self.read(room, watch, &mut Look::default(), FaultKind::BodyTimeout).await? {
+            let look = &mut Look::default();
+            match self.read(reply.buffer, watch, look, FaultKind::BodyTimeout).await? {
                 Ok(0) if matches!(body, Body::UntilClose) => body = Body::Done,
                 Ok(0) | Err(_) => return Err(FaultKind::BodyTruncated.into()),
-                Ok(len) => reply.buffer.end += len,
+                Ok(_) => {}
             }
         }
     }

@@ -293,7 +293,8 @@ async fn serve_stream(stream: Open, lane: Lane, opened: Opened) {
     let limits = in_force.plan.listener(connection.listener).head;
     let client = Client { connection, timer: &timer, carrier: Carrier::Lane(&lane) };
     if let Err(fault) = read_head(opened, limits, &mut work, shard) {
-        return respond::to_bad_head(shard, client, &mut work, fault, begun_us).await;
+        // Apart, so that streams without one have no room for it.
+        return Box::pin(respond::to_bad_head(shard, client, &mut work, fault, begun_us)).await;
     }
     let times = HeadTimes { begun_us, done_us: begun_us };
     let set: &mut Work = &mut work;

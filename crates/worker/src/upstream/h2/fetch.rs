@@ -99,6 +99,7 @@ impl Fetch<'_> {
             return Err(FaultKind::ReplyHeadTooLarge.into());
         }
         reply.head.clear();
+        self.shard.lend_block(reply.buffer);
         reply.buffer.hold(&head.text);
         let mut reader = ResponseReader::new(false, self.upstream.head);
         let is_whole = reader.read(&head.text, reply.head)?;
