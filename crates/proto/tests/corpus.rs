@@ -174,6 +174,29 @@ fn hpack() {
     replay("hpack", BLOCKS, checks::hpack::check);
 }
 
+/// Heads of frames, and what may stand behind them.
+const FRAMES: &[&str] = &[
+    "\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\x7f\x7f",
+    "\0\0\0\x04\x01\0\0\0\0",
+    "\0\0\x01\x01\x05\0\0\0\x01",
+    "\0\0\x01\x01\x04\0\0\0\x03",
+    "\0\0\x01\x01\x01\0\0\0\x05",
+    "\0\0\x02\x09\x04\0\0\0\x05",
+    "\0\0\x04\0\0\0\0\0\x01",
+    "\0\0\x04\0\x09\0\0\0\x03",
+    "\0\0\x04\x03\0\0\0\0\x01\0\0\0\x08",
+    "\0\0\x04\x08\0\0\0\0\0\0\0\x10\0",
+    "\0\0\x08\x06\0\0\0\0\0fairwatr",
+    "\0\0\x08\x07\0\0\0\0\0\0\0\0\x01\0\0\0\0",
+    "\0\x03content-length\x015",
+    "\x01a",
+];
+
+#[test]
+fn http2() {
+    replay("http2", FRAMES, checks::http2::check);
+}
+
 #[test]
 fn request_head() {
     replay("request_head", WORDS, checks::request_head::check);

@@ -5,7 +5,7 @@
 mod checks;
 
 use checks::{
-    chunked_body, client_hello, dns_reply, hpack, proxy_header, request_head, response_head,
+    chunked_body, client_hello, dns_reply, hpack, http2, proxy_header, request_head, response_head,
 };
 use fairwater_message::target::normal_path;
 use proptest::collection::vec;
@@ -261,6 +261,7 @@ proptest! {
         chunked_body::check(&data);
         dns_reply::check(&data);
         hpack::check(&data);
+        http2::check(&data);
     }
 
     #[test]

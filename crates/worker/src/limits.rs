@@ -27,6 +27,8 @@ pub const BUFFER_BYTES: usize = 16 * 1024;
 /// Bodies with at least this much to come are spliced: below, a copy is as cheap (measured: splice
 /// wins from 64 to 128 KiB on).
 pub const SPLICE_BYTES_MIN: u64 = 64 * 1024;
+/// Bodies with at least this much to come are read for a stream of HTTP/2 as its client takes them.
+pub const POUR_BYTES_MIN: u64 = 16 * 1024;
 /// Size of the pipes for splicing: 256 of this size are what the kernel grants an unprivileged
 /// user.
 pub const PIPE_BYTES: usize = 256 * 1024;

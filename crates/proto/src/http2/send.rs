@@ -10,6 +10,9 @@ use super::frame::{
 use super::stream::Waiter;
 use crate::hpack::{write_status, write_table_size};
 
+/// What must be free of the room for bodies before there is any.
+const ROOM_BYTES_MIN: usize = 4096;
+
 /// What there is to know of a request beside its fields.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Requested {
@@ -107,6 +110,21 @@ impl<W: Waiter> Connection<W> {
                 return Ok(len);
             }
         }
+    }
+
+    /// How much of a body can go now: [`Self::send_data`] takes so much as a whole. With 0 the stream
+    /// is woken when there is some.
+    pub fn room(&mut self, id: u32) -> Result<usize, Gone> {
+        let all = self.send_window;
+        let left = self.bounds.unsent_bytes.saturating_sub(self.out.len());
+        let stream = self.find(id).filter(|stream| stream.reset.is_none() && !stream.is_sent);
+        let stream = stream.ok_or(Gone)?;
+        let window = usize::try_from(stream.send_window.min(all)).unwrap_or(0);
+        // Less than this would be many small pieces; with the next flush there is more.
+        let room = if left < ROOM_BYTES_MIN { 0 } else { left.min(window) };
+        stream.is_blocked |= room == 0;
+        self.has_blocked |= room == 0;
+        Ok(room)
     }
 
     /// Ends a body with trailers, as field lines.

@@ -4,11 +4,14 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use fairwater_message::{Field, HeaderId, RequestHead};
+use fairwater_message::{Field, HeadLimits, HeaderId, RequestHead, ResponseHead};
 
 use super::*;
 use crate::form::Form;
-use crate::h1::RequestReader;
+use crate::h1::{
+    Edits, Forwarding, HostPolicy, ReplyFraming, RequestFraming, RequestReader, ResponseReader,
+    write_request, write_response,
+};
 
 const BOUNDS: Bounds = Bounds {
     head_bytes: 32 * 1024,
@@ -97,6 +100,84 @@ fn block_for(text: &str, scheme: &'static str, tunnel: Option<&'static str>) -> 
 
 fn block(text: &str) -> Vec<u8> {
     block_for(text, "http", None)
+}
+
+/// What becomes of a head that is written for an endpoint of HTTP/1.1.
+fn sent(request: &str, edits: Edits<'_>, scheme: &'static str) -> Vec<(String, String)> {
+    let mut head = RequestHead::default();
+    assert_eq!(RequestReader::default().read(request.as_bytes(), &mut head), Ok(true));
+    let peer = Some([192, 0, 2, 1].into());
+    let forwarding = Forwarding {
+        peer,
+        is_trusted: false,
+        is_tls: scheme == "https",
+        host: HostPolicy::Keep,
+        close: true,
+        edits,
+    };
+    let mut out = Vec::new();
+    let mut form = Block::of_request(&mut out, scheme, None);
+    write_request(&mut form, &head, request.as_bytes(), RequestFraming::Chunked, &forwarding);
+    fields(&out)
+}
+
+fn fields(block: &[u8]) -> Vec<(String, String)> {
+    let (mut decoder, mut fields) = (crate::hpack::Decoder::new(0), Vec::new());
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    decoder.decode(block, |name, value| fields.push((text(name), text(value)))).unwrap();
+    fields
+}
+
+/// As for HTTP/1.1, but for what its connections need.
+#[test]
+fn heads_are_written_as_fields() {
+    let long = "x".repeat(200);
+    let request = format!(
+        "POST http://{long}/a?b HTTP/1.1\r\nHost: {long}\r\nX-One:  1\r\nConnection: upgrade, x-two\r\n\
+         Upgrade: websocket\r\nX-Two: 2\r\nUser-Agent: c\r\nTransfer-Encoding: chunked\r\n\
+         Proxy-Authorization: p\r\nTE: trailers\r\n\r\n"
+    );
+    let edits = Edits { path: None, removed: &[], lines: b"X-Own: o\r\nConnection: close\r\n" };
+    let forwarded = format!("for=192.0.2.1;host={long};proto=https");
+    let expected = [
+        (":method", "POST"),
+        (":scheme", "https"),
+        (":path", "/a?b"),
+        (":authority", &long),
+        ("x-one", "1"),
+        ("user-agent", "c"),
+        ("x-own", "o"),
+        ("x-forwarded-for", "192.0.2.1"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", &long),
+        ("forwarded", &forwarded),
+        ("via", "1.1 fairwater"),
+    ];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(sent(&request, edits, "https"), expected);
+}
+
+/// The same of a reply, whose folded line becomes one.
+#[test]
+fn replies_are_written_as_fields() {
+    let reply = b"HTTP/1.1 302 Found\r\nServer: s\r\nX-Long: a\r\n b\r\nKeep-Alive: timeout=5\r\n\
+        Set-Cookie: c\r\nContent-Length: 5\r\n\r\n";
+    let mut head = ResponseHead::default();
+    let mut reader = ResponseReader::new(true, HeadLimits::DEFAULT);
+    assert_eq!(reader.read(reply, &mut head), Ok(true));
+    let mut out = Vec::new();
+    let connection = fairwater_message::Connection { close: true, ..Default::default() };
+    let form = &mut Block::of_reply(&mut out);
+    write_response(form, &head, reply, ReplyFraming::Length(5), connection, Edits::default());
+    let expected = [
+        (":status", "302"),
+        ("server", "s"),
+        ("x-long", "a   b"),
+        ("set-cookie", "c"),
+        ("content-length", "5"),
+    ];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(fields(&out), expected);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use fairwater_message::{
     BodyLength, Connection, Fault, FaultKind, HeaderName, RequestHead, ResponseHead, Version,
@@ -190,6 +190,51 @@ impl<'a> Sink<'a> {
     /// Whether a body may be spliced behind what was sent.
     pub(crate) fn takes_splice(&self) -> bool {
         self.coding == Coding::Plain && self.lane().is_none()
+    }
+
+    /// Whether a body of known length may be poured behind what was sent: read when the client takes
+    /// it, and no more than that.
+    pub(crate) fn takes_pouring(&self) -> bool {
+        self.lane().is_some()
+    }
+
+    /// Pours some of a body, of which so much is left. Ready with nothing when the client takes
+    /// nothing now: see [`Self::until_room`].
+    pub(crate) fn poll_pour(
+        &mut self,
+        cx: &mut Context<'_>,
+        shard: &Shard,
+        endpoint: &Stream,
+        left: u64,
+    ) -> Poll<Result<usize, Fault>> {
+        let Some(lane) = self.lane() else { return Poll::Ready(Ok(0)) };
+        let room = match lane.poll_room(cx) {
+            Poll::Ready(room) => room.map_err(aborted)?,
+            Poll::Pending => return Poll::Ready(Ok(0)),
+        };
+        let mut scratch = shard.scratch.borrow_mut();
+        let want = room.min(scratch.len()).min(usize::try_from(left).unwrap_or(usize::MAX));
+        let len = match ready!(endpoint.poll_read(cx, &mut scratch[..want])) {
+            Ok(0) | Err(_) => return Poll::Ready(Err(FaultKind::BodyTruncated.into())),
+            Ok(len) => len,
+        };
+        self.is_over = len as u64 == left;
+        let sent = ready!(lane.poll_send(cx, &scratch[..len], self.is_over)).map_err(aborted)?;
+        debug_assert_eq!(sent, len, "there was room for all of it");
+        Poll::Ready(Ok(len))
+    }
+
+    /// Waits until the client takes something.
+    pub(crate) async fn until_room(&self, patience: Patience<'_>) -> Result<(), Fault> {
+        let Some(lane) = self.lane() else { return Ok(()) };
+        patience.timer.set(patience.for_large_steps());
+        poll_fn(|cx| match lane.poll_room(cx) {
+            Poll::Ready(room) => Poll::Ready(room.map(drop).map_err(aborted)),
+            Poll::Pending => {
+                patience.timer.poll_expired(cx).map(|()| Err(FaultKind::ClientStalled.into()))
+            }
+        })
+        .await
     }
 
     /// Sends the head of an endpoint with a body of our own.

@@ -295,6 +295,13 @@ impl Download<'_> {
                     return Ok(true);
                 }
             }
+            if reply.sink.takes_pouring()
+                && let Body::Length(left) = &mut body
+                && *left >= limits::POUR_BYTES_MIN
+            {
+                self.pour(&mut reply.sink, record, left, watch, &mut turn).await?;
+                return Ok(true);
+            }
             self.patience().renew();
             let look = &mut Look::default();
             match self.read(reply.buffer, watch, look, FaultKind::BodyTimeout).await? {
@@ -334,6 +341,32 @@ impl Download<'_> {
         record.bytes_out += len as u64;
         reply.buffer.consume(taken.consumed);
         turn.spend(len).await;
+        Ok(())
+    }
+
+    /// The rest of a body of known length to a stream, which is given what it takes at the moment:
+    /// nothing is kept, and what is read is large.
+    async fn pour(
+        &self,
+        sink: &mut Sink<'_>,
+        record: &mut Record<'_>,
+        left: &mut u64,
+        watch: &mut Watch<'_, '_>,
+        turn: &mut Turn,
+    ) -> Result<(), Fault> {
+        while *left > 0 {
+            sink.until_room(self.patience()).await?;
+            self.patience().renew();
+            let mut look = Look::default();
+            let poured = poll_fn(|cx| match sink.poll_pour(cx, self.shard, self.endpoint, *left) {
+                Poll::Ready(result) => Poll::Ready(result),
+                Poll::Pending => look.poll(self.timer, watch, FaultKind::BodyTimeout, cx).map(Err),
+            });
+            let len = poured.await?;
+            *left -= len as u64;
+            record.bytes_out += len as u64;
+            turn.spend(len).await;
+        }
         Ok(())
     }
 

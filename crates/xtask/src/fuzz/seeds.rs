@@ -21,6 +21,7 @@ pub(super) fn all() -> Result<Vec<(&'static str, Vec<Seed>)>, Failure> {
         ("proxy_header", proxy_headers()),
         ("client_hello", client_hellos()),
         ("hpack", hpack_blocks()),
+        ("http2", http2_frames()),
         ("config", configurations()?),
     ])
 }
@@ -215,6 +216,61 @@ fn hpack_blocks() -> Vec<Seed> {
     };
     let blocks = named(HPACK_BLOCKS, whole).into_iter();
     blocks.chain([("bomb".to_owned(), bomb)]).flat_map(variants).collect()
+}
+
+/// Kind, flags, stream and payload of each frame behind the settings that come first.
+type Frame = (u8, u8, u8, &'static [u8]);
+
+const GET: &[u8] = b"\x82\x86\x84\x01\x01a";
+const POST: &[u8] = b"\x83\x86\x84\x01\x01a\x0f\x0d\x015";
+const OK: &[u8] = b"\x88\x0f\x0d\x015";
+
+const HTTP2_FRAMES: &[(&str, &[Frame])] = &[
+    ("get", &[(1, 5, 1, GET)]),
+    ("post", &[(1, 4, 1, POST), (0, 1, 1, b"hello")]),
+    ("body-too-long", &[(1, 4, 1, POST), (0, 1, 1, b"hello!")]),
+    ("body-too-short", &[(1, 4, 1, POST), (0, 1, 1, b"hell")]),
+    ("trailers", &[(1, 4, 1, POST), (0, 0, 1, b"hello"), (1, 5, 1, b"\0\x01a\x01b")]),
+    ("pieces", &[(1, 1, 1, b"\x82\x86"), (9, 0, 1, b"\x84\x01"), (9, 4, 1, b"\x01a")]),
+    ("pieces-between", &[(1, 1, 1, b"\x82"), (6, 0, 0, b"01234567"), (9, 4, 1, b"\x86")]),
+    ("padded", &[(1, 0x0d, 1, b"\x02\x82\x86\x84\x01\x01a\0\0")]),
+    ("padded-too-much", &[(0, 9, 1, b"\xffabc")]),
+    ("priority", &[(1, 0x25, 1, b"\0\0\0\0\x10\x82\x86\x84\x01\x01a"), (2, 0, 3, b"\0\0\0\0\x10")]),
+    ("reset", &[(1, 4, 1, POST), (3, 0, 1, b"\0\0\0\x08"), (0, 1, 1, b"late")]),
+    ("settings", &[(4, 0, 0, b"\0\x04\0\0\0\0\0\x05\0\0\x40\0"), (4, 1, 0, b"")]),
+    ("settings-bad", &[(4, 0, 0, b"\0\x02\0\0\0\x07")]),
+    ("ping", &[(6, 0, 0, b"01234567"), (6, 1, 0, b"01234567")]),
+    ("goaway", &[(7, 0, 0, b"\0\0\0\x01\0\0\0\0bye"), (1, 5, 1, GET)]),
+    ("windows", &[(8, 0, 0, b"\x7f\xff\xff\xff"), (8, 0, 1, b"\0\0\0\0")]),
+    ("push", &[(5, 4, 1, b"\0\0\0\x02\x82")]),
+    ("unknown", &[(0x2a, 0xff, 7, b"whatever")]),
+    ("even", &[(1, 5, 2, GET)]),
+    ("backwards", &[(1, 5, 5, GET), (1, 5, 3, GET)]),
+    ("many", &[(1, 4, 1, POST), (1, 4, 3, POST), (1, 4, 5, POST), (1, 5, 7, GET), (1, 5, 9, GET)]),
+    ("ok", &[(1, 4, 1, OK), (0, 1, 1, b"hello"), (1, 5, 3, b"\x89")]),
+    ("interim", &[(1, 4, 1, b"\x08\x03103\0\x04link\x01x"), (1, 5, 1, b"\x88")]),
+    ("informal", &[(1, 5, 1, b"\x08\x03103")]),
+    ("upper", &[(1, 5, 1, b"\x82\x86\x84\x01\x01a\0\x01X\x01y")]),
+    ("line-end", &[(1, 5, 1, b"\x82\x86\x84\x01\x01a\0\x01x\x06y\r\nz:1")]),
+    ("connection", &[(1, 5, 1, b"\x82\x86\x84\x01\x01a\0\x0aconnection\x05close")]),
+    ("hosts", &[(1, 5, 1, b"\x82\x86\x84\x01\x01a\x0f\x17\x01b")]),
+    ("tunnel", &[(1, 4, 1, b"\x02\x07CONNECT\x86\x84\x01\x01a\0\x09:protocol\x09websocket")]),
+    ("cookies", &[(1, 5, 1, b"\x82\x86\x84\x01\x01a\x0f\x11\x03a=b\x0f\x11\x03c=d")]),
+];
+
+/// In pieces of 1 byte, and of 100.
+fn http2_frames() -> Vec<Seed> {
+    let frame = |(kind, flags, stream, payload): &Frame| {
+        let head = [0, 0, payload.len() as u8, *kind, *flags, 0, 0, 0, *stream];
+        [&head[..], payload].concat()
+    };
+    let seed = |(name, frames): &(&str, &[Frame])| {
+        let bytes: Vec<u8> = frames.iter().flat_map(frame).collect();
+        let settings = frame(&(4, 0, 0, b""));
+        [(0, "-slow"), (99, "")]
+            .map(|(step, end)| (format!("{name}{end}"), [&[step], &settings[..], &bytes].concat()))
+    };
+    HTTP2_FRAMES.iter().flat_map(seed).collect()
 }
 
 const REQUESTS: &[(&str, &[u8])] = &[

@@ -69,6 +69,14 @@ impl Lane {
         self.0.poll_send(cx, data, is_last)
     }
 
+    /// How much data the client takes now; [`Self::poll_send`] takes so much at once.
+    pub(crate) fn poll_room(&self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
+        self.0.poll(cx, |engine, id| match engine.room(id) {
+            Ok(0) => None,
+            room => Some(room.map_err(broken)),
+        })
+    }
+
     /// Ends the reply with trailers, as field lines.
     pub(in crate::downstream) fn send_trailers(&self, lines: &[u8]) -> io::Result<()> {
         self.0.send_trailers(lines)
