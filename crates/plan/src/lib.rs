@@ -7,6 +7,7 @@ mod connections;
 mod current;
 mod endpoint;
 mod filter;
+pub mod health;
 mod listener;
 mod rate;
 mod retry;
