@@ -1,8 +1,8 @@
-//! Slow start: an endpoint that comes back gets little at first, and more with time. In steps, since
-//! each of them is another plan.
+//! Slow start: an endpoint that comes back gets little at first, and more with time. In steps,
+//! since each of them is another plan.
 
-/// Steps on the way, and the parts that a weight is divided into. A power of two, so that the points
-/// of a hash ring stay where they are.
+/// Steps on the way, and the parts that a weight is divided into. A power of two, so that the
+/// points of a hash ring stay where they are.
 const PARTS: u32 = 16;
 
 /// The part of its weight that an endpoint gets.

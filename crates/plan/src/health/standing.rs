@@ -31,8 +31,8 @@ pub struct Tier {
 pub struct Rules {
     /// No traffic for endpoints that no check has found good.
     pub is_mandatory: bool,
-    /// The part of good endpoints, in percent, below which a tier counts as lost; if all are, health
-    /// is not looked at any more. 0 is never.
+    /// The part of good endpoints, in percent, below which a tier counts as lost; if all are,
+    /// health is not looked at any more. 0 is never.
     pub panic_percent: u32,
     /// Of all endpoints that could have traffic.
     pub ejected_percent_max: u32,
@@ -136,10 +136,10 @@ enum Class {
 
 /// Who gets traffic.
 ///
-/// The lowest tier that has good endpoints gets all of it, and the good ones share it. Where no tier
-/// has any, those that are unknown get it (unless checks are mandatory), and then those that were
-/// ejected: an ejection never takes the last one. An endpoint whose checks fail gets traffic only
-/// when there are fewer good ones than the panic threshold asks for.
+/// The lowest tier that has good endpoints gets all of it, and the good ones share it. Where no
+/// tier has any, those that are unknown get it (unless checks are mandatory), and then those that
+/// were ejected: an ejection never takes the last one. An endpoint whose checks fail gets traffic
+/// only when there are fewer good ones than the panic threshold asks for.
 pub fn standing(facts: &[Facts], rules: &Rules) -> Standings {
     let ejected = ejected(facts, rules);
     let classes: Vec<Result<Class, Reason>> = facts
