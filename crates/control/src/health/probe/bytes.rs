@@ -1,0 +1,74 @@
+//! Probes that send some bytes and look for others.
+
+use super::contains;
+use super::wire::Wire;
+
+/// Sends, and reads until what is wanted has come.
+pub(super) async fn expect(
+    wire: &mut Wire,
+    send: &[u8],
+    wanted: &[u8],
+    bytes_max: usize,
+) -> Result<(), String> {
+    wire.send(send).await?;
+    let mut answer = Vec::new();
+    loop {
+        // Some of what was wanted may have come before, and the rest now.
+        let from = answer.len().saturating_sub(wanted.len());
+        let goes_on = wire.receive(&mut answer).await?;
+        if contains(&answer[from..answer.len().min(bytes_max)], wanted) {
+            return Ok(());
+        }
+        if !goes_on {
+            return Err("the answer is not the expected one".to_owned());
+        }
+        if answer.len() >= bytes_max {
+            return Err(format!("the first {bytes_max} bytes are not the expected ones"));
+        }
+    }
+}
+
+/// The first line of what comes.
+pub(super) async fn line(
+    wire: &mut Wire,
+    send: &[u8],
+    bytes_max: usize,
+) -> Result<Vec<u8>, String> {
+    wire.send(send).await?;
+    let mut answer = Vec::new();
+    loop {
+        let goes_on = wire.receive(&mut answer).await?;
+        if let Some(end) = answer.iter().position(|byte| *byte == b'\n') {
+            answer.truncate(end);
+            return Ok(answer);
+        }
+        if answer.len() > bytes_max {
+            return Err(format!("a line has more than {bytes_max} bytes"));
+        }
+        if !goes_on {
+            return match answer.is_empty() {
+                true => Err("it says nothing".to_owned()),
+                false => Ok(answer),
+            };
+        }
+    }
+}
+
+/// A `PING` of Redis. Who asks for a password first is there all the same.
+pub(super) async fn redis(wire: &mut Wire, bytes_max: usize) -> Result<(), String> {
+    let answer = line(wire, b"*1\r\n$4\r\nPING\r\n", bytes_max).await?;
+    let answer = answer.trim_ascii_end();
+    let is_good =
+        answer == b"+PONG" || answer.starts_with(b"-NOAUTH") || answer.starts_with(b"-NOPERM");
+    match is_good {
+        true => Ok(()),
+        false => Err(format!("it answers `{}`", printable(answer))),
+    }
+}
+
+/// The beginning of an answer, for people.
+fn printable(bytes: &[u8]) -> String {
+    const SHOWN: usize = 64;
+    let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned();
+    shown.chars().map(|c| if c.is_control() { '.' } else { c }).collect()
+}

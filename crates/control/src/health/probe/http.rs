@@ -1,0 +1,158 @@
+//! Probes that are requests.
+
+use fairwater_config::HttpCheck;
+use fairwater_message::{BodyLength, HeadLimits, ResponseHead};
+use fairwater_proto::h1::{ChunkDecoder, ResponseReader};
+
+use super::wire::Wire;
+use super::{contains, http2, value_of};
+use crate::health::target::Target;
+
+/// Interim replies before the one that counts.
+const PROBE_INTERIM_MAX: usize = 16;
+
+/// Asks, and gives the advice in a good reply: empty, if there is none.
+pub(super) async fn ask(
+    wire: &mut Wire,
+    target: &Target,
+    check: &HttpCheck,
+    body_max: usize,
+) -> Result<Option<Vec<u8>>, String> {
+    let text = request(target, check);
+    let wanted = check.body.as_ref().map(String::as_bytes);
+    let is_good = |status: u16| {
+        let good = check.statuses.iter().any(|(first, last)| (*first..=*last).contains(&status));
+        if good { Ok(()) } else { Err(format!("it answers with status {status}")) }
+    };
+    let head = if wire.speaks_http2(target) {
+        let asked = http2::Asked {
+            text: &text,
+            body: &[],
+            is_head: check.method == "HEAD",
+            is_secure: target.tls.is_some(),
+            body_max,
+        };
+        let reply = http2::ask(wire, asked, |status| is_good(status).map(|()| wanted)).await?;
+        reply.head
+    } else {
+        wire.send(&text).await?;
+        let mut reply = Reply::default();
+        reply.read_head(wire, target.is_relaxed).await?;
+        is_good(reply.head.status)?;
+        if let Some(wanted) = wanted {
+            reply.look_for(wire, wanted, check.method == "HEAD", body_max).await?;
+        }
+        reply.bytes
+    };
+    let name = check.advice_header.as_ref();
+    Ok(name.map(|name| value_of(&head, name).unwrap_or_default().to_vec()))
+}
+
+/// The request, as HTTP/1.1 has it: the host is the first field.
+fn request(target: &Target, check: &HttpCheck) -> Vec<u8> {
+    let HttpCheck { method, path, headers, .. } = check;
+    let mut text = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", target.host);
+    let is_set = |name: &str| headers.iter().any(|(set, _)| set == name);
+    if !is_set("user-agent") {
+        text.push_str("user-agent: fairwater-check\r\n");
+    }
+    for (name, value) in headers {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if !matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS") {
+        text.push_str("content-length: 0\r\n");
+    }
+    text.push_str("connection: close\r\n\r\n");
+    text.into_bytes()
+}
+
+/// A reply of HTTP/1.
+#[derive(Default)]
+struct Reply {
+    bytes: Vec<u8>,
+    head: ResponseHead,
+}
+
+impl Reply {
+    async fn read_head(&mut self, wire: &Wire, is_relaxed: bool) -> Result<(), String> {
+        for _ in 0..PROBE_INTERIM_MAX {
+            let mut reader = ResponseReader::new(is_relaxed, HeadLimits::DEFAULT);
+            self.head.clear();
+            loop {
+                let read = reader.read(&self.bytes, &mut self.head);
+                match read.map_err(|fault| malformed(fault.detail))? {
+                    true => break,
+                    false if wire.receive(&mut self.bytes).await? => {}
+                    false if self.bytes.is_empty() => {
+                        return Err("it closes without an answer".to_owned());
+                    }
+                    false => return Err("it closes within its answer".to_owned()),
+                }
+            }
+            if self.head.status >= 200 {
+                return Ok(());
+            }
+            self.bytes.drain(..self.head.len);
+        }
+        Err("it never comes to its answer".to_owned())
+    }
+
+    /// Reads the body until what is wanted has come.
+    async fn look_for(
+        &mut self,
+        wire: &Wire,
+        wanted: &[u8],
+        is_head: bool,
+        body_max: usize,
+    ) -> Result<(), String> {
+        let missing = || "its body is not the expected one".to_owned();
+        let mut coded = self.bytes.split_off(self.head.len);
+        let mut chunks = ChunkDecoder::of_response();
+        let (mut body, mut left) = (
+            Vec::new(),
+            match self.head.body {
+                _ if is_head || matches!(self.head.status, 204 | 304) => return Err(missing()),
+                BodyLength::None => return Err(missing()),
+                BodyLength::Known(length) => Some(length),
+                BodyLength::Chunked | BodyLength::UntilClose => None,
+            },
+        );
+        loop {
+            let is_over = match (&mut left, self.head.body) {
+                (_, BodyLength::Chunked) => {
+                    let decoded = chunks.decode(&mut coded);
+                    let decoded = decoded.map_err(|fault| malformed(fault.detail))?;
+                    body.extend_from_slice(&coded[decoded.data]);
+                    coded.drain(..decoded.consumed);
+                    decoded.is_done
+                }
+                (Some(left), _) => {
+                    let len = (*left).min(coded.len() as u64);
+                    body.extend(coded.drain(..len as usize));
+                    *left -= len;
+                    *left == 0
+                }
+                (None, _) => {
+                    body.append(&mut coded);
+                    false
+                }
+            };
+            if contains(&body[..body.len().min(body_max)], wanted) {
+                return Ok(());
+            }
+            if body.len() >= body_max {
+                return Err(format!("the first {body_max} bytes of its body are not as expected"));
+            }
+            if is_over || !wire.receive(&mut coded).await? {
+                return Err(missing());
+            }
+        }
+    }
+}
+
+fn malformed(detail: &str) -> String {
+    match detail {
+        "" => "its answer is malformed".to_owned(),
+        detail => format!("its answer is malformed: {}", detail.replace('_', " ")),
+    }
+}

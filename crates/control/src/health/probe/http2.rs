@@ -1,0 +1,127 @@
+//! One request over HTTP/2.
+
+use fairwater_net::clock;
+use fairwater_proto::h1::reason_phrase;
+use fairwater_proto::http2::{Bounds, Connection, Read, Requested, Role, Scratch};
+
+use super::contains;
+use super::wire::Wire;
+
+/// A head that says how an endpoint is.
+const PROBE_HEAD_BYTES_MAX: usize = 32 * 1024;
+const PROBE_FIELDS_MAX: usize = 128;
+/// What is read at a time.
+const WINDOW_BYTES: u32 = 64 * 1024;
+
+pub(super) struct Asked<'a> {
+    pub text: &'a [u8],
+    pub body: &'a [u8],
+    pub is_head: bool,
+    pub is_secure: bool,
+    pub body_max: usize,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Reply {
+    /// As lines.
+    pub head: Vec<u8>,
+    pub body: Vec<u8>,
+    pub trailers: Vec<u8>,
+}
+
+/// Asks. Reads the body until it has what `judge` wants of a reply with this status, or to its end
+/// if that is empty; nothing of it, if nothing is wanted.
+pub(super) async fn ask<'w>(
+    wire: &mut Wire,
+    asked: Asked<'_>,
+    judge: impl FnOnce(u16) -> Result<Option<&'w [u8]>, String>,
+) -> Result<Reply, String> {
+    let mut talk = Talk::begin(&asked)?;
+    let mut reply = Reply::default();
+    let status = loop {
+        match talk.engine.next_head(talk.stream) {
+            Some(head) if head.status >= 200 => {
+                reply.head = head.text;
+                break head.status;
+            }
+            Some(_) => {}
+            None => talk.move_on(wire).await?,
+        }
+    };
+    let Some(wanted) = judge(status)? else { return Ok(reply) };
+    let mut buffer = [0; 4096];
+    loop {
+        match talk.engine.read(talk.stream, &mut buffer) {
+            Read::Data(len) => {
+                reply.body.extend_from_slice(&buffer[..len]);
+                let seen = &reply.body[..reply.body.len().min(asked.body_max)];
+                if !wanted.is_empty() && contains(seen, wanted) {
+                    return Ok(reply);
+                }
+                if reply.body.len() >= asked.body_max {
+                    let max = asked.body_max;
+                    return Err(format!("the first {max} bytes of its body are not as expected"));
+                }
+            }
+            Read::Wait => talk.move_on(wire).await?,
+            Read::End if wanted.is_empty() => {
+                reply.trailers = talk.engine.trailers(talk.stream);
+                return Ok(reply);
+            }
+            Read::End => return Err("its body is not the expected one".to_owned()),
+            Read::Reset(code) => return Err(format!("it breaks off its answer ({})", code.0)),
+        }
+    }
+}
+
+/// A connection with one stream.
+struct Talk {
+    engine: Connection<()>,
+    scratch: Scratch,
+    stream: u32,
+}
+
+impl Talk {
+    fn begin(asked: &Asked<'_>) -> Result<Self, String> {
+        let bounds = Bounds {
+            head_bytes: PROBE_HEAD_BYTES_MAX,
+            head_fields: PROBE_FIELDS_MAX,
+            streams: 0,
+            stream_window: WINDOW_BYTES,
+            connection_window: WINDOW_BYTES,
+            unsent_bytes: WINDOW_BYTES as usize,
+            phrase: reason_phrase,
+        };
+        let mut engine = Connection::new(Role::Client, bounds);
+        let scheme = if asked.is_secure { "https" } else { "http" };
+        let takes_trailers = !asked.body.is_empty();
+        let requested =
+            Requested { scheme, takes_trailers, is_head: asked.is_head, ..Requested::default() };
+        let stream = engine.send_request(asked.text, requested, asked.body.is_empty());
+        let stream = stream.ok_or("it takes no request")?;
+        if !asked.body.is_empty() {
+            let sent = engine.send_data(stream, asked.body, true);
+            sent.map_err(|_| "it takes no request")?;
+        }
+        Ok(Self { engine, scratch: Scratch::default(), stream })
+    }
+
+    /// Sends what there is, and takes in what comes.
+    async fn move_on(&mut self, wire: &Wire) -> Result<(), String> {
+        let out = self.engine.out().to_vec();
+        wire.send(&out).await?;
+        self.engine.sent(out.len());
+        if let Some((code, _)) = self.engine.end() {
+            return Err(format!("it breaks the rules of HTTP/2 ({})", code.0));
+        }
+        if let Some((code, ..)) = self.engine.reset_of(self.stream) {
+            return Err(format!("it refuses the request ({})", code.0));
+        }
+        let mut bytes = Vec::new();
+        if !wire.receive(&mut bytes).await? {
+            return Err("it closes without an answer".to_owned());
+        }
+        self.engine.receive(&bytes, clock::coarse_ms(), &mut self.scratch);
+        Ok(())
+    }
+}
