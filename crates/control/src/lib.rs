@@ -11,7 +11,6 @@ mod dns;
 mod endpoints;
 mod expiry;
 mod form;
-#[expect(dead_code, reason = "the steward has no use for it yet")]
 mod health;
 mod json;
 mod lookups;

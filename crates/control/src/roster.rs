@@ -7,10 +7,12 @@ use std::net::{IpAddr, SocketAddr};
 use fairwater_config as config;
 use fairwater_message::address::Endpoint as Address;
 use fairwater_plan::Dial;
+use fairwater_plan::health::{Standing as Given, Tier};
 
 use crate::apps::{self, Apps};
 use crate::changes::{Change, Changes, Presence, Rest};
 use crate::dns::{Addresses, Answer, Question};
+use crate::health::Health;
 use crate::names::Names;
 
 /// Addresses of the other family that are tried when connecting to one fails; each costs a timeout.
@@ -36,6 +38,9 @@ pub(crate) struct Member {
     /// Its share while it takes traffic.
     pub weight: u32,
     pub standing: Standing,
+    pub tier: Tier,
+    /// How it stands in the plan, all that is known of it considered.
+    pub given: Given,
     /// It was added at run time.
     pub is_added: bool,
 }
@@ -64,7 +69,7 @@ impl Standing {
 
 impl Member {
     pub(crate) fn takes_traffic(&self) -> bool {
-        self.standing == Standing::Active && self.weight > 0
+        self.given.weight > 0
     }
 
     /// What its state is known by. Another address is another endpoint, whatever it is called: no
@@ -126,7 +131,10 @@ impl Roster {
             for (address, weight, is_added) in written(upstream, changes) {
                 let first = members.len();
                 add(&mut members, address, weight, names);
-                members[first..].iter_mut().for_each(|member| member.is_added = is_added);
+                let tier = tier(upstream, address);
+                for member in &mut members[first..] {
+                    (member.is_added, member.tier) = (is_added, tier);
+                }
             }
             add_instances(&mut members, config, upstream, apps);
             for member in &mut members {
@@ -146,6 +154,15 @@ impl Roster {
     }
 }
 
+/// Whether an address is used before or after others.
+fn tier(upstream: &config::Upstream, address: &Address) -> Tier {
+    let found = upstream.endpoints.iter().find(|one| one.address.value == *address);
+    found.map_or_else(Tier::default, |one| Tier {
+        is_backup: one.role.is_backup,
+        priority: one.role.priority,
+    })
+}
+
 impl Roster {
     /// Of a configuration that nobody serves: names stand for themselves.
     pub(crate) fn sketch(config: &config::Config) -> Self {
@@ -153,6 +170,8 @@ impl Roster {
             Self::new(config, &Names::default(), &Apps::default(), &Changes::default());
         let members = roster.0.iter_mut().flatten();
         members.for_each(|member| member.standing = Standing::Active);
+        // Nothing is known of anybody.
+        Health::default().judge(config, &mut roster, 0);
         roster
     }
 }
@@ -167,6 +186,8 @@ impl Member {
             dial,
             weight,
             standing: Standing::Active,
+            tier: Tier::default(),
+            given: Given { weight, reason: None },
             is_added: false,
         }
     }

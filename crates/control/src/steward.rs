@@ -13,6 +13,7 @@ use crate::apps::Apps;
 use crate::changes::{CHANGES_MAX, Changes};
 use crate::compile::{Before, Bind, compile, compile_again};
 use crate::dns::{Answer, Failure, Question, ResolverSettings};
+use crate::health::Health;
 use crate::names::Names;
 use crate::problem::Problem;
 use crate::registry::Registry;
@@ -31,6 +32,7 @@ pub struct Steward {
     pub(crate) kept: Changes,
     state_file: Option<StateFile>,
     pub(crate) roster: Roster,
+    pub(crate) health: Health,
     pub(crate) outside: Outside,
     /// Where plans go and counts come from; not before the first plan.
     pub(crate) sources: Option<Sources>,
@@ -70,6 +72,7 @@ impl Steward {
             kept,
             state_file,
             roster: Roster::default(),
+            health: Health::default(),
             outside,
             sources: None,
             next: None,
@@ -202,7 +205,9 @@ impl Steward {
         let mut questions = roster::questions(&self.config, &self.changes);
         questions.extend(self.next.iter().flat_map(|next| roster::questions(next, &self.kept)));
         self.names.want(questions);
-        let roster = Roster::new(&self.config, &self.names, &self.apps, &self.changes);
+        let mut roster = Roster::new(&self.config, &self.names, &self.apps, &self.changes);
+        let lines = self.health.judge(&self.config, &mut roster, clock::coarse_ms());
+        lines.iter().for_each(|line| (self.outside.say)(line));
         if roster != self.roster {
             let before = std::mem::replace(&mut self.roster, roster);
             let Some(sources) = &self.sources else { return };
@@ -250,7 +255,9 @@ impl Steward {
         retain(&mut self.kept, &next, self.outside);
         // What was set until then.
         self.changes = self.kept.clone();
-        let roster = Roster::new(&next, &self.names, &self.apps, &self.changes);
+        let mut roster = Roster::new(&next, &self.names, &self.apps, &self.changes);
+        let lines = self.health.judge(&next, &mut roster, clock::coarse_ms());
+        lines.iter().for_each(|line| (self.outside.say)(line));
         let before = Before { config: &self.config, roster: &self.roster, plan: &plan.get() };
         let own = (&next, &*seats.ids);
         let compiled =

@@ -1,5 +1,223 @@
-//! How endpoints are: they are asked, and what becomes of requests is watched.
+//! How endpoints are: they are asked, and what becomes of requests is watched. What is known is
+//! kept here; `plan::health` decides what follows from it.
 
+mod keep;
+mod known;
 mod probe;
 mod schedule;
 mod target;
+mod words;
+
+pub(crate) use keep::keep;
+pub(crate) use known::Known;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use fairwater_config as config;
+use fairwater_plan::health::{Facts, Mode, Reason, Rules, Standings, Thresholds, standing};
+
+use crate::roster::{Member, Roster, Standing as Presence};
+use probe::Outcome;
+use schedule::{Schedule, User};
+use target::Target;
+use words::Lines;
+
+/// Nothing happens by itself.
+const NEVER_MS: u64 = u64::MAX;
+
+/// What is known of all endpoints.
+#[derive(Debug, Default)]
+pub(crate) struct Health {
+    /// By upstream.
+    upstreams: BTreeMap<String, OfUpstream>,
+    schedule: Schedule,
+    /// When what is known changes by itself.
+    next_ms: u64,
+    /// Another process asks by now.
+    is_over: bool,
+}
+
+#[derive(Debug, Default)]
+struct OfUpstream {
+    /// By their keys.
+    known: BTreeMap<String, Known>,
+    mode: Mode,
+    /// It was decided about before.
+    is_judged: bool,
+}
+
+impl Health {
+    pub(crate) fn known(&self, upstream: &str, key: &str) -> Option<&Known> {
+        self.upstreams.get(upstream)?.known.get(key)
+    }
+
+    pub(crate) fn mode(&self, upstream: &str) -> Mode {
+        self.upstreams.get(upstream).map(|of| of.mode).unwrap_or_default()
+    }
+
+    /// Decides who gets traffic, writes it into the roster, and sees to it that all are asked who
+    /// should be. Returns what there is to say.
+    pub(crate) fn judge(
+        &mut self,
+        config: &config::Config,
+        roster: &mut Roster,
+        now_ms: u64,
+    ) -> Vec<String> {
+        let mut lines = Lines::default();
+        self.next_ms = NEVER_MS;
+        for (upstream, members) in config.upstreams.iter().zip(&mut roster.0) {
+            let name = &upstream.name.value;
+            let of = self.upstreams.entry(name.clone()).or_default();
+            let keys: Vec<String> = members.iter().map(Member::key).collect();
+            of.retain(&keys);
+            let found = of.decide(upstream, (members, &keys), now_ms);
+            let nexts = of.known.values().filter_map(|known| known.next_ms(upstream, now_ms));
+            self.next_ms = nexts.chain([self.next_ms]).min().unwrap_or(NEVER_MS);
+            for ((member, key), standing) in members.iter_mut().zip(keys).zip(found.each) {
+                let known = of.known.entry(key).or_default();
+                lines.moved(name, member, known, standing);
+                known.is_first |= !of.is_judged;
+                known.last = Some(standing);
+                member.given = standing;
+            }
+            lines.mode(name, of.mode, found.mode, of.is_judged);
+            (of.mode, of.is_judged) = (found.mode, true);
+        }
+        let names: HashSet<&str> = config.upstreams.iter().map(|one| &*one.name.value).collect();
+        self.upstreams.retain(|name, _| names.contains(&**name));
+        self.want(config, roster);
+        lines.finish()
+    }
+
+    /// Sees to it that all are asked who should be, and nobody else.
+    fn want(&mut self, config: &config::Config, roster: &Roster) {
+        let mut wanted = Vec::new();
+        let upstreams = config.upstreams.iter().zip(&roster.0);
+        for (upstream, members) in upstreams.filter(|_| !self.is_over) {
+            let has_any = upstream.health.is_some() || upstream.agent.is_some();
+            for member in members.iter().filter(|member| has_any && has_address(member)) {
+                let (name, key) = (&upstream.name.value, member.key());
+                let check = Target::check(upstream, member);
+                let asked = check.as_ref().map(Target::key);
+                let of = self.upstreams.entry(name.clone()).or_default();
+                of.known.entry(key.clone()).or_default().asked_by(asked);
+                let user = || User { upstream: name.clone(), key: key.clone() };
+                let targets = check.into_iter().chain(Target::agent(upstream, member));
+                wanted.extend(targets.map(|target| (target, user())));
+            }
+        }
+        self.schedule.want(wanted);
+    }
+
+    /// What to ask now, and after how many milliseconds to look again.
+    fn due(&mut self, now_ms: u64) -> (Vec<(String, Arc<Target>)>, u64) {
+        let (due, wait_ms) = self.schedule.due(now_ms);
+        (due, wait_ms.min(self.next_ms.saturating_sub(now_ms)))
+    }
+
+    /// Takes in what came of a probe. Returns whether it is news.
+    fn probed(
+        &mut self,
+        config: &config::Config,
+        (key, target): (&str, &Target),
+        outcome: &Outcome,
+        (now_ms, random): (u64, u64),
+    ) -> bool {
+        let (mut is_news, mut is_changing) = (false, false);
+        for user in self.schedule.users(key) {
+            let of = self.upstreams.get_mut(&user.upstream);
+            let Some(known) = of.and_then(|of| of.known.get_mut(&user.key)) else { continue };
+            let mut upstreams = config.upstreams.iter();
+            let upstream = upstreams.find(|upstream| upstream.name.value == user.upstream);
+            let health = upstream.and_then(|upstream| upstream.health.as_ref());
+            let thresholds = health.map_or(Thresholds { rise: 1, fall: 1 }, |health| Thresholds {
+                rise: health.rise,
+                fall: health.fall,
+            });
+            is_news |= known.probed(&target.ask, outcome, thresholds, now_ms);
+            is_changing |= known.verdict.is_changing();
+        }
+        self.schedule.ended(key, is_changing, now_ms, random);
+        is_news
+    }
+
+    /// Asks nobody from now on.
+    pub(crate) fn stop(&mut self) {
+        self.is_over = true;
+        self.schedule.want([]);
+    }
+}
+
+impl OfUpstream {
+    /// Forgets endpoints that are gone.
+    fn retain(&mut self, keys: &[String]) {
+        let keys: HashSet<&str> = keys.iter().map(String::as_str).collect();
+        self.known.retain(|key, _| keys.contains(&**key));
+    }
+
+    /// Who gets traffic. Those that are back, or new beside others, begin their slow start.
+    fn decide(
+        &mut self,
+        upstream: &config::Upstream,
+        (members, keys): (&[Member], &[String]),
+        now_ms: u64,
+    ) -> Standings {
+        let rules = Rules {
+            is_mandatory: upstream.health.as_ref().is_some_and(|health| health.is_mandatory),
+            panic_percent: upstream.panic_threshold,
+            ejected_percent_max: upstream.outlier.map_or(0, |outlier| outlier.ejected_max),
+        };
+        let found = standing(&self.facts(upstream, members, keys, now_ms), &rules);
+        if upstream.slow_start.is_zero() || !self.is_judged {
+            return found;
+        }
+        let mut is_other = false;
+        for (key, standing) in keys.iter().zip(&found.each) {
+            let known = self.known.entry(key.clone()).or_default();
+            if standing.reason.is_none() && known.comes_back() {
+                known.joined_ms = Some(now_ms);
+                is_other = true;
+            }
+        }
+        match is_other {
+            true => standing(&self.facts(upstream, members, keys, now_ms), &rules),
+            false => found,
+        }
+    }
+
+    fn facts(
+        &self,
+        upstream: &config::Upstream,
+        members: &[Member],
+        keys: &[String],
+        now_ms: u64,
+    ) -> Vec<Facts> {
+        let new = Known::default();
+        let facts = |(member, key): (&Member, &String)| {
+            self.known.get(key).unwrap_or(&new).facts(upstream, member, now_ms)
+        };
+        members.iter().zip(keys).map(facts).collect()
+    }
+}
+
+fn has_address(member: &Member) -> bool {
+    !matches!(member.standing, Presence::Unresolved | Presence::Down)
+}
+
+impl Presence {
+    /// Why an endpoint that stands so has no part in anything.
+    pub(crate) fn reason(self) -> Option<Reason> {
+        use crate::changes::Rest;
+        match self {
+            Self::Active => None,
+            Self::Resting(Rest::Drain) => Some(Reason::Drain),
+            Self::Resting(Rest::Maintenance) => Some(Reason::Maintenance),
+            Self::Unresolved => Some(Reason::Unresolved),
+            Self::Down => Some(Reason::NoProcess),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

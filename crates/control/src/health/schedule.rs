@@ -1,7 +1,7 @@
 //! When each probe is made. Time and chance come in as arguments.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::target::Target;
 
@@ -19,7 +19,7 @@ pub(crate) struct Schedule(BTreeMap<String, Planned>);
 
 #[derive(Debug)]
 struct Planned {
-    target: Rc<Target>,
+    target: Arc<Target>,
     users: Vec<User>,
     due_ms: u64,
     is_running: bool,
@@ -44,13 +44,13 @@ impl Schedule {
             }
             let (due_ms, is_running) =
                 before.remove(&key).map_or((0, false), |known| (known.due_ms, known.is_running));
-            let (target, users) = (Rc::new(target), vec![user]);
+            let (target, users) = (Arc::new(target), vec![user]);
             self.0.insert(key, Planned { target, users, due_ms, is_running });
         }
     }
 
     /// What to probe now, and after how many milliseconds to look again.
-    pub(crate) fn due(&mut self, now_ms: u64) -> (Vec<(String, Rc<Target>)>, u64) {
+    pub(crate) fn due(&mut self, now_ms: u64) -> (Vec<(String, Arc<Target>)>, u64) {
         let running = self.0.values().filter(|planned| planned.is_running).count();
         let mut room = PROBES_MAX.saturating_sub(running);
         let mut next_ms = now_ms + IDLE_MS;
@@ -61,7 +61,7 @@ impl Schedule {
             } else if room > 0 {
                 room -= 1;
                 planned.is_running = true;
-                due.push((key.clone(), Rc::clone(&planned.target)));
+                due.push((key.clone(), Arc::clone(&planned.target)));
             }
         }
         // Where there is no room, the end of a probe makes it, and is followed by another look.

@@ -1,0 +1,144 @@
+//! What is known of one endpoint.
+
+use fairwater_config as config;
+use fairwater_plan::health::{
+    Advice, Ejection, Facts, Reason, Share, Standing, State, Thresholds, Verdict,
+};
+
+use super::probe::Outcome;
+use super::target::Ask;
+use crate::roster::Member;
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known {
+    pub verdict: Verdict,
+    /// What the check was that found this.
+    pub asked: Option<String>,
+    /// Why the last check failed.
+    pub problem: Option<String>,
+    pub checked_ms: Option<u64>,
+    /// What it asks for, in replies and by its agent.
+    pub replied: Advice,
+    pub agent: Advice,
+    /// Words of one of them that are not understood.
+    pub unknown_words: Option<String>,
+    pub ejection: Ejection,
+    /// Why it was ejected last.
+    pub cause: String,
+    /// It is there for as long as its upstream.
+    pub is_first: bool,
+    /// When its slow start has begun.
+    pub joined_ms: Option<u64>,
+    /// How it stood when that was decided last.
+    pub last: Option<Standing>,
+}
+
+impl Known {
+    /// What an endpoint asks for in all; its agent has the last word.
+    pub(crate) fn advice(&self) -> Advice {
+        Advice {
+            rest: self.agent.rest.or(self.replied.rest),
+            weight: self.agent.weight.or(self.replied.weight),
+        }
+    }
+
+    /// The facts of an endpoint that decide about its traffic.
+    pub(crate) fn facts(&self, upstream: &config::Upstream, member: &Member, now_ms: u64) -> Facts {
+        let slow_start_ms = upstream.slow_start.as_millis() as u64;
+        let elapsed_ms = self.joined_ms.map(|joined_ms| now_ms.saturating_sub(joined_ms));
+        let is_ejected = upstream.outlier.is_some() && self.ejection.is_on(now_ms);
+        Facts {
+            weight: member.weight,
+            rest: member.standing.reason(),
+            tier: member.tier,
+            checked: upstream.health.is_some().then(|| self.verdict.state()),
+            ejected_until_ms: is_ejected.then_some(self.ejection.until_ms),
+            share: elapsed_ms.map_or(Share::WHOLE, |ms| Share::after(ms, slow_start_ms)),
+            advice: self.advice(),
+        }
+    }
+
+    /// When its facts change by themselves.
+    pub(crate) fn next_ms(&self, upstream: &config::Upstream, now_ms: u64) -> Option<u64> {
+        let released = self.ejection.is_on(now_ms).then_some(self.ejection.until_ms);
+        let slow_start_ms = upstream.slow_start.as_millis() as u64;
+        let grown = self.joined_ms.and_then(|joined_ms| {
+            Some(now_ms + Share::next_ms(now_ms.saturating_sub(joined_ms), slow_start_ms)?)
+        });
+        released.into_iter().chain(grown).min()
+    }
+
+    /// Takes in what came of a probe. Returns whether it says something new.
+    pub(crate) fn probed(
+        &mut self,
+        ask: &Ask,
+        outcome: &Outcome,
+        thresholds: Thresholds,
+        now_ms: u64,
+    ) -> bool {
+        let before = (self.verdict.state(), self.advice());
+        let is_good = outcome.problem.is_none();
+        let words = outcome.advice.as_deref().filter(|_| is_good);
+        let weight_max = u32::from(config::WEIGHT_MAX);
+        match ask {
+            Ask::Check(_) => {
+                self.verdict.take(is_good, thresholds);
+                self.problem.clone_from(&outcome.problem);
+                self.checked_ms = Some(now_ms);
+                if let Some(words) = words {
+                    // A reply says all that is asked for.
+                    let advice = Advice::default().updated(words, weight_max);
+                    self.replied = self.understood(words, advice).unwrap_or(self.replied);
+                }
+            }
+            Ask::Agent(_) => {
+                if let Some(words) = words {
+                    let advice = self.agent.updated(words, weight_max);
+                    self.agent = self.understood(words, advice).unwrap_or(self.agent);
+                }
+            }
+        }
+        before != (self.verdict.state(), self.advice())
+    }
+
+    fn understood(&mut self, words: &[u8], advice: Option<Advice>) -> Option<Advice> {
+        self.unknown_words = match advice {
+            Some(_) => None,
+            None => Some(printable(words)),
+        };
+        advice
+    }
+
+    /// Whether an endpoint that was out is one to be brought back slowly.
+    pub(crate) fn comes_back(&self) -> bool {
+        match self.last.map(|last| last.reason) {
+            // Those that stood by were well all the time.
+            Some(None | Some(Reason::Standby)) => false,
+            // Who was there from the beginning begins with the others.
+            Some(Some(Reason::Unknown)) => !self.is_first,
+            None | Some(Some(_)) => true,
+        }
+    }
+
+    /// Another check asks from now on.
+    pub(crate) fn asked_by(&mut self, key: Option<String>) {
+        if self.asked == key {
+            return;
+        }
+        match (&self.asked, &key) {
+            // What another process has found is as good as if it was found here.
+            (None, Some(_)) => {}
+            (_, None) => (self.verdict, self.problem) = (Verdict::default(), None),
+            (Some(_), Some(_)) if self.verdict.state() != State::Unknown => self.verdict.reopen(),
+            (Some(_), Some(_)) => {}
+        }
+        self.asked = key;
+    }
+}
+
+/// The beginning of what an endpoint says, for people.
+fn printable(bytes: &[u8]) -> String {
+    const SHOWN: usize = 64;
+    let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned();
+    shown.chars().map(|c| if c.is_control() { '.' } else { c }).collect()
+}
