@@ -300,6 +300,7 @@ fn settings(upstream: &config::Upstream, index: usize) -> UpstreamSettings {
         },
         retries: upstream.retries,
         grpc_retries: upstream.grpc_retries,
+        failures_max: upstream.outlier.map_or(0, |outlier| outlier.consecutive),
     }
 }
 

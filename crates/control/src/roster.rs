@@ -55,18 +55,6 @@ pub(crate) enum Standing {
     Down,
 }
 
-impl Standing {
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Resting(Rest::Drain) => "drain",
-            Self::Resting(Rest::Maintenance) => "maintenance",
-            Self::Unresolved => "unresolved",
-            Self::Down => "down",
-        }
-    }
-}
-
 impl Member {
     pub(crate) fn takes_traffic(&self) -> bool {
         self.given.weight > 0

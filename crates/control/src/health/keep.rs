@@ -1,17 +1,20 @@
 //! Asks every endpoint when it is due, and puts into force what follows.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fairwater_net::clock;
 
+use super::Outcomes;
 use super::probe::probe;
 use super::target::Target;
 use crate::Steward;
 use crate::lookups::Shared;
 
-/// Asks for ever.
+/// Asks, and watches what becomes of requests, for ever.
 pub(crate) async fn keep(shared: Shared) {
+    drop(tokio::task::spawn_local(watch(shared.clone())));
     loop {
         let (due, wait_ms) = shared.steward.borrow_mut().health_turn();
         for (key, target) in due {
@@ -27,11 +30,36 @@ pub(crate) async fn keep(shared: Shared) {
     }
 }
 
+/// Looks at endpoints when one of them fails too often.
+async fn watch(shared: Shared) {
+    let alarm = shared.steward.borrow().registry.alarm();
+    loop {
+        poll_fn(|cx| alarm.poll(cx)).await;
+        shared.steward.borrow_mut().alarmed();
+        shared.bell.notify_waiters();
+    }
+}
+
 impl Steward {
+    /// An endpoint has failed too often.
+    fn alarmed(&mut self) {
+        let now_ms = clock::coarse_ms();
+        let Self { config, roster, registry, .. } = self;
+        if self.health.eject_failing(&Outcomes { config, roster, registry }, now_ms) {
+            self.refresh();
+        }
+    }
+
     /// What to ask now, and after how many milliseconds to look again.
     fn health_turn(&mut self) -> (Vec<(String, Arc<Target>)>, u64) {
         let now_ms = clock::coarse_ms();
-        if self.health.next_ms <= now_ms {
+        let Self { config, roster, registry, .. } = self;
+        let outcomes = Outcomes { config, roster, registry };
+        let mut is_other = self.health.next_ms <= now_ms;
+        if let Some(sources) = self.sources.as_ref().filter(|_| self.health.rates_ms <= now_ms) {
+            is_other |= self.health.compare_rates(&outcomes, sources, now_ms);
+        }
+        if is_other {
             self.refresh();
         }
         self.health.due(now_ms)

@@ -2,7 +2,7 @@
 
 use fairwater_config as config;
 use fairwater_plan::health::{
-    Advice, Ejection, Facts, Reason, Share, Standing, State, Thresholds, Verdict,
+    Advice, Ejection, Facts, Reason, Share, Standing, State, Tally, Thresholds, Verdict,
 };
 
 use super::probe::Outcome;
@@ -17,18 +17,25 @@ pub(crate) struct Known {
     /// Why the last check failed.
     pub problem: Option<String>,
     pub checked_ms: Option<u64>,
+    pub check_failures: u64,
+    /// What it is called.
+    pub identity: String,
     /// What it asks for, in replies and by its agent.
     pub replied: Advice,
     pub agent: Advice,
     /// Words of one of them that are not understood.
     pub unknown_words: Option<String>,
     pub ejection: Ejection,
+    pub ejections: u64,
     /// Why it was ejected last.
     pub cause: String,
+    /// Exchanges so far, when the current window began.
+    pub counted: Tally,
     /// It is there for as long as its upstream.
     pub is_first: bool,
-    /// When its slow start has begun.
+    /// When its slow start has begun, and how long it takes.
     pub joined_ms: Option<u64>,
+    pub slow_start_ms: u64,
     /// How it stood when that was decided last.
     pub last: Option<Standing>,
 }
@@ -40,6 +47,13 @@ impl Known {
             rest: self.agent.rest.or(self.replied.rest),
             weight: self.agent.weight.or(self.replied.weight),
         }
+    }
+
+    /// The part of its weight that it has, in percent, if that is not all.
+    pub(crate) fn share(&self, now_ms: u64) -> Option<u32> {
+        let elapsed_ms = now_ms.saturating_sub(self.joined_ms?);
+        let share = Share::after(elapsed_ms, self.slow_start_ms);
+        (share != Share::WHOLE).then(|| share.parts() * 100 / Share::WHOLE.parts())
     }
 
     /// The facts of an endpoint that decide about its traffic.
@@ -85,6 +99,7 @@ impl Known {
                 self.verdict.take(is_good, thresholds);
                 self.problem.clone_from(&outcome.problem);
                 self.checked_ms = Some(now_ms);
+                self.check_failures += u64::from(!is_good);
                 if let Some(words) = words {
                     // A reply says all that is asked for.
                     let advice = Advice::default().updated(words, weight_max);
@@ -107,6 +122,13 @@ impl Known {
             None => Some(printable(words)),
         };
         advice
+    }
+
+    /// Whether nothing that was found keeps it from traffic.
+    pub(crate) fn is_well(&self) -> bool {
+        let reason = self.last.and_then(|last| last.reason);
+        !matches!(reason, Some(Reason::Failing | Reason::Ejected | Reason::AdvisedDown))
+            && self.verdict.state() != State::Down
     }
 
     /// Whether an endpoint that was out is one to be brought back slowly.

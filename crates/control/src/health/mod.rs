@@ -1,13 +1,15 @@
 //! How endpoints are: they are asked, and what becomes of requests is watched. What is known is
 //! kept here; `plan::health` decides what follows from it.
 
+mod failures;
 mod keep;
 mod known;
 mod probe;
 mod schedule;
 mod target;
-mod words;
+pub(crate) mod words;
 
+pub(crate) use failures::Outcomes;
 pub(crate) use keep::keep;
 pub(crate) use known::Known;
 
@@ -15,6 +17,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use fairwater_config as config;
+use fairwater_plan::Plan;
 use fairwater_plan::health::{Facts, Mode, Reason, Rules, Standings, Thresholds, standing};
 
 use crate::roster::{Member, Roster, Standing as Presence};
@@ -34,6 +37,8 @@ pub(crate) struct Health {
     schedule: Schedule,
     /// When what is known changes by itself.
     next_ms: u64,
+    /// When rates of success are compared next.
+    rates_ms: u64,
     /// Another process asks by now.
     is_over: bool,
 }
@@ -43,6 +48,10 @@ struct OfUpstream {
     /// By their keys.
     known: BTreeMap<String, Known>,
     mode: Mode,
+    /// The last word about that was a warning.
+    was_told: bool,
+    /// Rates of success are compared then; 0 is not yet.
+    window_ends_ms: u64,
     /// It was decided about before.
     is_judged: bool,
 }
@@ -54,6 +63,18 @@ impl Health {
 
     pub(crate) fn mode(&self, upstream: &str) -> Mode {
         self.upstreams.get(upstream).map(|of| of.mode).unwrap_or_default()
+    }
+
+    /// All endpoints of a plan, by upstream and by what they are called.
+    pub(crate) fn each<'a>(
+        &'a self,
+        plan: &'a Plan,
+    ) -> impl Iterator<Item = (&'a str, &'a str, &'a Known)> {
+        plan.upstreams.iter().flat_map(|upstream| {
+            let name = upstream.settings.name.as_str();
+            let known = self.upstreams.get(name).into_iter().flat_map(|of| of.known.values());
+            known.map(move |known| (name, known.identity.as_str(), known))
+        })
     }
 
     /// Decides who gets traffic, writes it into the roster, and sees to it that all are asked who
@@ -74,14 +95,17 @@ impl Health {
             let found = of.decide(upstream, (members, &keys), now_ms);
             let nexts = of.known.values().filter_map(|known| known.next_ms(upstream, now_ms));
             self.next_ms = nexts.chain([self.next_ms]).min().unwrap_or(NEVER_MS);
+            if of.mode != found.mode {
+                lines.mode(name, &mut of.was_told, &found);
+            }
             for ((member, key), standing) in members.iter_mut().zip(keys).zip(found.each) {
                 let known = of.known.entry(key).or_default();
                 lines.moved(name, member, known, standing);
                 known.is_first |= !of.is_judged;
+                known.identity.clone_from(&member.identity);
                 known.last = Some(standing);
                 member.given = standing;
             }
-            lines.mode(name, of.mode, found.mode, of.is_judged);
             (of.mode, of.is_judged) = (found.mode, true);
         }
         let names: HashSet<&str> = config.upstreams.iter().map(|one| &*one.name.value).collect();
@@ -113,7 +137,7 @@ impl Health {
     /// What to ask now, and after how many milliseconds to look again.
     fn due(&mut self, now_ms: u64) -> (Vec<(String, Arc<Target>)>, u64) {
         let (due, wait_ms) = self.schedule.due(now_ms);
-        (due, wait_ms.min(self.next_ms.saturating_sub(now_ms)))
+        (due, wait_ms.min(self.next_ms.min(self.rates_ms).saturating_sub(now_ms)))
     }
 
     /// Takes in what came of a probe. Returns whether it is news.
@@ -177,6 +201,7 @@ impl OfUpstream {
             let known = self.known.entry(key.clone()).or_default();
             if standing.reason.is_none() && known.comes_back() {
                 known.joined_ms = Some(now_ms);
+                known.slow_start_ms = upstream.slow_start.as_millis() as u64;
                 is_other = true;
             }
         }

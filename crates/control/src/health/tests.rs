@@ -9,6 +9,7 @@ use super::*;
 use crate::apps::Apps;
 use crate::changes::Changes;
 use crate::names::Names;
+use crate::registry::Registry;
 
 const NAMES: [&str; 3] = ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"];
 
@@ -16,6 +17,7 @@ const NAMES: [&str; 3] = ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"];
 struct Set {
     config: Config,
     health: Health,
+    registry: Registry,
     now_ms: u64,
     said: Vec<String>,
 }
@@ -27,19 +29,37 @@ impl Set {
         upstream.health = Some(config::Health::http("/"));
         edit(&mut upstream);
         let config = Config { upstreams: vec![upstream], ..Config::default() };
-        Self { config, health: Health::default(), now_ms: 1000, said: Vec::new() }
+        let (health, registry) = (Health::default(), Registry::default());
+        Self { config, health, registry, now_ms: 1000, said: Vec::new() }
+    }
+
+    fn roster(&self) -> Roster {
+        let (names, apps, changes) = (Names::default(), Apps::default(), Changes::default());
+        Roster::new(&self.config, &names, &apps, &changes)
     }
 
     /// How the endpoints stand: a weight, or a reason.
     fn stand(&mut self) -> String {
-        let (names, apps, changes) = (Names::default(), Apps::default(), Changes::default());
-        let mut roster = Roster::new(&self.config, &names, &apps, &changes);
+        let mut roster = self.roster();
         self.said.extend(self.health.judge(&self.config, &mut roster, self.now_ms));
         let word = |member: &Member| match member.given.reason {
             Some(reason) => reason.word().to_owned(),
             None => member.given.weight.to_string(),
         };
         roster.0[0].iter().map(word).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Has requests at an endpoint fail, and looks at what follows.
+    fn fail(&mut self, place: usize, count: u32) -> bool {
+        let mut roster = self.roster();
+        self.health.judge(&self.config, &mut roster, self.now_ms);
+        let keys: Vec<_> = roster.0[0].iter().map(Member::key).collect();
+        let state = |key: &String| self.registry.endpoint("app", key);
+        let states: Vec<_> = keys.iter().map(state).collect();
+        (0..count).for_each(|_| states[place].observe(false, 5));
+        let (config, registry) = (&self.config, &self.registry);
+        let outcomes = Outcomes { config, roster: &roster, registry };
+        self.health.eject_failing(&outcomes, self.now_ms)
     }
 
     /// Has a probe of an endpoint end, good or bad.
@@ -137,4 +157,50 @@ fn a_process_that_leaves_asks_nobody() {
     set.health.stop();
     set.stand();
     assert!(set.health.due(u64::MAX / 2).0.is_empty());
+}
+
+#[test]
+fn failures_in_a_row_eject_for_longer_each_time() {
+    let mut set = Set::new(|upstream| upstream.health = None);
+    assert_eq!(set.stand(), "1 1 1");
+    assert!(!set.fail(0, 4), "it takes five");
+    for length_ms in [10_000, 20_000, 40_000] {
+        assert!(set.fail(0, 5));
+        assert_eq!(set.stand(), "ejected 1 1");
+        assert_eq!(set.health.next_ms, set.now_ms + length_ms);
+        assert!(!set.fail(0, 5), "it is out already");
+        assert!(!set.fail(1, 5), "one of three at a time");
+        set.now_ms += length_ms;
+        assert_eq!(set.stand(), "1 1 1");
+    }
+    set.fail(0, 5);
+    set.stand();
+    let words = "app: 10.0.0.1:80 gets no traffic for a while: 5 requests in a row have failed";
+    assert!(
+        set.said[0].contains(words) && set.said[1].contains("is tried again"),
+        "{:?}",
+        set.said
+    );
+}
+
+#[test]
+fn the_last_one_is_never_ejected() {
+    let mut set = Set::new(|upstream| {
+        upstream.endpoints.truncate(1);
+        upstream.health = None;
+    });
+    set.stand();
+    assert!(!set.fail(0, 100));
+    assert_eq!(set.stand(), "1");
+}
+
+#[test]
+fn what_is_out_by_its_check_is_not_ejected() {
+    let mut set = Set::new(|_| {});
+    set.stand();
+    (0..3).for_each(|place| set.probe(place, (place == 0).then_some("x")));
+    set.stand();
+    assert!(!set.fail(0, 5));
+    assert!(set.fail(1, 5), "half of them beside it");
+    assert_eq!(set.stand(), "failing ejected 1");
 }

@@ -1,6 +1,6 @@
 //! What is said when endpoints come and go.
 
-use fairwater_plan::health::{Mode, Reason, Standing};
+use fairwater_plan::health::{Mode, Reason, Standing, Standings};
 
 use super::Known;
 use crate::roster::Member;
@@ -64,26 +64,28 @@ impl Lines {
         self.add(line);
     }
 
-    /// Those that get traffic may be chosen by another rule than before.
-    pub(super) fn mode(&mut self, upstream: &str, before: Mode, now: Mode, is_judged: bool) {
-        if before == now || !is_judged {
-            return;
-        }
-        let line = match now {
-            Mode::Good if before != Mode::Untested => {
+    /// Those that get traffic may be chosen by another rule than before. `was_told` is whether the
+    /// last line about it was a warning; who has no process or no address yet is told of elsewhere.
+    pub(super) fn mode(&mut self, upstream: &str, was_told: &mut bool, found: &Standings) {
+        let is_of_health = found.each.iter().any(|one| {
+            matches!(one.reason, Some(Reason::Failing | Reason::Ejected | Reason::AdvisedDown))
+        });
+        let line = match found.mode {
+            Mode::Good | Mode::Untested if *was_told => {
                 format!("{upstream} has good endpoints again")
             }
-            Mode::Good | Mode::Untested => return,
             Mode::Spared => {
                 format!("warning: {upstream} has no endpoint left but those that have failed")
             }
             Mode::Panic => {
                 format!("warning: {upstream} has too few good endpoints: all get traffic")
             }
-            Mode::Nobody => {
+            Mode::Nobody if is_of_health => {
                 format!("warning: {upstream} has no endpoint that takes traffic: requests fail")
             }
+            Mode::Good | Mode::Untested | Mode::Nobody => return,
         };
+        *was_told = !matches!(found.mode, Mode::Good | Mode::Untested);
         self.add(line);
     }
 
@@ -93,4 +95,50 @@ impl Lines {
         }
         self.lines
     }
+}
+
+/// Why an endpoint gets traffic or none, for people.
+pub(crate) fn why(member: &Member, known: Option<&Known>, mode: Mode, now_ms: u64) -> String {
+    let new = Known::default();
+    let known = known.unwrap_or(&new);
+    let problem = || known.problem.as_deref().unwrap_or("it has failed before");
+    let Some(reason) = member.given.reason else {
+        let rule = match mode {
+            Mode::Good if known.checked_ms.is_some() => ", its check is good".to_owned(),
+            Mode::Good | Mode::Nobody => String::new(),
+            Mode::Untested => {
+                ", no check has ended yet and no other is known to be good".to_owned()
+            }
+            Mode::Spared => ", though it has failed: no other is left".to_owned(),
+            Mode::Panic => ", whatever its check says: too few are good".to_owned(),
+        };
+        let share = match known.share(now_ms) {
+            Some(percent) => format!(", {percent}% of its share (slow start)"),
+            None => String::new(),
+        };
+        return format!("gets requests: weight {}{share}{rule}", member.weight);
+    };
+    let words = match reason {
+        Reason::Drain => "it was set to drain".to_owned(),
+        Reason::Maintenance => "it was set to maintenance".to_owned(),
+        Reason::Unresolved => "its name has no address".to_owned(),
+        Reason::NoProcess => "it has no process that is ready".to_owned(),
+        Reason::NoWeight => "its weight is 0".to_owned(),
+        Reason::AdvisedDrain => "it asks to be drained".to_owned(),
+        Reason::AdvisedMaintenance => "it asks for maintenance".to_owned(),
+        Reason::AdvisedDown => "it says that it is down".to_owned(),
+        Reason::Failing => format!("its check fails: {}", problem()),
+        Reason::Unknown => "no check has ended yet, and it waits for one".to_owned(),
+        Reason::Ejected => {
+            let left_ms = known.ejection.until_ms.saturating_sub(now_ms);
+            format!("it is left alone for {} s more: {}", left_ms.div_ceil(1000), known.cause)
+        }
+        Reason::Standby if member.tier.is_backup => {
+            "it is a backup, and others are good".to_owned()
+        }
+        Reason::Standby => {
+            format!("its priority is {}, and others go first", member.tier.priority)
+        }
+    };
+    format!("gets none: {words}")
 }
