@@ -21,6 +21,7 @@ mod problem;
 mod registry;
 mod roster;
 mod route;
+mod snapshot;
 mod state_file;
 mod status;
 mod steward;

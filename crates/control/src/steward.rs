@@ -13,11 +13,12 @@ use crate::apps::Apps;
 use crate::changes::{CHANGES_MAX, Changes};
 use crate::compile::{Before, Bind, compile, compile_again};
 use crate::dns::{Answer, Failure, Question, ResolverSettings};
-use crate::health::Health;
+use crate::health::{Health, record};
 use crate::names::Names;
 use crate::problem::Problem;
 use crate::registry::Registry;
 use crate::roster::{self, Member, Roster};
+use crate::snapshot::{self, Section};
 use crate::state_file::{self, StateFile};
 use crate::{Compiled, Outside, Sources};
 
@@ -41,6 +42,10 @@ pub struct Steward {
     connections_max: Option<u32>,
     snapshots: Snapshots,
 }
+
+/// Sections of what is left to another process.
+const CHANGES: &str = "changes";
+const HEALTH: &str = "health";
 
 /// Who is given what was set at run time, for a process in place of this one.
 #[derive(Default)]
@@ -83,14 +88,28 @@ impl Steward {
         Ok(steward)
     }
 
-    /// Begins with what was set at run time in the process before, as that has given it to its
-    /// keeper.
+    /// Begins with what was set at run time in the process before, and with what it knew of
+    /// endpoints, as that has given it to its keeper.
     pub fn resume(&mut self, snapshot: &str) {
-        match state_file::parse(snapshot) {
+        for section in snapshot::parse(snapshot) {
+            match (section.name, section.version) {
+                (CHANGES, state_file::VERSION) => self.resume_changes(section.text),
+                (HEALTH, record::VERSION) => {
+                    self.health.restore(section.text, clock::coarse_ms());
+                }
+                (name, version) => (self.outside.say)(&format!(
+                    "warning: what the process before knew of {name} is lost: it has version {version}"
+                )),
+            }
+        }
+        self.refresh();
+    }
+
+    fn resume_changes(&mut self, text: &str) {
+        match state_file::parse(text) {
             Ok(mut changes) => {
                 retain(&mut changes, &self.config, self.outside);
                 self.changes = changes;
-                self.refresh();
             }
             Err(problem) => {
                 (self.outside.say)(&format!("what was set at run time is lost: {problem}"));
@@ -98,14 +117,21 @@ impl Steward {
         }
     }
 
-    /// Gives `keeper` what was set at run time, now and whenever it is something else.
+    /// Gives `keeper` what was set at run time and what is known of endpoints, now and whenever it
+    /// is something else.
     pub fn keep_with(&mut self, keeper: impl Fn(&str) + Send + 'static) {
         self.snapshots = Snapshots(Some(Box::new(keeper)));
         self.snapshot();
     }
 
-    fn snapshot(&self) {
-        self.snapshots.0.iter().for_each(|keep| keep(&state_file::render(&self.changes)));
+    pub(crate) fn snapshot(&self) {
+        let Some(keep) = &self.snapshots.0 else { return };
+        let (changes, health) = (state_file::render(&self.changes), self.health.record());
+        let section = |name, version, text| Section { name, version, text };
+        keep(&snapshot::render(&[
+            section(CHANGES, state_file::VERSION, &changes),
+            section(HEALTH, record::VERSION, &health),
+        ]));
     }
 
     /// The first plan; at most `connections_max` clients may be connected.

@@ -62,6 +62,9 @@ impl Steward {
         if is_other {
             self.refresh();
         }
+        if self.health.is_to_be_kept(now_ms) {
+            self.snapshot();
+        }
         self.health.due(now_ms)
     }
 

@@ -13,7 +13,7 @@ use crate::roster::Member;
 pub(crate) struct Known {
     pub verdict: Verdict,
     /// What the check was that found this.
-    pub asked: Option<String>,
+    pub asked: Option<u64>,
     /// Why the last check failed.
     pub problem: Option<String>,
     pub checked_ms: Option<u64>,
@@ -143,7 +143,7 @@ impl Known {
     }
 
     /// Another check asks from now on.
-    pub(crate) fn asked_by(&mut self, key: Option<String>) {
+    pub(crate) fn asked_by(&mut self, key: Option<u64>) {
         if self.asked == key {
             return;
         }

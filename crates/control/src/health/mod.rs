@@ -5,6 +5,7 @@ mod failures;
 mod keep;
 mod known;
 mod probe;
+pub(crate) mod record;
 mod schedule;
 mod target;
 pub(crate) mod words;
@@ -26,6 +27,8 @@ use schedule::{Schedule, User};
 use target::Target;
 use words::Lines;
 
+/// What is known is kept for another process no more often than this.
+const KEEP_MS: u64 = 1000;
 /// Nothing happens by itself.
 const NEVER_MS: u64 = u64::MAX;
 
@@ -39,6 +42,9 @@ pub(crate) struct Health {
     next_ms: u64,
     /// When rates of success are compared next.
     rates_ms: u64,
+    /// It is something else than what was kept last, at this time.
+    is_news: bool,
+    kept_ms: u64,
     /// Another process asks by now.
     is_over: bool,
 }
@@ -101,6 +107,7 @@ impl Health {
             for ((member, key), standing) in members.iter_mut().zip(keys).zip(found.each) {
                 let known = of.known.entry(key).or_default();
                 lines.moved(name, member, known, standing);
+                self.is_news |= known.last != Some(standing);
                 known.is_first |= !of.is_judged;
                 known.identity.clone_from(&member.identity);
                 known.last = Some(standing);
@@ -123,7 +130,7 @@ impl Health {
             for member in members.iter().filter(|member| has_any && has_address(member)) {
                 let (name, key) = (&upstream.name.value, member.key());
                 let check = Target::check(upstream, member);
-                let asked = check.as_ref().map(Target::key);
+                let asked = check.as_ref().map(|check| number_of(&check.key()));
                 let of = self.upstreams.entry(name.clone()).or_default();
                 of.known.entry(key.clone()).or_default().asked_by(asked);
                 let user = || User { upstream: name.clone(), key: key.clone() };
@@ -137,7 +144,19 @@ impl Health {
     /// What to ask now, and after how many milliseconds to look again.
     fn due(&mut self, now_ms: u64) -> (Vec<(String, Arc<Target>)>, u64) {
         let (due, wait_ms) = self.schedule.due(now_ms);
-        (due, wait_ms.min(self.next_ms.min(self.rates_ms).saturating_sub(now_ms)))
+        let next_ms = self.next_ms.min(self.rates_ms).saturating_sub(now_ms);
+        let keep_ms = (self.kept_ms + KEEP_MS).saturating_sub(now_ms).max(1);
+        let keep_ms = if self.is_news { keep_ms } else { NEVER_MS };
+        (due, wait_ms.min(next_ms).min(keep_ms))
+    }
+
+    /// Whether there is something new to keep, and time for it.
+    fn is_to_be_kept(&mut self, now_ms: u64) -> bool {
+        if !self.is_news || now_ms < self.kept_ms + KEEP_MS {
+            return false;
+        }
+        (self.is_news, self.kept_ms) = (false, now_ms);
+        true
     }
 
     /// Takes in what came of a probe. Returns whether it is news.
@@ -163,6 +182,7 @@ impl Health {
             is_changing |= known.verdict.is_changing();
         }
         self.schedule.ended(key, is_changing, now_ms, random);
+        self.is_news |= is_news;
         is_news
     }
 
@@ -224,6 +244,12 @@ impl OfUpstream {
         };
         members.iter().zip(keys).map(facts).collect()
     }
+}
+
+/// A number for a text, the same in every process (FNV-1a).
+fn number_of(text: &str) -> u64 {
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 fn has_address(member: &Member) -> bool {

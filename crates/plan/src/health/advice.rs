@@ -1,6 +1,8 @@
 //! What an endpoint asks for itself, in a header of the reply to its check or through an agent. The
 //! words are those that agents of HAProxy say, so that they can stay.
 
+use std::fmt;
+
 /// How an endpoint wants to be kept from new traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdvisedRest {
@@ -22,6 +24,23 @@ pub enum AdvisedWeight {
 pub struct Advice {
     pub rest: Option<AdvisedRest>,
     pub weight: Option<AdvisedWeight>,
+}
+
+/// In the words that it is read from.
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.rest {
+            None => "up",
+            Some(AdvisedRest::Drain) => "drain",
+            Some(AdvisedRest::Maintenance) => "maint",
+            Some(AdvisedRest::Down) => "down",
+        })?;
+        match self.weight {
+            None => Ok(()),
+            Some(AdvisedWeight::Percent(percent)) => write!(f, " {percent}%"),
+            Some(AdvisedWeight::Exactly(weight)) => write!(f, " weight={weight}"),
+        }
+    }
 }
 
 impl Advice {
@@ -106,6 +125,13 @@ mod tests {
         }
         check(&"up ".repeat(9), None);
         assert_eq!(Advice::default().updated(b"\xff", 1000), None);
+    }
+
+    #[test]
+    fn it_is_written_as_it_is_read() {
+        for text in ["up", "drain 50%", "maint", "down weight=30", "up 0%"] {
+            assert_eq!(Advice::default().updated(text.as_bytes(), 1000).unwrap().to_string(), text);
+        }
     }
 
     #[test]
