@@ -159,7 +159,7 @@ impl Roster {
         let members = roster.0.iter_mut().flatten();
         members.for_each(|member| member.standing = Standing::Active);
         // Nothing is known of anybody.
-        Health::default().judge(config, &mut roster, 0);
+        Health::default().judge(config, &mut roster, (0, false));
         roster
     }
 }

@@ -232,7 +232,8 @@ impl Steward {
         questions.extend(self.next.iter().flat_map(|next| roster::questions(next, &self.kept)));
         self.names.want(questions);
         let mut roster = Roster::new(&self.config, &self.names, &self.apps, &self.changes);
-        let lines = self.health.judge(&self.config, &mut roster, clock::coarse_ms());
+        let now = self.now();
+        let lines = self.health.judge(&self.config, &mut roster, now);
         lines.iter().for_each(|line| (self.outside.say)(line));
         if roster != self.roster {
             let before = std::mem::replace(&mut self.roster, roster);
@@ -282,7 +283,8 @@ impl Steward {
         // What was set until then.
         self.changes = self.kept.clone();
         let mut roster = Roster::new(&next, &self.names, &self.apps, &self.changes);
-        let lines = self.health.judge(&next, &mut roster, clock::coarse_ms());
+        let now = (clock::coarse_ms(), true);
+        let lines = self.health.judge(&next, &mut roster, now);
         lines.iter().for_each(|line| (self.outside.say)(line));
         let before = Before { config: &self.config, roster: &self.roster, plan: &plan.get() };
         let own = (&next, &*seats.ids);
@@ -298,6 +300,11 @@ impl Steward {
         // Names that nobody asks for any more are forgotten.
         self.refresh();
         Some(compiled.binds)
+    }
+
+    /// The time, and whether traffic is served.
+    fn now(&self) -> (u64, bool) {
+        (clock::coarse_ms(), self.sources.is_some())
     }
 
     fn publish(&mut self, plan: Plan) {

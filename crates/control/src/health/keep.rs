@@ -12,6 +12,9 @@ use super::target::Target;
 use crate::Steward;
 use crate::lookups::Shared;
 
+/// From one look at failures to the next.
+const CALM: Duration = Duration::from_millis(20);
+
 /// Asks, and watches what becomes of requests, for ever.
 pub(crate) async fn keep(shared: Shared) {
     drop(tokio::task::spawn_local(watch(shared.clone())));
@@ -37,6 +40,8 @@ async fn watch(shared: Shared) {
         poll_fn(|cx| alarm.poll(cx)).await;
         shared.steward.borrow_mut().alarmed();
         shared.bell.notify_waiters();
+        // Where nothing can be done about it, it rings again and again.
+        tokio::time::sleep(CALM).await;
     }
 }
 

@@ -58,7 +58,7 @@ struct OfUpstream {
     was_told: bool,
     /// Rates of success are compared then; 0 is not yet.
     window_ends_ms: u64,
-    /// It was decided about before.
+    /// It was decided about before, and served by that.
     is_judged: bool,
 }
 
@@ -84,12 +84,13 @@ impl Health {
     }
 
     /// Decides who gets traffic, writes it into the roster, and sees to it that all are asked who
-    /// should be. Returns what there is to say.
+    /// should be. Returns what there is to say. All that is there before the process serves is
+    /// there from the beginning.
     pub(crate) fn judge(
         &mut self,
         config: &config::Config,
         roster: &mut Roster,
-        now_ms: u64,
+        (now_ms, is_serving): (u64, bool),
     ) -> Vec<String> {
         let mut lines = Lines::default();
         self.next_ms = NEVER_MS;
@@ -113,7 +114,7 @@ impl Health {
                 known.last = Some(standing);
                 member.given = standing;
             }
-            (of.mode, of.is_judged) = (found.mode, true);
+            (of.mode, of.is_judged) = (found.mode, is_serving);
         }
         let names: HashSet<&str> = config.upstreams.iter().map(|one| &*one.name.value).collect();
         self.upstreams.retain(|name, _| names.contains(&**name));

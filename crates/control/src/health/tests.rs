@@ -41,7 +41,7 @@ impl Set {
     /// How the endpoints stand: a weight, or a reason.
     fn stand(&mut self) -> String {
         let mut roster = self.roster();
-        self.said.extend(self.health.judge(&self.config, &mut roster, self.now_ms));
+        self.said.extend(self.health.judge(&self.config, &mut roster, (self.now_ms, true)));
         let word = |member: &Member| match member.given.reason {
             Some(reason) => reason.word().to_owned(),
             None => member.given.weight.to_string(),
@@ -52,7 +52,7 @@ impl Set {
     /// Has requests at an endpoint fail, and looks at what follows.
     fn fail(&mut self, place: usize, count: u32) -> bool {
         let mut roster = self.roster();
-        self.health.judge(&self.config, &mut roster, self.now_ms);
+        self.health.judge(&self.config, &mut roster, (self.now_ms, true));
         let keys: Vec<_> = roster.0[0].iter().map(Member::key).collect();
         let state = |key: &String| self.registry.endpoint("app", key);
         let states: Vec<_> = keys.iter().map(state).collect();
