@@ -102,10 +102,8 @@ impl Health {
             let found = of.decide(upstream, (members, &keys), now_ms);
             let nexts = of.known.values().filter_map(|known| known.next_ms(upstream, now_ms));
             self.next_ms = nexts.chain([self.next_ms]).min().unwrap_or(NEVER_MS);
-            if of.mode != found.mode {
-                lines.mode(name, &mut of.was_told, &found);
-            }
-            for ((member, key), standing) in members.iter_mut().zip(keys).zip(found.each) {
+            let each = found.each.iter().copied();
+            for ((member, key), standing) in members.iter_mut().zip(keys).zip(each) {
                 let known = of.known.entry(key).or_default();
                 lines.moved(name, member, known, standing);
                 self.is_news |= known.last != Some(standing);
@@ -113,6 +111,9 @@ impl Health {
                 known.identity.clone_from(&member.identity);
                 known.last = Some(standing);
                 member.given = standing;
+            }
+            if of.mode != found.mode {
+                lines.mode(name, &mut of.was_told, &found);
             }
             (of.mode, of.is_judged) = (found.mode, is_serving);
         }

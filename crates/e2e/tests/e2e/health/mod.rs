@@ -2,6 +2,7 @@
 
 mod checks;
 mod ejection;
+mod peers;
 mod roles;
 mod surviving;
 
@@ -72,8 +73,12 @@ fn setup(patients: &[&Patient]) -> Setup {
 
 /// The text of a field of an endpoint, as the admin socket has it.
 fn field(proxy: &Proxy, endpoint: &Endpoint, name: &str) -> String {
+    field_of(proxy, &endpoint.address, name)
+}
+
+fn field_of(proxy: &Proxy, address: &str, name: &str) -> String {
     let all = proxy.ask("/endpoints/app").text();
-    let start = format!("\"address\":\"{}\"", endpoint.address);
+    let start = format!("\"address\":\"{address}\"");
     let own = all.split(&start).nth(1).unwrap_or_else(|| panic!("{start}: {all}"));
     let own = own.split(&format!("\"{name}\":")).nth(1).unwrap();
     let quoted = own.strip_prefix('"').map(|rest| rest.split('"').next().unwrap());
