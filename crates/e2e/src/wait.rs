@@ -2,15 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-/// Long enough for a machine that does much else at the same time.
+/// What a socket waits for: long enough for a machine that does much else at the same time.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How long anything else may take, on a machine that is busy with a dozen other tests.
+const LONG: Duration = Duration::from_secs(60);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(2);
 
 /// Waits until the condition holds.
 ///
 /// # Panics
-/// When it still does not after [`PATIENCE`].
+/// When it still does not after a minute.
 #[track_caller]
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     until_some(what, || condition().then_some(()));
@@ -19,7 +21,7 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
 /// Waits until there is a value.
 ///
 /// # Panics
-/// When there is none after [`PATIENCE`].
+/// When there is none after a minute.
 #[track_caller]
 pub fn until_some<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
@@ -27,7 +29,7 @@ pub fn until_some<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(value) = look() {
             return value;
         }
-        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
+        assert!(begun.elapsed() < LONG, "waited in vain: {what}");
         std::thread::sleep(LOOK);
     }
 }
@@ -36,7 +38,7 @@ pub fn until_some<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 /// place is how far it has come.
 ///
 /// # Panics
-/// When nothing moves for [`PATIENCE`].
+/// When nothing moves for a minute.
 #[track_caller]
 pub fn while_moving<T>(what: &str, mut look: impl FnMut() -> Result<T, usize>) -> T {
     let (mut since, mut before) = (Instant::now(), 0);
@@ -48,7 +50,7 @@ pub fn while_moving<T>(what: &str, mut look: impl FnMut() -> Result<T, usize>) -
         if far != before {
             (since, before) = (Instant::now(), far);
         }
-        assert!(since.elapsed() < PATIENCE, "waited in vain: {what}");
+        assert!(since.elapsed() < LONG, "waited in vain: {what}");
         std::thread::sleep(LOOK);
     }
 }
