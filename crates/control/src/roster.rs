@@ -39,6 +39,8 @@ pub(crate) struct Member {
     pub weight: u32,
     pub standing: Standing,
     pub tier: Tier,
+    /// What is checked in its place.
+    pub check: Option<Address>,
     /// How it stands in the plan, all that is known of it considered.
     pub given: Given,
     /// It was added at run time.
@@ -84,24 +86,36 @@ pub(crate) fn questions(config: &config::Config, changes: &Changes) -> Vec<Quest
     let upstreams = config.upstreams.iter();
     upstreams
         .flat_map(|upstream| written(upstream, changes))
-        .filter_map(|w| question(w.0))
+        .filter_map(|written| question(written.address))
         .collect()
 }
 
-/// The addresses of an upstream as they were written, with their weights, and whether they were
-/// added at run time.
+/// An address of an upstream as it was written.
+struct Written<'a> {
+    address: &'a Address,
+    weight: u16,
+    /// What it has beside that; nothing, if it was added at run time.
+    role: Option<&'a config::EndpointRole>,
+}
+
+/// The addresses of an upstream.
 fn written<'a>(
     upstream: &'a config::Upstream,
     changes: &'a Changes,
-) -> impl Iterator<Item = (&'a Address, u16, bool)> {
+) -> impl Iterator<Item = Written<'a>> {
     let name = upstream.name.value.as_str();
-    let configured = upstream.endpoints.iter().map(|one| (&one.address.value, one.weight, false));
-    let is_there = |(address, ..): &(&Address, u16, bool)| {
-        let change = changes.get(name, &address.to_string());
+    let configured = upstream.endpoints.iter().map(|one| {
+        let (address, weight) = (&one.address.value, one.weight);
+        Written { address, weight, role: Some(&one.role) }
+    });
+    let is_there = |written: &Written<'_>| {
+        let change = changes.get(name, &written.address.to_string());
         change.is_none_or(|change| change.presence != Presence::Removed)
     };
     let added = changes.of(name).filter_map(|(_, change)| match &change.presence {
-        Presence::Added(address) => Some((address, config::WEIGHT_DEFAULT, true)),
+        Presence::Added(address) => {
+            Some(Written { address, weight: config::WEIGHT_DEFAULT, role: None })
+        }
         _ => None,
     });
     configured.filter(is_there).chain(added)
@@ -116,12 +130,11 @@ impl Roster {
     ) -> Self {
         let members = |upstream: &config::Upstream| {
             let mut members = Vec::new();
-            for (address, weight, is_added) in written(upstream, changes) {
+            for Written { address, weight, role } in written(upstream, changes) {
                 let first = members.len();
                 add(&mut members, address, weight, names);
-                let tier = tier(upstream, address);
                 for member in &mut members[first..] {
-                    (member.is_added, member.tier) = (is_added, tier);
+                    member.play(role);
                 }
             }
             add_instances(&mut members, config, upstream, apps);
@@ -140,15 +153,6 @@ impl Roster {
         };
         Self(config.upstreams.iter().map(members).collect())
     }
-}
-
-/// Whether an address is used before or after others.
-fn tier(upstream: &config::Upstream, address: &Address) -> Tier {
-    let found = upstream.endpoints.iter().find(|one| one.address.value == *address);
-    found.map_or_else(Tier::default, |one| Tier {
-        is_backup: one.role.is_backup,
-        priority: one.role.priority,
-    })
 }
 
 impl Roster {
@@ -175,8 +179,17 @@ impl Member {
             weight,
             standing: Standing::Active,
             tier: Tier::default(),
+            check: None,
             given: Given { weight, reason: None },
             is_added: false,
+        }
+    }
+
+    fn play(&mut self, role: Option<&config::EndpointRole>) {
+        self.is_added = role.is_none();
+        if let Some(config::EndpointRole { is_backup, priority, check }) = role {
+            self.tier = Tier { is_backup: *is_backup, priority: *priority };
+            self.check.clone_from(check);
         }
     }
 

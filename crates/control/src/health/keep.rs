@@ -12,6 +12,8 @@ use super::target::Target;
 use crate::Steward;
 use crate::lookups::Shared;
 
+/// For what comes at the same time.
+const TOGETHER: Duration = Duration::from_millis(2);
 /// From one look at failures to the next.
 const CALM: Duration = Duration::from_millis(20);
 
@@ -29,7 +31,10 @@ pub(crate) async fn keep(shared: Shared) {
             }));
         }
         let wait = Duration::from_millis(wait_ms);
-        tokio::time::timeout(wait, shared.bell.notified()).await.ok();
+        if tokio::time::timeout(wait, shared.bell.notified()).await.is_ok() {
+            // More may come at the same time, and is looked at together.
+            tokio::time::sleep(TOGETHER).await;
+        }
     }
 }
 
@@ -50,9 +55,8 @@ impl Steward {
     fn alarmed(&mut self) {
         let now_ms = clock::coarse_ms();
         let Self { config, roster, registry, .. } = self;
-        if self.health.eject_failing(&Outcomes { config, roster, registry }, now_ms) {
-            self.refresh();
-        }
+        let is_news = self.health.eject_failing(&Outcomes { config, roster, registry }, now_ms);
+        self.health.is_stale |= is_news;
     }
 
     /// What to ask now, and after how many milliseconds to look again.
@@ -60,12 +64,17 @@ impl Steward {
         let now_ms = clock::coarse_ms();
         let Self { config, roster, registry, .. } = self;
         let outcomes = Outcomes { config, roster, registry };
-        let mut is_other = self.health.next_ms <= now_ms;
+        self.health.is_stale |= self.health.next_ms <= now_ms;
         if let Some(sources) = self.sources.as_ref().filter(|_| self.health.rates_ms <= now_ms) {
-            is_other |= self.health.compare_rates(&outcomes, sources, now_ms);
+            let is_news = self.health.compare_rates(&outcomes, sources, now_ms);
+            self.health.is_stale |= is_news;
         }
-        if is_other {
+        if self.health.is_stale && self.health.rests_until_ms <= now_ms {
+            let begun_us = clock::precise_us();
             self.refresh();
+            let taken_ms = clock::precise_us().saturating_sub(begun_us) / 1000;
+            // A decision about thousands of endpoints takes its time: others have as much.
+            self.health.rests_until_ms = clock::coarse_ms() + taken_ms;
         }
         if self.health.is_to_be_kept(now_ms) {
             self.snapshot();
@@ -76,8 +85,8 @@ impl Steward {
     /// Takes in what came of a probe.
     fn probed(&mut self, key: &str, target: &Target, outcome: &super::probe::Outcome) {
         let (now_ms, random) = (clock::coarse_ms(), (self.outside.random)());
-        if self.health.probed(&self.config, (key, target), outcome, (now_ms, random)) {
-            self.refresh();
-        }
+        let at = (now_ms, random);
+        let is_news = self.health.probed(&self.config, (key, target), outcome, at);
+        self.health.is_stale |= is_news;
     }
 }

@@ -40,6 +40,9 @@ pub(crate) struct Health {
     schedule: Schedule,
     /// When what is known changes by itself.
     next_ms: u64,
+    /// It is something else than what was decided by; that is decided again, not before this time.
+    is_stale: bool,
+    rests_until_ms: u64,
     /// When rates of success are compared next.
     rates_ms: u64,
     /// It is something else than what was kept last, at this time.
@@ -93,7 +96,7 @@ impl Health {
         (now_ms, is_serving): (u64, bool),
     ) -> Vec<String> {
         let mut lines = Lines::default();
-        self.next_ms = NEVER_MS;
+        (self.next_ms, self.is_stale) = (NEVER_MS, false);
         for (upstream, members) in config.upstreams.iter().zip(&mut roster.0) {
             let name = &upstream.name.value;
             let of = self.upstreams.entry(name.clone()).or_default();
@@ -146,7 +149,8 @@ impl Health {
     /// What to ask now, and after how many milliseconds to look again.
     fn due(&mut self, now_ms: u64) -> (Vec<(String, Arc<Target>)>, u64) {
         let (due, wait_ms) = self.schedule.due(now_ms);
-        let next_ms = self.next_ms.min(self.rates_ms).saturating_sub(now_ms);
+        let decide_ms = if self.is_stale { self.rests_until_ms } else { self.next_ms };
+        let next_ms = decide_ms.min(self.rates_ms).saturating_sub(now_ms);
         let keep_ms = (self.kept_ms + KEEP_MS).saturating_sub(now_ms).max(1);
         let keep_ms = if self.is_news { keep_ms } else { NEVER_MS };
         (due, wait_ms.min(next_ms).min(keep_ms))

@@ -128,12 +128,8 @@ impl Target {
 
 /// Where an endpoint is asked: at an address of its own for that, or on its host.
 fn place(upstream: &config::Upstream, member: &Member, port: Option<u16>) -> Option<Dial> {
-    let mut written = upstream.endpoints.iter();
-    let own = written
-        .find(|one| one.address.value.to_string() == member.written)
-        .and_then(|one| one.role.check.as_ref());
     let is_agent_port = |port: &u16| upstream.agent.as_ref().is_some_and(|a| a.port == *port);
-    let dial = match own {
+    let dial = match &member.check {
         Some(Address::Ip(ip)) => match port.filter(is_agent_port) {
             Some(port) => Dial::Ip(vec![SocketAddr::new(ip.ip(), port)]),
             None => Dial::Ip(vec![*ip]),

@@ -73,6 +73,17 @@ proptest! {
         prop_assert_eq!(is_empty, found.mode == Mode::Nobody);
     }
 
+    /// Whatever a peer says is understood or refused, and what is understood can be said again.
+    #[test]
+    fn advice_is_understood_or_refused(text in "[ a-z0-9%=,#;]{0,40}", bytes: Vec<u8>) {
+        for text in [text.as_bytes(), &bytes] {
+            if let Some(advice) = Advice::default().updated(text, 1000) {
+                let again = Advice::default().updated(advice.to_string().as_bytes(), 1000);
+                prop_assert_eq!(again, Some(advice));
+            }
+        }
+    }
+
     #[test]
     fn one_tier_at_a_time_gets_traffic((facts, rules) in set()) {
         let found = standing(&facts, &rules);

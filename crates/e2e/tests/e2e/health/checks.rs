@@ -1,9 +1,9 @@
 //! Active checks.
 
-use fairwater_e2e::{Client, Directory, Endpoint, Setup, until};
+use fairwater_e2e::{Client, Directory, Endpoint, NameServer, Setup, until};
 
 use super::*;
-use crate::names::Load;
+use crate::names::{Load, common_port};
 
 #[test]
 fn one_that_fails_its_check_leaves_and_comes_back_without_a_lost_request() {
@@ -62,7 +62,7 @@ fn the_first_result_decides_and_others_wait_for_theirs() {
     let lines = "health = { path = \"/healthz\", timeout = \"1m\", deadline = \"1m\" }";
     let proxy = Setup::http(&[&hanging, &good.endpoint]).upstream(lines).start();
     until("the other to be known", || field(&proxy, &good.endpoint, "check") == "up");
-    assert_eq!(state(&proxy, &hanging), "unknown");
+    until_state(&proxy, &hanging, "unknown");
     // The answer to an order says that all threads know.
     let path = format!("/endpoints/app/{}", good.endpoint.address);
     assert_eq!(proxy.order("POST", &path, "weight=2").status(), 200);
@@ -203,4 +203,55 @@ fn an_agent_speaks_for_its_endpoint() {
     }
     drop(agent);
     until_answering(&proxy, &["1"]);
+}
+
+#[test]
+fn raw_tcp_has_checks_as_well() {
+    let name = |name: &'static str| move |caller: &mut Caller| drop(caller.send(name));
+    let (first, second) = (Endpoint::new(name("1")), Endpoint::new(name("2")));
+    let lines = "health = { type = \"bytes\", expect = \"1\", interval = \"20ms\" }";
+    let mut proxy = Setup::tcp(&[&first, &second]).upstream(lines).start();
+    until_state(&proxy, &second, "failing");
+    until_state(&proxy, &first, "active");
+    let answers = || {
+        let read = |_| Client::new(&proxy).read_to_end().0;
+        (0..6).map(read).collect::<BTreeSet<_>>()
+    };
+    until("the good one alone to serve", || answers() == [b"1".to_vec()].into());
+    drop(first);
+    until("nobody to be left", || proxy.said().contains("no endpoint that takes traffic"));
+    let refused = |line: &fairwater_e2e::Line| line.get("reason") == "no_endpoint";
+    until("a client to be refused", || {
+        drop(Client::new(&proxy).read_to_end());
+        proxy.log().iter().any(refused)
+    });
+    proxy.assert_sound();
+}
+
+#[test]
+fn addresses_of_a_name_are_checked_each() {
+    let port = common_port(&["127.0.0.1", "127.0.0.2", "127.0.0.3"]);
+    let health = ["1", "2", "3"].map(|_| Arc::new(AtomicU16::new(200)));
+    let answer = Arc::new(AtomicU16::new(200));
+    let at = |n: usize, name| {
+        Endpoint::at(&format!("127.0.0.{n}:{port}"), script(name, &health[n - 1], &answer))
+    };
+    let _endpoints = [at(1, "1"), at(2, "2"), at(3, "3")];
+    let names = NameServer::new();
+    names.set("app.test", 1, &["127.0.0.1", "127.0.0.2"]);
+    let setup = Setup::of("http", &[&format!("app.test:{port}")]).more(&names.table());
+    let mut proxy = setup.upstream(OFTEN).start();
+    until_answering(&proxy, &["1", "2"]);
+    health[1].store(503, Ordering::Release);
+    until_answering(&proxy, &["1"]);
+    // One that comes is asked before it gets anything.
+    health[2].store(404, Ordering::Release);
+    names.set("app.test", 1, &["127.0.0.1", "127.0.0.2", "127.0.0.3"]);
+    let third = format!("app.test:{port}/127.0.0.3");
+    until("it to be there", || proxy.ask("/endpoints/app").text().contains(&third));
+    until("its check", || field_of(&proxy, &third, "state") == "failing");
+    assert_eq!(answering(&proxy, 8), ["1".to_owned()].into());
+    health[2].store(200, Ordering::Release);
+    until_answering(&proxy, &["1", "3"]);
+    proxy.assert_sound();
 }
