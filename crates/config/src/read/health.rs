@@ -122,7 +122,8 @@ pub(super) static HEALTH: declare::Table = declare::Table {
             name: "fast_interval",
             kind: Kind::Duration { min_ms: CHECK_INTERVAL_MS_MIN, max_ms: CHECK_INTERVAL_MS_MAX },
             absent: Absent::Default("\"500ms\""),
-            meaning: "the same while the last results say otherwise than those before",
+            meaning: "the same while the last results say otherwise than those before, and while no \
+                      endpoint is good",
             example: "fast_interval = \"500ms\"",
         },
         Setting {

@@ -41,12 +41,11 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// What an endpoint asks for in all; its agent has the last word.
-    pub(crate) fn advice(&self) -> Advice {
-        Advice {
-            rest: self.agent.rest.or(self.replied.rest),
-            weight: self.agent.weight.or(self.replied.weight),
-        }
+    /// What an endpoint asks for in all, where it is asked; its agent has the last word.
+    fn advice(&self, upstream: &config::Upstream) -> Advice {
+        let agent = upstream.agent.as_ref().map_or_else(Advice::default, |_| self.agent);
+        let replied = upstream.health.as_ref().map_or_else(Advice::default, |_| self.replied);
+        Advice { rest: agent.rest.or(replied.rest), weight: agent.weight.or(replied.weight) }
     }
 
     /// The part of its weight that it has, in percent, if that is not all.
@@ -68,7 +67,7 @@ impl Known {
             checked: upstream.health.is_some().then(|| self.verdict.state()),
             ejected_until_ms: is_ejected.then_some(self.ejection.until_ms),
             share: elapsed_ms.map_or(Share::WHOLE, |ms| Share::after(ms, slow_start_ms)),
-            advice: self.advice(),
+            advice: self.advice(upstream),
         }
     }
 
@@ -90,7 +89,7 @@ impl Known {
         thresholds: Thresholds,
         now_ms: u64,
     ) -> bool {
-        let before = (self.verdict.state(), self.advice());
+        let before = (self.verdict.state(), self.replied, self.agent);
         let is_good = outcome.problem.is_none();
         let words = outcome.advice.as_deref().filter(|_| is_good);
         let weight_max = u32::from(config::WEIGHT_MAX);
@@ -100,10 +99,12 @@ impl Known {
                 self.problem.clone_from(&outcome.problem);
                 self.checked_ms = Some(now_ms);
                 self.check_failures += u64::from(!is_good);
+                // A good reply says all that is asked for.
                 if let Some(words) = words {
-                    // A reply says all that is asked for.
                     let advice = Advice::default().updated(words, weight_max);
                     self.replied = self.understood(words, advice).unwrap_or(self.replied);
+                } else if is_good {
+                    self.replied = Advice::default();
                 }
             }
             Ask::Agent(_) => {
@@ -113,7 +114,7 @@ impl Known {
                 }
             }
         }
-        before != (self.verdict.state(), self.advice())
+        before != (self.verdict.state(), self.replied, self.agent)
     }
 
     fn understood(&mut self, words: &[u8], advice: Option<Advice>) -> Option<Advice> {

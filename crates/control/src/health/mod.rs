@@ -175,8 +175,8 @@ impl Health {
     ) -> bool {
         let (mut is_news, mut is_changing) = (false, false);
         for user in self.schedule.users(key) {
-            let of = self.upstreams.get_mut(&user.upstream);
-            let Some(known) = of.and_then(|of| of.known.get_mut(&user.key)) else { continue };
+            let Some(of) = self.upstreams.get_mut(&user.upstream) else { continue };
+            let Some(known) = of.known.get_mut(&user.key) else { continue };
             let mut upstreams = config.upstreams.iter();
             let upstream = upstreams.find(|upstream| upstream.name.value == user.upstream);
             let health = upstream.and_then(|upstream| upstream.health.as_ref());
@@ -185,7 +185,8 @@ impl Health {
                 fall: health.fall,
             });
             is_news |= known.probed(&target.ask, outcome, thresholds, now_ms);
-            is_changing |= known.verdict.is_changing();
+            // Where nobody is good, somebody is waited for.
+            is_changing |= known.verdict.is_changing() || of.mode != Mode::Good;
         }
         self.schedule.ended(key, is_changing, now_ms, random);
         self.is_news |= is_news;

@@ -64,13 +64,18 @@ impl Set {
 
     /// Has a probe of an endpoint end, good or bad.
     fn probe(&mut self, place: usize, problem: Option<&str>) {
+        self.probe_with(place, problem, None);
+    }
+
+    fn probe_with(&mut self, place: usize, problem: Option<&str>, advice: Option<&str>) {
         let wanted = NAMES[place];
         let (due, _) = self.health.due(u64::MAX / 2);
         for (key, target) in due {
             let is_it = matches!(&target.dial, fairwater_plan::Dial::Ip(ips)
                 if ips[0].to_string() == wanted);
             let problem = problem.filter(|_| is_it).map(str::to_owned);
-            let outcome = Outcome { problem, advice: None };
+            let advice = advice.map(|words| words.as_bytes().to_vec());
+            let outcome = Outcome { problem, advice };
             if is_it {
                 let at = (self.now_ms, 0);
                 self.health.probed(&self.config, (&key, &target), &outcome, at);
@@ -203,4 +208,40 @@ fn what_is_out_by_its_check_is_not_ejected() {
     assert!(!set.fail(0, 5));
     assert!(set.fail(1, 5), "half of them beside it");
     assert_eq!(set.stand(), "failing ejected 1");
+}
+
+#[test]
+fn checks_come_faster_where_nobody_is_good() {
+    let mut set = Set::new(|upstream| upstream.endpoints.truncate(1));
+    set.stand();
+    set.probe(0, None);
+    set.stand();
+    let wait_ms = |set: &mut Set| set.health.schedule.due(set.now_ms).1;
+    set.probe(0, None);
+    assert_eq!(wait_ms(&mut set), 1800, "a tenth less than two seconds");
+    set.probes(0, 3, Some("x"));
+    assert_eq!(set.stand(), "failing");
+    set.probe(0, Some("x"));
+    assert_eq!(wait_ms(&mut set), 450);
+}
+
+#[test]
+fn advice_holds_while_it_is_asked_for() {
+    let mut set = Set::new(|_| {});
+    set.stand();
+    (0..3).for_each(|place| set.probe(place, None));
+    set.probe_with(0, None, Some("drain"));
+    assert_eq!(set.stand(), "asks_drain 1 1");
+    set.probe_with(0, Some("x"), None);
+    set.probe_with(0, None, Some("what?"));
+    assert_eq!(set.stand(), "asks_drain 1 1", "neither says anything");
+    set.probe_with(0, None, Some(""));
+    assert_eq!(set.stand(), "1 1 1");
+    set.probe_with(0, None, Some("50%"));
+    assert_eq!(set.stand(), "8 16 16");
+    set.probe(0, None);
+    assert_eq!(set.stand(), "1 1 1", "nobody asks for it any more");
+    set.probe_with(0, None, Some("drain"));
+    set.config.upstreams[0].health = None;
+    assert_eq!(set.stand(), "1 1 1");
 }
