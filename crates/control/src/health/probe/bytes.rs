@@ -1,6 +1,6 @@
 //! Probes that send some bytes and look for others.
 
-use super::contains;
+use super::Search;
 use super::wire::Wire;
 
 /// Sends, and reads until what is wanted has come.
@@ -11,21 +11,17 @@ pub(super) async fn expect(
     bytes_max: usize,
 ) -> Result<(), String> {
     wire.send(send).await?;
-    let mut answer = Vec::new();
-    loop {
-        // Some of what was wanted may have come before, and the rest now.
-        let from = answer.len().saturating_sub(wanted.len());
-        let goes_on = wire.receive(&mut answer).await?;
-        if contains(&answer[from..answer.len().min(bytes_max)], wanted) {
-            return Ok(());
-        }
-        if !goes_on {
-            return Err("the answer is not the expected one".to_owned());
-        }
-        if answer.len() >= bytes_max {
-            return Err(format!("the first {bytes_max} bytes are not the expected ones"));
+    let (mut search, mut piece) = (Search::new(wanted, bytes_max), Vec::new());
+    while wire.receive(&mut piece).await? {
+        match search.take(&piece) {
+            Some(true) => return Ok(()),
+            Some(false) => {
+                return Err(format!("the first {bytes_max} bytes are not the expected ones"));
+            }
+            None => piece.clear(),
         }
     }
+    Err("the answer is not the expected one".to_owned())
 }
 
 /// The first line of what comes.

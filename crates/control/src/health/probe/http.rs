@@ -5,7 +5,7 @@ use fairwater_message::{BodyLength, HeadLimits, ResponseHead};
 use fairwater_proto::h1::{ChunkDecoder, ResponseReader};
 
 use super::wire::Wire;
-use super::{contains, http2, value_of};
+use super::{Search, http2, value_of};
 use crate::health::target::Target;
 
 /// Interim replies before the one that counts.
@@ -108,46 +108,41 @@ impl Reply {
         let missing = || "its body is not the expected one".to_owned();
         let mut coded = self.bytes.split_off(self.head.len);
         let mut chunks = ChunkDecoder::of_response();
-        let (mut body, mut left) = (
-            Vec::new(),
-            match self.head.body {
-                _ if is_head || matches!(self.head.status, 204 | 304) => return Err(missing()),
-                BodyLength::None => return Err(missing()),
-                BodyLength::Known(length) => Some(length),
-                BodyLength::Chunked | BodyLength::UntilClose => None,
-            },
-        );
+        let mut left = match self.head.body {
+            _ if is_head || matches!(self.head.status, 204 | 304) => return Err(missing()),
+            BodyLength::None => return Err(missing()),
+            BodyLength::Known(length) => length,
+            BodyLength::Chunked | BodyLength::UntilClose => u64::MAX,
+        };
+        let mut search = Search::new(wanted, body_max);
         loop {
-            let is_over = match (&mut left, self.head.body) {
-                (_, BodyLength::Chunked) => {
+            let (data, used, is_over) = match self.head.body {
+                BodyLength::Chunked => {
                     let decoded = chunks.decode(&mut coded);
                     let decoded = decoded.map_err(|fault| malformed(fault.detail))?;
-                    body.extend_from_slice(&coded[decoded.data]);
-                    coded.drain(..decoded.consumed);
-                    decoded.is_done
+                    (decoded.data, decoded.consumed, decoded.is_done)
                 }
-                (Some(left), _) => {
-                    let len = (*left).min(coded.len() as u64);
-                    body.extend(coded.drain(..len as usize));
-                    *left -= len;
-                    *left == 0
-                }
-                (None, _) => {
-                    body.append(&mut coded);
-                    false
+                _ => {
+                    let len = usize::try_from(left).unwrap_or(usize::MAX).min(coded.len());
+                    left -= len as u64;
+                    (0..len, len, left == 0)
                 }
             };
-            if contains(&body[..body.len().min(body_max)], wanted) {
-                return Ok(());
-            }
-            if body.len() >= body_max {
-                return Err(format!("the first {body_max} bytes of its body are not as expected"));
+            match search.take(&coded[data]) {
+                Some(true) => return Ok(()),
+                Some(false) => return Err(too_long(body_max)),
+                None => drop(coded.drain(..used)),
             }
             if is_over || !wire.receive(&mut coded).await? {
                 return Err(missing());
             }
         }
     }
+}
+
+/// What was wanted of a body did not come in time.
+pub(super) fn too_long(body_max: usize) -> String {
+    format!("the first {body_max} bytes of its body are not as expected")
 }
 
 fn malformed(detail: &str) -> String {

@@ -4,7 +4,8 @@ use fairwater_net::clock;
 use fairwater_proto::h1::reason_phrase;
 use fairwater_proto::http2::{Bounds, Connection, Read, Requested, Role, Scratch};
 
-use super::contains;
+use super::Search;
+use super::http::too_long;
 use super::wire::Wire;
 
 /// A head that says how an endpoint is.
@@ -49,20 +50,20 @@ pub(super) async fn ask<'w>(
         }
     };
     let Some(wanted) = judge(status)? else { return Ok(reply) };
-    let mut buffer = [0; 4096];
+    let (mut search, mut buffer) = (Search::new(wanted, asked.body_max), [0; 4096]);
     loop {
         match talk.engine.read(talk.stream, &mut buffer) {
-            Read::Data(len) => {
+            Read::Data(len) if wanted.is_empty() => {
                 reply.body.extend_from_slice(&buffer[..len]);
-                let seen = &reply.body[..reply.body.len().min(asked.body_max)];
-                if !wanted.is_empty() && contains(seen, wanted) {
-                    return Ok(reply);
-                }
-                if reply.body.len() >= asked.body_max {
-                    let max = asked.body_max;
-                    return Err(format!("the first {max} bytes of its body are not as expected"));
+                if reply.body.len() > asked.body_max {
+                    return Err(too_long(asked.body_max));
                 }
             }
+            Read::Data(len) => match search.take(&buffer[..len]) {
+                Some(true) => return Ok(reply),
+                Some(false) => return Err(too_long(asked.body_max)),
+                None => {}
+            },
             Read::Wait => talk.move_on(wire).await?,
             Read::End if wanted.is_empty() => {
                 reply.trailers = talk.engine.trailers(talk.stream);

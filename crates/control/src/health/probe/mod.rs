@@ -70,9 +70,33 @@ fn value_of<'h>(head: &'h [u8], name: &str) -> Option<&'h [u8]> {
     })
 }
 
-/// Whether some bytes are among others.
-fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
-    wanted.is_empty() || bytes.windows(wanted.len()).any(|window| window == wanted)
+/// Looks for bytes in others that come in pieces, and keeps no more of these than it has to.
+struct Search<'w> {
+    wanted: &'w [u8],
+    /// The last bytes, with which what is wanted may begin.
+    tail: Vec<u8>,
+    /// Bytes that are still looked at.
+    left: usize,
+}
+
+impl<'w> Search<'w> {
+    fn new(wanted: &'w [u8], bytes_max: usize) -> Self {
+        Self { wanted, tail: Vec::new(), left: bytes_max }
+    }
+
+    /// Looks at the next piece. Says whether all is found, or can be found no more.
+    fn take(&mut self, piece: &[u8]) -> Option<bool> {
+        let piece = &piece[..piece.len().min(self.left)];
+        self.left -= piece.len();
+        self.tail.extend_from_slice(piece);
+        let wanted = self.wanted;
+        if wanted.is_empty() || self.tail.windows(wanted.len()).any(|window| window == wanted) {
+            return Some(true);
+        }
+        let over = self.tail.len().saturating_sub(wanted.len() - 1);
+        self.tail.drain(..over);
+        (self.left == 0).then_some(false)
+    }
 }
 
 #[cfg(test)]

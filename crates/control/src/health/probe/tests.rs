@@ -338,3 +338,20 @@ fn tls_has_to_shake_hands() {
     });
     assert_eq!(outcome.problem.as_deref(), Some("the handshake of TLS failed: not tls"));
 }
+
+#[test]
+fn bytes_are_looked_for_in_pieces_up_to_a_limit() {
+    let check = |wanted: &str, max: usize, pieces: &[&str], expected: Option<bool>| {
+        let mut search = Search::new(wanted.as_bytes(), max);
+        let found = pieces.iter().find_map(|piece| search.take(piece.as_bytes()));
+        assert_eq!(found, expected, "{wanted} {pieces:?}");
+        assert!(found == Some(true) || search.tail.len() < wanted.len());
+    };
+    check("abc", 9, &["xxab", "cx"], Some(true));
+    check("abc", 9, &["a", "b", "", "c"], Some(true));
+    check("abc", 9, &["ab", "ab", "abc"], Some(true));
+    check("abc", 6, &["xxxabc"], Some(true));
+    check("abc", 5, &["xxxabc"], Some(false));
+    check("abc", 9, &["xxx", "xxx"], None);
+    check("a", 2, &["x", "a"], Some(true));
+}

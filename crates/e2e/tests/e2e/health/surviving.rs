@@ -59,6 +59,11 @@ fn checks_outlive_a_reload() {
     proxy.assert_sound();
     assert_eq!(proxy.worker_id(), worker);
     assert_only_the_good_one(&proxy, &bad);
+    // And one that takes another process.
+    proxy.edit("threads = 2", "threads = 1");
+    proxy.reload_well();
+    until("another worker", || proxy.worker_ids().iter().any(|id| *id != worker));
+    assert_only_the_good_one(&proxy, &bad);
 }
 
 #[test]
