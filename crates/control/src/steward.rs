@@ -89,10 +89,11 @@ impl Steward {
     }
 
     /// Begins with what was set at run time in the process before, and with what it knew of
-    /// endpoints, as that has given it to its keeper.
-    pub fn resume(&mut self, snapshot: &str) {
+    /// endpoints, as that has given it to its keeper. A reload ends what was set.
+    pub fn resume(&mut self, snapshot: &str, is_reload: bool) {
         for section in snapshot::parse(snapshot) {
             match (section.name, section.version) {
+                (CHANGES, _) if is_reload => {}
                 (CHANGES, state_file::VERSION) => self.resume_changes(section.text),
                 (HEALTH, record::VERSION) => {
                     self.health.restore(section.text, clock::coarse_ms());
