@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use fairwater_message::{BodyLength, Fault, HeadLimits, Method, RequestHead, Version};
 use fairwater_proto::h1::{
-    Edits, Forwarding, HostPolicy, RequestFraming, RequestReader, asks_upgrade, client_address,
-    write_request,
+    Edits, Forwarding, HostPolicy, Lines, RequestFraming, RequestReader, asks_upgrade,
+    client_address, write_request,
 };
 
 use super::reference::{Naive, pieces};
@@ -101,7 +101,7 @@ fn round_trip(naive: &Naive<'_>, bytes: &[u8], head: &RequestHead, forwarding: &
         BodyLength::None | BodyLength::UntilClose => RequestFraming::None,
     };
     let mut out = Vec::new();
-    write_request(&mut out, head, bytes, framing, forwarding);
+    write_request(&mut Lines(&mut out), head, bytes, framing, forwarding);
     // One blank a field and one behind a comma, three times the authority, and our own lines.
     assert!(out.len() <= 2 * bytes.len() + 4 * head.authority.len() + 512, "{}", out.len());
 

@@ -2,7 +2,7 @@
 //! accepted is read alike by others, before and after we have written it anew.
 
 use fairwater_message::{BodyLength, Connection, Fault, HeadLimits, ResponseHead, Version};
-use fairwater_proto::h1::{Edits, ReplyFraming, ResponseReader, write_response};
+use fairwater_proto::h1::{Edits, Lines, ReplyFraming, ResponseReader, write_response};
 
 use super::reference::{Naive, pieces};
 
@@ -78,7 +78,7 @@ fn round_trip(bytes: &[u8], head: &ResponseHead) {
     };
     let connection = Connection { close: true, ..Connection::default() };
     let mut out = Vec::new();
-    write_response(&mut out, head, bytes, framing, connection, Edits::default());
+    write_response(&mut Lines(&mut out), head, bytes, framing, connection, Edits::default());
     assert!(out.len() <= 2 * bytes.len() + 128, "{}", out.len());
     if out.len() > HEAD_BYTES || head.fields.len() + 2 > HEAD_FIELDS {
         return; // limits are the next hop's business

@@ -3,11 +3,16 @@
 //! does it). Firing is at most one tick late and never early.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use fairwater_sys::clock::coarse_ms;
+use fairwater_sys::ticker::Ticker;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Length of a tick: deadlines are seconds, and nobody notices 50 ms.
 const TICK_MS: u64 = 50;
@@ -101,19 +106,12 @@ pub struct Timer {
 
 impl Timer {
     pub fn new(wheel: &Rc<Wheel>) -> Self {
-        let entry = Entry { at_ms: NEVER, queued_at: NEVER, waker: None };
-        let mut entries = wheel.entries.borrow_mut();
-        let slot = match wheel.free.borrow_mut().pop() {
-            Some(slot) => {
-                entries[slot as usize] = entry;
-                slot
-            }
-            None => {
-                entries.push(entry);
-                (entries.len() - 1) as u32
-            }
-        };
-        drop(entries);
+        // A slot that was used before still waits in its bucket: an early look for the new owner.
+        let slot = wheel.free.borrow_mut().pop().unwrap_or_else(|| {
+            let mut entries = wheel.entries.borrow_mut();
+            entries.push(Entry { at_ms: NEVER, queued_at: NEVER, waker: None });
+            (entries.len() - 1) as u32
+        });
         Self { wheel: Rc::clone(wheel), slot }
     }
 
@@ -168,30 +166,40 @@ impl Timer {
         }
         Poll::Pending
     }
+
+    /// Waits for a time to pass.
+    pub async fn pass(&self, time: Duration) {
+        self.set(time);
+        poll_fn(|cx| self.poll_expired(cx)).await;
+    }
 }
 
 impl Drop for Timer {
     fn drop(&mut self) {
         let mut entries = self.wheel.entries.borrow_mut();
         let entry = &mut entries[self.slot as usize];
-        // A copy in a bucket stays behind; a new owner of the slot with another tick ignores it,
-        // and one with the same tick is only looked at twice.
-        *entry = Entry { at_ms: NEVER, queued_at: NEVER, waker: None };
+        (entry.at_ms, entry.waker) = (NEVER, None);
         drop(entries);
         self.wheel.free.borrow_mut().push(self.slot);
     }
 }
 
-/// Turns the wheel of this thread, and calls `each_tick` with the time, until that returns true.
-pub async fn drive(wheel: Rc<Wheel>, mut each_tick: impl FnMut(u64) -> bool) {
-    let mut interval = tokio::time::interval(Duration::from_millis(TICK_MS));
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+/// Turns the wheel of this thread, and calls `each_tick` with the time, until that returns true. The
+/// runtime needs no timers of its own for it, which would cost each of its waits some looks at the
+/// clock.
+///
+/// # Errors
+/// When the process may have no further descriptor.
+pub async fn drive(wheel: Rc<Wheel>, mut each_tick: impl FnMut(u64) -> bool) -> io::Result<()> {
+    #[allow(deprecated, reason = "a ticker keeps its descriptor for as long as it lives")]
+    let ticker = AsyncFd::new(Ticker::every(Duration::from_millis(TICK_MS))?)?;
     loop {
-        interval.tick().await;
+        // However many ticks were missed, they are one.
+        ticker.async_io(Interest::READABLE, Ticker::passed).await?;
         let now_ms = coarse_ms();
         wheel.advance(now_ms);
         if each_tick(now_ms) {
-            return;
+            return Ok(());
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Sans-IO codecs: bytes in, heads, bodies and bytes out. No socket, no clock, no configuration.
-//! The codecs are siblings and never import each other; `hpack` alone is a part of `http2`.
+//! The codecs are siblings and never import each other; `hpack` alone is a part of `http2`, and
+//! `form` is what those that write heads have in common.
 
 pub mod client_hello;
 pub mod dns;
+pub mod form;
 pub mod grpc;
 pub mod h1;
 pub mod hpack;

@@ -16,3 +16,4 @@ pub mod process;
 pub mod recycle;
 pub mod signal;
 pub mod socket;
+pub mod ticker;

@@ -227,7 +227,7 @@ impl Source {
             }
             if accepted.is_ready() {
                 shard.counters.accept_failures.add(1);
-                tokio::time::sleep(PAUSE).await;
+                Timer::new(&shard.wheel).pass(PAUSE).await;
             }
             return;
         };
@@ -283,7 +283,7 @@ impl Source {
         });
         let has_entered = entered.await;
         if !has_entered && !self.shard.is_draining() && !self.place.is_closing() {
-            tokio::time::sleep(PAUSE).await;
+            Timer::new(&self.shard.wheel).pass(PAUSE).await;
         }
         has_entered
     }

@@ -127,7 +127,7 @@ impl Listening {
         match order {
             ThreadOrder::Socket(key, order) => self.place(shard, key, order),
             ThreadOrder::Give(socket, estate) => {
-                drop(Heir::new(socket, estate).map(|heir| shard.has_heir(heir)));
+                drop(Heir::new(socket, estate, &shard.wheel).map(|heir| shard.has_heir(heir)));
             }
             ThreadOrder::Take(socket) => {
                 drop(tokio::task::spawn_local(take_from(socket, Rc::clone(shard))));

@@ -203,7 +203,7 @@ fn run(
 ) -> io::Result<()> {
     pulse.begin();
     let sockets = std::mem::take(&mut parts.sockets);
-    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let runtime = Builder::new_current_thread().enable_io().build_local(LocalOptions::default())?;
     let mut plans = parts.plan.reader();
     let first = plans.newer().unwrap_or_else(|| parts.plan.get());
     let shard = Rc::new(Shard::new(first, parts, spread, pulse));
@@ -219,8 +219,7 @@ fn run(
             }
             inbox.carry_out(|order| listening.obey(&shard, order));
         })
-        .await;
-        Ok(())
+        .await
     });
     // Connections end here; their records go to the log with what is left of the batch.
     drop(runtime);
@@ -229,7 +228,11 @@ fn run(
 }
 
 /// Turns the wheel, sweeps the pools, takes in what is new, and ends when the order is carried out.
-async fn until_stopped(shard: &Rc<Shard>, order: &AtomicU8, mut news: impl FnMut()) {
+async fn until_stopped(
+    shard: &Rc<Shard>,
+    order: &AtomicU8,
+    mut news: impl FnMut(),
+) -> io::Result<()> {
     let mut ticks = 0;
     let mut drain: Option<(u8, u64)> = None;
     drive(Rc::clone(&shard.wheel), |now_ms| {
@@ -265,5 +268,5 @@ async fn until_stopped(shard: &Rc<Shard>, order: &AtomicU8, mut news: impl FnMut
             }
         }
     })
-    .await;
+    .await
 }

@@ -3,12 +3,12 @@
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Range;
 
 use fairwater_message::target::is_name;
 use fairwater_message::{Field, HeaderId, HeaderName, RequestHead};
 
 use super::fields::list;
+use crate::form::Form;
 
 /// Which `Host` endpoints get.
 #[derive(Clone, Copy, Debug)]
@@ -92,41 +92,37 @@ fn address(text: &[u8]) -> Option<IpAddr> {
 
 /// Writes X-Forwarded-For, -Proto, -Host and Forwarded.
 pub(super) fn write_identity(
-    out: &mut Vec<u8>,
+    form: &mut impl Form,
     head: &RequestHead,
     bytes: &[u8],
     forwarding: &Forwarding<'_>,
 ) {
     let extend = forwarding.is_trusted;
     // A dual-stack listener sees IPv4 clients as mapped addresses; nobody wants to read those.
-    let peer = forwarding.peer.map(|peer| peer.to_canonical());
-    let (mut address, mut is_v6) = (0..0, false);
-    if let Some(peer) = peer {
-        out.extend_from_slice(b"x-forwarded-for: ");
-        if extend {
-            write_joined(out, head, bytes, HeaderId::XForwardedFor);
-        }
-        let start = out.len();
-        write_ip(out, peer);
-        address = start..out.len();
-        is_v6 = peer.is_ipv6();
-        out.extend_from_slice(b"\r\n");
+    let peer = forwarding.peer.map(|peer| Address::of(peer.to_canonical()));
+    if let Some(peer) = &peer {
+        form.own(HeaderId::XForwardedFor, |out| {
+            if extend {
+                write_joined(out, head, bytes, HeaderId::XForwardedFor);
+            }
+            out.extend_from_slice(peer.text());
+        });
     }
     let scheme: &[u8] = if forwarding.is_tls { b"https" } else { b"http" };
-    write_unless_extended(out, head, bytes, extend, HeaderId::XForwardedProto, scheme);
+    write_unless_extended(form, head, bytes, extend, HeaderId::XForwardedProto, scheme);
     let authority = head.authority.of(bytes);
-    write_unless_extended(out, head, bytes, extend, HeaderId::XForwardedHost, authority);
-    out.extend_from_slice(b"forwarded: ");
-    if extend {
-        write_joined(out, head, bytes, HeaderId::Forwarded);
-    }
-    write_forwarded(out, (address, is_v6), authority, scheme);
-    out.extend_from_slice(b"\r\n");
+    write_unless_extended(form, head, bytes, extend, HeaderId::XForwardedHost, authority);
+    form.own(HeaderId::Forwarded, |out| {
+        if extend {
+            write_joined(out, head, bytes, HeaderId::Forwarded);
+        }
+        write_forwarded(out, peer.as_ref(), authority, scheme);
+    });
 }
 
 /// What a trusted peer said stays; else our own word.
 fn write_unless_extended(
-    out: &mut Vec<u8>,
+    form: &mut impl Form,
     head: &RequestHead,
     bytes: &[u8],
     extend: bool,
@@ -137,13 +133,9 @@ fn write_unless_extended(
         Some(field) => field.value.of(bytes),
         None => own,
     };
-    if value.is_empty() {
-        return;
+    if !value.is_empty() {
+        form.own(id, |out| out.extend_from_slice(value));
     }
-    out.extend_from_slice(id.name().as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
 }
 
 /// The members of all fields with this id, each followed by a comma.
@@ -156,22 +148,19 @@ pub(super) fn write_joined(out: &mut Vec<u8>, head: &RequestHead, bytes: &[u8], 
     }
 }
 
-/// Our own element; `address` is where the client's address was written already.
-fn write_forwarded(
-    out: &mut Vec<u8>,
-    (address, is_v6): (Range<usize>, bool),
-    authority: &[u8],
-    scheme: &[u8],
-) {
-    if address.is_empty() {
-        out.extend_from_slice(b"for=unknown");
-    } else if is_v6 {
-        out.extend_from_slice(b"for=\"[");
-        out.extend_from_within(address);
-        out.extend_from_slice(b"]\"");
-    } else {
-        out.extend_from_slice(b"for=");
-        out.extend_from_within(address);
+/// Our own element.
+fn write_forwarded(out: &mut Vec<u8>, peer: Option<&Address>, authority: &[u8], scheme: &[u8]) {
+    match peer {
+        None => out.extend_from_slice(b"for=unknown"),
+        Some(peer) if peer.is_v6 => {
+            out.extend_from_slice(b"for=\"[");
+            out.extend_from_slice(peer.text());
+            out.extend_from_slice(b"]\"");
+        }
+        Some(peer) => {
+            out.extend_from_slice(b"for=");
+            out.extend_from_slice(peer.text());
+        }
     }
     if !authority.is_empty() {
         // Only a token needs no quotes (RFC 7239, section 4); a port's colon is not one.
@@ -184,18 +173,37 @@ fn write_forwarded(
     out.extend_from_slice(scheme);
 }
 
-/// An address in text. IPv4 by hand: the general formatter takes more than four times as long.
-fn write_ip(out: &mut Vec<u8>, ip: IpAddr) {
-    if let IpAddr::V4(v4) = ip {
-        let mut text = [0; 16];
-        let mut len = 0;
-        for octet in v4.octets() {
-            text[len..len + 4].copy_from_slice(&OCTETS[usize::from(octet)]);
-            len += 2 + usize::from(octet > 9) + usize::from(octet > 99);
+/// The longest text of an address, as RFC 5952 writes it.
+const ADDRESS_BYTES: usize = 46;
+
+/// An address in text.
+struct Address {
+    bytes: [u8; ADDRESS_BYTES],
+    len: usize,
+    is_v6: bool,
+}
+
+impl Address {
+    /// IPv4 by hand: the general formatter takes more than four times as long.
+    fn of(ip: IpAddr) -> Self {
+        let mut bytes = [0; ADDRESS_BYTES];
+        if let IpAddr::V4(v4) = ip {
+            let mut len = 0;
+            for octet in v4.octets() {
+                bytes[len..len + 4].copy_from_slice(&OCTETS[usize::from(octet)]);
+                len += 2 + usize::from(octet > 9) + usize::from(octet > 99);
+            }
+            return Self { bytes, len: len - 1, is_v6: false };
         }
-        out.extend_from_slice(&text[..len - 1]);
-    } else if write!(out, "{ip}").is_err() {
-        // Writing to a Vec cannot fail.
+        let mut rest = &mut bytes[..];
+        // The text of every address has room.
+        drop(write!(rest, "{ip}"));
+        let len = ADDRESS_BYTES - rest.len();
+        Self { bytes, len, is_v6: true }
+    }
+
+    fn text(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 }
 

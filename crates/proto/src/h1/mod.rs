@@ -4,6 +4,7 @@
 mod chunked;
 mod fields;
 mod forward;
+mod lines;
 mod request;
 mod response;
 mod write;
@@ -11,6 +12,7 @@ mod write;
 pub use chunked::{CHUNK_HEAD_BYTES_MAX, ChunkDecoder, ChunkHead, Decoded, LAST_CHUNK};
 pub use fields::{TRAILER_BYTES_MAX, write_trailers};
 pub use forward::{Edits, Forwarding, HostPolicy, client_address};
+pub use lines::Lines;
 pub use request::RequestReader;
 pub use response::ResponseReader;
 pub use write::{

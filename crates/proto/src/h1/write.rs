@@ -7,6 +7,7 @@ use fairwater_message::{
 
 use super::fields::{is_named_by_connection, list};
 use super::forward::{Edits, Forwarding, HostPolicy, write_identity, write_joined};
+use crate::form::Form;
 
 /// How the request body goes to the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,61 +30,87 @@ pub enum ReplyFraming {
 
 /// Writes the request head for an endpoint.
 pub fn write_request(
-    out: &mut Vec<u8>,
+    form: &mut impl Form,
     head: &RequestHead,
     bytes: &[u8],
     framing: RequestFraming,
     forwarding: &Forwarding<'_>,
 ) {
-    out.extend_from_slice(head.method_span.of(bytes));
-    out.push(b' ');
     let edits = &forwarding.edits;
     let path = edits.path.unwrap_or(head.path.of(bytes));
-    if !path.starts_with(b"/") && path != b"*" {
+    let root: &[u8] = if path.starts_with(b"/") || path == b"*" {
+        b""
+    } else if head.method == Method::Options && path.is_empty() {
         // An absolute-form target without a path; of OPTIONS it means the server as a whole
         // (RFC 9112, section 3.2.4).
-        let is_for_server = head.method == Method::Options && path.is_empty();
-        out.push(if is_for_server { b'*' } else { b'/' });
-    }
-    out.extend_from_slice(path);
-    out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
-    match forwarding.host {
-        HostPolicy::Set(name) => out.extend_from_slice(name),
-        HostPolicy::Keep => out.extend_from_slice(head.authority.of(bytes)),
-    }
-    out.extend_from_slice(b"\r\n");
-    let upgrade = asks_upgrade(head, bytes);
+        b"*"
+    } else {
+        b"/"
+    };
+    let host = match forwarding.host {
+        HostPolicy::Set(name) => name,
+        HostPolicy::Keep => head.authority.of(bytes),
+    };
+    form.begin_request(head.method_span.of(bytes), [root, path], host);
     for field in &head.fields {
         if is_forwarded(field, head, bytes, forwarding.is_trusted) && edits.keeps(field, bytes) {
-            write_field(out, bytes, field);
+            form.field(field, bytes, false);
         }
     }
-    out.extend_from_slice(edits.lines);
-    match framing {
-        RequestFraming::None if is_content_expected(head.method) => {
-            out.extend_from_slice(b"content-length: 0\r\n");
-        }
-        RequestFraming::None => {}
-        RequestFraming::Length(length) => write_length(out, length),
-        RequestFraming::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-    }
-    write_identity(out, head, bytes, forwarding);
-    write_via(out, head, bytes);
+    form.lines(edits.lines);
+    write_request_framing(form, head, framing);
+    write_identity(form, head, bytes, forwarding);
+    write_via(form, head, bytes);
     if head.method == Method::Options
         && let Some(left) = max_forwards(head, bytes)
     {
-        out.extend_from_slice(b"max-forwards: ");
-        out.extend_from_slice(itoa::Buffer::new().format(left.saturating_sub(1)).as_bytes());
-        out.extend_from_slice(b"\r\n");
+        write_number(form, HeaderId::MaxForwards, u64::from(left.saturating_sub(1)));
     }
-    if let Some(protocol) = upgrade {
-        out.extend_from_slice(b"connection: upgrade\r\nupgrade: ");
-        out.extend_from_slice(protocol);
-        out.extend_from_slice(b"\r\n");
+    if let Some(protocol) = asks_upgrade(head, bytes) {
+        write_connection(form, b"upgrade");
+        write_upgrade(form, protocol);
     } else if forwarding.close {
-        out.extend_from_slice(b"connection: close\r\n");
+        write_connection(form, b"close");
     }
-    out.extend_from_slice(b"\r\n");
+    form.end();
+}
+
+#[inline]
+fn write_request_framing(form: &mut impl Form, head: &RequestHead, framing: RequestFraming) {
+    match framing {
+        RequestFraming::None if is_content_expected(head.method) => {
+            write_number(form, HeaderId::ContentLength, 0);
+        }
+        RequestFraming::None => {}
+        RequestFraming::Length(length) => write_number(form, HeaderId::ContentLength, length),
+        RequestFraming::Chunked => write_chunked(form),
+    }
+}
+
+#[inline]
+fn write_chunked<F: Form>(form: &mut F) {
+    if F::SAYS_FRAMING {
+        form.own(HeaderId::TransferEncoding, |out| out.extend_from_slice(b"chunked"));
+    }
+}
+
+#[inline]
+fn write_connection<F: Form>(form: &mut F, what: &[u8]) {
+    if F::SAYS_FRAMING {
+        form.own(HeaderId::Connection, |out| out.extend_from_slice(what));
+    }
+}
+
+#[inline]
+fn write_upgrade<F: Form>(form: &mut F, protocol: &[u8]) {
+    if F::SAYS_FRAMING {
+        form.own(HeaderId::Upgrade, |out| out.extend_from_slice(protocol));
+    }
+}
+
+#[inline]
+fn write_number(form: &mut impl Form, id: HeaderId, number: u64) {
+    form.own(id, |out| out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes()));
 }
 
 /// Proxies that an OPTIONS may still pass; the one that gets 0 answers itself (RFC 9110, section
@@ -154,90 +181,61 @@ fn is_named(connection: Connection, fields: &[Field], bytes: &[u8], name: &[u8])
     connection.names_others && is_named_by_connection(bytes, fields, name)
 }
 
-#[inline]
-fn write_field(out: &mut Vec<u8>, bytes: &[u8], field: &Field) {
-    let name = field.name.of(bytes);
-    let value = field.value.of(bytes);
-    // `Name: value CRLF` is how nearly every client writes it: then one copy does.
-    let (start, end) = (usize::from(field.name.start), usize::from(field.value.end));
-    if field.value.start == field.name.end + 2
-        && bytes.get(end..end + 2) == Some(b"\r\n")
-        && let Some(line) = bytes.get(start..end + 2)
-        && line[name.len() + 1] == b' '
-    {
-        out.extend_from_slice(line);
-        return;
-    }
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
-}
-
-fn write_length(out: &mut Vec<u8>, length: u64) {
-    out.extend_from_slice(b"content-length: ");
-    out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
-    out.extend_from_slice(b"\r\n");
-}
-
 /// Methods for which a request without a body still says so (RFC 9110, section 8.6).
 fn is_content_expected(method: Method) -> bool {
     matches!(method, Method::Post | Method::Put | Method::Patch)
 }
 
-fn write_via(out: &mut Vec<u8>, head: &RequestHead, bytes: &[u8]) {
-    out.extend_from_slice(b"via: ");
-    if head.hops > 0 {
-        write_joined(out, head, bytes, HeaderId::Via);
-    }
-    let version: &[u8] = match head.version {
-        Version::Http10 => b"1.0 fairwater\r\n",
-        Version::Http11 => b"1.1 fairwater\r\n",
-        Version::Http2 => b"2 fairwater\r\n",
-    };
-    out.extend_from_slice(version);
+fn write_via(form: &mut impl Form, head: &RequestHead, bytes: &[u8]) {
+    form.own(HeaderId::Via, |out| {
+        if head.hops > 0 {
+            write_joined(out, head, bytes, HeaderId::Via);
+        }
+        let version: &[u8] = match head.version {
+            Version::Http10 => b"1.0 fairwater",
+            Version::Http11 => b"1.1 fairwater",
+            Version::Http2 => b"2 fairwater",
+        };
+        out.extend_from_slice(version);
+    });
 }
 
-/// Writes the response head for an HTTP/1 client. `switching` is a 101 whose upgrade we take part
-/// in. `close` and `keep_alive` are said as they are given; an HTTP/1.1 client needs neither.
+/// Writes the response head for a client. `switching` is a 101 whose upgrade we take part in.
+/// `close` and `keep_alive` are said as they are given; an HTTP/1.1 client needs neither.
 pub fn write_response(
-    out: &mut Vec<u8>,
+    form: &mut impl Form,
     head: &ResponseHead,
     bytes: &[u8],
     framing: ReplyFraming,
     connection: Connection,
     edits: Edits<'_>,
 ) {
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(itoa::Buffer::new().format(head.status).as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(head.reason.of(bytes));
-    out.extend_from_slice(b"\r\n");
+    form.begin_reply(head.status, head.reason.of(bytes));
     for field in &head.fields {
         if is_returned(field, head, bytes) && edits.keeps(field, bytes) {
-            write_returned(out, head, bytes, field);
+            form.field(field, bytes, head.is_folded);
         }
     }
-    out.extend_from_slice(edits.lines);
+    form.lines(edits.lines);
     match framing {
-        ReplyFraming::Length(length) => write_length(out, length),
-        ReplyFraming::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        ReplyFraming::Length(length) => write_number(form, HeaderId::ContentLength, length),
+        ReplyFraming::Chunked => write_chunked(form),
         ReplyFraming::AsWritten if let BodyLength::Known(length) = head.body => {
-            write_length(out, length);
+            write_number(form, HeaderId::ContentLength, length);
         }
         ReplyFraming::Bare | ReplyFraming::AsWritten => {}
     }
     if connection.upgrade {
-        out.extend_from_slice(b"connection: upgrade\r\n");
+        write_connection(form, b"upgrade");
         if let Some(field) = head.find(HeaderId::Upgrade) {
-            write_returned(out, head, bytes, &field);
+            form.field(&field, bytes, head.is_folded);
         }
     } else if connection.close {
-        out.extend_from_slice(b"connection: close\r\n");
+        write_connection(form, b"close");
     } else if connection.keep_alive {
-        out.extend_from_slice(b"connection: keep-alive\r\n");
+        write_connection(form, b"keep-alive");
     }
-    out.extend_from_slice(b"\r\n");
+    form.end();
 }
 
 #[inline]
@@ -250,25 +248,6 @@ fn is_returned(field: &Field, head: &ResponseHead, bytes: &[u8]) -> bool {
                 || !is_named(head.connection, &head.fields, bytes, field.name.of(bytes))
         }
     }
-}
-
-#[inline]
-fn write_returned(out: &mut Vec<u8>, head: &ResponseHead, bytes: &[u8], field: &Field) {
-    if head.is_folded {
-        write_unfolded(out, bytes, field);
-    } else {
-        write_field(out, bytes, field);
-    }
-}
-
-/// A folded value on one line.
-#[cold]
-fn write_unfolded(out: &mut Vec<u8>, bytes: &[u8], field: &Field) {
-    out.extend_from_slice(field.name.of(bytes));
-    out.extend_from_slice(b": ");
-    let value = field.value.of(bytes);
-    out.extend(value.iter().map(|&b| if matches!(b, b'\r' | b'\n') { b' ' } else { b }));
-    out.extend_from_slice(b"\r\n");
 }
 
 /// The registered phrase of a status that we make ourselves (RFC 9110, section 15).

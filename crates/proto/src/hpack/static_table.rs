@@ -120,6 +120,18 @@ const fn index_of_hash(factor: u32) -> Option<[u8; PLACES]> {
     Some(table)
 }
 
+/// As [`find`], for constants; 0 for none.
+pub(super) const fn index_of(name: &[u8]) -> u8 {
+    let mut place = 0;
+    while place < ENTRIES.len() {
+        if is_same(name, ENTRIES[place].0) {
+            return place as u8 + 1;
+        }
+        place += 1;
+    }
+    0
+}
+
 const fn is_same(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;

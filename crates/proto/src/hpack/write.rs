@@ -2,7 +2,8 @@
 //! is.
 
 use super::integer;
-use super::static_table::{ENTRIES, find};
+use super::static_table::{ENTRIES, find, index_of};
+use fairwater_message::HeaderId;
 
 /// Flags of a field with a value of its own that comes into no table (RFC 7541, section 6.2).
 const NOT_INDEXED: u8 = 0;
@@ -29,12 +30,82 @@ const SET_COOKIE: u8 = 55;
 
 /// Writes a field, whose name is in small letters.
 pub fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    let Some(index) = find(name) else {
-        out.push(NOT_INDEXED);
-        write_string(out, name);
-        write_string(out, value);
-        return;
-    };
+    match find(name) {
+        Some(index) => write_indexed(out, index, value),
+        None => write_plain(out, name, value),
+    }
+}
+
+/// The name of a field, as it goes into blocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Name {
+    name: &'static str,
+    /// Of the static table; 0 for one that is not there.
+    index: u8,
+}
+
+/// By the number of an id.
+static INDEXES: [u8; HeaderId::NAMED.len()] = {
+    let mut indexes = [0; HeaderId::NAMED.len()];
+    let mut at = 0;
+    while at < indexes.len() {
+        indexes[HeaderId::NAMED[at] as usize] = index_of(HeaderId::NAMED[at].name().as_bytes());
+        at += 1;
+    }
+    indexes
+};
+
+impl Name {
+    /// Of an id that has one.
+    #[inline]
+    pub fn of(id: HeaderId) -> Self {
+        Self { name: id.name(), index: INDEXES.get(id as usize).copied().unwrap_or(0) }
+    }
+
+    pub fn write(self, out: &mut Vec<u8>, value: &[u8]) {
+        match self.index {
+            0 => write_plain(out, self.name.as_bytes(), value),
+            index => write_indexed(out, index, value),
+        }
+    }
+
+    /// With a value of ours, which `write` appends: it is no secret.
+    #[inline]
+    pub fn write_with(self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        match self.index {
+            0 => {
+                out.push(NOT_INDEXED);
+                write_string(out, self.name.as_bytes());
+            }
+            index => integer::write(out, NOT_INDEXED, PREFIX, usize::from(index)),
+        }
+        let at = out.len();
+        out.push(0);
+        write(out);
+        let len = out.len() - at - 1;
+        match u8::try_from(len) {
+            Ok(short) if short < 0x7f => out[at] = short,
+            _ => lengthen(out, at, len),
+        }
+    }
+}
+
+/// Puts a length that needs more than its byte before what was written behind that.
+#[cold]
+fn lengthen(out: &mut Vec<u8>, at: usize, len: usize) {
+    let mut number = Vec::new();
+    integer::write(&mut number, 0, 7, len);
+    out.splice(at..=at, number);
+}
+
+fn write_plain(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.push(NOT_INDEXED);
+    write_string(out, name);
+    write_string(out, value);
+}
+
+/// With a name of the static table.
+fn write_indexed(out: &mut Vec<u8>, index: u8, value: &[u8]) {
     let flags = if is_secret(index, value) {
         NEVER_INDEXED
     } else if let Some(whole) = find_whole(index, value) {

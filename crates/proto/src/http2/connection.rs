@@ -119,6 +119,8 @@ pub struct Connection<W> {
     pub(super) data_bytes: u64,
     /// The stream that data was sent of last.
     pub(super) sent_last: u32,
+    /// Streams may wait for room to send.
+    pub(super) has_blocked: bool,
     /// Heads that have come.
     pub(super) heads: u64,
     /// What the frames that came make of work, in bytes of a body that would make as much.
@@ -171,6 +173,7 @@ impl<W: Waiter> Connection<W> {
             has_pong: false,
             data_bytes: 0,
             sent_last: 0,
+            has_blocked: false,
             heads: 0,
             work_bytes: 0,
         };
@@ -283,18 +286,22 @@ impl<W: Waiter> Connection<W> {
     /// Wakes the streams that could send now. Those that are first may take all that there is, so
     /// that the one which had it last comes last.
     pub(super) fn wake_blocked(&mut self) {
-        if self.send_window <= 0 {
+        if self.send_window <= 0 || !self.has_blocked {
             return;
         }
+        self.has_blocked = false;
         let last = self.sent_last;
         let next = self.ids.partition_point(|&id| id <= last);
         let len = self.streams.len();
         for at in (next..len).chain(0..next) {
-            if let Some(stream) = self.streams.get_mut(at)
-                && stream.send_window > 0
-                && std::mem::take(&mut stream.is_blocked)
-            {
+            let Some(stream) = self.streams.get_mut(at).filter(|stream| stream.is_blocked) else {
+                continue;
+            };
+            if stream.send_window > 0 {
+                stream.is_blocked = false;
                 stream.waiter.wake();
+            } else {
+                self.has_blocked = true;
             }
         }
     }
@@ -444,13 +451,23 @@ impl<W: Waiter> Connection<W> {
 
     // Streams.
 
+    /// Where a stream is. They are numbered in steps of two, so that this is where the first one
+    /// says, unless some between them have ended before it.
+    fn place(&self, id: u32) -> Option<usize> {
+        let at = (id.checked_sub(*self.ids.front()?)? / 2) as usize;
+        match self.ids.get(at) {
+            Some(&there) if there == id => Some(at),
+            _ => self.ids.binary_search(&id).ok(),
+        }
+    }
+
     pub(super) fn find(&mut self, id: u32) -> Option<&mut Stream<W>> {
-        let at = self.ids.binary_search(&id).ok()?;
+        let at = self.place(id)?;
         self.streams.get_mut(at)
     }
 
     pub(super) fn look(&self, id: u32) -> Option<&Stream<W>> {
-        let at = self.ids.binary_search(&id).ok()?;
+        let at = self.place(id)?;
         self.streams.get(at)
     }
 
@@ -473,7 +490,7 @@ impl<W: Waiter> Connection<W> {
 
     /// Gives up a stream that is not over, and forgets it. Nobody asks for it any more.
     pub fn release(&mut self, id: u32) {
-        let Ok(at) = self.ids.binary_search(&id) else { return };
+        let Some(at) = self.place(id) else { return };
         self.ids.remove(at);
         let Some(stream) = self.streams.remove(at) else { return };
         if self.role == Role::Server {

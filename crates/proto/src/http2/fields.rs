@@ -33,14 +33,13 @@ const PATH: usize = 2;
 const AUTHORITY: usize = 3;
 const PROTOCOL: usize = 4;
 const STATUS: usize = 5;
-const PSEUDO: [&[u8]; 6] =
-    [b":method", b":scheme", b":path", b":authority", b":protocol", b":status"];
+const PSEUDO: usize = 6;
 
 /// What heads are put together in; one for all connections of a thread.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    pseudo: [Vec<u8>; PSEUDO.len()],
-    has: [bool; PSEUDO.len()],
+    pseudo: [Vec<u8>; PSEUDO],
+    has: [bool; PSEUDO],
     host: Vec<u8>,
     has_host: bool,
     cookie: Vec<u8>,
@@ -66,11 +65,25 @@ const fn name_bytes() -> [bool; 256] {
 }
 static NAME_BYTES: [bool; 256] = name_bytes();
 
+/// No value may have these (section 8.2.1); other control bytes are for the reader to refuse.
+fn ends_lines(byte: u8) -> bool {
+    matches!(byte, 0 | b'\r' | b'\n')
+}
+
+/// Whether any byte is below a space. Eight at a time, by Sean Anderson's test for "a byte below n".
+fn has_low_byte(bytes: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let low = |word: u64| word.wrapping_sub(ONES * 0x20) & !word & (ONES * 0x80);
+    let (words, rest) = bytes.as_chunks::<8>();
+    let in_words = words.iter().fold(0, |found, word| found | low(u64::from_le_bytes(*word)));
+    in_words != 0 || rest.iter().fold(false, |found, &byte| found | (byte < b' '))
+}
+
 impl Scratch {
     pub(super) fn clear(&mut self) {
         self.pseudo.iter_mut().chain([&mut self.host, &mut self.cookie]).for_each(Vec::clear);
         self.lines.clear();
-        self.has = [false; PSEUDO.len()];
+        self.has = [false; PSEUDO];
         (self.has_host, self.fields, self.length) = (false, 0, None);
         self.decoded_bytes = 0;
         (self.is_malformed, self.problem) = (false, None);
@@ -97,7 +110,15 @@ impl Scratch {
     }
 
     fn take_pseudo(&mut self, kind: Kind, name: &[u8], value: &[u8]) -> bool {
-        let Some(at) = PSEUDO.iter().position(|one| *one == name) else { return false };
+        let at = match name {
+            b":method" => METHOD,
+            b":scheme" => SCHEME,
+            b":path" => PATH,
+            b":authority" => AUTHORITY,
+            b":protocol" => PROTOCOL,
+            b":status" => STATUS,
+            _ => return false,
+        };
         let is_of_kind = match kind {
             Kind::Request => at != STATUS,
             Kind::Reply => at == STATUS,
@@ -105,7 +126,7 @@ impl Scratch {
         };
         // Before all others, and once (section 8.3).
         let is_first = self.lines.is_empty() && self.cookie.is_empty() && !self.has_host;
-        let is_plain = value.iter().all(|&byte| byte > b' ' && byte != 0x7f);
+        let is_plain = value.iter().fold(true, |good, &b| good & (b > b' ') & (b != 0x7f));
         if !is_of_kind || !is_first || self.has[at] || !is_plain {
             return false;
         }
@@ -115,9 +136,9 @@ impl Scratch {
     }
 
     fn take_field(&mut self, kind: Kind, name: &[u8], value: &[u8]) -> bool {
-        let is_name = name.iter().all(|&byte| NAME_BYTES[usize::from(byte)]);
-        let is_value = !value.iter().any(|&byte| matches!(byte, 0 | b'\r' | b'\n'));
-        if !is_name || !is_value {
+        // All of them: names are short, and a loop without a way out takes several at a time.
+        let is_name = name.iter().fold(true, |good, &byte| good & NAME_BYTES[usize::from(byte)]);
+        if !is_name || (has_low_byte(value) && value.iter().any(|&byte| ends_lines(byte))) {
             return false;
         }
         let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));

@@ -2,6 +2,7 @@
 //! out. One engine for both roles; what could flood it has budgets, and nothing is kept for a
 //! connection at rest but its windows and the peer's table of fields.
 
+mod block;
 mod budget;
 mod connection;
 mod fields;
@@ -11,6 +12,7 @@ mod send;
 mod settings;
 mod stream;
 
+pub use block::Block;
 pub use budget::Flood;
 pub use connection::{Bounds, Connection, Opened, Refusal, Role};
 pub use fields::Problem;

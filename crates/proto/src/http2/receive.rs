@@ -15,9 +15,10 @@ use super::stream::{Head, Reset, Waiter};
 const CONTINUATIONS_MAX: u32 = 8;
 /// A head that stands for so many times what one may have is no mistake.
 const BOMB_FACTOR: usize = 4;
-/// A frame makes at least as much work as so many bytes of a body, and a head more than its bytes.
+/// A frame makes at least as much work as so many bytes of a body; and a head as many more, beside
+/// its fields, whatever they were compressed to.
 const FRAME_WORK_BYTES: u64 = 512;
-const HEAD_WEIGHT: u64 = 16;
+const HEAD_WORK_BYTES: u64 = 1024;
 /// Interim heads that nobody has read.
 const HEADS_MAX: usize = 32;
 const WINDOW_MAX: i64 = (1 << 31) - 1;
@@ -102,8 +103,7 @@ impl<W: Waiter> Connection<W> {
     }
 
     fn take(&mut self, head: FrameHead, payload: &[u8], scratch: &mut Scratch) {
-        let weight = if matches!(head.kind, HEADERS | CONTINUATION) { HEAD_WEIGHT } else { 1 };
-        self.work_bytes += (head.len as u64).max(FRAME_WORK_BYTES) * weight;
+        self.work_bytes += (head.len as u64).max(FRAME_WORK_BYTES);
         let is_first = !std::mem::replace(&mut self.has_settings, true);
         if is_first && (head.kind != SETTINGS || head.has(ACK)) {
             return self.fail(Code::PROTOCOL_ERROR, None);
@@ -265,6 +265,7 @@ impl<W: Waiter> Connection<W> {
         };
         self.decoder.decode(block, fields).map_err(|_| Code::COMPRESSION_ERROR)?;
         self.heads += 1;
+        self.work_bytes += HEAD_WORK_BYTES + scratch.decoded_bytes as u64;
         if scratch.decoded_bytes > BOMB_FACTOR * bounds.bytes {
             return Err(self.flooded(Flood::Others));
         }

@@ -1,22 +1,20 @@
 //! What goes to a peer: heads from lines as we write them for HTTP/1.1, and bodies under the flow
 //! control of the peer (RFC 9113, sections 5.2 and 8).
 
+use super::block::write_lines;
 use super::connection::{Connection, Role};
 use super::frame::{
     self, CONTINUATION, DATA, END_HEADERS, END_STREAM, FrameHead, HEAD_BYTES, HEADERS,
     PAYLOAD_BYTES_MAX,
 };
 use super::stream::Waiter;
-use crate::hpack::{write_field, write_status, write_table_size};
+use crate::hpack::{write_status, write_table_size};
 
-/// What is sent of a request beside its lines.
+/// What there is to know of a request beside its fields.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Requested<'a> {
-    pub scheme: &'a str,
-    /// In place of the method: a tunnel for this protocol (RFC 8441, section 4).
-    pub tunnel: Option<&'a str>,
-    /// The client reads trailers.
-    pub takes_trailers: bool,
+pub struct Requested {
+    /// A reply that says yes makes a tunnel.
+    pub is_tunnel: bool,
     /// The reply has no body, whatever it says.
     pub is_head: bool,
 }
@@ -24,17 +22,6 @@ pub struct Requested<'a> {
 /// The stream has ended by force, or is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
-
-/// Fields of a connection, which HTTP/2 has none of (section 8.2.2).
-fn is_of_connection(name: &[u8]) -> bool {
-    match name.len() {
-        7 => name.eq_ignore_ascii_case(b"upgrade"),
-        10 => name.eq_ignore_ascii_case(b"connection") || name.eq_ignore_ascii_case(b"keep-alive"),
-        16 => name.eq_ignore_ascii_case(b"proxy-connection"),
-        17 => name.eq_ignore_ascii_case(b"transfer-encoding"),
-        _ => false,
-    }
-}
 
 impl<W: Waiter> Connection<W> {
     /// Sends the head of a reply, which was written for HTTP/1.1, perhaps with a body behind it.
@@ -65,39 +52,25 @@ impl<W: Waiter> Connection<W> {
         Ok(len)
     }
 
-    /// Begins a stream with a request that was written for HTTP/1.1: its first field is the host.
-    /// `None` if the peer takes no more streams now, or the text is no request.
-    pub fn send_request(
-        &mut self,
-        text: &[u8],
-        asked: Requested<'_>,
-        is_last: bool,
-    ) -> Option<u32> {
-        let line_end = memchr::memchr(b'\n', text)? + 1;
-        let host_end = line_end + memchr::memchr(b'\n', &text[line_end..])? + 1;
-        let line = text[..line_end].strip_suffix(b" HTTP/1.1\r\n")?;
-        let space = memchr::memchr(b' ', line)?;
-        let host = text[line_end..host_end].strip_prefix(b"host: ")?.strip_suffix(b"\r\n")?;
+    /// As [`Self::send_reply`], with a head that is compressed already.
+    pub fn send_block(&mut self, id: u32, block: &[u8], is_last: bool) -> Result<(), Gone> {
+        self.begin_to_send(id, is_last)?;
+        let at = self.begin_block();
+        self.out.extend_from_slice(block);
+        self.end_block(id, at, is_last);
+        Ok(())
+    }
+
+    /// Begins a stream with a request, whose fields are compressed already. `None` if the peer takes
+    /// no more streams now.
+    pub fn send_request(&mut self, block: &[u8], asked: Requested, is_last: bool) -> Option<u32> {
         let id = self.begin_own()?;
         let stream = self.find(id)?;
         (stream.is_bodiless, stream.is_sent) = (asked.is_head, is_last);
-        stream.is_tunnel = asked.tunnel.is_some();
-        let block = self.begin_block();
-        let out = &mut self.out;
-        let method = if asked.tunnel.is_some() { b"CONNECT" } else { &line[..space] };
-        write_field(out, b":method", method);
-        write_field(out, b":scheme", asked.scheme.as_bytes());
-        write_field(out, b":path", &line[space + 1..]);
-        write_field(out, b":authority", host);
-        if let Some(protocol) = asked.tunnel {
-            write_field(out, b":protocol", protocol.as_bytes());
-        }
-        let without = if asked.tunnel.is_some() { b"sec-websocket-key".as_slice() } else { b"" };
-        write_lines(out, &text[host_end..], without);
-        if asked.takes_trailers {
-            write_field(out, b"te", b"trailers");
-        }
-        self.end_block(id, block, is_last);
+        stream.is_tunnel = asked.is_tunnel;
+        let at = self.begin_block();
+        self.out.extend_from_slice(block);
+        self.end_block(id, at, is_last);
         Some(id)
     }
 
@@ -111,14 +84,14 @@ impl<W: Waiter> Connection<W> {
         let window = usize::try_from(stream.send_window.min(all)).unwrap_or(0);
         let len = if has_room { data.len().min(window) } else { 0 };
         let is_last = is_last && len == data.len();
-        if len < data.len() {
-            stream.is_blocked = true;
-        }
-        if len == 0 && !(is_last && data.is_empty()) {
-            return Ok(0);
-        }
+        let is_blocked = len < data.len();
+        stream.is_blocked |= is_blocked;
         stream.send_window -= len as i64;
         stream.is_sent |= is_last;
+        self.has_blocked |= is_blocked;
+        if len == 0 && !is_last {
+            return Ok(0);
+        }
         self.send_window -= len as i64;
         self.sent_last = id;
         self.data_bytes += len as u64;
@@ -192,28 +165,4 @@ impl<W: Waiter> Connection<W> {
 /// Where a head ends: behind the empty line, or with the text.
 fn head_len(text: &[u8]) -> usize {
     memchr::memmem::find(text, b"\r\n\r\n").map_or(text.len(), |at| at + 4)
-}
-
-/// Field lines up to the empty one, without those of connections.
-fn write_lines(out: &mut Vec<u8>, lines: &[u8], without: &[u8]) {
-    let mut lower = [0; 64];
-    let mut rest = lines;
-    while let Some(end) = memchr::memchr(b'\n', rest) {
-        let line = &rest[..end];
-        rest = &rest[end + 1..];
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let Some(colon) = memchr::memchr(b':', line) else { return };
-        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-        if is_of_connection(name) || name.eq_ignore_ascii_case(without) {
-            continue;
-        }
-        match lower.get_mut(..name.len()) {
-            Some(lower) => {
-                lower.copy_from_slice(name);
-                lower.make_ascii_lowercase();
-                write_field(out, lower, value);
-            }
-            None => write_field(out, &name.to_ascii_lowercase(), value),
-        }
-    }
 }

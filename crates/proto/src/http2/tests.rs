@@ -1,9 +1,14 @@
 //! Two engines that talk to each other, and one that is told what nobody should say.
 
-use super::*;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+
+use fairwater_message::{Field, HeaderId, RequestHead};
+
+use super::*;
+use crate::form::Form;
+use crate::h1::RequestReader;
 
 const BOUNDS: Bounds = Bounds {
     head_bytes: 32 * 1024,
@@ -49,8 +54,7 @@ impl Pair {
     }
 
     fn ask(&mut self, text: &str, is_last: bool) -> u32 {
-        let asked = Requested { scheme: "http", ..Requested::default() };
-        self.client.send_request(text.as_bytes(), asked, is_last).unwrap()
+        self.client.send_request(&block(text), Requested::default(), is_last).unwrap()
     }
 
     fn opened(&mut self) -> Opened {
@@ -70,6 +74,30 @@ impl Pair {
 
 const GET: &str = "GET /a HTTP/1.1\r\nhost: b\r\nX-One: 1\r\nconnection: close\r\n\r\n";
 const POST: &str = "POST /a HTTP/1.1\r\nhost: b\r\n\r\n";
+
+/// The block of a request that is given as HTTP/1.1 has it.
+fn block_for(text: &str, scheme: &'static str, tunnel: Option<&'static str>) -> Vec<u8> {
+    let mut head = RequestHead::default();
+    assert_eq!(RequestReader::default().read(text.as_bytes(), &mut head), Ok(true), "{text:?}");
+    let mut out = Vec::new();
+    let mut form = Block::of_request(&mut out, scheme, tunnel);
+    let bytes = text.as_bytes();
+    form.begin_request(
+        head.method_span.of(bytes),
+        [b"", head.path.of(bytes)],
+        head.authority.of(bytes),
+    );
+    let is_sent = |field: &&Field| !matches!(field.id, HeaderId::Host | HeaderId::Connection);
+    for field in head.fields.iter().filter(is_sent) {
+        form.field(field, bytes, false);
+    }
+    form.end();
+    out
+}
+
+fn block(text: &str) -> Vec<u8> {
+    block_for(text, "http", None)
+}
 
 #[test]
 fn a_request_is_answered() {
@@ -124,8 +152,8 @@ fn bodies_wait_for_windows_and_end_with_trailers() {
 fn streams_are_refused_given_up_and_left() {
     let mut pair = Pair::new();
     let streams: Vec<_> = (0..8).map(|_| pair.ask(GET, true)).collect();
-    let asked = Requested { scheme: "http", ..Requested::default() };
-    assert_eq!(pair.client.send_request(GET.as_bytes(), asked, true), None, "no more than allowed");
+    let more = pair.client.send_request(&block(GET), Requested::default(), true);
+    assert_eq!(more, None, "no more than allowed");
     pair.talk();
     pair.client.release(streams[0]);
     pair.talk();
@@ -147,8 +175,9 @@ fn a_tunnel_is_asked_for() {
     let mut pair = Pair::new();
     assert!(pair.client.takes_tunnels());
     let text = "GET /chat HTTP/1.1\r\nhost: b\r\nsec-websocket-key: k\r\nsec-websocket-version: 13\r\n\r\n";
-    let asked = Requested { scheme: "https", tunnel: Some("websocket"), ..Requested::default() };
-    let stream = pair.client.send_request(text.as_bytes(), asked, false).unwrap();
+    let asked = Requested { is_tunnel: true, ..Requested::default() };
+    let block = block_for(text, "https", Some("websocket"));
+    let stream = pair.client.send_request(&block, asked, false).unwrap();
     pair.talk();
     let opened = pair.opened();
     assert_eq!(opened.tunnel, Some(true));
@@ -291,9 +320,10 @@ fn streams_take_turns() {
     let mut client: Connection<()> = Connection::new(Role::Client, BOUNDS);
     let mut server: Connection<Told> = Connection::new(Role::Server, BOUNDS);
     let (mut scratch, woken) = (Scratch::default(), Rc::default());
-    let asked = Requested { scheme: "http", ..Requested::default() };
-    let streams: Vec<_> =
-        (0..4).map(|_| client.send_request(GET.as_bytes(), asked, true).unwrap()).collect();
+    let ask = |client: &mut Connection<()>| {
+        client.send_request(&block(GET), Requested::default(), true).unwrap()
+    };
+    let streams: Vec<_> = (0..4).map(|_| ask(&mut client)).collect();
     server.receive(client.out(), 1, &mut scratch);
     for &stream in &streams {
         *server.waiter(stream).unwrap() = Told(stream, Rc::clone(&woken));

@@ -9,7 +9,8 @@ use fairwater_message::{
     BodyLength, Connection, Fault, FaultKind, HeaderName, RequestHead, ResponseHead, Version,
 };
 use fairwater_net::Stream;
-use fairwater_proto::h1::{Edits, ReplyFraming, write_response};
+use fairwater_proto::h1::{Edits, Lines, ReplyFraming, write_response};
+use fairwater_proto::http2::Block;
 
 use super::Carrier;
 use super::h2::Lane;
@@ -25,6 +26,8 @@ pub(crate) struct Sink<'a> {
     carrier: Carrier<'a>,
     /// Heads and framing that wait for the next write.
     out: &'a mut Vec<u8>,
+    /// What waits is a head for a stream, compressed; not lines.
+    is_block: bool,
     coding: Coding,
     /// A final response head has gone out, or part of one.
     pub is_started: bool,
@@ -53,6 +56,7 @@ impl<'a> Sink<'a> {
         Self {
             carrier,
             out,
+            is_block: false,
             coding,
             is_started: false,
             closes,
@@ -81,7 +85,8 @@ impl<'a> Sink<'a> {
         // What is added is for the final one.
         let edits = Edits { removed, ..Edits::default() };
         self.out.clear();
-        write_response(self.out, head, bytes, ReplyFraming::Bare, Connection::default(), edits);
+        let (form, connection) = (&mut Lines(self.out), Connection::default());
+        write_response(form, head, bytes, ReplyFraming::Bare, connection, edits);
         match self.carrier {
             Carrier::Connection(_) => self.flush(patience).await,
             Carrier::Lane(lane) => lane.send_head(self.out, false).map(drop).map_err(aborted),
@@ -97,7 +102,7 @@ impl<'a> Sink<'a> {
     ) -> Result<(), Fault> {
         self.out.clear();
         let connection = Connection { upgrade: true, ..Connection::default() };
-        write_response(self.out, head, bytes, ReplyFraming::Bare, connection, edits);
+        write_response(&mut Lines(self.out), head, bytes, ReplyFraming::Bare, connection, edits);
         self.is_started = true;
         if let Carrier::Lane(lane) = self.carrier {
             self.is_over = true; // the rest is the tunnel's
@@ -121,7 +126,13 @@ impl<'a> Sink<'a> {
         let framing = self.framing(request, head);
         let connection = self.connection(request);
         self.out.clear();
-        write_response(self.out, head, bytes, framing, connection, edits);
+        if self.lane().is_some() {
+            let form = &mut Block::of_reply(self.out);
+            write_response(form, head, bytes, framing, connection, edits);
+            self.is_block = true;
+            return;
+        }
+        write_response(&mut Lines(self.out), head, bytes, framing, connection, edits);
         self.coding =
             if framing == ReplyFraming::Chunked { Coding::Chunked } else { Coding::Plain };
     }
@@ -161,7 +172,8 @@ impl<'a> Sink<'a> {
         let Part { data, is_last, trailers, is_read_out } = part;
         self.is_started = true;
         if let Carrier::Lane(lane) = self.carrier {
-            send_on(lane, patience, self.out, part).await?;
+            let head = (&mut *self.out, self.is_block);
+            send_on(lane, patience, head, part).await?;
             self.is_over = is_last;
             return Ok(());
         }
@@ -192,7 +204,8 @@ impl<'a> Sink<'a> {
         let framing = ReplyFraming::Length(body.len() as u64);
         let body = if is_bodiless(request.method, head.status) { &[] } else { body };
         self.out.clear();
-        write_response(self.out, head, bytes, framing, connection, edits);
+        write_response(&mut Lines(self.out), head, bytes, framing, connection, edits);
+        self.is_block = false;
         self.out.extend_from_slice(body);
         self.is_started = true;
         self.flush(patience).await
@@ -228,6 +241,7 @@ impl<'a> Sink<'a> {
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), Fault> {
         self.out.clear();
+        self.is_block = false;
         write(self.out);
         self.is_started = true;
         self.flush(patience).await
@@ -259,7 +273,8 @@ impl<'a> Sink<'a> {
             }
             Carrier::Lane(lane) => {
                 let all = Part { data: &[], is_last: true, trailers: &[], is_read_out: false };
-                let result = send_on(lane, patience, self.out, all).await;
+                let head = (&mut *self.out, self.is_block);
+                let result = send_on(lane, patience, head, all).await;
                 self.is_over |= result.is_ok();
                 result
             }
@@ -269,18 +284,23 @@ impl<'a> Sink<'a> {
     }
 }
 
-/// Sends on a stream what `out` holds of the reply, head first, and a part of the body behind it.
+/// Sends on a stream what `out` holds of the reply, and a part of the body behind it: a compressed
+/// head, or lines and perhaps all of a body.
 async fn send_on(
     lane: &Lane,
     patience: Patience<'_>,
-    out: &mut Vec<u8>,
+    (out, is_block): (&mut Vec<u8>, bool),
     part: Part<'_>,
 ) -> Result<(), Fault> {
     let Part { data, is_last, trailers, .. } = part;
     let ends_here = is_last && trailers.is_empty();
     if !out.is_empty() {
         let is_all = ends_here && data.is_empty();
-        let head_len = lane.send_head(out, is_all).map_err(aborted)?;
+        let head_len = match is_block {
+            true => lane.send_block(out, is_all).map(|()| out.len()),
+            false => lane.send_head(out, is_all),
+        };
+        let head_len = head_len.map_err(aborted)?;
         if head_len < out.len() {
             send_data(lane, patience, &out[head_len..], is_all).await?;
         }

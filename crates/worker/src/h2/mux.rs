@@ -16,7 +16,7 @@ use crate::shard::Shard;
 /// What is read of a peer at a time, when each byte makes much work.
 const SMALL_READ_BYTES: usize = 4 * 1024;
 /// So many times that of a body.
-const LABORIOUS: u64 = 8;
+const LABORIOUS: u64 = 32;
 
 /// The task that waits for a stream.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use fairwater_net::Stream;
+use fairwater_net::{Stream, Timer, Wheel};
 use fairwater_sys::{memory_file, pass};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -60,14 +60,16 @@ impl Estate {
 pub(crate) struct Heir {
     socket: UnixStream,
     estate: Arc<Estate>,
+    wheel: Rc<Wheel>,
 }
 
 impl Heir {
     /// # Errors
     /// When the runtime cannot take the socket.
-    pub(crate) fn new(socket: OwnedFd, estate: Arc<Estate>) -> io::Result<Self> {
+    pub(crate) fn new(socket: OwnedFd, estate: Arc<Estate>, wheel: &Rc<Wheel>) -> io::Result<Self> {
         // The runtime asks no more of it than to be a socket.
-        Ok(Self { socket: UnixStream::from_std(socket.into())?, estate })
+        let socket = UnixStream::from_std(socket.into())?;
+        Ok(Self { socket, estate, wheel: Rc::clone(wheel) })
     }
 
     /// Gives a connection away: the client's, and that of its endpoint if it has one. Returns
@@ -113,7 +115,7 @@ impl Heir {
         loop {
             match self.socket.async_io(Interest::WRITABLE, send).await {
                 Err(error) if error.raw_os_error() == Some(TOO_MANY) => {
-                    tokio::time::sleep(PAUSE).await;
+                    Timer::new(&self.wheel).pass(PAUSE).await;
                 }
                 result => return result,
             }

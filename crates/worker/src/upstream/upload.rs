@@ -6,7 +6,8 @@ use std::ops::Range;
 use fairwater_message::{BodyLength, Fault, FaultKind};
 use fairwater_net::Stream;
 use fairwater_plan::{Endpoint, HostHeader, Upstream};
-use fairwater_proto::h1::{Edits, Forwarding, HostPolicy, RequestFraming, write_request};
+use fairwater_proto::form::Form;
+use fairwater_proto::h1::{Edits, Forwarding, HostPolicy, Lines, RequestFraming, write_request};
 
 use crate::downstream::Source;
 use crate::exchange::Exchange;
@@ -22,6 +23,22 @@ pub(super) fn write_head(
     endpoint: &Endpoint,
     close: bool,
 ) -> Coding {
+    write_head_as(exchange, upstream, endpoint, close, Lines);
+    match exchange.head.body {
+        BodyLength::Chunked => Coding::Chunked,
+        _ => Coding::Plain,
+    }
+}
+
+/// The same in any form.
+#[inline(always)]
+pub(super) fn write_head_as<'e, F: Form + 'e>(
+    exchange: &'e mut Exchange<'_>,
+    upstream: &Upstream,
+    endpoint: &Endpoint,
+    close: bool,
+    form: impl FnOnce(&'e mut Vec<u8>) -> F,
+) {
     let framing = match exchange.head.body {
         BodyLength::None | BodyLength::UntilClose => RequestFraming::None,
         BodyLength::Known(length) => RequestFraming::Length(length),
@@ -43,10 +60,10 @@ pub(super) fn write_head(
             .filters
             .map_or(Edits::default(), |filters| exchange.changes.edits(&filters.request.removed)),
     };
+    let (head, bytes) = (exchange.head, exchange.bytes);
     let out = &mut *exchange.out;
     out.clear();
-    write_request(out, exchange.head, exchange.bytes, framing, &forwarding);
-    if framing == RequestFraming::Chunked { Coding::Chunked } else { Coding::Plain }
+    write_request(&mut form(out), head, bytes, framing, &forwarding);
 }
 
 /// The request body and the connection that it goes to.

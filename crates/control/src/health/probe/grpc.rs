@@ -20,16 +20,13 @@ pub(super) async fn ask(
     service: &str,
     body_max: usize,
 ) -> Result<(), String> {
-    let text = format!(
-        "POST /grpc.health.v1.Health/Check HTTP/1.1\r\nhost: {}\r\nuser-agent: fairwater-check\r\n\
-         content-type: application/grpc\r\n\r\n",
-        target.host
-    );
     let body = question(service);
     let asked = http2::Asked {
-        text: text.as_bytes(),
+        method: "POST",
+        path: "/grpc.health.v1.Health/Check",
+        host: &target.host,
+        fields: &[("user-agent", "fairwater-check"), ("content-type", "application/grpc")],
         body: &body,
-        is_head: false,
         is_secure: target.tls.is_some(),
         body_max,
     };

@@ -18,7 +18,7 @@ pub(super) async fn ask(
     check: &HttpCheck,
     body_max: usize,
 ) -> Result<Option<Vec<u8>>, String> {
-    let text = request(target, check);
+    let fields = fields(check);
     let wanted = check.body.as_ref().map(String::as_bytes);
     let is_good = |status: u16| {
         let good = check.statuses.iter().any(|(first, last)| (*first..=*last).contains(&status));
@@ -26,16 +26,18 @@ pub(super) async fn ask(
     };
     let head = if wire.speaks_http2(target) {
         let asked = http2::Asked {
-            text: &text,
+            method: &check.method,
+            path: &check.path,
+            host: &target.host,
+            fields: &fields,
             body: &[],
-            is_head: check.method == "HEAD",
             is_secure: target.tls.is_some(),
             body_max,
         };
         let reply = http2::ask(wire, asked, |status| is_good(status).map(|()| wanted)).await?;
         reply.head
     } else {
-        wire.send(&text).await?;
+        wire.send(&request(target, check, &fields)).await?;
         let mut reply = Reply::default();
         reply.read_head(wire, target.is_relaxed).await?;
         is_good(reply.head.status)?;
@@ -48,19 +50,26 @@ pub(super) async fn ask(
     Ok(name.map(|name| value_of(&head, name).unwrap_or_default().to_vec()))
 }
 
-/// The request, as HTTP/1.1 has it: the host is the first field.
-fn request(target: &Target, check: &HttpCheck) -> Vec<u8> {
-    let HttpCheck { method, path, headers, .. } = check;
-    let mut text = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", target.host);
-    let is_set = |name: &str| headers.iter().any(|(set, _)| set == name);
-    if !is_set("user-agent") {
-        text.push_str("user-agent: fairwater-check\r\n");
+/// The fields of a request beside its host.
+fn fields(check: &HttpCheck) -> Vec<(&str, &str)> {
+    let HttpCheck { method, headers, .. } = check;
+    let mut fields = Vec::new();
+    if !headers.iter().any(|(set, _)| set == "user-agent") {
+        fields.push(("user-agent", "fairwater-check"));
     }
-    for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
-    }
+    fields.extend(headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     if !matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS") {
-        text.push_str("content-length: 0\r\n");
+        fields.push(("content-length", "0"));
+    }
+    fields
+}
+
+/// The request, as HTTP/1.1 has it.
+fn request(target: &Target, check: &HttpCheck, fields: &[(&str, &str)]) -> Vec<u8> {
+    let HttpCheck { method, path, .. } = check;
+    let mut text = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", target.host);
+    for (name, value) in fields {
+        text.push_str(&format!("{name}: {value}\r\n"));
     }
     text.push_str("connection: close\r\n\r\n");
     text.into_bytes()

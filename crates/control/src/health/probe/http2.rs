@@ -2,6 +2,7 @@
 
 use fairwater_net::clock;
 use fairwater_proto::h1::reason_phrase;
+use fairwater_proto::hpack::write_field;
 use fairwater_proto::http2::{Bounds, Connection, Read, Requested, Role, Scratch};
 
 use super::Search;
@@ -15,11 +16,33 @@ const PROBE_FIELDS_MAX: usize = 128;
 const WINDOW_BYTES: u32 = 64 * 1024;
 
 pub(super) struct Asked<'a> {
-    pub text: &'a [u8],
+    pub method: &'a str,
+    pub path: &'a str,
+    pub host: &'a str,
+    pub fields: &'a [(&'a str, &'a str)],
+    /// With one the reply has trailers.
     pub body: &'a [u8],
-    pub is_head: bool,
     pub is_secure: bool,
     pub body_max: usize,
+}
+
+impl Asked<'_> {
+    /// The head, compressed.
+    fn block(&self) -> Vec<u8> {
+        let scheme = if self.is_secure { "https" } else { "http" };
+        let pseudo = [
+            (":method", self.method),
+            (":scheme", scheme),
+            (":path", self.path),
+            (":authority", self.host),
+        ];
+        let trailers = Some(("te", "trailers")).filter(|_| !self.body.is_empty());
+        let mut out = Vec::new();
+        for (name, value) in pseudo.iter().chain(self.fields).chain(&trailers) {
+            write_field(&mut out, name.as_bytes(), value.as_bytes());
+        }
+        out
+    }
 }
 
 #[derive(Debug, Default)]
@@ -94,11 +117,8 @@ impl Talk {
             phrase: reason_phrase,
         };
         let mut engine = Connection::new(Role::Client, bounds);
-        let scheme = if asked.is_secure { "https" } else { "http" };
-        let takes_trailers = !asked.body.is_empty();
-        let requested =
-            Requested { scheme, takes_trailers, is_head: asked.is_head, ..Requested::default() };
-        let stream = engine.send_request(asked.text, requested, asked.body.is_empty());
+        let requested = Requested { is_tunnel: false, is_head: asked.method == "HEAD" };
+        let stream = engine.send_request(&asked.block(), requested, asked.body.is_empty());
         let stream = stream.ok_or("it takes no request")?;
         if !asked.body.is_empty() {
             let sent = engine.send_data(stream, asked.body, true);

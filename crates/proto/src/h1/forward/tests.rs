@@ -59,7 +59,7 @@ fn addresses_are_written_as_the_standard_library_writes_them() {
     let v6 = ["::1", "2001:db8::ffff"].map(|text| text.parse().unwrap());
     for ip in v4.chain(v6) {
         let mut out = Vec::new();
-        write_ip(&mut out, ip);
+        out.extend_from_slice(Address::of(ip).text());
         assert_eq!(String::from_utf8(out).unwrap(), ip.to_string());
     }
 }

@@ -1,7 +1,7 @@
 //! Heads as they are written, byte by byte.
 
 use super::*;
-use crate::h1::{RequestReader, ResponseReader};
+use crate::h1::{Lines, RequestReader, ResponseReader};
 
 const FORWARDING: Forwarding<'_> = Forwarding {
     peer: Some(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1))),
@@ -24,7 +24,7 @@ fn written(request: &str, framing: RequestFraming, forwarding: &Forwarding<'_>) 
     let result = RequestReader::default().read(request.as_bytes(), &mut head);
     assert_eq!(result, Ok(true), "{request:?}");
     let mut out = Vec::new();
-    write_request(&mut out, &head, request.as_bytes(), framing, forwarding);
+    write_request(&mut Lines(&mut out), &head, request.as_bytes(), framing, forwarding);
     String::from_utf8(out).unwrap()
 }
 
@@ -318,7 +318,8 @@ fn check_response(reply: &str, framing: ReplyFraming, connection: Connection, ex
         .read(reply.as_bytes(), &mut head);
     assert_eq!(result, Ok(true), "{reply:?}");
     let mut out = Vec::new();
-    write_response(&mut out, &head, reply.as_bytes(), framing, connection, Edits::default());
+    let (form, bytes) = (&mut Lines(&mut out), reply.as_bytes());
+    write_response(form, &head, bytes, framing, connection, Edits::default());
     assert_eq!(String::from_utf8(out).unwrap(), expected, "{reply:?}");
 }
 

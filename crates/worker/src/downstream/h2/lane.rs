@@ -45,6 +45,11 @@ impl Lane {
         self.0.with(|engine, id| engine.send_reply(id, text, is_all)).map_err(broken)
     }
 
+    /// The same of a head that is compressed already.
+    pub(in crate::downstream) fn send_block(&self, block: &[u8], is_all: bool) -> io::Result<()> {
+        self.0.with(|engine, id| engine.send_block(id, block, is_all)).map_err(broken)
+    }
+
     /// Lets the client take the stream for a tunnel: in HTTP/2 that is a 200 (RFC 8441, section 5),
     /// and the key that it does not know of is not answered.
     pub(in crate::downstream) fn send_switch(&self, text: &[u8]) -> io::Result<()> {

@@ -52,13 +52,8 @@ impl Call {
     }
 
     /// Sends the head, and the end if there is no more.
-    pub(crate) fn send(
-        &self,
-        text: &[u8],
-        asked: Requested<'_>,
-        is_all: bool,
-    ) -> Result<(), Fault> {
-        let begun = self.trunk.send(text, asked, is_all);
+    pub(crate) fn send(&self, block: &[u8], asked: Requested, is_all: bool) -> Result<(), Fault> {
+        let begun = self.trunk.send(block, asked, is_all);
         // What could not even be begun has been seen by nobody.
         let strand = begun.ok_or(Fault::undelivered(FaultKind::ReplyReset))?;
         drop(self.strand.set(strand));

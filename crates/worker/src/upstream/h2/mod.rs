@@ -15,12 +15,13 @@ use fairwater_message::{Fault, FaultKind, HeaderId, Method, RequestHead};
 use fairwater_net::Timer;
 use fairwater_plan::{Pick, Upstream};
 use fairwater_proto::h1::asks_upgrade;
-use fairwater_proto::http2::Requested;
+use fairwater_proto::hpack;
+use fairwater_proto::http2::{Block, Requested};
 use fairwater_proto::websocket;
 
 use super::download::Outcome;
 use super::h1::{both, poll_gone, replace};
-use super::upload::write_head;
+use super::upload::write_head_as;
 use crate::exchange::Exchange;
 use crate::record::Record;
 use crate::tunnel::{Far, Tunnel};
@@ -39,15 +40,17 @@ pub(crate) async fn converse<'a>(
     pick: &Pick<'a>,
     record: &mut Record<'a>,
 ) -> Result<Option<Box<Tunnel>>, Fault> {
-    write_head(exchange, upstream, pick.endpoint, false);
     let is_tunnel = asks_websocket(exchange);
     let (head, bytes) = (exchange.head, exchange.bytes);
-    let asked = Requested {
-        scheme: if upstream.settings.tls.is_some() { "https" } else { "http" },
-        tunnel: is_tunnel.then_some(websocket::NAME),
-        takes_trailers: takes_trailers(head, bytes),
-        is_head: head.method == Method::Head,
-    };
+    let scheme = if upstream.settings.tls.is_some() { "https" } else { "http" };
+    let tunnel = is_tunnel.then_some(websocket::NAME);
+    write_head_as(exchange, upstream, pick.endpoint, false, |out| {
+        Block::of_request(out, scheme, tunnel)
+    });
+    if takes_trailers(head, bytes) {
+        hpack::write_field(exchange.out, b"te", b"trailers");
+    }
+    let asked = Requested { is_tunnel, is_head: head.method == Method::Head };
     let patience = exchange.patience();
     let response_timeout =
         exchange.timeouts.response.unwrap_or(upstream.settings.timeouts.response);

@@ -1,0 +1,121 @@
+//! Heads as compressed fields (RFC 9113, section 8.3; RFC 7541), without the frames around them.
+
+use fairwater_message::{Field, HeaderId};
+
+use crate::form::Form;
+use crate::hpack::{Name, write_field, write_status};
+
+/// Names that fit are put into small letters without an allocation.
+const NAME_BYTES: usize = 64;
+const KEY: &[u8] = b"sec-websocket-key";
+
+/// Appends the fields of a head.
+#[derive(Debug)]
+pub struct Block<'a> {
+    out: &'a mut Vec<u8>,
+    scheme: &'static str,
+    tunnel: Option<&'static str>,
+}
+
+impl<'a> Block<'a> {
+    /// Of a request; `tunnel` is the protocol that it asks for in place of its method (RFC 8441,
+    /// section 4).
+    pub fn of_request(
+        out: &'a mut Vec<u8>,
+        scheme: &'static str,
+        tunnel: Option<&'static str>,
+    ) -> Self {
+        Self { out, scheme, tunnel }
+    }
+
+    pub fn of_reply(out: &'a mut Vec<u8>) -> Self {
+        Self { out, scheme: "", tunnel: None }
+    }
+}
+
+impl Form for Block<'_> {
+    const SAYS_FRAMING: bool = false;
+
+    fn begin_request(&mut self, method: &[u8], path: [&[u8]; 2], host: &[u8]) {
+        let method = if self.tunnel.is_some() { b"CONNECT" } else { method };
+        write_field(self.out, b":method", method);
+        write_field(self.out, b":scheme", self.scheme.as_bytes());
+        match path {
+            [b"", path] => write_field(self.out, b":path", path),
+            [root, rest] => write_field(self.out, b":path", &[root, rest].concat()),
+        }
+        write_field(self.out, b":authority", host);
+        if let Some(protocol) = self.tunnel {
+            write_field(self.out, b":protocol", protocol.as_bytes());
+        }
+    }
+
+    fn begin_reply(&mut self, status: u16, _reason: &[u8]) {
+        write_status(self.out, status);
+    }
+
+    fn field(&mut self, field: &Field, bytes: &[u8], is_folded: bool) {
+        let (name, value) = (field.name.of(bytes), field.value.of(bytes));
+        if is_folded {
+            let unfolded = |&b: &u8| if matches!(b, b'\r' | b'\n') { b' ' } else { b };
+            let value: Vec<u8> = value.iter().map(unfolded).collect();
+            return write_field(self.out, &name.to_ascii_lowercase(), &value);
+        }
+        match field.id {
+            // A tunnel of HTTP/2 has no key.
+            HeaderId::Other if self.tunnel.is_some() && name.eq_ignore_ascii_case(KEY) => {}
+            HeaderId::Other => write_in_small(self.out, name, value),
+            id => Name::of(id).write(self.out, value),
+        }
+    }
+
+    #[inline(always)]
+    fn own(&mut self, id: HeaderId, write: impl FnOnce(&mut Vec<u8>)) {
+        Name::of(id).write_with(self.out, write);
+    }
+
+    fn lines(&mut self, lines: &[u8]) {
+        write_lines(self.out, lines, b"");
+    }
+
+    fn end(&mut self) {}
+}
+
+/// Fields of a connection, which HTTP/2 has none of (section 8.2.2).
+fn is_of_connection(name: &[u8]) -> bool {
+    match name.len() {
+        7 => name.eq_ignore_ascii_case(b"upgrade"),
+        10 => name.eq_ignore_ascii_case(b"connection") || name.eq_ignore_ascii_case(b"keep-alive"),
+        16 => name.eq_ignore_ascii_case(b"proxy-connection"),
+        17 => name.eq_ignore_ascii_case(b"transfer-encoding"),
+        _ => false,
+    }
+}
+
+/// Field lines up to the empty one, without those of connections.
+pub(super) fn write_lines(out: &mut Vec<u8>, lines: &[u8], without: &[u8]) {
+    let mut rest = lines;
+    while let Some(end) = memchr::memchr(b'\n', rest) {
+        let line = &rest[..end];
+        rest = &rest[end + 1..];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let Some(colon) = memchr::memchr(b':', line) else { return };
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        if !is_of_connection(name) && !name.eq_ignore_ascii_case(without) {
+            write_in_small(out, name, value);
+        }
+    }
+}
+
+/// A field whose name may have capital letters.
+fn write_in_small(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    let mut small = [0; NAME_BYTES];
+    match small.get_mut(..name.len()) {
+        Some(small) => {
+            small.copy_from_slice(name);
+            small.make_ascii_lowercase();
+            write_field(out, small, value);
+        }
+        None => write_field(out, &name.to_ascii_lowercase(), value),
+    }
+}
