@@ -7,6 +7,7 @@ use fairwater_plan::health::{
 
 use super::probe::Outcome;
 use super::target::Ask;
+use super::words::printable;
 use crate::roster::Member;
 
 #[derive(Clone, Debug, Default)]
@@ -143,6 +144,12 @@ impl Known {
         }
     }
 
+    /// Nobody checks it any more.
+    pub(crate) fn forget_check(&mut self) {
+        (self.verdict, self.asked) = (Verdict::default(), None);
+        (self.problem, self.checked_ms) = (None, None);
+    }
+
     /// Another check asks from now on.
     pub(crate) fn asked_by(&mut self, key: Option<u64>) {
         if self.asked == key {
@@ -151,17 +158,11 @@ impl Known {
         match (&self.asked, &key) {
             // What another process has found is as good as if it was found here.
             (None, Some(_)) => {}
-            (_, None) => (self.verdict, self.problem) = (Verdict::default(), None),
+            (Some(_), None) => self.forget_check(),
+            (None, None) => {}
             (Some(_), Some(_)) if self.verdict.state() != State::Unknown => self.verdict.reopen(),
             (Some(_), Some(_)) => {}
         }
         self.asked = key;
     }
-}
-
-/// The beginning of what an endpoint says, for people.
-fn printable(bytes: &[u8]) -> String {
-    const SHOWN: usize = 64;
-    let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned();
-    shown.chars().map(|c| if c.is_control() { '.' } else { c }).collect()
 }

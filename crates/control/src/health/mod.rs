@@ -111,6 +111,9 @@ impl Health {
                 lines.moved(name, member, known, standing);
                 self.is_news |= known.last != Some(standing);
                 known.is_first |= !of.is_judged;
+                if upstream.health.is_none() {
+                    known.forget_check();
+                }
                 known.identity.clone_from(&member.identity);
                 known.last = Some(standing);
                 member.given = standing;

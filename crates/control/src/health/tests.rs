@@ -133,6 +133,7 @@ fn what_was_found_outlives_another_check() {
     assert_eq!(set.stand(), "1 failing 1", "which decides at once");
     set.config.upstreams[0].health = None;
     assert_eq!(set.stand(), "1 1 1");
+    assert!(set.health.upstreams["app"].known.values().all(|known| known.is_well()));
 }
 
 #[test]

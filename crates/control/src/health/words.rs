@@ -142,3 +142,10 @@ pub(crate) fn why(member: &Member, known: Option<&Known>, mode: Mode, now_ms: u6
     };
     format!("gets none: {words}")
 }
+
+/// The beginning of what an endpoint says, for people.
+pub(super) fn printable(bytes: &[u8]) -> String {
+    const SHOWN: usize = 64;
+    let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned();
+    shown.chars().map(|c| if c.is_control() { '.' } else { c }).collect()
+}

@@ -2,6 +2,7 @@
 
 use super::Search;
 use super::wire::Wire;
+use crate::health::words::printable;
 
 /// Sends, and reads until what is wanted has come.
 pub(super) async fn expect(
@@ -60,11 +61,4 @@ pub(super) async fn redis(wire: &mut Wire, bytes_max: usize) -> Result<(), Strin
         true => Ok(()),
         false => Err(format!("it answers `{}`", printable(answer))),
     }
-}
-
-/// The beginning of an answer, for people.
-fn printable(bytes: &[u8]) -> String {
-    const SHOWN: usize = 64;
-    let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned();
-    shown.chars().map(|c| if c.is_control() { '.' } else { c }).collect()
 }
