@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use fairwater_message::address::{Listen, UNIX_PATH_BYTES_MAX};
+use fairwater_message::address::{Endpoint, Listen, UNIX_PATH_BYTES_MAX};
 
 use crate::code::{self, Code};
 use crate::model::{
@@ -35,6 +35,7 @@ pub(crate) fn check(config: &Config, report: &mut Report) {
     check_apps(config, report);
     for upstream in &config.upstreams {
         check_endpoints(upstream, report);
+        check_checks(upstream, &config.apps, report);
     }
     check_group(config, report);
     for listener in &config.listeners {
@@ -309,6 +310,35 @@ fn check_endpoints(upstream: &Upstream, report: &mut Report) {
         let label = format!("the first is{}", report.place(first, address.span));
         let help = "remove one of the two; for a larger share of the traffic set `weight`";
         report.add(&code::ENDPOINT_TWICE, address.span, message, label, help);
+    }
+}
+
+/// A port of its own takes a host.
+fn check_checks(upstream: &Upstream, apps: &[App], report: &mut Report) {
+    let port = upstream.health.as_ref().and_then(|health| health.check.port);
+    let agent = upstream.agent.as_ref().map(|agent| agent.port);
+    let is_unix = |address: &Endpoint| matches!(address, Endpoint::Unix(_));
+    for endpoint in &upstream.endpoints {
+        let (address, own) = (&endpoint.address, endpoint.role.check.as_ref());
+        let wanted = match (port, agent) {
+            (Some(port), _) if own.is_none() && is_unix(&address.value) => {
+                format!("checks go to port {port}")
+            }
+            (_, Some(agent)) if own.map_or(is_unix(&address.value), is_unix) => {
+                format!("its agent has port {agent}")
+            }
+            _ => continue,
+        };
+        let message = format!("`{}` has no ports, and {wanted}", address.value);
+        let help = "give it an address for that, as in `check = \"127.0.0.1:9000\"`";
+        report.add(&code::NOTHING_TO_CHECK, address.span, message, "", help);
+    }
+    let Some(name) = upstream.apps.as_ref().filter(|_| port.or(agent).is_some()) else { return };
+    let app = apps.iter().find(|app| app.name.value == name.value);
+    if app.is_some_and(|app| app.address != AppAddress::Port) {
+        let message = format!("the processes of app `{}` have no ports", name.value);
+        let help = "set `address = \"port\"` there, or remove the `port` of checks and the agent";
+        report.add(&code::NOTHING_TO_CHECK, name.span, message, "", help);
     }
 }
 

@@ -200,6 +200,19 @@ codes! {
     NO_WEIGHT = "E0502",
         "An endpoint of weight 0 takes no traffic. When all have weight 0, the upstream could answer \
          nothing: give at least one of them a weight above 0.";
+    BAD_CHECK = "E0503",
+        "This cannot be a check of endpoints, or what it says of them makes no sense: a path begins with \
+         `/`, statuses are from 200 to 599, bytes behind `hex:` are pairs of hexadecimal digits, and what \
+         is part of another time cannot be longer. Settings that belong to another `type` are refused, \
+         since they would silently have no effect.";
+    NOTHING_TO_CHECK = "E0504",
+        "A check of another port needs a host with ports, and a Unix socket has none. Give the endpoint \
+         an address for its checks, as in `{ address = \"unix:/run/app.sock\", check = \
+         \"127.0.0.1:9000\" }`. An agent is asked on the host of an endpoint, so that all of them need \
+         one.";
+    ALWAYS_PANIC = "W0501",
+        "With a panic threshold of 100 one bad endpoint is enough to have all of them used, bad ones \
+         included: health has no effect then. 50 is usual where such a threshold is wanted at all.";
     BAD_LOG_TEMPLATE = "E0701",
         "The template of the access log is text with fields in braces, as in `{client} {status}`. \
          `{request.NAME}` and `{response.NAME}` are headers; `{{` and `}}` stand for the braces \

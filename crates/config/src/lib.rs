@@ -31,14 +31,15 @@ pub use format::{Unformatted, format, format_files};
 pub use include::Surroundings;
 pub use load::{load, parse};
 pub use model::{
-    AccessLog, Admin, App, AppAddress, AppReady, AppSignal, AppTimeouts, Balance, BasicAuth,
-    Certificate, Condition, Config, Cors, Destination, EndpointTls, ErrorEntry, ErrorPage,
-    Expectation, Filters, FixedReply, HeaderEdits, HostMatch, HostRule, HttpListener, IdleRule,
-    Listener, ListenerLimits, ListenerTimeouts, ListenerTls, LogFormat, LogTarget, OnError, Origin,
-    Origins, Overlay, PageFormat, PathEdit, PathRule, PathSegment, Probe, Process, Protocol,
-    ProxyProtocol, ProxyVersion, Redirect, Resolver, Route, RouteTimeouts, RoutingTest, Shutdown,
-    Statuses, TcpListener, TestRequest, Upstream, UpstreamEndpoint, UpstreamTimeouts, ValueMatch,
-    WEIGHT_DEFAULT, WEIGHT_MAX, WhenFull,
+    AccessLog, Admin, Agent, App, AppAddress, AppReady, AppSignal, AppTimeouts, Balance, BasicAuth,
+    Certificate, Check, CheckKind, Condition, Config, Cors, Destination, EndpointRole, EndpointTls,
+    ErrorEntry, ErrorPage, Expectation, Filters, FixedReply, HeaderEdits, Health, HostMatch,
+    HostRule, HttpCheck, HttpListener, IdleRule, Listener, ListenerLimits, ListenerTimeouts,
+    ListenerTls, LogFormat, LogTarget, OnError, Origin, Origins, Outlier, Overlay, PageFormat,
+    PathEdit, PathRule, PathSegment, Probe, Process, Protocol, ProxyProtocol, ProxyVersion,
+    Redirect, Resolver, Route, RouteTimeouts, RoutingTest, Shutdown, Statuses, TcpListener,
+    TestRequest, Upstream, UpstreamEndpoint, UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT,
+    WEIGHT_MAX, WhenFull,
 };
 pub use read::THREADS_MAX;
 pub use reference::reference;

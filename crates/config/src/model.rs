@@ -3,6 +3,7 @@
 
 mod app;
 mod filter;
+mod health;
 mod proxy_protocol;
 mod test;
 mod tls;
@@ -29,6 +30,7 @@ pub use filter::{
     BasicAuth, Cors, Destination, ErrorEntry, ErrorPage, Filters, FixedReply, HeaderEdits, Origin,
     Origins, Overlay, PageFormat, PathEdit, Probe, Redirect, Statuses,
 };
+pub use health::{Agent, Check, CheckKind, EndpointRole, Health, HttpCheck, Outlier};
 pub use proxy_protocol::{ProxyProtocol, ProxyVersion};
 pub use test::{Expectation, RoutingTest, TestRequest};
 pub use tls::{Certificate, EndpointTls, ListenerTls};
@@ -437,6 +439,15 @@ pub struct Upstream {
     pub retries: u32,
     /// Calls of gRPC that end with one of these are tried again.
     pub grpc_retries: GrpcCodes,
+    /// Endpoints are checked.
+    pub health: Option<Health>,
+    pub agent: Option<Agent>,
+    /// Absent means that endpoints are never ejected.
+    pub outlier: Option<Outlier>,
+    /// How long an endpoint that comes back has less than its share; 0 is not at all.
+    pub slow_start: Duration,
+    /// Percent of good endpoints below which health is not looked at; 0 is never.
+    pub panic_threshold: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -470,6 +481,7 @@ pub struct UpstreamEndpoint {
     pub address: Spanned<Endpoint>,
     /// 0 to [`WEIGHT_MAX`]; 0 takes no traffic.
     pub weight: u16,
+    pub role: EndpointRole,
 }
 
 /// Enough for shares of a tenth of a percent; a full turn of the round robin stays short.
@@ -538,12 +550,17 @@ impl Upstream {
             timeouts: UpstreamTimeouts::default(),
             retries: RETRIES_DEFAULT,
             grpc_retries: GrpcCodes::default(),
+            health: None,
+            agent: None,
+            outlier: Some(Outlier::default()),
+            slow_start: Duration::ZERO,
+            panic_threshold: 0,
         }
     }
 }
 
 impl UpstreamEndpoint {
     pub fn new(address: Endpoint) -> Self {
-        Self { address: address.into(), weight: WEIGHT_DEFAULT }
+        Self { address: address.into(), weight: WEIGHT_DEFAULT, role: EndpointRole::default() }
     }
 }

@@ -149,11 +149,29 @@ mod tests {
             _ if is_tcp => "protocol = \"tcp\"",
             _ => "",
         };
+        let health = match title {
+            "[upstreams.NAME.health]" => {
+                let kind = match setting.name {
+                    "type" => "",
+                    "send" => "type = \"bytes\"\nexpect = \"x\"",
+                    "expect" => "type = \"bytes\"",
+                    "service" => "type = \"grpc\"",
+                    _ => "type = \"http\"",
+                };
+                format!("[upstreams.app.health]\n{kind}\n{line}")
+            }
+            "[upstreams.NAME.agent]" => {
+                let port = if setting.name == "port" { "" } else { "port = 1" };
+                format!("[upstreams.app.agent]\n{port}\n{line}")
+            }
+            "[upstreams.NAME.outlier]" => format!("[upstreams.app.outlier]\n{line}"),
+            _ => String::new(),
+        };
         format!(
             "{run_dir}\n{}\n[access_log]\n{}\n[admin]\n{}\n[resolver]\n{}\n[listeners.x]\nbind = \":1\"\nupstream = \"app\"\n\
              {protocol}\n{}\n[[routes]]\nlistener = \"web\"\nupstream = \"app\"\n{}\n\
              [listeners.web]\nbind = \":2\"\n\
-             [upstreams.app]\nendpoints = [{{ address = \"a:1\", {} }}]\n{}\n\
+             [upstreams.app]\nendpoints = [{{ address = \"a:1\", {} }}]\n{}\n{health}\n\
              [apps.php]\ncommand = [\"php\"]\n{address}\n{}\n",
             at("the top level"),
             at("[access_log]"),

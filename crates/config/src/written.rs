@@ -231,7 +231,8 @@ mod tests {
         let auth = "listeners.a = { basic_auth = { users = { ada = '$2y$10$x' }, realm = 'r' } }";
         check(&[auth], &[r#""basic_auth":{"users":{"ada":"***"},"realm":"r""#]);
         let endpoints = "upstreams.a.endpoints = ['b:1', { address = 'c:1' }]";
-        let shown = r#""endpoints":["b:1",{"address":"c:1","weight":1}]"#;
+        let shown =
+            r#""endpoints":["b:1",{"address":"c:1","weight":1,"backup":false,"priority":0}]"#;
         check(&[endpoints], &[shown, r#""connect_timeout":"2s""#]);
     }
 

@@ -160,11 +160,17 @@ fn read(
             let help = "it ends when what runs is finished";
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", help));
         }
-        Page::Metrics => (PROMETHEUS, metrics::render(sources, steward.apps.of(&steward.config))),
+        Page::Metrics => (
+            PROMETHEUS,
+            metrics::render((sources, &steward.health), steward.apps.of(&steward.config)),
+        ),
         Page::Status if wants_text => (TEXT, overview::render(&Status::of(steward, sources))),
         Page::Status => (JSON, Status::of(steward, sources).json()),
         Page::Config => (JSON, format!("{}\n", steward.config.written)),
         Page::Endpoints => (JSON, endpoints::show_all(steward)),
+        Page::Upstream(upstream) if wants_text => {
+            (TEXT, endpoints::tell_of_upstream(steward, upstream)?)
+        }
         Page::Upstream(upstream) => (JSON, endpoints::show_upstream(steward, upstream)?),
         Page::Endpoint(upstream, name) => (JSON, endpoints::show_one(steward, upstream, name)?),
     })

@@ -144,7 +144,11 @@ pub(crate) async fn keep(shared: Shared, mut link: AppLink) {
     loop {
         let wait = if shared.steward.borrow().watches_apps() { LOOK } else { IDLE };
         match tokio::time::timeout(wait, link.states.recv()).await {
-            Ok(Some(state)) => shared.steward.borrow_mut().told_of_app(state),
+            Ok(Some(state)) => {
+                shared.steward.borrow_mut().told_of_app(state);
+                // There may be a process to be checked.
+                shared.bell.notify_waiters();
+            }
             Ok(None) => return,
             Err(_) => {}
         }

@@ -12,9 +12,8 @@ use fairwater_plan::{
     UpstreamTls, Versions,
 };
 
-use crate::changes::Rest;
 use crate::registry::Registry;
-use crate::roster::{Member, Roster, Standing};
+use crate::roster::{Member, Roster};
 use crate::route::{Routes, conditions, host_pattern, path_pattern};
 
 /// A plan, and what must be bound for it.
@@ -249,11 +248,9 @@ fn compile_upstream(
     let (mut endpoints, mut resting) = (Vec::new(), Vec::new());
     for member in members {
         let endpoint = compile_endpoint(member, &settings.name, registry);
-        match member.standing {
-            Standing::Active | Standing::Resting(Rest::Drain) => endpoints.push(endpoint),
-            Standing::Resting(Rest::Maintenance) | Standing::Unresolved | Standing::Down => {
-                resting.push(endpoint);
-            }
+        match member.given.reason {
+            Some(reason) if !reason.keeps_connections() => resting.push(endpoint),
+            _ => endpoints.push(endpoint),
         }
     }
     let balance = match balance {
@@ -303,6 +300,7 @@ fn settings(upstream: &config::Upstream, index: usize) -> UpstreamSettings {
         },
         retries: upstream.retries,
         grpc_retries: upstream.grpc_retries,
+        failures_max: upstream.outlier.map_or(0, |outlier| outlier.consecutive),
     }
 }
 
@@ -312,7 +310,7 @@ fn compile_endpoint(member: &Member, upstream: &str, registry: &mut Registry) ->
         identity: member.identity.clone(),
         host: member.host.clone(),
         dial: member.dial.clone(),
-        weight: if member.standing == Standing::Active { member.weight } else { 0 },
+        weight: member.given.weight,
         slot: state.slot(),
         state,
     }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::{JoinHandle, spawn_local};
 
 use crate::lookups::{self, Shared};
-use crate::{AppLink, Bind, Sources, Steward, admin, apps, expiry};
+use crate::{AppLink, Bind, Sources, Steward, admin, apps, expiry, health};
 
 /// Another configuration waits no longer than this for what its names stand for.
 const NAMES: Duration = Duration::from_secs(5);
@@ -67,6 +67,7 @@ pub fn start(
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, async {
             drop(spawn_local(lookups::keep(shared.clone())));
+            drop(spawn_local(health::keep(shared.clone())));
             drop(spawn_local(expiry::keep(shared.clone())));
             if let Some(master) = master {
                 drop(spawn_local(apps::keep(shared.clone(), master)));
@@ -89,7 +90,11 @@ async fn answer(mut asked: Receiver<Ask>, shared: &Shared, mut admin: Option<Joi
                 // Who asked may have given up.
                 drop(answer.send(replace(shared, *config, &addresses).await));
             }
-            Ask::Leave => drop(admin.take().map(|admin| admin.abort())),
+            Ask::Leave => {
+                // Another process is asked, and asks, by now.
+                admin.take().iter().for_each(JoinHandle::abort);
+                shared.steward.borrow_mut().health.stop();
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::Steward;
 use crate::changes::{Change, Presence};
 use crate::form::{Form, Wish};
 use crate::json::{list, object, text};
+use crate::overview;
 use crate::problem::Problem;
 use crate::roster::Member;
 use crate::status::{self, EndpointStatus};
@@ -35,6 +36,18 @@ pub(crate) fn show_all(steward: &Steward) -> String {
 pub(crate) fn show_upstream(steward: &Steward, upstream: &str) -> Result<String, Problem> {
     let index = find_upstream(steward, upstream)?;
     Ok(format!("{}\n", show(steward, index, |_| true, &[])))
+}
+
+/// The same for people: why each of its endpoints gets requests or none.
+///
+/// # Errors
+/// When there is no such upstream.
+pub(crate) fn tell_of_upstream(steward: &Steward, upstream: &str) -> Result<String, Problem> {
+    let index = find_upstream(steward, upstream)?;
+    let Some(sources) = steward.sources() else { return Ok(String::new()) };
+    let plan = sources.plan.get();
+    let members = steward.roster.0[index].iter();
+    Ok(overview::candidates(&status::endpoints(steward, &plan.upstreams[index], members)))
 }
 
 /// # Errors

@@ -13,9 +13,13 @@ use fairwater_plan::{Listener, Plan};
 use fairwater_telemetry::{Count, EndpointCounters, ListenerCounters, STATUS_CLASSES};
 
 use crate::Sources;
+use crate::health::{Health, Known};
 
 /// Renders all metrics.
-pub(crate) fn render<'a>(sources: &Sources, apps: impl Iterator<Item = &'a AppState>) -> String {
+pub(crate) fn render<'a>(
+    (sources, health): (&Sources, &Health),
+    apps: impl Iterator<Item = &'a AppState>,
+) -> String {
     let mut text = Text(String::new());
     let uptime_ms = clock::coarse_ms().saturating_sub(sources.started_ms);
     text.family("fairwater_uptime_seconds", "gauge", "Time since the start.");
@@ -50,6 +54,7 @@ pub(crate) fn render<'a>(sources: &Sources, apps: impl Iterator<Item = &'a AppSt
     listeners(&mut text, sources, &plan);
     certificates(&mut text, &plan);
     endpoints(&mut text, sources, &plan);
+    self::health(&mut text, health, &plan);
     self::apps(&mut text, &apps.collect::<Vec<_>>());
     text.0
 }
@@ -135,7 +140,7 @@ fn certificates(text: &mut Text, plan: &Plan) {
 
 fn endpoints(text: &mut Text, sources: &Sources, plan: &Plan) {
     type Read = fn(&EndpointCounters) -> &Count;
-    let families: [(&str, &str, &str, Read); 7] = [
+    let families: [(&str, &str, &str, Read); 8] = [
         ("fairwater_endpoint_attempts_total", "counter", "Exchanges tried.", |e| &e.attempts),
         ("fairwater_endpoint_connects_total", "counter", "Connections opened.", |e| &e.connects),
         (
@@ -155,6 +160,12 @@ fn endpoints(text: &mut Text, sources: &Sources, plan: &Plan) {
             "counter",
             "Pooled connections that were dead when they were used.",
             |e| &e.stale,
+        ),
+        (
+            "fairwater_endpoint_failures_total",
+            "counter",
+            "Exchanges that tell against the endpoint.",
+            |e| &e.failures,
         ),
         ("fairwater_endpoint_connections", "gauge", "Connections open.", |e| &e.open),
         ("fairwater_endpoint_connections_idle", "gauge", "Connections in the pool.", |e| &e.idle),
@@ -186,6 +197,37 @@ fn endpoints(text: &mut Text, sources: &Sources, plan: &Plan) {
             text.line(name, &labels, &value.to_string());
         }
     });
+}
+
+fn health(text: &mut Text, health: &Health, plan: &Plan) {
+    type Read = fn(&Known) -> u64;
+    let families: [(&str, &str, &str, Read); 3] = [
+        (
+            "fairwater_endpoint_up",
+            "gauge",
+            "1 while the endpoint gets requests, or could: 0 tells of a failed check or an ejection.",
+            |known| u64::from(known.is_well()),
+        ),
+        (
+            "fairwater_endpoint_check_failures_total",
+            "counter",
+            "Checks that have failed.",
+            |known| known.check_failures,
+        ),
+        (
+            "fairwater_endpoint_ejections_total",
+            "counter",
+            "Times that the endpoint was left alone after failures.",
+            |known| known.ejections,
+        ),
+    ];
+    for (name, kind, help, read) in families {
+        text.family(name, kind, help);
+        for (upstream, identity, known) in health.each(plan) {
+            let labels = [("upstream", upstream), ("endpoint", identity)];
+            text.line(name, &labels, &read(known).to_string());
+        }
+    }
 }
 
 fn each_endpoint(plan: &Plan, mut visit: impl FnMut(usize, &[(&str, &str); 2])) {

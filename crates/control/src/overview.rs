@@ -70,21 +70,38 @@ fn endpoints(status: &Status<'_>) -> Table {
             table.add([
                 name.to_owned(),
                 endpoint.member.identity.clone(),
-                endpoint.member.standing.word().to_owned(),
+                endpoint.word().to_owned(),
                 endpoint.member.weight.to_string(),
                 endpoint.in_flight.to_string(),
                 endpoint.connections.to_string(),
                 endpoint.connections_idle.to_string(),
                 endpoint.attempts_total.to_string(),
                 endpoint.connect_failures_total.to_string(),
-                note(endpoint).to_owned(),
+                note(endpoint),
             ]);
         }
     }
     table
 }
 
-fn note(endpoint: &EndpointStatus<'_>) -> &'static str {
+/// An endpoint a line, with the reason why it gets requests or none.
+pub(crate) fn candidates(endpoints: &[EndpointStatus<'_>]) -> String {
+    let line = |one: &EndpointStatus<'_>| format!("{} {}\n", one.member.identity, one.health.why);
+    endpoints.iter().map(line).collect()
+}
+
+/// What people should know of it.
+fn note(endpoint: &EndpointStatus<'_>) -> String {
+    let health = match (endpoint.health.check, &endpoint.health.problem) {
+        (Some(check), Some(problem)) => format!("check {check}: {problem}"),
+        _ => String::new(),
+    };
+    let parts = [changed(endpoint).to_owned(), health];
+    let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join("; ")
+}
+
+fn changed(endpoint: &EndpointStatus<'_>) -> &'static str {
     match (endpoint.member.is_added, endpoint.change) {
         (_, None) => "",
         (true, Some("kept")) => "added, to stay",

@@ -6,7 +6,8 @@ use std::sync::{Arc, Weak};
 
 use fairwater_config as config;
 use fairwater_plan::{
-    Admission, ClientLimit, ConnectionLimits, EndpointState, HandshakeLimits, ListenerId, Slots,
+    Admission, Alarm, ClientLimit, ConnectionLimits, EndpointState, HandshakeLimits, ListenerId,
+    Slots,
 };
 
 /// A listener, as long as there may be connections of it.
@@ -25,6 +26,8 @@ struct KnownListener {
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     slots: Arc<Slots>,
+    /// Of all endpoints.
+    alarm: Arc<Alarm>,
     /// By upstream and `Member::key`. What no plan and no connection holds any more is forgotten.
     endpoints: HashMap<(String, String), Weak<EndpointState>>,
     /// By upstream.
@@ -43,10 +46,20 @@ impl Registry {
         if let Some(state) = self.endpoints.get(&key).and_then(Weak::upgrade) {
             return state;
         }
-        let state = Arc::new(EndpointState::new(self.slots.take()));
+        let state = Arc::new(EndpointState::new(self.slots.take(), Arc::clone(&self.alarm)));
         self.taken.push(state.slot());
         self.endpoints.insert(key, Arc::downgrade(&state));
         state
+    }
+
+    /// The state of an endpoint, if anybody holds it.
+    pub(crate) fn find(&self, upstream: &str, key: &str) -> Option<Arc<EndpointState>> {
+        self.endpoints.get(&(upstream.to_owned(), key.to_owned()))?.upgrade()
+    }
+
+    /// Rung when an endpoint fails too often.
+    pub(crate) fn alarm(&self) -> Arc<Alarm> {
+        Arc::clone(&self.alarm)
     }
 
     /// The states of an endpoint of this full name, in whichever upstreams it is or was.

@@ -7,10 +7,12 @@ use std::net::{IpAddr, SocketAddr};
 use fairwater_config as config;
 use fairwater_message::address::Endpoint as Address;
 use fairwater_plan::Dial;
+use fairwater_plan::health::{Standing as Given, Tier};
 
 use crate::apps::{self, Apps};
 use crate::changes::{Change, Changes, Presence, Rest};
 use crate::dns::{Addresses, Answer, Question};
+use crate::health::Health;
 use crate::names::Names;
 
 /// Addresses of the other family that are tried when connecting to one fails; each costs a timeout.
@@ -36,6 +38,11 @@ pub(crate) struct Member {
     /// Its share while it takes traffic.
     pub weight: u32,
     pub standing: Standing,
+    pub tier: Tier,
+    /// What is checked in its place.
+    pub check: Option<Address>,
+    /// How it stands in the plan, all that is known of it considered.
+    pub given: Given,
     /// It was added at run time.
     pub is_added: bool,
 }
@@ -50,21 +57,9 @@ pub(crate) enum Standing {
     Down,
 }
 
-impl Standing {
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Resting(Rest::Drain) => "drain",
-            Self::Resting(Rest::Maintenance) => "maintenance",
-            Self::Unresolved => "unresolved",
-            Self::Down => "down",
-        }
-    }
-}
-
 impl Member {
     pub(crate) fn takes_traffic(&self) -> bool {
-        self.standing == Standing::Active && self.weight > 0
+        self.given.weight > 0
     }
 
     /// What its state is known by. Another address is another endpoint, whatever it is called: no
@@ -91,24 +86,36 @@ pub(crate) fn questions(config: &config::Config, changes: &Changes) -> Vec<Quest
     let upstreams = config.upstreams.iter();
     upstreams
         .flat_map(|upstream| written(upstream, changes))
-        .filter_map(|w| question(w.0))
+        .filter_map(|written| question(written.address))
         .collect()
 }
 
-/// The addresses of an upstream as they were written, with their weights, and whether they were
-/// added at run time.
+/// An address of an upstream as it was written.
+struct Written<'a> {
+    address: &'a Address,
+    weight: u16,
+    /// What it has beside that; nothing, if it was added at run time.
+    role: Option<&'a config::EndpointRole>,
+}
+
+/// The addresses of an upstream.
 fn written<'a>(
     upstream: &'a config::Upstream,
     changes: &'a Changes,
-) -> impl Iterator<Item = (&'a Address, u16, bool)> {
+) -> impl Iterator<Item = Written<'a>> {
     let name = upstream.name.value.as_str();
-    let configured = upstream.endpoints.iter().map(|one| (&one.address.value, one.weight, false));
-    let is_there = |(address, ..): &(&Address, u16, bool)| {
-        let change = changes.get(name, &address.to_string());
+    let configured = upstream.endpoints.iter().map(|one| {
+        let (address, weight) = (&one.address.value, one.weight);
+        Written { address, weight, role: Some(&one.role) }
+    });
+    let is_there = |written: &Written<'_>| {
+        let change = changes.get(name, &written.address.to_string());
         change.is_none_or(|change| change.presence != Presence::Removed)
     };
     let added = changes.of(name).filter_map(|(_, change)| match &change.presence {
-        Presence::Added(address) => Some((address, config::WEIGHT_DEFAULT, true)),
+        Presence::Added(address) => {
+            Some(Written { address, weight: config::WEIGHT_DEFAULT, role: None })
+        }
         _ => None,
     });
     configured.filter(is_there).chain(added)
@@ -123,10 +130,12 @@ impl Roster {
     ) -> Self {
         let members = |upstream: &config::Upstream| {
             let mut members = Vec::new();
-            for (address, weight, is_added) in written(upstream, changes) {
+            for Written { address, weight, role } in written(upstream, changes) {
                 let first = members.len();
                 add(&mut members, address, weight, names);
-                members[first..].iter_mut().for_each(|member| member.is_added = is_added);
+                for member in &mut members[first..] {
+                    member.play(role);
+                }
             }
             add_instances(&mut members, config, upstream, apps);
             for member in &mut members {
@@ -153,6 +162,8 @@ impl Roster {
             Self::new(config, &Names::default(), &Apps::default(), &Changes::default());
         let members = roster.0.iter_mut().flatten();
         members.for_each(|member| member.standing = Standing::Active);
+        // Nothing is known of anybody.
+        Health::default().judge(config, &mut roster, (0, false));
         roster
     }
 }
@@ -167,7 +178,18 @@ impl Member {
             dial,
             weight,
             standing: Standing::Active,
+            tier: Tier::default(),
+            check: None,
+            given: Given { weight, reason: None },
             is_added: false,
+        }
+    }
+
+    fn play(&mut self, role: Option<&config::EndpointRole>) {
+        self.is_added = role.is_none();
+        if let Some(config::EndpointRole { is_backup, priority, check }) = role {
+            self.tier = Tier { is_backup: *is_backup, priority: *priority };
+            self.check.clone_from(check);
         }
     }
 

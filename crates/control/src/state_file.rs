@@ -16,7 +16,7 @@ use crate::changes::{Change, Changes, Presence, RESTS};
 const STATE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 const NAME: &str = "endpoints.toml";
 /// Of the form of the file; another one is not understood.
-const VERSION: &str = "1";
+pub(crate) const VERSION: &str = "1";
 
 #[derive(Debug)]
 pub(crate) struct StateFile {

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use fairwater_message::app::{AppPlace, AppState, Exit};
 use fairwater_net::clock;
-use fairwater_plan::{Plan, Protocol, Upstream};
+use fairwater_plan::health::{Reason, State};
+use fairwater_plan::{EndpointState, Plan, Protocol, Upstream};
 use fairwater_telemetry::{EndpointCounters, ListenerCounters};
 
 use crate::dns::{Answer, Question};
+use crate::health::words::why;
 use crate::json::{list, object, text};
 use crate::metrics::sum;
 use crate::names::Known;
@@ -44,6 +46,7 @@ pub(crate) struct UpstreamStatus<'a> {
 
 pub(crate) struct EndpointStatus<'a> {
     pub member: &'a Member,
+    pub health: HealthStatus,
     /// How long what was set at run time holds.
     pub change: Option<&'static str>,
     pub in_flight: u32,
@@ -51,6 +54,21 @@ pub(crate) struct EndpointStatus<'a> {
     pub connect_failures_total: u64,
     pub connections: u64,
     pub connections_idle: u64,
+}
+
+/// How an endpoint is.
+pub(crate) struct HealthStatus {
+    /// What its checks say: nothing, if there are none.
+    pub check: Option<&'static str>,
+    /// Why the last one failed.
+    pub problem: Option<String>,
+    pub checked_s: Option<u64>,
+    /// Words of it that are not understood.
+    pub unknown_words: Option<String>,
+    pub failures: u32,
+    pub ejections_total: u64,
+    /// Why it gets requests, or none.
+    pub why: String,
 }
 
 pub(crate) struct NameStatus<'a> {
@@ -143,6 +161,7 @@ pub(crate) fn endpoints<'a>(
         };
         EndpointStatus {
             member,
+            health: health(steward, &upstream.settings.name, member, state.map(|state| &***state)),
             change: steward.change_of(&upstream.settings.name, member),
             in_flight: state.map_or(0, |state| state.in_flight()),
             attempts_total: count(|endpoint| endpoint.attempts.get()),
@@ -152,6 +171,33 @@ pub(crate) fn endpoints<'a>(
         }
     };
     members.map(endpoint).collect()
+}
+
+fn health(
+    steward: &Steward,
+    upstream: &str,
+    member: &Member,
+    state: Option<&EndpointState>,
+) -> HealthStatus {
+    let now_ms = clock::coarse_ms();
+    let known = steward.health.known(upstream, &member.key());
+    let mut upstreams = steward.config.upstreams.iter();
+    let is_checked = upstreams.any(|one| one.name.value == upstream && one.health.is_some());
+    let check = known.filter(|_| is_checked).map(|known| match known.verdict.state() {
+        State::Unknown => "unknown",
+        State::Up => "up",
+        State::Down => "down",
+    });
+    let checked_ms = known.and_then(|known| known.checked_ms);
+    HealthStatus {
+        check,
+        problem: known.and_then(|known| known.problem.clone()),
+        checked_s: checked_ms.map(|at_ms| now_ms.saturating_sub(at_ms) / 1000),
+        unknown_words: known.and_then(|known| known.unknown_words.clone()),
+        failures: state.map_or(0, EndpointState::failures),
+        ejections_total: known.map_or(0, |known| known.ejections),
+        why: why(member, known, steward.health.mode(upstream), now_ms),
+    }
 }
 
 fn name<'a>(question: &'a Question, known: &Known, now_ms: u64) -> NameStatus<'a> {
@@ -200,11 +246,25 @@ impl UpstreamStatus<'_> {
 }
 
 impl EndpointStatus<'_> {
+    /// How it stands, in a word.
+    pub(crate) fn word(&self) -> &'static str {
+        self.member.given.reason.map_or("active", Reason::word)
+    }
+
     pub(crate) fn json(&self) -> String {
         object(&[
             ("address", text(&self.member.identity)),
-            ("state", text(self.member.standing.word())),
+            ("state", text(self.word())),
+            ("why", text(&self.health.why)),
             ("weight", self.member.weight.to_string()),
+            ("backup", self.member.tier.is_backup.to_string()),
+            ("priority", self.member.tier.priority.to_string()),
+            ("check", or_null(self.health.check.map(text))),
+            ("check_problem", or_null(self.health.problem.as_ref().map(text))),
+            ("checked_seconds_ago", or_null(self.health.checked_s.map(|s| s.to_string()))),
+            ("unknown_words", or_null(self.health.unknown_words.as_ref().map(text))),
+            ("failures_in_a_row", self.health.failures.to_string()),
+            ("ejections_total", self.health.ejections_total.to_string()),
             ("is_added", self.member.is_added.to_string()),
             ("change", or_null(self.change.map(text))),
             ("in_flight", self.in_flight.to_string()),

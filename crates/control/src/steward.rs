@@ -13,10 +13,12 @@ use crate::apps::Apps;
 use crate::changes::{CHANGES_MAX, Changes};
 use crate::compile::{Before, Bind, compile, compile_again};
 use crate::dns::{Answer, Failure, Question, ResolverSettings};
+use crate::health::{Health, record};
 use crate::names::Names;
 use crate::problem::Problem;
 use crate::registry::Registry;
 use crate::roster::{self, Member, Roster};
+use crate::snapshot::{self, Section};
 use crate::state_file::{self, StateFile};
 use crate::{Compiled, Outside, Sources};
 
@@ -31,6 +33,7 @@ pub struct Steward {
     pub(crate) kept: Changes,
     state_file: Option<StateFile>,
     pub(crate) roster: Roster,
+    pub(crate) health: Health,
     pub(crate) outside: Outside,
     /// Where plans go and counts come from; not before the first plan.
     pub(crate) sources: Option<Sources>,
@@ -39,6 +42,10 @@ pub struct Steward {
     connections_max: Option<u32>,
     snapshots: Snapshots,
 }
+
+/// Sections of what is left to another process.
+const CHANGES: &str = "changes";
+const HEALTH: &str = "health";
 
 /// Who is given what was set at run time, for a process in place of this one.
 #[derive(Default)]
@@ -70,6 +77,7 @@ impl Steward {
             kept,
             state_file,
             roster: Roster::default(),
+            health: Health::default(),
             outside,
             sources: None,
             next: None,
@@ -80,14 +88,29 @@ impl Steward {
         Ok(steward)
     }
 
-    /// Begins with what was set at run time in the process before, as that has given it to its
-    /// keeper.
-    pub fn resume(&mut self, snapshot: &str) {
-        match state_file::parse(snapshot) {
+    /// Begins with what was set at run time in the process before, and with what it knew of
+    /// endpoints, as that has given it to its keeper. A reload ends what was set.
+    pub fn resume(&mut self, snapshot: &str, is_reload: bool) {
+        for section in snapshot::parse(snapshot) {
+            match (section.name, section.version) {
+                (CHANGES, _) if is_reload => {}
+                (CHANGES, state_file::VERSION) => self.resume_changes(section.text),
+                (HEALTH, record::VERSION) => {
+                    self.health.restore(section.text, clock::coarse_ms());
+                }
+                (name, version) => (self.outside.say)(&format!(
+                    "warning: what the process before knew of {name} is lost: it has version {version}"
+                )),
+            }
+        }
+        self.refresh();
+    }
+
+    fn resume_changes(&mut self, text: &str) {
+        match state_file::parse(text) {
             Ok(mut changes) => {
                 retain(&mut changes, &self.config, self.outside);
                 self.changes = changes;
-                self.refresh();
             }
             Err(problem) => {
                 (self.outside.say)(&format!("what was set at run time is lost: {problem}"));
@@ -95,14 +118,21 @@ impl Steward {
         }
     }
 
-    /// Gives `keeper` what was set at run time, now and whenever it is something else.
+    /// Gives `keeper` what was set at run time and what is known of endpoints, now and whenever it
+    /// is something else.
     pub fn keep_with(&mut self, keeper: impl Fn(&str) + Send + 'static) {
         self.snapshots = Snapshots(Some(Box::new(keeper)));
         self.snapshot();
     }
 
-    fn snapshot(&self) {
-        self.snapshots.0.iter().for_each(|keep| keep(&state_file::render(&self.changes)));
+    pub(crate) fn snapshot(&self) {
+        let Some(keep) = &self.snapshots.0 else { return };
+        let (changes, health) = (state_file::render(&self.changes), self.health.record());
+        let section = |name, version, text| Section { name, version, text };
+        keep(&snapshot::render(&[
+            section(CHANGES, state_file::VERSION, &changes),
+            section(HEALTH, record::VERSION, &health),
+        ]));
     }
 
     /// The first plan; at most `connections_max` clients may be connected.
@@ -202,7 +232,10 @@ impl Steward {
         let mut questions = roster::questions(&self.config, &self.changes);
         questions.extend(self.next.iter().flat_map(|next| roster::questions(next, &self.kept)));
         self.names.want(questions);
-        let roster = Roster::new(&self.config, &self.names, &self.apps, &self.changes);
+        let mut roster = Roster::new(&self.config, &self.names, &self.apps, &self.changes);
+        let now = self.now();
+        let lines = self.health.judge(&self.config, &mut roster, now);
+        lines.iter().for_each(|line| (self.outside.say)(line));
         if roster != self.roster {
             let before = std::mem::replace(&mut self.roster, roster);
             let Some(sources) = &self.sources else { return };
@@ -250,7 +283,10 @@ impl Steward {
         retain(&mut self.kept, &next, self.outside);
         // What was set until then.
         self.changes = self.kept.clone();
-        let roster = Roster::new(&next, &self.names, &self.apps, &self.changes);
+        let mut roster = Roster::new(&next, &self.names, &self.apps, &self.changes);
+        let now = (clock::coarse_ms(), true);
+        let lines = self.health.judge(&next, &mut roster, now);
+        lines.iter().for_each(|line| (self.outside.say)(line));
         let before = Before { config: &self.config, roster: &self.roster, plan: &plan.get() };
         let own = (&next, &*seats.ids);
         let compiled =
@@ -265,6 +301,11 @@ impl Steward {
         // Names that nobody asks for any more are forgotten.
         self.refresh();
         Some(compiled.binds)
+    }
+
+    /// The time, and whether traffic is served.
+    fn now(&self) -> (u64, bool) {
+        (clock::coarse_ms(), self.sources.is_some())
     }
 
     fn publish(&mut self, plan: Plan) {

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use fairwater_config::Config;
 use fairwater_message::app::AppState;
 use fairwater_message::tally::Tally;
-use fairwater_supervisor::{Address, Link, Order};
+use fairwater_supervisor::{Address, Link, Order, Succession};
 use fairwater_sys::memory_file;
 
 use crate::file_set::FileSet;
@@ -21,7 +21,7 @@ pub(crate) struct Given {
     /// What the master has counted, if it has told by now.
     pub tally: Option<Tally>,
     /// What the worker before has said of itself.
-    pub state: Option<OwnedFd>,
+    pub state: Option<(OwnedFd, Succession)>,
     /// Where connections of the worker before come in.
     pub legacy: Option<OwnedFd>,
 }
@@ -48,7 +48,7 @@ impl Given {
                 Order::Admin(socket) => given.admin = Some(socket),
                 Order::App(state) => given.apps.push(state),
                 Order::Tally(tally) => given.tally = Some(tally),
-                Order::State(state) => given.state = Some(state),
+                Order::State(state, succession) => given.state = Some((state, succession)),
                 Order::Inherit(socket) => given.legacy = Some(socket),
                 Order::Serve | Order::Retire(_) => break,
             }

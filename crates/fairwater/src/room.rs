@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use fairwater_config::Config;
+use fairwater_config::{Config, Upstream, UpstreamEndpoint};
+use fairwater_message::address::Endpoint;
 use fairwater_sys::process;
 
 use crate::cgroup;
@@ -11,6 +12,8 @@ use crate::cgroup;
 const RESERVE: u64 = 64;
 /// The same of each thread: its runtime, and a few pipes.
 const RESERVE_PER_THREAD: u64 = 16;
+/// Checks of endpoints at a time; no more are made.
+const CHECKS_MAX: usize = 256;
 /// Clients that a thread turns away at a time; fewer where descriptors are few.
 const REFUSALS_MAX: u64 = 256;
 const SHARE_OF_REFUSALS: u64 = 16;
@@ -58,18 +61,33 @@ pub(crate) fn make(config: &Config, threads: usize) -> Result<Room, String> {
         .map_err(|error| format!("cannot read the limit of open descriptors: {error}"))?;
     let addresses: usize = config.listeners.iter().map(|listener| listener.bind.len()).sum();
     let asked = config.max_connections.as_ref().map(|max| max.value.get());
-    divide((descriptors, cgroup::memory_bytes()), threads, addresses, asked)
+    let own = RESERVE + checks(config) as u64;
+    divide((descriptors, cgroup::memory_bytes()), own, (threads, addresses), asked)
+}
+
+/// Checks that may be made at the same time. A name may stand for many endpoints, and an app has
+/// some.
+fn checks(config: &Config) -> usize {
+    let of_upstream = |upstream: &Upstream| {
+        let kinds = usize::from(upstream.health.is_some()) + usize::from(upstream.agent.is_some());
+        let is_plain = |one: &UpstreamEndpoint| {
+            matches!(one.address.value, Endpoint::Ip(_) | Endpoint::Unix(_))
+        };
+        let is_small = upstream.apps.is_none() && upstream.endpoints.iter().all(is_plain);
+        kinds * if is_small { upstream.endpoints.len() } else { CHECKS_MAX }
+    };
+    config.upstreams.iter().map(of_upstream).sum::<usize>().min(CHECKS_MAX)
 }
 
 fn divide(
     (descriptors, memory): (u64, Option<u64>),
-    threads: usize,
-    addresses: usize,
+    own: u64,
+    (threads, addresses): (usize, usize),
     asked: Option<u32>,
 ) -> Result<Room, String> {
     let threads = threads.max(1) as u64;
     let refusals = (descriptors / SHARE_OF_REFUSALS / threads).clamp(1, REFUSALS_MAX);
-    let reserve = RESERVE + threads * (RESERVE_PER_THREAD + refusals + addresses as u64);
+    let reserve = own + threads * (RESERVE_PER_THREAD + refusals + addresses as u64);
     let left = descriptors.saturating_sub(reserve);
     match asked {
         Some(asked) if u64::from(asked) > left => {
@@ -113,7 +131,7 @@ mod tests {
             (64, None, Err("leaves none for connections")),
             (u64::MAX, None, Ok((u32::MAX, false))),
         ] {
-            let found = divide((descriptors, None), 2, 3, asked);
+            let found = divide((descriptors, None), RESERVE, (2, 3), asked);
             match expected {
                 Ok((connections, is_tight)) => {
                     let found = found.unwrap();
@@ -130,7 +148,8 @@ mod tests {
     #[test]
     fn a_small_container_gets_few_connections() {
         let room = |mib: Option<u64>, asked| {
-            let room = divide((1_000_000, mib.map(|mib| mib << 20)), 2, 3, asked).unwrap();
+            let room =
+                divide((1_000_000, mib.map(|mib| mib << 20)), RESERVE, (2, 3), asked).unwrap();
             (room.connections, room.to_string())
         };
         assert_eq!(room(Some(256), None).0, 4096);

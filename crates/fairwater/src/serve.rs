@@ -18,7 +18,8 @@ use fairwater_message::tally::Tally;
 use fairwater_net::clock;
 use fairwater_plan::{CurrentPlan, ListenerId, Plan, Protocol};
 use fairwater_supervisor::{
-    Address, BindError, Inherited, Link, Listening, Manner, News, Notify, bind_private, make_for,
+    Address, BindError, Inherited, Link, Listening, Manner, News, Notify, Succession, bind_private,
+    make_for,
 };
 use fairwater_sys::signal::Signals;
 use fairwater_sys::{allocator, memory_file, process, signal};
@@ -166,9 +167,12 @@ pub(crate) fn serve_given(
     let started = prepared.map_err(Into::into);
     let started: Result<Started, Box<dyn Error>> = started.and_then(|(ground, mut steward)| {
         given.apps.into_iter().for_each(|state| steward.told_of_app(state));
-        let state =
-            given.state.and_then(|state| memory_file::read_at_most(state, LEFT_BYTES_MAX).ok());
-        state.iter().for_each(|state| steward.resume(&String::from_utf8_lossy(state)));
+        if let Some((state, succession)) = given.state
+            && let Ok(state) = memory_file::read_at_most(state, LEFT_BYTES_MAX)
+        {
+            let is_reload = succession == Succession::Reload;
+            steward.resume(&String::from_utf8_lossy(&state), is_reload);
+        }
         let keeper = master.try_clone()?;
         steward.keep_with(move |state| keep(&keeper, state));
         let Compiled { plan, binds } = steward.compile(Some(ground.room.connections));

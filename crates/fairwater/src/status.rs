@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &StatusArguments) -> ExitCode {
         }
     }
     let kind = if arguments.json { "application/json" } else { "text/plain" };
-    match ask(&admin, kind) {
+    match ask(&admin, "/status", kind) {
         Ok(answer) => match io::stdout().write_all(&answer) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(error),
@@ -58,12 +58,13 @@ fn sockets(arguments: &StatusArguments) -> Result<(PathBuf, Option<PathBuf>), Ex
     Ok((admin, master))
 }
 
-fn ask(path: &Path, kind: &str) -> io::Result<Vec<u8>> {
+/// What the process answers to a GET at its admin socket.
+pub(crate) fn ask(path: &Path, target: &str, kind: &str) -> io::Result<Vec<u8>> {
     let mut stream = UnixStream::connect(path)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     // HTTP/1.0: the answer comes without chunks, and the connection ends behind it.
-    write!(stream, "GET /status HTTP/1.0\r\nHost: fairwater\r\nAccept: {kind}\r\n\r\n")?;
+    write!(stream, "GET {target} HTTP/1.0\r\nHost: fairwater\r\nAccept: {kind}\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
     let odd = || io::Error::new(io::ErrorKind::InvalidData, "it gives an odd answer");

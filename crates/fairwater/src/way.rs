@@ -7,7 +7,7 @@ use fairwater_config::{Config, Filters, HeaderEdits, HostMatch, Route, TestReque
 use fairwater_control::{Outcome, Question, Trace, sketch, trace};
 
 use crate::arguments::ExplainArguments;
-use crate::{fail, run};
+use crate::{fail, run, status};
 
 /// Explains a request.
 ///
@@ -84,7 +84,7 @@ impl Text {
             Outcome::Upstream { id, path } => {
                 let upstream = &config.upstreams[id.0 as usize];
                 self.line("upstream", format_args!("{}, which gets {path}", upstream.name.value));
-                self.candidates(upstream);
+                self.candidates(config, upstream);
             }
             Outcome::Reply { status, location: Some(location) } => {
                 self.line("reply", format_args!("{status}, to {location}"));
@@ -98,14 +98,32 @@ impl Text {
         }
     }
 
-    fn candidates(&mut self, upstream: &Upstream) {
+    /// The endpoints as they stand, if the process that serves them tells; else as they are
+    /// written.
+    fn candidates(&mut self, config: &Config, upstream: &Upstream) {
+        let target = format!("/endpoints/{}", upstream.name.value);
+        let socket = config.admin.socket.as_ref();
+        let told = socket.and_then(|path| status::ask(&path.value, &target, "text/plain").ok());
+        if let Some(told) = told.filter(|told| !told.is_empty()) {
+            let lines = String::from_utf8_lossy(&told).into_owned();
+            return lines.lines().for_each(|line| self.line("endpoint", line));
+        }
         for endpoint in &upstream.endpoints {
             let (address, weight) = (&endpoint.address.value, endpoint.weight);
             match weight {
                 0 => {
                     self.line("endpoint", format_args!("{address}, which takes nothing: weight 0"))
                 }
-                weight => self.line("endpoint", format_args!("{address}, weight {weight}")),
+                weight => {
+                    let role = &endpoint.role;
+                    let place = match (role.is_backup, role.priority) {
+                        (false, 0) => String::new(),
+                        (false, priority) => format!(", priority {priority}"),
+                        (true, 0) => ", backup".to_owned(),
+                        (true, priority) => format!(", backup, priority {priority}"),
+                    };
+                    self.line("endpoint", format_args!("{address}, weight {weight}{place}"));
+                }
             }
         }
     }

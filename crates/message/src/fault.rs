@@ -147,6 +147,16 @@ fault_kinds! {
 }
 
 impl FaultKind {
+    /// Whether it tells against the endpoint that it happens at.
+    pub const fn is_of_endpoint(self) -> bool {
+        // The others have to do with no endpoint, or with what is asked of it.
+        matches!(self.party(), Party::Upstream)
+            && !matches!(
+                self,
+                Self::NoEndpoint | Self::UpstreamFull | Self::NoWebSocket | Self::ReplyHeadTooLarge
+            )
+    }
+
     /// What a client of gRPC is told in place of the status.
     pub const fn grpc_code(self) -> GrpcCode {
         match self {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::Slot;
+use crate::{Alarm, Slot};
 
 /// Where an endpoint is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,10 @@ pub struct Endpoint {
 #[repr(align(128))]
 pub struct EndpointState {
     in_flight: AtomicU32,
+    /// Failures in a row, of all threads.
+    failures: AtomicU32,
     slot: Slot,
+    alarm: Arc<Alarm>,
 }
 
 impl Endpoint {
@@ -47,8 +50,9 @@ impl Endpoint {
 }
 
 impl EndpointState {
-    pub fn new(slot: Slot) -> Self {
-        Self { in_flight: AtomicU32::new(0), slot }
+    /// `alarm` is rung when it fails too often.
+    pub fn new(slot: Slot, alarm: Arc<Alarm>) -> Self {
+        Self { in_flight: AtomicU32::new(0), failures: AtomicU32::new(0), slot, alarm }
     }
 
     /// The number under which it is counted and pooled, for as long as anybody holds the state.
@@ -61,6 +65,32 @@ impl EndpointState {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// Takes in how an exchange has ended. Each `failures_max` in a row are told of; none, if that
+    /// is 0. A success writes nothing but the first after a failure.
+    #[inline]
+    pub fn observe(&self, is_good: bool, failures_max: u32) {
+        if is_good {
+            if self.failures.load(Ordering::Relaxed) > 0 {
+                self.failures.store(0, Ordering::Relaxed);
+            }
+            return;
+        }
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        if failures_max > 0 && failures.is_multiple_of(failures_max) {
+            self.alarm.ring();
+        }
+    }
+
+    /// Failures since the last success.
+    pub fn failures(&self) -> u32 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// Counts failures from 0 again.
+    pub fn forgive(&self) {
+        self.failures.store(0, Ordering::Relaxed);
+    }
+
     pub(crate) fn enter(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
@@ -69,6 +99,11 @@ impl EndpointState {
         let before = self.in_flight.fetch_sub(1, Ordering::Relaxed);
         debug_assert!(before > 0, "every leave follows its enter");
     }
+}
+
+/// Whether a status tells against the endpoint that has sent it: 501 and 505 are about the request.
+pub const fn is_failure(status: u16) -> bool {
+    status >= 500 && !matches!(status, 501 | 505)
 }
 
 /// Keeps an exchange counted as in flight, apart from the plan: a tunnel may outlive it.
@@ -85,5 +120,34 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Waker};
+
+    use super::*;
+    use crate::Slots;
+
+    #[test]
+    fn failures_in_a_row_are_told_of() {
+        let alarm = Arc::new(Alarm::default());
+        let state = EndpointState::new(Arc::new(Slots::default()).take(), Arc::clone(&alarm));
+        let rings = |count: u32, failures_max: u32| {
+            let cx = &mut Context::from_waker(Waker::noop());
+            let fail = |_| {
+                state.observe(false, failures_max);
+                u32::from(alarm.poll(cx).is_ready())
+            };
+            (0..count).map(fail).sum::<u32>()
+        };
+        assert_eq!(rings(4, 5), 0);
+        state.observe(true, 5);
+        assert_eq!((state.failures(), rings(4, 5)), (0, 0));
+        assert_eq!(rings(1, 5), 1);
+        assert_eq!(rings(5, 5), 1, "nothing was done about it");
+        state.forgive();
+        assert_eq!((rings(4, 5), rings(100, 0)), (0, 0));
     }
 }

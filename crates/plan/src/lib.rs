@@ -2,11 +2,13 @@
 //! endpoint. No IO, no clock, no runtime; randomness comes in as an argument.
 
 mod admission;
+mod alarm;
 mod balance;
 mod connections;
 mod current;
 mod endpoint;
 mod filter;
+pub mod health;
 mod listener;
 mod rate;
 mod retry;
@@ -15,10 +17,11 @@ mod slot;
 mod upstream;
 
 pub use admission::{Admission, Turn, Waiter};
+pub use alarm::Alarm;
 pub use balance::{Balance, Draw};
 pub use connections::{ClientLimit, ConnectionLimits, HandshakeLimits, TooMany};
 pub use current::{CurrentPlan, PlanReader};
-pub use endpoint::{Dial, Endpoint, EndpointState, InFlight};
+pub use endpoint::{Dial, Endpoint, EndpointState, InFlight, is_failure};
 pub use filter::{
     Access, BasicAuth, Claim, Cors, CorsRules, ErrorEntry, ErrorPage, ErrorPages, Filters,
     FixedReply, HeaderEdits, OriginPattern, Origins, PageFormat, PageValues, PathEdit, PathShape,

@@ -43,6 +43,8 @@ pub struct UpstreamSettings {
     pub retries: u32,
     /// What calls of gRPC may end with and be tried again.
     pub grpc_retries: GrpcCodes,
+    /// Failures in a row that are told of; 0 is none.
+    pub failures_max: u32,
 }
 
 /// What endpoints are spoken to in.

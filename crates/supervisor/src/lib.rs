@@ -32,7 +32,7 @@ pub use command::ask;
 pub use daemon::{Launch, Report, Side, detach};
 pub use inherit::Inherited;
 pub use life::Life;
-pub use link::{Address, Link, News, Order};
+pub use link::{Address, Link, News, Order, Succession};
 pub use master::{Means, run};
 pub use notify::Notify;
 pub use own_file::make_for;

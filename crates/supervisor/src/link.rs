@@ -27,7 +27,7 @@ pub enum Order {
     /// What the master has counted, for who asks the worker.
     Tally(Tally),
     /// What the worker before has given as its state.
-    State(OwnedFd),
+    State(OwnedFd, Succession),
     /// That was all: serve with it from now on, or instead of what there was before.
     Serve,
     /// Connections come over this socket, from the worker before.
@@ -35,6 +35,28 @@ pub enum Order {
     /// Another worker serves now: finish what runs, and end. Connections may go to it over this
     /// socket.
     Retire(Option<OwnedFd>),
+}
+
+/// Why a worker takes the place of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Succession {
+    /// To go on where that was.
+    GoesOn,
+    /// After a reload, which ends what was set until then.
+    Reload,
+}
+
+impl Succession {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::GoesOn => "",
+            Self::Reload => "reload",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        [Self::GoesOn, Self::Reload].into_iter().find(|one| one.word() == word)
+    }
 }
 
 /// An address to listen on.
@@ -123,7 +145,10 @@ impl Link {
             ("admin", Some(socket)) => Order::Admin(socket),
             ("tally", None) => Order::Tally(Tally::parse(rest).ok_or(io::ErrorKind::InvalidData)?),
             ("app", None) => Order::App(AppState::parse(rest).ok_or(io::ErrorKind::InvalidData)?),
-            ("state", Some(state)) => Order::State(state),
+            ("state", Some(state)) => {
+                let succession = Succession::parse(rest).ok_or(io::ErrorKind::InvalidData)?;
+                Order::State(state, succession)
+            }
             ("serve", None) => Order::Serve,
             ("inherit", Some(socket)) => Order::Inherit(socket),
             ("retire", heir) => Order::Retire(heir),

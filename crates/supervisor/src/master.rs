@@ -15,7 +15,7 @@ use crate::app::Apps;
 use crate::backoff::Backoff;
 use crate::command::{Command, Commands};
 use crate::life::Life;
-use crate::link::News;
+use crate::link::{News, Succession};
 use crate::reading::Loaded;
 use crate::reload::{Reload, Wish};
 use crate::sockets::Sockets;
@@ -224,8 +224,8 @@ impl Master {
     /// Starts a worker with the last good configuration.
     pub(crate) fn start(&mut self) {
         self.due = None;
-        let state = self.state.as_ref();
-        let started = self.start_with(&self.means.program, (&self.good, &self.sockets), state);
+        let goes_on = Succession::GoesOn;
+        let started = self.start_with(&self.means.program, (&self.good, &self.sockets), goes_on);
         match started {
             Ok(worker) => self.take_in(worker),
             Err(error) => self.failed(&format!("cannot start a worker: {error}")),
@@ -241,10 +241,11 @@ impl Master {
         &self,
         program: &Path,
         (loaded, sockets): (&Loaded, &Sockets),
-        state: Option<&OwnedFd>,
+        succession: Succession,
     ) -> std::io::Result<Worker> {
         let name = self.file.display().to_string();
-        let (files, apps, state) = (loaded.files.as_fd(), &self.apps, state.map(AsFd::as_fd));
+        let (files, apps) = (loaded.files.as_fd(), &self.apps);
+        let state = self.state.as_ref().map(|state| (state.as_fd(), succession));
         let output = self.life.output();
         let equipment = Equipment { name: &name, files, sockets, apps, state, output };
         Worker::start(program, equipment, self.serving().is_some(), now())

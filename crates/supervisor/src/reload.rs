@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use crate::command::Asker;
+use crate::link::Succession;
 use crate::master::{APPS_START, Master, now};
 use crate::reading::{Loaded, Outcome, Reading};
 use crate::sockets::Sockets;
@@ -238,8 +239,8 @@ impl Master {
         let other = self.reload.as_ref().and_then(|reload| reload.program.as_ref());
         let program = other.map_or_else(|| self.means.program.clone(), Program::path);
         // An upgrade goes on where the worker before was; a reload ends what was set until then.
-        let state = other.and(self.state.as_ref());
-        match self.start_with(&program, (&next.loaded, &next.sockets), state) {
+        let succession = if other.is_some() { Succession::GoesOn } else { Succession::Reload };
+        match self.start_with(&program, (&next.loaded, &next.sockets), succession) {
             Ok(worker) => {
                 // Its end is told by it; one that was to come with the old files is not wanted.
                 self.due = None;

@@ -15,7 +15,7 @@ use fairwater_sys::{child, pass, process};
 use socket2::SockRef;
 
 use crate::app::Apps;
-use crate::link::{Link, News};
+use crate::link::{Link, News, Succession};
 use crate::record::WorkerRecord;
 use crate::sockets::{Share, Sockets};
 use crate::upgrade::NAME;
@@ -83,8 +83,8 @@ pub(crate) struct Equipment<'a> {
     pub(crate) apps: &'a Apps,
     /// Where it says what it says, if not where the master does.
     pub(crate) output: Option<(&'a PathBuf, &'a File)>,
-    /// What the worker before has given, for one that begins where that was.
-    pub(crate) state: Option<BorrowedFd<'a>>,
+    /// What the worker before has given, for one in its place.
+    pub(crate) state: Option<(BorrowedFd<'a>, Succession)>,
 }
 
 impl Worker {
@@ -193,8 +193,8 @@ impl Worker {
         if let Some(admin) = given.sockets.admin()?.filter(|_| !has_before) {
             link.order("admin", "", &[admin.as_fd()])?;
         }
-        if let Some(state) = given.state {
-            link.order("state", "", &[state])?;
+        if let Some((state, succession)) = given.state {
+            link.order("state", succession.word(), &[state])?;
         }
         given.apps.tell(&mut self.told, |state| link.order("app", &state.to_string(), &[]))?;
         link.order("serve", "", &[])

@@ -124,6 +124,9 @@ pub struct EndpointCounters {
     /// Pooled connections that turned out to be dead when they were used.
     pub stale: Count,
     pub responses: [Count; 6],
+    /// Exchanges that tell for the endpoint, and against it.
+    pub successes: Count,
+    pub failures: Count,
     /// Connections that wait in the pool of this thread.
     pub idle: Count,
     /// Connections that are open on this thread.
@@ -171,10 +174,25 @@ pub(crate) fn class_of(status: u16) -> usize {
 impl EndpointCounters {
     /// Starts from zero, for another endpoint. Nobody may be counting.
     pub fn reset(&self) {
-        let Self { attempts, connects, connect_failures, reuses, stale, responses, idle, open } =
-            self;
+        let Self {
+            attempts,
+            connects,
+            connect_failures,
+            reuses,
+            stale,
+            responses,
+            successes,
+            failures,
+            idle,
+            open,
+        } = self;
+        let outcomes = [successes, failures];
         let counts = [attempts, connects, connect_failures, reuses, stale, idle, open];
-        counts.into_iter().chain(responses).for_each(|count| count.subtract(count.get()));
+        counts
+            .into_iter()
+            .chain(responses)
+            .chain(outcomes)
+            .for_each(|count| count.subtract(count.get()));
     }
 
     pub fn response(&self, status: u16) {

@@ -69,6 +69,11 @@ impl Client {
         Ok(Self { config: Arc::new(config), fingerprint: settings.fingerprint, verifies })
     }
 
+    /// Of all that it was made of.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
     /// A session with an endpoint of this name, or address, to speak one of these protocols, or
     /// what goes without saying if there are none; nothing, if it is no name.
     pub fn session(&self, host: &str, protocols: &[&str]) -> Option<Session> {

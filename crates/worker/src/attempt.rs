@@ -3,12 +3,13 @@
 //! is still held.
 
 use fairwater_message::{Fault, FaultKind};
-use fairwater_plan::{Draw, Pick, Tried, Upstream, Versions};
+use fairwater_plan::{Draw, Endpoint, Pick, Tried, Upstream, Versions, is_failure};
 use fairwater_proto::h1::{asks_upgrade, client_address};
 use fairwater_proto::websocket;
 
 use crate::exchange::Exchange;
 use crate::record::Record;
+use crate::shard::Shard;
 use crate::tunnel::Tunnel;
 use crate::upstream::h2::{self, Way};
 use crate::upstream::{self, Reuse, h1};
@@ -32,8 +33,12 @@ pub(crate) async fn run<'a, const IS_CALL: bool>(
     for _ in 0..=upstream.settings.retries {
         let draw = Draw { random: exchange.shard.random(), client };
         let Some(pick) = upstream.pick(draw, &mut tried) else { break };
-        record.endpoint = &pick.endpoint.identity;
-        match at_endpoint::<IS_CALL>(exchange, upstream, pick, record).await {
+        let endpoint = pick.endpoint;
+        record.endpoint = &endpoint.identity;
+        let result = at_endpoint::<IS_CALL>(exchange, upstream, pick, record).await;
+        let fault = result.as_ref().err().map(|fault| fault.kind);
+        observe(exchange.shard, upstream, endpoint, fault, exchange.reply.head.status);
+        match result {
             Err(fault) if may_retry(exchange, fault) && (fault.undelivered || budget.take()) => {
                 exchange.source.rewind();
                 last = fault;
@@ -42,6 +47,26 @@ pub(crate) async fn run<'a, const IS_CALL: bool>(
         }
     }
     Err(last)
+}
+
+/// Takes in what an endpoint has made of an exchange: it ended with a fault, or with this status.
+#[inline]
+pub(crate) fn observe(
+    shard: &Shard,
+    upstream: &Upstream,
+    endpoint: &Endpoint,
+    fault: Option<FaultKind>,
+    status: u16,
+) {
+    let is_good = match fault {
+        None => !is_failure(status),
+        Some(kind) if kind.is_of_endpoint() => false,
+        // It tells nothing about the endpoint.
+        Some(_) => return,
+    };
+    let counters = &shard.counters.endpoints[endpoint.slot];
+    if is_good { &counters.successes } else { &counters.failures }.add(1);
+    endpoint.state.observe(is_good, upstream.settings.failures_max);
 }
 
 /// One endpoint: over a pooled connection if there is one, and over a new one if that was dead.

@@ -14,6 +14,7 @@ use fairwater_proto::client_hello::Alert;
 use fairwater_telemetry::{Entry, Timers, TlsEntry};
 
 use crate::accept::Accepted;
+use crate::attempt::observe;
 use crate::duplex::{self, Ending, Flow, Idle, Silence};
 use crate::moving::{Door, Kind, RelayParcel};
 use crate::record::{cut_off, tls_entry};
@@ -160,7 +161,10 @@ async fn connect<'a>(
         shard.counters.endpoints[pick.endpoint.slot].attempts.add(1);
         let id = || account.id;
         let client = (accepted, &accepted.timer);
-        match upstream::lease(shard, upstream, pick.endpoint, Reuse::No, client, id).await {
+        let result = upstream::lease(shard, upstream, pick.endpoint, Reuse::No, client, id).await;
+        let fault = result.as_ref().err().map(|fault| fault.kind);
+        observe(shard, upstream, pick.endpoint, fault, 0);
+        match result {
             Ok(lease) => {
                 account.connected_us = shard.now_us();
                 return Ok(lease.detach(shard));

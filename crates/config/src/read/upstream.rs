@@ -3,18 +3,25 @@
 use std::num::NonZeroU32;
 
 use fairwater_message::GrpcCode;
-use fairwater_message::address::Endpoint;
+use fairwater_message::address::{AddressError, Endpoint};
 
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting, Word, words};
-use crate::model::{Balance, HostRule, Upstream, UpstreamEndpoint, WEIGHT_DEFAULT, WEIGHT_MAX};
+use crate::model::{
+    Balance, EndpointRole, HostRule, Upstream, UpstreamEndpoint, WEIGHT_DEFAULT, WEIGHT_MAX,
+};
+use crate::read::health::{self, AGENT, HEALTH};
 use crate::read::limit::{self, DAY_MS, MAX_HEAD, MAX_HEADERS, WEEK_MS};
+use crate::read::outlier::{self, OUTLIER};
 use crate::read::proxy_protocol::{self, VERSION_WORDS};
 use crate::read::text;
 use crate::read::tls::{self, UPSTREAM_TLS};
 use crate::reader::{Node, Table};
 use crate::report::Report;
 use crate::span::{Span, Spanned};
+
+/// A zone or a region each; more would be a list.
+const PRIORITY_MAX: u32 = 255;
 
 /// An exchange remembers eight endpoints that it tried.
 const RETRIES_MAX: u32 = 7;
@@ -160,6 +167,45 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
             example: "retry_grpc = [\"unavailable\"]",
         },
         Setting {
+            name: "health",
+            kind: Kind::Either(&Kind::Text("the path of a request"), &Kind::Table(&HEALTH)),
+            absent: Absent::Otherwise("no checks"),
+            meaning: "asks endpoints whether they are well, and keeps traffic from those that are not. \
+                      See [resilience.md](resilience.md).",
+            example: "health = \"/healthz\"",
+        },
+        Setting {
+            name: "agent",
+            kind: Kind::Table(&AGENT),
+            absent: Absent::Otherwise("none"),
+            meaning: "a program beside each endpoint that sets its weight, or wants it drained",
+            example: "agent = { port = 9100 }",
+        },
+        Setting {
+            name: "outlier",
+            kind: Kind::Either(&Kind::Boolean, &Kind::Table(&OUTLIER)),
+            absent: Absent::Default("true"),
+            meaning: "leaves an endpoint alone for a while when its requests fail and those of others \
+                      do not",
+            example: "outlier = { consecutive_failures = 3 }",
+        },
+        Setting {
+            name: "slow_start",
+            kind: Kind::Duration { min_ms: 0, max_ms: 3_600_000 },
+            absent: Absent::Default("\"0s\""),
+            meaning: "how long an endpoint that comes back, or is new, has less than its share: it \
+                      grows in sixteen steps. For endpoints that have to warm up.",
+            example: "slow_start = \"30s\"",
+        },
+        Setting {
+            name: "panic_threshold",
+            kind: Kind::Integer { min: 0, max: 100 },
+            absent: Absent::Default("0"),
+            meaning: "percent of good endpoints below which all get traffic, whatever checks say: a few \
+                      would break down under the load of many. 0 is never.",
+            example: "panic_threshold = 50",
+        },
+        Setting {
             name: "relaxed_responses",
             kind: Kind::Boolean,
             absent: Absent::Default("false"),
@@ -200,8 +246,29 @@ static ENDPOINT: declare::Table = declare::Table {
             name: "weight",
             kind: Kind::Integer { min: 0, max: WEIGHT_MAX as u32 },
             absent: Absent::Default("1"),
-            meaning: "its share of the traffic; 0 takes none",
+            meaning: "its share of the traffic; 0 takes none, and finishes what it has",
             example: "weight = 3",
+        },
+        Setting {
+            name: "backup",
+            kind: Kind::Boolean,
+            absent: Absent::Default("false"),
+            meaning: "gets traffic only while no other endpoint is good",
+            example: "backup = true",
+        },
+        Setting {
+            name: "priority",
+            kind: Kind::Integer { min: 0, max: PRIORITY_MAX },
+            absent: Absent::Default("0"),
+            meaning: "endpoints of the lowest number that has good ones get all traffic, backups apart",
+            example: "priority = 1",
+        },
+        Setting {
+            name: "check",
+            kind: Kind::Text("address"),
+            absent: Absent::Otherwise("its own address"),
+            meaning: "where it is checked: an IP address with a port, or a Unix socket",
+            example: "check = \"127.0.0.1:9000\"",
         },
     ],
     shared: &[],
@@ -292,7 +359,24 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
             upstream.grpc_retries = upstream.grpc_retries.with(code);
         }
     }
+    upstream.health = health::of_upstream(&table, report);
+    upstream.agent = health::agent(&table, report);
+    upstream.outlier = outlier::read(&table, report);
+    let slow_start = table.get("slow_start").and_then(|node| node.duration(report));
+    upstream.slow_start = slow_start.unwrap_or_default();
+    upstream.panic_threshold = panic_threshold(&table, report);
     upstream
+}
+
+fn panic_threshold(table: &Table<'_>, report: &mut Report) -> u32 {
+    let read = table.get("panic_threshold").and_then(|node| node.integer(report));
+    let Some(read) = read else { return 0 };
+    if read.value == 100 {
+        let message = "one bad endpoint would be enough for all to be used";
+        let help = "write less, such as 50";
+        report.add(&code::ALWAYS_PANIC, read.span, message, "", help);
+    }
+    read.value
 }
 
 fn endpoints(table: &Table<'_>, has_apps: bool, report: &mut Report) -> Vec<UpstreamEndpoint> {
@@ -314,15 +398,33 @@ fn endpoints(table: &Table<'_>, has_apps: bool, report: &mut Report) -> Vec<Upst
 
 fn endpoint(node: Node<'_>, report: &mut Report) -> Option<UpstreamEndpoint> {
     let mut weight = WEIGHT_DEFAULT;
+    let mut role = EndpointRole::default();
     let mut address = Some(node);
     if node.is_table() {
         let table = node.table("an endpoint".to_owned(), &ENDPOINT, report)?;
         let read = table.get("weight").and_then(|node| node.integer(report));
         weight = read.and_then(|read| u16::try_from(read.value).ok()).unwrap_or(WEIGHT_DEFAULT);
         address = table.require("address", report);
+        let backup = table.get("backup").and_then(|node| node.boolean(report));
+        role.is_backup = backup.unwrap_or(false);
+        let priority = table.get("priority").and_then(|node| node.integer(report));
+        role.priority = priority.map_or(0, |read| read.value);
+        role.check = table.get("check").and_then(|node| check_address(node, report));
     }
     let address = text::parsed(address?, &code::BAD_ADDRESS, Endpoint::parse, report)?;
-    Some(UpstreamEndpoint { address, weight })
+    Some(UpstreamEndpoint { address, weight, role })
+}
+
+/// Names are not looked up for checks alone.
+fn check_address(node: Node<'_>, report: &mut Report) -> Option<Endpoint> {
+    let parse = |text: &str| match Endpoint::parse(text)? {
+        address @ (Endpoint::Ip(_) | Endpoint::Unix(_)) => Ok(address),
+        Endpoint::Name { .. } | Endpoint::Service(_) => Err(AddressError::new(
+            format!("`{text}` is a name, and checks need an address"),
+            "write an IP address with a port, or set `port` in `health` for the same host",
+        )),
+    };
+    text::parsed(node, &code::BAD_ADDRESS, parse, report).map(|address| address.value)
 }
 
 fn limit(table: &Table<'_>, name: &str, report: &mut Report) -> Option<Spanned<NonZeroU32>> {

@@ -1,5 +1,7 @@
 //! Rosters as lines: identity, weight, state, what is dialled.
 
+use fairwater_plan::health::Reason;
+
 use super::*;
 use crate::dns::Target;
 
@@ -46,7 +48,8 @@ fn check(endpoints: &[(&str, u16)], answer: Option<Answer>, changes: &Changes, e
                 Dial::Ip(ips) => ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
                 Dial::Unix(path) => path.display().to_string(),
             };
-            format!("{} {} {} {dial}", member.identity, member.weight, member.standing.word())
+            let word = member.standing.reason().map_or("active", Reason::word);
+            format!("{} {} {word} {dial}", member.identity, member.weight)
         })
         .collect();
     assert_eq!(shown, expected);

@@ -21,6 +21,7 @@ mod formatting;
 mod grpc;
 mod handshakes;
 mod hang;
+mod health;
 mod http2;
 mod limits;
 mod master;

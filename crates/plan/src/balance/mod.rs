@@ -93,7 +93,7 @@ pub(crate) mod tests {
                 dial: Dial::Ip(Vec::new()),
                 weight,
                 slot,
-                state: Arc::new(EndpointState::new(slots.take())),
+                state: Arc::new(EndpointState::new(slots.take(), Arc::default())),
             })
             .collect()
     }

@@ -90,6 +90,14 @@ def busy(message, context):
     return NAME.encode()
 
 
+def check(message, context):
+    """The health of a service, which is field 1 of the question; the answer is a number in field 1."""
+    health = {b"": 1, b"shop": 1, b"sick": 2}.get(message[2:])
+    if health is None:
+        context.abort(grpc.StatusCode.NOT_FOUND, "no such service")
+    return bytes([8, health])
+
+
 METHODS = {
     "Echo": grpc.unary_unary_rpc_method_handler(echo),
     "Count": grpc.unary_stream_rpc_method_handler(count),
@@ -104,6 +112,8 @@ METHODS = {
 
 server = grpc.server(futures.ThreadPoolExecutor(16), options=OPTIONS)
 server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test", METHODS),))
+HEALTH = {"Check": grpc.unary_unary_rpc_method_handler(check)}
+server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("grpc.health.v1.Health", HEALTH),))
 if FILES:
     cert, key = (open(name, "rb").read() for name in FILES)
     port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, cert)]))

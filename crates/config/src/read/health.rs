@@ -1,0 +1,470 @@
+//! `health` and `agent` of an upstream: what is asked of its endpoints.
+
+use fairwater_message::address::AddressError;
+
+use crate::code;
+use crate::declare::{self, Absent, Kind, Setting, Word};
+use crate::model::{Agent, Check, CheckKind, Health, HttpCheck};
+use crate::read::{header, text};
+use crate::reader::{Node, Table};
+use crate::report::Report;
+use crate::span::Spanned;
+
+/// Faster ones would be load, and tell nothing more.
+const CHECK_INTERVAL_MS_MIN: u64 = 10;
+const CHECK_INTERVAL_MS_MAX: u64 = 3_600_000;
+const CHECK_TIMEOUT_MS_MAX: u64 = 60_000;
+/// A check that needs more results in a row should ask more seldom.
+const CHECK_RESULTS_MAX: u32 = 100;
+/// Bytes that are sent or looked for; a check is no place for more.
+const CHECK_BYTES_MAX: usize = 4096;
+/// Of a reply to a check.
+const CHECK_BODY_BYTES_MAX: u64 = 1 << 20;
+
+pub(super) static HEALTH: declare::Table = declare::Table {
+    title: "[upstreams.NAME.health]",
+    settings: &[
+        Setting {
+            name: "type",
+            kind: Kind::Choice(TYPE_WORDS),
+            absent: Absent::Default("\"http\""),
+            meaning: "what an endpoint has to do",
+            example: "type = \"http\"",
+        },
+        Setting {
+            name: "path",
+            kind: Kind::Text("the path of a request"),
+            absent: Absent::Default("\"/\""),
+            meaning: "`http`: what is asked for, with a query if there is one",
+            example: "path = \"/healthz\"",
+        },
+        Setting {
+            name: "method",
+            kind: Kind::Text("method"),
+            absent: Absent::Default("\"GET\""),
+            meaning: "`http`: how",
+            example: "method = \"HEAD\"",
+        },
+        Setting {
+            name: "host",
+            kind: Kind::Text("a host with or without port"),
+            absent: Absent::Otherwise("`host` of the upstream, or the address of the endpoint"),
+            meaning: "`http`: the `Host` of the request",
+            example: "host = \"app.internal\"",
+        },
+        Setting {
+            name: "headers",
+            kind: Kind::Map(&Kind::Text("text")),
+            absent: Absent::Otherwise("none"),
+            meaning: "`http`: further headers of the request",
+            example: "headers = { x-probe = \"1\" }",
+        },
+        Setting {
+            name: "status",
+            kind: Kind::OneOrMore(&Kind::Text("status or range")),
+            absent: Absent::Default("\"200-399\""),
+            meaning: "`http`: statuses that are good",
+            example: "status = [\"200\", \"204\", \"300-399\"]",
+        },
+        Setting {
+            name: "body",
+            kind: Kind::Text("text"),
+            absent: Absent::Otherwise("any will do"),
+            meaning: "`http`: what the body has to contain, within `max_body`",
+            example: "body = \"ok\"",
+        },
+        Setting {
+            name: "advice_header",
+            kind: Kind::Text("name"),
+            absent: Absent::Otherwise("endpoints have no say"),
+            meaning: "`http`: the header of a good reply in which an endpoint asks for a weight or \
+                      for rest, in the words of [an agent](resilience.md#what-endpoints-ask-for)",
+            example: "advice_header = \"x-advice\"",
+        },
+        Setting {
+            name: "send",
+            kind: Kind::Text("text, or bytes as `hex:0d0a`"),
+            absent: Absent::Otherwise("nothing"),
+            meaning: "`bytes`: what is sent first",
+            example: "send = \"stats\\r\\n\"",
+        },
+        Setting {
+            name: "expect",
+            kind: Kind::Text("text, or bytes as `hex:0d0a`"),
+            absent: Absent::Otherwise("required for `bytes`"),
+            meaning: "`bytes`: what the answer has to contain, within `max_body`",
+            example: "expect = \"STAT\"",
+        },
+        Setting {
+            name: "service",
+            kind: Kind::Text("name"),
+            absent: Absent::Otherwise("the server as a whole"),
+            meaning: "`grpc`: whose health is asked for",
+            example: "service = \"shop.Orders\"",
+        },
+        Setting {
+            name: "port",
+            kind: Kind::Integer { min: 1, max: 65_535 },
+            absent: Absent::Otherwise("that of the endpoint"),
+            meaning: "where checks go, on the host of the endpoint. An endpoint can have an address \
+                      of its own for it: `check`.",
+            example: "port = 9000",
+        },
+        Setting {
+            name: "interval",
+            kind: Kind::Duration { min_ms: CHECK_INTERVAL_MS_MIN, max_ms: CHECK_INTERVAL_MS_MAX },
+            absent: Absent::Default("\"2s\""),
+            meaning: "from one check to the next, give or take a tenth, so that checks of many \
+                      endpoints and proxies spread out",
+            example: "interval = \"2s\"",
+        },
+        Setting {
+            name: "fast_interval",
+            kind: Kind::Duration { min_ms: CHECK_INTERVAL_MS_MIN, max_ms: CHECK_INTERVAL_MS_MAX },
+            absent: Absent::Default("\"500ms\""),
+            meaning: "the same while the last results say otherwise than those before, and while no \
+                      endpoint is good",
+            example: "fast_interval = \"500ms\"",
+        },
+        Setting {
+            name: "timeout",
+            kind: Kind::Duration { min_ms: 1, max_ms: CHECK_TIMEOUT_MS_MAX },
+            absent: Absent::Default("\"1s\""),
+            meaning: "for each step of a check: to connect, to shake hands, for the next bytes",
+            example: "timeout = \"1s\"",
+        },
+        Setting {
+            name: "deadline",
+            kind: Kind::Duration { min_ms: 1, max_ms: CHECK_TIMEOUT_MS_MAX },
+            absent: Absent::Default("\"2s\""),
+            meaning: "for all of a check, so that an answer that drips in is none",
+            example: "deadline = \"2s\"",
+        },
+        Setting {
+            name: "max_body",
+            kind: Kind::Size { min: 1, max: CHECK_BODY_BYTES_MAX },
+            absent: Absent::Default("\"64KiB\""),
+            meaning: "of an answer that is read; with more of it a check has seen enough",
+            example: "max_body = \"64KiB\"",
+        },
+        Setting {
+            name: "rise",
+            kind: Kind::Integer { min: 1, max: CHECK_RESULTS_MAX },
+            absent: Absent::Default("2"),
+            meaning: "good results in a row that bring an endpoint back. The first result of one \
+                      that is not known yet decides alone.",
+            example: "rise = 2",
+        },
+        Setting {
+            name: "fall",
+            kind: Kind::Integer { min: 1, max: CHECK_RESULTS_MAX },
+            absent: Absent::Default("3"),
+            meaning: "bad results in a row that take an endpoint out",
+            example: "fall = 3",
+        },
+        Setting {
+            name: "mandatory",
+            kind: Kind::Boolean,
+            absent: Absent::Default("false"),
+            meaning: "an endpoint gets no traffic before a check has found it good, even if there is \
+                      no other",
+            example: "mandatory = true",
+        },
+    ],
+    shared: &[],
+    notes: include_str!("../../reference/health.md"),
+};
+
+pub(super) static AGENT: declare::Table = declare::Table {
+    title: "[upstreams.NAME.agent]",
+    settings: &[
+        Setting {
+            name: "port",
+            kind: Kind::Integer { min: 1, max: 65_535 },
+            absent: Absent::Required,
+            meaning: "where it listens, on the host of each endpoint",
+            example: "port = 9100",
+        },
+        Setting {
+            name: "send",
+            kind: Kind::Text("text, or bytes as `hex:0d0a`"),
+            absent: Absent::Otherwise("nothing"),
+            meaning: "what it is sent first",
+            example: "send = \"app\\n\"",
+        },
+        Setting {
+            name: "interval",
+            kind: Kind::Duration { min_ms: CHECK_INTERVAL_MS_MIN, max_ms: CHECK_INTERVAL_MS_MAX },
+            absent: Absent::Default("\"2s\""),
+            meaning: "how often it is asked, give or take a tenth",
+            example: "interval = \"2s\"",
+        },
+        Setting {
+            name: "timeout",
+            kind: Kind::Duration { min_ms: 1, max_ms: CHECK_TIMEOUT_MS_MAX },
+            absent: Absent::Default("\"1s\""),
+            meaning: "for its answer. An agent that gives none changes nothing.",
+            example: "timeout = \"1s\"",
+        },
+    ],
+    shared: &[],
+    notes: "",
+};
+
+const TYPE_WORDS: &[Word] = &[
+    Word {
+        word: "http",
+        meaning: "answer a request with a good status (and body). Over TLS if \
+                                   the upstream has `tls`; in HTTP/2 if it has `http2 = true`.",
+    },
+    Word { word: "tcp", meaning: "accept a connection" },
+    Word {
+        word: "tls",
+        meaning: "shake hands, with a certificate that the upstream's `tls` takes; \
+                                  without `tls` any will do",
+    },
+    Word {
+        word: "bytes",
+        meaning: "send some bytes, perhaps after others. Over TLS if the upstream \
+                                    has `tls`.",
+    },
+    Word { word: "redis", meaning: "answer `PING`; one that asks for a password is there as well" },
+    Word { word: "grpc", meaning: "say `SERVING` in `grpc.health.v1.Health/Check`" },
+];
+
+/// Which settings belong to a type, beside those that all have.
+const OF_TYPE: &[(&str, &[&str])] = &[
+    ("http", &["path", "method", "host", "headers", "status", "body", "advice_header"]),
+    ("tcp", &[]),
+    ("tls", &[]),
+    ("bytes", &["send", "expect"]),
+    ("redis", &[]),
+    ("grpc", &["service"]),
+];
+
+pub(super) fn of_upstream(table: &Table<'_>, report: &mut Report) -> Option<Health> {
+    let node = table.get("health")?;
+    if node.is_table() {
+        let table = node.table(inner(table, "health"), &HEALTH, report)?;
+        return Some(health(&table, report));
+    }
+    let path = path(node, report)?;
+    Some(Health::http(&path.value))
+}
+
+/// The title of a table below another.
+fn inner(table: &Table<'_>, name: &str) -> String {
+    format!("{}.{name}]", table.title().trim_end_matches(']'))
+}
+
+fn health(table: &Table<'_>, report: &mut Report) -> Health {
+    let types = OF_TYPE.iter().map(|(name, _)| (*name, *name)).collect::<Vec<_>>();
+    let kind = table.get("type").and_then(|node| node.choice(&types, report)).unwrap_or("http");
+    for (owner, names) in OF_TYPE.iter().filter(|(name, _)| *name != kind) {
+        for name in *names {
+            let Some(span) = table.key_span(name) else { continue };
+            let message = format!("`{name}` has no effect on a check of type `{kind}`");
+            let help = format!("remove the line, or set `type = \"{owner}\"`");
+            report.add(&code::BAD_CHECK, span, message, "", help);
+        }
+    }
+    let kind = match kind {
+        "tcp" => CheckKind::Tcp,
+        "tls" => CheckKind::Tls,
+        "redis" => CheckKind::Redis,
+        "bytes" => exchange(table, report),
+        "grpc" => CheckKind::Grpc { service: service(table, report) },
+        _ => CheckKind::Http(http(table, report)),
+    };
+    let mut health = Health::new(kind);
+    pace(table, &mut health.check, report);
+    for (name, count) in [("rise", &mut health.rise), ("fall", &mut health.fall)] {
+        let read = table.get(name).and_then(|node| node.integer(report));
+        *count = read.map_or(*count, |read| read.value);
+    }
+    let mandatory = table.get("mandatory").and_then(|node| node.boolean(report));
+    health.is_mandatory = mandatory.unwrap_or(false);
+    health
+}
+
+/// How often, where, and how long.
+fn pace(table: &Table<'_>, check: &mut Check, report: &mut Report) {
+    let port = table.get("port").and_then(|node| node.integer(report));
+    check.port = port.and_then(|read| u16::try_from(read.value).ok());
+    for (name, duration) in [
+        ("interval", &mut check.interval),
+        ("fast_interval", &mut check.fast_interval),
+        ("timeout", &mut check.timeout),
+        ("deadline", &mut check.deadline),
+    ] {
+        let read = table.get(name).and_then(|node| node.duration(report));
+        *duration = read.unwrap_or(*duration);
+    }
+    let size = table.get("max_body").and_then(|node| node.size(report));
+    check.body_bytes_max = size.unwrap_or(check.body_bytes_max);
+    // What one of them was left at follows the other.
+    for (short, long, short_name, long_name) in [
+        (&mut check.fast_interval, &mut check.interval, "fast_interval", "interval"),
+        (&mut check.timeout, &mut check.deadline, "timeout", "deadline"),
+    ] {
+        if *short <= *long {
+            continue;
+        }
+        match (table.key_span(short_name), table.key_span(long_name)) {
+            (Some(_), None) => *long = *short,
+            (None, _) => *short = *long,
+            (Some(span), Some(_)) => {
+                let message = format!("`{short_name}` is longer than `{long_name}`");
+                let help = format!("write at most as much as in `{long_name}`");
+                report.add(&code::BAD_CHECK, span, message, "", help);
+            }
+        }
+    }
+}
+
+fn http(table: &Table<'_>, report: &mut Report) -> HttpCheck {
+    let read = table.get("path").and_then(|node| path(node, report));
+    let mut check = HttpCheck::new(read.as_ref().map_or("/", |path| &path.value));
+    if let Some(text) = table.get("method").and_then(|node| node.string(report)) {
+        let is_method = header::is_token(&text.value) && !text.value.contains(char::is_lowercase);
+        if !is_method || &*text.value == "CONNECT" {
+            let message = format!("`{}` is no method of a check", text.value);
+            let help = "write `GET`, `HEAD` or `OPTIONS`";
+            report.add(&code::BAD_METHOD, text.span, message, "", help);
+        }
+        check.method = text.value.into_owned();
+    }
+    let host = table.get("host");
+    let host = host.and_then(|n| text::parsed(n, &code::BAD_HOST, text::host_and_port, report));
+    check.host = host.map(|host| host.value);
+    check.headers = headers(table, report);
+    if let Some(nodes) = table.get("status").and_then(|node| node.one_or_more(report)) {
+        check.statuses = nodes.iter().filter_map(|node| statuses(*node, report)).collect();
+    }
+    let body = table.get("body").and_then(|node| text::bounded(node, CHECK_BYTES_MAX, report));
+    check.body = body.and_then(|body| not_empty(body.map(|text| text.into_owned()), report));
+    let advice = table.get("advice_header").and_then(|node| node.string(report));
+    check.advice_header = advice.and_then(|name| {
+        let is_name = header::is_name(&Spanned::new(&*name.value, name.span), report);
+        is_name.then(|| name.value.to_ascii_lowercase())
+    });
+    check
+}
+
+/// Headers that frame the request, or are settings of their own.
+const OWN_HEADERS: [&str; 6] =
+    ["host", "connection", "content-length", "transfer-encoding", "upgrade", "te"];
+
+fn headers(table: &Table<'_>, report: &mut Report) -> Vec<(String, String)> {
+    let entries = table.get("headers").and_then(|node| node.named(report)).unwrap_or_default();
+    let mut headers = Vec::new();
+    for (name, node) in entries {
+        let lower = name.value.to_ascii_lowercase();
+        if OWN_HEADERS.contains(&&*lower) {
+            let message = format!("`{}` is written by Fairwater itself", name.value);
+            let help = match &*lower {
+                "host" => "remove it, and set `host`",
+                _ => "remove it",
+            };
+            report.add(&code::FIXED_HEADER, name.span, message, "", help);
+        } else if header::is_name(&name, report)
+            && let Some(value) = header::value(node, report)
+        {
+            headers.push((lower, value.value));
+        }
+    }
+    headers
+}
+
+/// `200`, or `200-299`.
+fn statuses(node: Node<'_>, report: &mut Report) -> Option<(u16, u16)> {
+    let text = node.string(report)?;
+    let status = |text: &str| {
+        let is_number = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<u16>().ok().filter(|status| is_number && (200..600).contains(status))
+    };
+    let (first, last) = text.value.split_once('-').unwrap_or((&text.value, &text.value));
+    match (status(first), status(last)) {
+        (Some(first), Some(last)) if first <= last => Some((first, last)),
+        _ => {
+            let message = format!("`{}` is neither a status nor a range", text.value);
+            let help = "write statuses from 200 to 599, as in `\"200\"` or `\"200-299\"`";
+            report.add(&code::BAD_CHECK, text.span, message, "", help);
+            None
+        }
+    }
+}
+
+fn exchange(table: &Table<'_>, report: &mut Report) -> CheckKind {
+    let send = table.get("send").and_then(|node| bytes(node, report));
+    let expect = table.require("expect", report);
+    let expect = expect.and_then(|node| bytes(node, report));
+    CheckKind::Bytes { send: send.unwrap_or_default(), expect: expect.unwrap_or_default() }
+}
+
+/// Bytes as text, or in hexadecimal digits behind `hex:`.
+fn bytes(node: Node<'_>, report: &mut Report) -> Option<Vec<u8>> {
+    let text = text::bounded(node, CHECK_BYTES_MAX, report)?.map(|text| text.into_owned());
+    let text = not_empty(text, report).map(|value| Spanned::new(value, node.span))?;
+    let Some(digits) = text.value.strip_prefix("hex:") else {
+        return Some(text.value.into_bytes());
+    };
+    let digits: Vec<u8> = digits.bytes().filter(|byte| *byte != b' ').collect();
+    let pair = |pair: &[u8]| {
+        let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
+        let is_hex = pair.bytes().all(|byte| byte.is_ascii_hexdigit());
+        u8::from_str_radix(pair, 16).ok().filter(|_| is_hex)
+    };
+    let bytes: Option<Vec<u8>> = digits.chunks(2).map(pair).collect();
+    let bytes = bytes.filter(|bytes| !bytes.is_empty());
+    if bytes.is_none() {
+        let message = format!("`{}` is not made of bytes", text.value);
+        let help = "write two hexadecimal digits for each, as in `hex:0d 0a`";
+        report.add(&code::BAD_CHECK, text.span, message, "", help);
+    }
+    bytes
+}
+
+fn not_empty(text: Spanned<String>, report: &mut Report) -> Option<String> {
+    if text.value.is_empty() {
+        let help = "write some, or remove the line";
+        report.add(&code::BAD_CHECK, text.span, "the text is empty", "", help);
+        return None;
+    }
+    Some(text.value)
+}
+
+fn service(table: &Table<'_>, report: &mut Report) -> String {
+    /// Its length is one byte in the message that asks.
+    const SERVICE_BYTES_MAX: usize = 127;
+    let text = table.get("service").and_then(|n| text::bounded(n, SERVICE_BYTES_MAX, report));
+    text.map_or_else(String::new, |text| text.value.into_owned())
+}
+
+/// What stands behind the method in a request.
+fn path(node: Node<'_>, report: &mut Report) -> Option<Spanned<String>> {
+    let parse = |text: &str| {
+        let is_path = text.starts_with('/')
+            && !text.contains('#')
+            && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if is_path {
+            return Ok(text.to_owned());
+        }
+        let remedy = "write it as it stands in a request, as in `/healthz` or `/ping?full=1`";
+        Err(AddressError::new(format!("`{text}` is not the path of a request"), remedy))
+    };
+    text::parsed(node, &code::BAD_CHECK, parse, report)
+}
+
+pub(super) fn agent(table: &Table<'_>, report: &mut Report) -> Option<Agent> {
+    let node = table.get("agent")?;
+    let table = node.table(inner(table, "agent"), &AGENT, report)?;
+    let port = table.require("port", report).and_then(|node| node.integer(report));
+    let mut agent = Agent::new(u16::try_from(port?.value).ok()?);
+    agent.send = table.get("send").and_then(|node| bytes(node, report)).unwrap_or_default();
+    for (name, duration) in [("interval", &mut agent.interval), ("timeout", &mut agent.timeout)] {
+        let read = table.get(name).and_then(|node| node.duration(report));
+        *duration = read.unwrap_or(*duration);
+    }
+    Some(agent)
+}

@@ -1,0 +1,151 @@
+//! What is said when endpoints come and go.
+
+use fairwater_plan::health::{Mode, Reason, Standing, Standings};
+
+use super::Known;
+use crate::roster::Member;
+
+/// Lines for one change; where a rack loses its power, nobody reads a thousand.
+const CHANGE_LINES_MAX: usize = 20;
+
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    lines: Vec<String>,
+    more: usize,
+}
+
+impl Lines {
+    fn add(&mut self, line: String) {
+        match self.lines.len() < CHANGE_LINES_MAX {
+            true => self.lines.push(line),
+            false => self.more += 1,
+        }
+    }
+
+    /// An endpoint may stand in another way than before.
+    pub(super) fn moved(
+        &mut self,
+        upstream: &str,
+        member: &Member,
+        known: &Known,
+        standing: Standing,
+    ) {
+        let before = known.last.and_then(|last| last.reason);
+        let who = format!("{upstream}: {}", member.identity);
+        if before == standing.reason {
+            return;
+        }
+        let line = match (before, standing.reason) {
+            (_, Some(Reason::Failing)) => {
+                let problem = known.problem.as_deref().unwrap_or("it failed before");
+                format!("warning: {who} gets no traffic, its check fails: {problem}")
+            }
+            (_, Some(Reason::Ejected)) => {
+                let cause = &known.cause;
+                format!("warning: {who} gets no traffic for a while: {cause}")
+            }
+            (_, Some(Reason::AdvisedDrain)) => format!("{who} asks to be drained"),
+            (_, Some(Reason::AdvisedMaintenance)) => format!("{who} asks for maintenance"),
+            (_, Some(Reason::AdvisedDown)) => format!("warning: {who} says that it is down"),
+            (Some(Reason::Failing), None | Some(Reason::Standby)) => match &known.problem {
+                // Nobody else is left.
+                Some(_) => return,
+                None => format!("{who} is well again"),
+            },
+            (Some(Reason::Ejected), None | Some(Reason::Standby)) => {
+                format!("{who} is tried again")
+            }
+            (
+                Some(Reason::AdvisedDrain | Reason::AdvisedMaintenance | Reason::AdvisedDown),
+                None | Some(Reason::Standby),
+            ) => format!("{who} takes traffic again"),
+            _ => return,
+        };
+        self.add(line);
+    }
+
+    /// Those that get traffic may be chosen by another rule than before. `was_told` is whether the
+    /// last line about it was a warning; who has no process or no address yet is told of elsewhere.
+    pub(super) fn mode(&mut self, upstream: &str, was_told: &mut bool, found: &Standings) {
+        let is_of_health = found.each.iter().any(|one| {
+            matches!(one.reason, Some(Reason::Failing | Reason::Ejected | Reason::AdvisedDown))
+        });
+        let line = match found.mode {
+            Mode::Good | Mode::Untested if *was_told => {
+                format!("{upstream} has good endpoints again")
+            }
+            Mode::Spared => {
+                format!("warning: {upstream} has no endpoint left but those that have failed")
+            }
+            Mode::Panic => {
+                format!("warning: {upstream} has too few good endpoints: all get traffic")
+            }
+            Mode::Nobody if is_of_health => {
+                format!("warning: {upstream} has no endpoint that takes traffic: requests fail")
+            }
+            Mode::Good | Mode::Untested | Mode::Nobody => return,
+        };
+        *was_told = !matches!(found.mode, Mode::Good | Mode::Untested);
+        self.add(line);
+    }
+
+    pub(super) fn finish(mut self) -> Vec<String> {
+        if self.more > 0 {
+            self.lines.push(format!("and {} more changes of endpoints", self.more));
+        }
+        self.lines
+    }
+}
+
+/// Why an endpoint gets traffic or none, for people.
+pub(crate) fn why(member: &Member, known: Option<&Known>, mode: Mode, now_ms: u64) -> String {
+    let new = Known::default();
+    let known = known.unwrap_or(&new);
+    let problem = || known.problem.as_deref().unwrap_or("it has failed before");
+    let Some(reason) = member.given.reason else {
+        let rule = match mode {
+            Mode::Good if known.checked_ms.is_some() => ", its check is good".to_owned(),
+            Mode::Good | Mode::Nobody => String::new(),
+            Mode::Untested => {
+                ", no check has ended yet and no other is known to be good".to_owned()
+            }
+            Mode::Spared => ", though it has failed: no other is left".to_owned(),
+            Mode::Panic => ", whatever its check says: too few are good".to_owned(),
+        };
+        let share = match known.share(now_ms) {
+            Some(percent) => format!(", {percent}% of its share (slow start)"),
+            None => String::new(),
+        };
+        return format!("gets requests: weight {}{share}{rule}", member.weight);
+    };
+    let words = match reason {
+        Reason::Drain => "it was set to drain".to_owned(),
+        Reason::Maintenance => "it was set to maintenance".to_owned(),
+        Reason::Unresolved => "its name has no address".to_owned(),
+        Reason::NoProcess => "it has no process that is ready".to_owned(),
+        Reason::NoWeight => "its weight is 0".to_owned(),
+        Reason::AdvisedDrain => "it asks to be drained".to_owned(),
+        Reason::AdvisedMaintenance => "it asks for maintenance".to_owned(),
+        Reason::AdvisedDown => "it says that it is down".to_owned(),
+        Reason::Failing => format!("its check fails: {}", problem()),
+        Reason::Unknown => "no check has ended yet, and it waits for one".to_owned(),
+        Reason::Ejected => {
+            let left_ms = known.ejection.until_ms.saturating_sub(now_ms);
+            format!("it is left alone for {} s more: {}", left_ms.div_ceil(1000), known.cause)
+        }
+        Reason::Standby if member.tier.is_backup => {
+            "it is a backup, and others are good".to_owned()
+        }
+        Reason::Standby => {
+            format!("its priority is {}, and others go first", member.tier.priority)
+        }
+    };
+    format!("gets none: {words}")
+}
+
+/// The beginning of what an endpoint says, for people.
+pub(super) fn printable(bytes: &[u8]) -> String {
+    const SHOWN: usize = 64;
+    let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned();
+    shown.chars().map(|c| if c.is_control() { '.' } else { c }).collect()
+}
