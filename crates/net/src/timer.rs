@@ -184,9 +184,9 @@ impl Drop for Timer {
     }
 }
 
-/// Turns the wheel of this thread, and calls `each_tick` with the time, until that returns true. The
-/// runtime needs no timers of its own for it, which would cost each of its waits some looks at the
-/// clock.
+/// Turns the wheel of this thread, and calls `each_tick` with the time, until that returns true.
+/// The runtime needs no timers of its own for it, which would cost each of its waits some looks at
+/// the clock.
 ///
 /// # Errors
 /// When the process may have no further descriptor.

@@ -177,8 +177,7 @@ pub(crate) async fn serve<const IS_LANE: bool>(
         exchange.changes.clear();
         exchange.reply.changes.clear();
     }
-    exchange.reply.buffer.clear();
-    shard.take_block_back(exchange.reply.buffer);
+    shard.empty(exchange.reply.buffer);
     drop(exchange);
     record.close();
     request.start = head.len + behind.start;

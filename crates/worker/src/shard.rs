@@ -243,6 +243,13 @@ impl Shard {
         }
     }
 
+    /// Drops what is in a buffer, and takes its block back.
+    #[inline(always)]
+    pub(crate) fn empty(&self, buffer: &mut Buffer) {
+        buffer.clear();
+        self.take_block_back(buffer);
+    }
+
     pub(crate) fn give_back_work(&self, mut work: Box<Work>) {
         if work.recycle() {
             self.works.give_back(work);

@@ -70,7 +70,8 @@ fn ends_lines(byte: u8) -> bool {
     matches!(byte, 0 | b'\r' | b'\n')
 }
 
-/// Whether any byte is below a space. Eight at a time, by Sean Anderson's test for "a byte below n".
+/// Whether any byte is below a space. Eight at a time, by Sean Anderson's test for "a byte below
+/// n".
 fn has_low_byte(bytes: &[u8]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
     let low = |word: u64| word.wrapping_sub(ONES * 0x20) & !word & (ONES * 0x80);

@@ -64,8 +64,8 @@ impl<W: Waiter> Connection<W> {
         Ok(())
     }
 
-    /// Begins a stream with a request, whose fields are compressed already. `None` if the peer takes
-    /// no more streams now.
+    /// Begins a stream with a request, whose fields are compressed already. `None` if the peer
+    /// takes no more streams now.
     pub fn send_request(&mut self, block: &[u8], asked: Requested, is_last: bool) -> Option<u32> {
         let id = self.begin_own()?;
         let stream = self.find(id)?;
@@ -112,8 +112,8 @@ impl<W: Waiter> Connection<W> {
         }
     }
 
-    /// How much of a body can go now: [`Self::send_data`] takes so much as a whole. With 0 the stream
-    /// is woken when there is some.
+    /// How much of a body can go now: [`Self::send_data`] takes so much as a whole. With 0 the
+    /// stream is woken when there is some.
     pub fn room(&mut self, id: u32) -> Result<usize, Gone> {
         let all = self.send_window;
         let left = self.bounds.unsent_bytes.saturating_sub(self.out.len());

@@ -192,8 +192,8 @@ impl<'a> Sink<'a> {
         self.coding == Coding::Plain && self.lane().is_none()
     }
 
-    /// Whether a body of known length may be poured behind what was sent: read when the client takes
-    /// it, and no more than that.
+    /// Whether a body of known length may be poured behind what was sent: read when the client
+    /// takes it, and no more than that.
     pub(crate) fn takes_pouring(&self) -> bool {
         self.lane().is_some()
     }

@@ -186,8 +186,8 @@ impl Download<'_> {
         }
     }
 
-    /// Reads from the endpoint until the deadline, with an eye on the client. Who waits has no block:
-    /// it is used by those whose endpoints have answered, and stays near the processor.
+    /// Reads from the endpoint until the deadline, with an eye on the client. Who waits has no
+    /// block: it is used by those whose endpoints have answered, and stays near the processor.
     async fn read(
         &self,
         buffer: &mut Buffer,
