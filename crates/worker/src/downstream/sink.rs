@@ -20,6 +20,9 @@ use crate::relay::{self, Coding, Piece, SpliceError};
 use crate::shard::Shard;
 use crate::write::{WriteError, write_all};
 
+/// What is poured at a time: with the heads of its frames it goes through the kernel as one packet.
+const POURED_BYTES: usize = 63 * 1024;
+
 /// Where a reply goes, and how far the client was answered.
 #[derive(Debug)]
 pub(crate) struct Sink<'a> {
@@ -213,7 +216,7 @@ impl<'a> Sink<'a> {
             Poll::Pending => return Poll::Ready(Ok(0)),
         };
         let mut scratch = shard.scratch.borrow_mut();
-        let want = room.min(scratch.len()).min(usize::try_from(left).unwrap_or(usize::MAX));
+        let want = room.min(POURED_BYTES).min(usize::try_from(left).unwrap_or(usize::MAX));
         let len = match ready!(endpoint.poll_read(cx, &mut scratch[..want])) {
             Ok(0) | Err(_) => return Poll::Ready(Err(FaultKind::BodyTruncated.into())),
             Ok(len) => len,
