@@ -19,6 +19,8 @@ const BOMB_FACTOR: usize = 4;
 /// its fields, whatever they were compressed to.
 const FRAME_WORK_BYTES: u64 = 512;
 const HEAD_WORK_BYTES: u64 = 1024;
+/// A request that is refused was not to come at all, and there is a line in the log for it.
+const REFUSED_WORK_BYTES: u64 = 16 * 1024;
 /// Interim heads that nobody has read.
 const HEADS_MAX: usize = 32;
 const WINDOW_MAX: i64 = (1 << 31) - 1;
@@ -288,6 +290,7 @@ impl<W: Waiter> Connection<W> {
     /// A request that is not to be.
     fn refuse(&mut self, id: u32, is_late: bool) -> Verdict {
         self.peer_last = id;
+        self.work_bytes += REFUSED_WORK_BYTES;
         if is_late {
             // The peer was told, and knows that nothing comes of it.
             self.forget(id);

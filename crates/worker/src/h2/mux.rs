@@ -13,10 +13,10 @@ use fairwater_proto::http2::{Bounds, Code, Connection, Role, Waiter};
 use crate::limits;
 use crate::shard::Shard;
 
-/// What is read of a peer at a time, when each byte makes much work.
-const SMALL_READ_BYTES: usize = 4 * 1024;
-/// So many times that of a body.
-const LABORIOUS: u64 = 32;
+/// What is read of a peer at a time, however much work each byte makes.
+const READ_BYTES_MIN: usize = 512;
+/// What is read first: nobody knows yet what it is.
+const FIRST_READ_BYTES: u64 = 4 * 1024;
 
 /// The task that waits for a stream.
 #[derive(Debug, Default)]
@@ -49,8 +49,8 @@ pub(crate) struct Mux {
     read_bytes: Cell<u64>,
     /// What may still be read in this turn.
     turn_bytes: Cell<u64>,
-    /// The last bytes made far more work than a body does.
-    is_laborious: Cell<bool>,
+    /// So many bytes like the last ones make the work of a turn.
+    read_max: Cell<u64>,
     /// How the socket has ended.
     lost: Cell<Option<io::ErrorKind>>,
 }
@@ -63,7 +63,7 @@ impl Mux {
             heard_ms: Cell::default(),
             read_bytes: Cell::default(),
             turn_bytes: Cell::new(limits::BYTES_PER_TURN),
-            is_laborious: Cell::default(),
+            read_max: Cell::new(FIRST_READ_BYTES),
             lost: Cell::default(),
         })
     }
@@ -135,7 +135,8 @@ impl Mux {
             if engine.is_choked() && ready!(self.poll_send(cx, &mut engine, socket)).is_err() {
                 return Poll::Ready(());
             }
-            let room = if self.is_laborious.get() { SMALL_READ_BYTES } else { scratch.len() };
+            let read_max = usize::try_from(self.read_max.get()).unwrap_or(usize::MAX);
+            let room = read_max.clamp(READ_BYTES_MIN, scratch.len());
             let len = match ready!(socket.poll_read(cx, &mut scratch[..room])) {
                 Ok(0) => {
                     self.lose(&mut engine, io::ErrorKind::UnexpectedEof);
@@ -152,7 +153,7 @@ impl Mux {
             self.read_bytes.set(self.read_bytes.get() + len as u64);
             engine.receive(&scratch[..len], now_ms, &mut shard.fields.borrow_mut());
             let work = engine.take_work().max(len as u64);
-            self.is_laborious.set(work > LABORIOUS * len as u64);
+            self.read_max.set(limits::BYTES_PER_TURN * len as u64 / work);
             self.turn_bytes.set(self.turn_bytes.get().saturating_sub(work));
         }
         Poll::Pending

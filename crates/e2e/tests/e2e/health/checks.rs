@@ -207,7 +207,11 @@ fn an_agent_speaks_for_its_endpoint() {
 
 #[test]
 fn raw_tcp_has_checks_as_well() {
-    let name = |name: &'static str| move |caller: &mut Caller| drop(caller.send(name));
+    let name = |name: &'static str| {
+        move |caller: &mut Caller| {
+            caller.send(name);
+        }
+    };
     let (first, second) = (Endpoint::new(name("1")), Endpoint::new(name("2")));
     let lines = "health = { type = \"bytes\", expect = \"1\", interval = \"20ms\" }";
     let mut proxy = Setup::tcp(&[&first, &second]).upstream(lines).start();

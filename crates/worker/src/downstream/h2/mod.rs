@@ -77,6 +77,10 @@ struct Serving<'s> {
     windows: Windows,
     /// Streams that run.
     open: Rc<Cell<u32>>,
+    /// All that ever did.
+    begun: u64,
+    /// The client has begun some that it must not.
+    is_rude: bool,
     head_timer: Timer,
     /// Which one it is set for.
     head: u64,
@@ -109,6 +113,8 @@ impl<'s> Serving<'s> {
             mux,
             windows: Windows::new(&connection.shard),
             open: Rc::new(Cell::new(0)),
+            begun: 0,
+            is_rude: false,
             head_timer: Timer::new(&connection.shard.wheel),
             head: 0,
             is_leaving: false,
@@ -133,8 +139,12 @@ impl<'s> Serving<'s> {
                     let lane = Lane::new(Strand::new(self.mux, opened.stream));
                     let stream = Open::new(connection, &self.open);
                     drop(tokio::task::spawn_local(serve_stream(stream, lane, opened)));
+                    self.let_others().await;
                 }
-                Next::Refused(refusal) => refused::account(connection, refusal),
+                Next::Refused(refusal) => {
+                    self.is_rude = true;
+                    refused::account(connection, refusal);
+                }
                 Next::Offence(kind) => self.cut(kind),
                 Next::Late => {
                     self.mux.with(|engine| engine.abort(Code::ENHANCE_YOUR_CALM));
@@ -157,6 +167,16 @@ impl<'s> Serving<'s> {
             }
         }
         self.mux.close();
+    }
+
+    /// A client that is new, or has begun more than it may, has to wait for whoever else has
+    /// something: all its streams at once are some milliseconds of work.
+    async fn let_others(&mut self) {
+        self.begun += 1;
+        let is_known = !self.is_rude && self.begun > u64::from(2 * STREAMS_MAX);
+        if !is_known && self.begun.is_multiple_of(limits::STREAMS_PER_TURN) {
+            tokio::task::yield_now().await;
+        }
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
