@@ -19,7 +19,8 @@ pub const INTERIM_RESPONSES: u32 = 16;
 pub const EMPTY_LINES_MAX: u32 = 4;
 /// Requests of one connection in one turn of its thread.
 pub const PIPELINED_PER_TURN: u32 = 16;
-/// Streams that begin in one turn of its thread, of a client that is not known to keep to the rules.
+/// Streams that begin in one turn of its thread, of a client that is not known to keep to the
+/// rules.
 pub const STREAMS_PER_TURN: u64 = 16;
 /// Bytes of one connection in one turn of its thread.
 pub const BYTES_PER_TURN: u64 = 256 * 1024;
