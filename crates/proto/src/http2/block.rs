@@ -59,7 +59,8 @@ impl Form for Block<'_> {
         if is_folded {
             let unfolded = |&b: &u8| if matches!(b, b'\r' | b'\n') { b' ' } else { b };
             let value: Vec<u8> = value.iter().map(unfolded).collect();
-            return write_field(self.out, &name.to_ascii_lowercase(), &value);
+            // Where a line has nothing, the value would begin or end with blanks (section 8.2.1).
+            return write_field(self.out, &name.to_ascii_lowercase(), value.trim_ascii());
         }
         match field.id {
             // A tunnel of HTTP/2 has no key.

@@ -498,8 +498,9 @@ impl<W: Waiter> Connection<W> {
         } else {
             self.own_streams -= 1;
         }
+        // Also of what was taken out by somebody who has given up.
         let unread = (stream.data.len() - stream.start) as u32;
-        self.owe(unread);
+        self.owe(unread + stream.taken);
         if !stream.is_over() && self.end.is_none() {
             // A reply that is complete needs no more of its request (section 8.1).
             let is_done = stream.is_sent && self.role == Role::Server;
@@ -534,7 +535,7 @@ impl<W: Waiter> Connection<W> {
         let Some(stream) = self.find(id) else { return Read::Reset(Code::CANCEL) };
         let read = stream.read(buffer);
         if let Read::Data(len) = read {
-            self.give_back(id, len);
+            self.return_window(id, len);
         }
         read
     }
@@ -545,12 +546,21 @@ impl<W: Waiter> Connection<W> {
         let start = std::mem::take(&mut stream.start);
         let mut data = std::mem::take(&mut stream.data);
         data.drain(..start);
+        stream.taken += data.len() as u32;
         let read = if data.is_empty() { stream.read(&mut []) } else { Read::Data(data.len()) };
         (data, read)
     }
 
-    /// Lets the peer send as much again as was read.
+    /// What [`Self::read_all`] has taken out was read: the peer may send as much again.
     pub fn give_back(&mut self, id: u32, len: usize) {
+        if let Some(stream) = self.find(id) {
+            stream.taken = stream.taken.saturating_sub(len as u32);
+        }
+        self.return_window(id, len);
+    }
+
+    /// Lets the peer send as much again as was read.
+    pub(super) fn return_window(&mut self, id: u32, len: usize) {
         let window = self.stream_window;
         let is_ended = self.end.is_some();
         if let Some(stream) = self.find(id)

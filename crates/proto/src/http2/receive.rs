@@ -190,7 +190,7 @@ impl<W: Waiter> Connection<W> {
             stream.take_data(data, is_last).err()
         };
         match broken {
-            None => self.give_back(id, payload.len() - data.len()),
+            None => self.return_window(id, payload.len() - data.len()),
             Some(code) => {
                 self.owe(payload.len() as u32);
                 return self.break_stream(id, code);

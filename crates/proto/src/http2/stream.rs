@@ -54,6 +54,8 @@ pub(super) struct Stream<W> {
     /// What the peer may still send; and what was read, and is not given back yet.
     pub receive_window: i64,
     pub owed: u32,
+    /// Taken out as a whole, and not given back yet: it counts as unread.
+    pub taken: u32,
     /// Of the length that the head named.
     pub left: Option<u64>,
     pub trailers: Vec<u8>,
@@ -79,6 +81,7 @@ impl<W: Waiter> Stream<W> {
             start: 0,
             receive_window: i64::from(receive_window),
             owed: 0,
+            taken: 0,
             left: None,
             trailers: Vec::new(),
             is_received: false,

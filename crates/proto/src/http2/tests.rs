@@ -160,7 +160,8 @@ fn heads_are_written_as_fields() {
 /// The same of a reply, whose folded line becomes one.
 #[test]
 fn replies_are_written_as_fields() {
-    let reply = b"HTTP/1.1 302 Found\r\nServer: s\r\nX-Long: a\r\n b\r\nKeep-Alive: timeout=5\r\n\
+    let reply = b"HTTP/1.1 302 Found\r\nServer: s\r\nX-Long: a\r\n b\r\nX-Late:\r\n b \r\n\
+        X-Early: a\r\n \r\nKeep-Alive: timeout=5\r\n\
         Set-Cookie: c\r\nContent-Length: 5\r\n\r\n";
     let mut head = ResponseHead::default();
     let mut reader = ResponseReader::new(true, HeadLimits::DEFAULT);
@@ -173,6 +174,8 @@ fn replies_are_written_as_fields() {
         (":status", "302"),
         ("server", "s"),
         ("x-long", "a   b"),
+        ("x-late", "b"),
+        ("x-early", "a"),
         ("set-cookie", "c"),
         ("content-length", "5"),
     ];
@@ -227,6 +230,32 @@ fn bodies_wait_for_windows_and_end_with_trailers() {
     assert_eq!(Pair::read(&mut pair.server, stream), (Vec::new(), Read::End));
     assert!(!pair.server.is_read_out(stream));
     assert_eq!(pair.server.trailers(stream), b"x-sum: 5\r\n");
+}
+
+/// Else the connection would have less of it each time, and nothing in the end.
+#[test]
+fn the_window_of_what_was_taken_and_never_read_comes_back() {
+    let mut pair = Pair::new();
+    for _ in 0..10 {
+        let stream = pair.ask(GET, true);
+        pair.talk();
+        pair.opened();
+        pair.server.send_reply(stream, b"HTTP/1.1 200 OK\r\n\r\n", false).unwrap();
+        let body = vec![b'x'; BOUNDS.stream_window as usize];
+        let mut sent = 0;
+        while sent < body.len() {
+            let len = pair.server.send_data(stream, &body[sent..], false).unwrap();
+            assert!(len > 0, "the window of the connection is used up");
+            sent += len;
+            pair.talk();
+        }
+        let (data, _) = pair.client.read_all(stream);
+        assert_eq!(data.len(), body.len());
+        pair.client.release(stream);
+        pair.talk();
+        pair.server.release(stream);
+        pair.talk();
+    }
 }
 
 #[test]
