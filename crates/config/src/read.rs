@@ -7,6 +7,7 @@ mod access_log;
 mod app;
 mod auth;
 mod cors;
+mod durations;
 mod error_page;
 mod filter;
 mod header;

@@ -5,7 +5,7 @@ use fairwater_message::address::AddressError;
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting, Word};
 use crate::model::{Agent, Check, CheckKind, Health, HttpCheck};
-use crate::read::{header, text};
+use crate::read::{durations, header, text};
 use crate::reader::{Node, Table};
 use crate::report::Report;
 use crate::span::Spanned;
@@ -291,34 +291,20 @@ fn health(table: &Table<'_>, report: &mut Report) -> Health {
 fn pace(table: &Table<'_>, check: &mut Check, report: &mut Report) {
     let port = table.get("port").and_then(|node| node.integer(report));
     check.port = port.and_then(|read| u16::try_from(read.value).ok());
-    for (name, duration) in [
+    let times = [
         ("interval", &mut check.interval),
         ("fast_interval", &mut check.fast_interval),
         ("timeout", &mut check.timeout),
         ("deadline", &mut check.deadline),
-    ] {
-        let read = table.get(name).and_then(|node| node.duration(report));
-        *duration = read.unwrap_or(*duration);
-    }
+    ];
+    durations::read(table, times, report);
     let size = table.get("max_body").and_then(|node| node.size(report));
     check.body_bytes_max = size.unwrap_or(check.body_bytes_max);
-    // What one of them was left at follows the other.
-    for (short, long, short_name, long_name) in [
-        (&mut check.fast_interval, &mut check.interval, "fast_interval", "interval"),
-        (&mut check.timeout, &mut check.deadline, "timeout", "deadline"),
+    for (short, long) in [
+        (("fast_interval", &mut check.fast_interval), ("interval", &mut check.interval)),
+        (("timeout", &mut check.timeout), ("deadline", &mut check.deadline)),
     ] {
-        if *short <= *long {
-            continue;
-        }
-        match (table.key_span(short_name), table.key_span(long_name)) {
-            (Some(_), None) => *long = *short,
-            (None, _) => *short = *long,
-            (Some(span), Some(_)) => {
-                let message = format!("`{short_name}` is longer than `{long_name}`");
-                let help = format!("write at most as much as in `{long_name}`");
-                report.add(&code::BAD_CHECK, span, message, "", help);
-            }
-        }
+        durations::order(table, short, long, &code::BAD_CHECK, report);
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting};
 use crate::model::Outlier;
+use crate::read::durations;
 use crate::read::limit::DAY_MS;
 use crate::reader::Table;
 use crate::report::Report;
@@ -86,24 +87,14 @@ pub(super) fn read(table: &Table<'_>, report: &mut Report) -> Option<Outlier> {
         let read = table.get(name).and_then(|node| node.integer(report));
         *count = read.map_or(*count, |read| read.value);
     }
-    for (name, duration) in [
+    let times = [
         ("window", &mut outlier.window),
         ("ejection", &mut outlier.ejection),
         ("max_ejection", &mut outlier.ejection_max),
-    ] {
-        let read = table.get(name).and_then(|node| node.duration(report));
-        *duration = read.unwrap_or(*duration);
-    }
-    if outlier.ejection > outlier.ejection_max {
-        match (table.key_span("ejection"), table.key_span("max_ejection")) {
-            (Some(_), None) => outlier.ejection_max = outlier.ejection,
-            (None, _) => outlier.ejection = outlier.ejection_max,
-            (Some(span), Some(_)) => {
-                let message = "`ejection` is longer than `max_ejection`";
-                let help = "write at most as much as in `max_ejection`";
-                report.add(&code::BAD_CHECK, span, message, "", help);
-            }
-        }
-    }
+    ];
+    durations::read(&table, times, report);
+    let (short, long) = (&mut outlier.ejection, &mut outlier.ejection_max);
+    let (short, long) = (("ejection", short), ("max_ejection", long));
+    durations::order(&table, short, long, &code::BAD_CHECK, report);
     Some(outlier)
 }

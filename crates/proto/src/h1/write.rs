@@ -67,10 +67,10 @@ pub fn write_request(
         write_number(form, HeaderId::MaxForwards, u64::from(left.saturating_sub(1)));
     }
     if let Some(protocol) = asks_upgrade(head, bytes) {
-        write_connection(form, b"upgrade");
-        write_upgrade(form, protocol);
+        write_of_connection(form, HeaderId::Connection, b"upgrade");
+        write_of_connection(form, HeaderId::Upgrade, protocol);
     } else if forwarding.close {
-        write_connection(form, b"close");
+        write_of_connection(form, HeaderId::Connection, b"close");
     }
     form.end();
 }
@@ -83,28 +83,17 @@ fn write_request_framing(form: &mut impl Form, head: &RequestHead, framing: Requ
         }
         RequestFraming::None => {}
         RequestFraming::Length(length) => write_number(form, HeaderId::ContentLength, length),
-        RequestFraming::Chunked => write_chunked(form),
+        RequestFraming::Chunked => {
+            write_of_connection(form, HeaderId::TransferEncoding, b"chunked");
+        }
     }
 }
 
+/// A field that only connections of HTTP/1 have.
 #[inline]
-fn write_chunked<F: Form>(form: &mut F) {
+fn write_of_connection<F: Form>(form: &mut F, id: HeaderId, value: &[u8]) {
     if F::SAYS_FRAMING {
-        form.own(HeaderId::TransferEncoding, |out| out.extend_from_slice(b"chunked"));
-    }
-}
-
-#[inline]
-fn write_connection<F: Form>(form: &mut F, what: &[u8]) {
-    if F::SAYS_FRAMING {
-        form.own(HeaderId::Connection, |out| out.extend_from_slice(what));
-    }
-}
-
-#[inline]
-fn write_upgrade<F: Form>(form: &mut F, protocol: &[u8]) {
-    if F::SAYS_FRAMING {
-        form.own(HeaderId::Upgrade, |out| out.extend_from_slice(protocol));
+        form.own(id, |out| out.extend_from_slice(value));
     }
 }
 
@@ -200,10 +189,10 @@ fn write_via(form: &mut impl Form, head: &RequestHead, bytes: &[u8]) {
     });
 }
 
-/// Writes the response head for a client. `switching` is a 101 whose upgrade we take part in.
-/// `close` and `keep_alive` are said as they are given; an HTTP/1.1 client needs neither.
-pub fn write_response(
-    form: &mut impl Form,
+/// Writes the response head for a client. What `connection` says is written as it is given; an
+/// HTTP/1.1 client needs neither `close` nor `keep_alive`.
+pub fn write_response<F: Form>(
+    form: &mut F,
     head: &ResponseHead,
     bytes: &[u8],
     framing: ReplyFraming,
@@ -219,21 +208,23 @@ pub fn write_response(
     form.lines(edits.lines);
     match framing {
         ReplyFraming::Length(length) => write_number(form, HeaderId::ContentLength, length),
-        ReplyFraming::Chunked => write_chunked(form),
+        ReplyFraming::Chunked => {
+            write_of_connection(form, HeaderId::TransferEncoding, b"chunked");
+        }
         ReplyFraming::AsWritten if let BodyLength::Known(length) = head.body => {
             write_number(form, HeaderId::ContentLength, length);
         }
         ReplyFraming::Bare | ReplyFraming::AsWritten => {}
     }
     if connection.upgrade {
-        write_connection(form, b"upgrade");
-        if let Some(field) = head.find(HeaderId::Upgrade) {
+        write_of_connection(form, HeaderId::Connection, b"upgrade");
+        if let Some(field) = head.find(HeaderId::Upgrade).filter(|_| F::SAYS_FRAMING) {
             form.field(&field, bytes, head.is_folded);
         }
     } else if connection.close {
-        write_connection(form, b"close");
+        write_of_connection(form, HeaderId::Connection, b"close");
     } else if connection.keep_alive {
-        write_connection(form, b"keep-alive");
+        write_of_connection(form, HeaderId::Connection, b"keep-alive");
     }
     form.end();
 }

@@ -1,9 +1,10 @@
 //! Fields, compressed without a memory: what the static table has goes by its index, the rest as it
 //! is.
 
+use fairwater_message::HeaderId;
+
 use super::integer;
 use super::static_table::{ENTRIES, find, index_of};
-use fairwater_message::HeaderId;
 
 /// Flags of a field with a value of its own that comes into no table (RFC 7541, section 6.2).
 const NOT_INDEXED: u8 = 0;
