@@ -28,6 +28,9 @@ const NEEDS: &[Need] = &[
     Need { file: "/usr/lib/python3/dist-packages/hpack", package: "python3-h2" },
 ];
 
+/// The test that is measured, below.
+const FLOODS: &str = "others_do_not_notice_a_flood";
+
 const BUILD: &[&str] = &["build", "--quiet", "--locked"];
 const ALL: &[&str] = &["test", "--locked", "--workspace", "--no-fail-fast"];
 /// The tests that are marked as slow: whole timeouts, and gigabytes. They mostly wait, so that many
@@ -43,6 +46,8 @@ const SLOW: &[&str] = &[
     "--ignored",
     "--test-threads",
     "12",
+    "--skip",
+    FLOODS,
 ];
 
 /// What is measured in an optimised program alone, with nothing beside it.
@@ -57,7 +62,7 @@ const MEASURED: &[&str] = &[
     "--",
     "--ignored",
     "--nocapture",
-    "others_do_not_notice_a_flood",
+    FLOODS,
 ];
 
 pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), Failure> {

@@ -42,8 +42,13 @@ impl Frames {
             let mut head = [0; 9];
             self.socket.read_exact(&mut head).unwrap();
             let [a, b, c, kind, flags, stream @ ..] = head;
-            let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+            let len = u32::from_be_bytes([0, a, b, c]);
+            let mut payload = vec![0; len as usize];
             self.socket.read_exact(&mut payload).unwrap();
+            if kind == 0 && len > 0 {
+                let window = [0, 0, 4, 8, 0, 0, 0, 0, 0].iter().copied().chain(len.to_be_bytes());
+                self.socket.write_all(&window.collect::<Vec<_>>()).unwrap();
+            }
             assert!(kind != 3 && kind != 7, "a reset or the end: {head:?} {payload:?}");
             if kind <= 1 && flags & 1 == 1 && u32::from_be_bytes(stream) == self.stream {
                 break;
