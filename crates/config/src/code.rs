@@ -210,6 +210,13 @@ codes! {
          an address for its checks, as in `{ address = \"unix:/run/app.sock\", check = \
          \"127.0.0.1:9000\" }`. An agent is asked on the host of an endpoint, so that all of them need \
          one.";
+    BAD_RETRY = "E0505",
+        "This cannot be what requests are tried again for. Statuses are from 400 to 599: what is below \
+         says that nothing is wrong. List those with which an endpoint says that it has done nothing, or \
+         that another could do better, such as 502, 503 and 504.";
+    NO_RETRIES = "W0502",
+        "With `retries = 0` a request is sent once, so that what says when and how it would be sent again \
+         has no effect.";
     ALWAYS_PANIC = "W0501",
         "With a panic threshold of 100 one bad endpoint is enough to have all of them used, bad ones \
          included: health has no effect then. 50 is usual where such a threshold is wanted at all.";

@@ -5,6 +5,7 @@ mod app;
 mod filter;
 mod health;
 mod proxy_protocol;
+mod resilience;
 mod test;
 mod tls;
 
@@ -15,11 +16,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fairwater_message::HeadLimits;
 use fairwater_message::address::{Endpoint, Listen};
 use fairwater_message::log::Template;
 use fairwater_message::network::IpNet;
 use fairwater_message::secret::SecretNames;
-use fairwater_message::{GrpcCodes, HeadLimits};
 
 use crate::code;
 use crate::diagnostic::Diagnostic;
@@ -32,6 +33,7 @@ pub use filter::{
 };
 pub use health::{Agent, Check, CheckKind, EndpointRole, Health, HttpCheck, Outlier};
 pub use proxy_protocol::{ProxyProtocol, ProxyVersion};
+pub use resilience::{CircuitBreaker, Crowd, Priority, Repeatable, Retry};
 pub use test::{Expectation, RoutingTest, TestRequest};
 pub use tls::{Certificate, EndpointTls, ListenerTls};
 
@@ -435,10 +437,10 @@ pub struct Upstream {
     pub relaxed_responses: bool,
     pub head: HeadLimits,
     pub timeouts: UpstreamTimeouts,
-    /// Further endpoints that an exchange may try.
-    pub retries: u32,
-    /// Calls of gRPC that end with one of these are tried again.
-    pub grpc_retries: GrpcCodes,
+    pub retry: Retry,
+    pub crowd: Crowd,
+    /// Absent means that the upstream is always asked.
+    pub circuit_breaker: Option<CircuitBreaker>,
     /// Endpoints are checked.
     pub health: Option<Health>,
     pub agent: Option<Agent>,
@@ -458,7 +460,7 @@ pub struct UpstreamTimeouts {
     pub response: Duration,
     /// Of a connection in the pool.
     pub idle: Duration,
-    /// For a permit at `max_connections`.
+    /// For room at `max_connections` or `max_concurrency`.
     pub queue: Duration,
 }
 
@@ -472,9 +474,6 @@ impl Default for UpstreamTimeouts {
         }
     }
 }
-
-/// More would multiply the load when it hurts most.
-const RETRIES_DEFAULT: u32 = 2;
 
 #[derive(Debug, Clone)]
 pub struct UpstreamEndpoint {
@@ -548,8 +547,9 @@ impl Upstream {
             relaxed_responses: false,
             head: HeadLimits::DEFAULT,
             timeouts: UpstreamTimeouts::default(),
-            retries: RETRIES_DEFAULT,
-            grpc_retries: GrpcCodes::default(),
+            retry: Retry::default(),
+            crowd: Crowd::default(),
+            circuit_breaker: None,
             health: None,
             agent: None,
             outlier: Some(Outlier::default()),

@@ -1,15 +1,16 @@
 //! `Config` to `Plan`: names become places, endpoints get their states.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use fairwater_config as config;
 use fairwater_message::address::Listen;
+use fairwater_plan::health::{Reason, Tier};
 use fairwater_plan::{
-    Admission, Balance, ConnectionLimits, Destination, Endpoint, Filters, HostHeader, Hosts,
-    Listener, ListenerId, OnError, Plan, Protocol, ProxyProtocol, ProxyVersion, Route, RouteRule,
-    RouteTable, TcpIdle, Timeouts, Upstream, UpstreamId, UpstreamSettings, UpstreamTimeouts,
-    UpstreamTls, Versions,
+    Balance, BreakerRules, ConnectionLimits, Destination, Endpoint, Filters, HostHeader, Hosts,
+    Listener, ListenerId, Marked, OnError, Plan, Protocol, ProxyProtocol, ProxyVersion, Reserve,
+    Reservist, RetryRules, Route, RouteRule, RouteTable, Shared, TcpIdle, Timeouts, Upstream,
+    UpstreamId, UpstreamSettings, UpstreamTimeouts, UpstreamTls, Versions,
 };
 
 use crate::registry::Registry;
@@ -167,21 +168,24 @@ fn upstreams(
     upstreams
         .map(|(index, (upstream, members))| {
             let settings = settings(upstream, index);
-            let max = upstream.max_connections.as_ref().map(|max| max.value.get());
-            let admission = registry.admission(&upstream.name.value, max);
+            let shared = registry.upstream(upstream);
             let is_as_before = |before: &Before<'_>| {
-                let balance = before.config.upstreams.get(index).map(|one| one.balance);
+                let choice = before.config.upstreams.get(index).map(Choice::of);
                 before.roster.0.get(index) == Some(members)
-                    && balance == Some(upstream.balance)
-                    && before.plan.upstreams.get(index).is_some_and(|one| one.settings == settings)
+                    && choice == Some(Choice::of(upstream))
+                    && before
+                        .plan
+                        .upstreams
+                        .get(index)
+                        .is_some_and(|one| one.settings == settings && one.shares(&shared))
             };
             match before.filter(is_as_before) {
                 Some(before) => Arc::clone(&before.plan.upstreams[index]),
                 None => Arc::new(compile_upstream(
-                    (upstream.balance, settings),
+                    (Choice::of(upstream), settings),
                     members,
                     registry,
-                    admission,
+                    shared,
                 )),
             }
         })
@@ -239,27 +243,50 @@ fn compile_tcp(tcp: &config::TcpListener, rules: Vec<RouteRule>) -> Protocol {
     Protocol::Tcp { upstreams, on_error, idle }
 }
 
+/// By what endpoints are chosen, beside what is known of them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Choice {
+    balance: config::Balance,
+    is_mandatory: bool,
+}
+
+impl Choice {
+    fn of(upstream: &config::Upstream) -> Self {
+        let is_mandatory = upstream.health.as_ref().is_some_and(|health| health.is_mandatory);
+        Self { balance: upstream.balance, is_mandatory }
+    }
+}
+
 fn compile_upstream(
-    (balance, settings): (config::Balance, UpstreamSettings),
+    (Choice { balance, is_mandatory }, settings): (Choice, UpstreamSettings),
     members: &[Member],
     registry: &mut Registry,
-    admission: Arc<Admission>,
+    shared: Shared,
 ) -> Upstream {
     let (mut endpoints, mut resting) = (Vec::new(), Vec::new());
+    let mut reserve: BTreeMap<(Reason, Tier), Vec<Reservist>> = BTreeMap::new();
     for member in members {
         let endpoint = compile_endpoint(member, &settings.name, registry);
         match member.given.reason {
             Some(reason) if !reason.keeps_connections() => resting.push(endpoint),
-            _ => endpoints.push(endpoint),
+            reason => {
+                if let Some(reason) = reason.filter(|reason| reason.is_in_reserve(is_mandatory)) {
+                    let index = endpoints.len() as u32;
+                    let one = Reservist { index, weight: member.weight };
+                    reserve.entry((reason, member.tier)).or_default().push(one);
+                }
+                endpoints.push(endpoint);
+            }
         }
     }
+    let reserve = Reserve::new(reserve.into_values().collect());
     let balance = match balance {
         config::Balance::RoundRobin => Balance::round_robin(&endpoints),
         config::Balance::Random => Balance::random(&endpoints),
         config::Balance::LeastConnections => Balance::least_connections(&endpoints),
         config::Balance::SourceHash => Balance::source_hash(&endpoints),
     };
-    Upstream::new(settings, endpoints, balance, admission).with_resting(resting)
+    Upstream::new(settings, endpoints, balance, shared).with_resting(resting).with_reserve(reserve)
 }
 
 fn settings(upstream: &config::Upstream, index: usize) -> UpstreamSettings {
@@ -298,9 +325,29 @@ fn settings(upstream: &config::Upstream, index: usize) -> UpstreamSettings {
             idle: upstream.timeouts.idle,
             queue: upstream.timeouts.queue,
         },
-        retries: upstream.retries,
-        grpc_retries: upstream.grpc_retries,
+        retries: upstream.retry.count,
+        retry: retry_rules(&upstream.retry),
+        breaker: upstream.circuit_breaker.map(|breaker| BreakerRules {
+            failed_percent: breaker.failed_percent,
+            requests_min: breaker.requests_min,
+            window_ms: breaker.window.as_millis() as u64,
+            open_ms: breaker.open.as_millis() as u64,
+        }),
+        grpc_retries: upstream.retry.grpc,
         failures_max: upstream.outlier.map_or(0, |outlier| outlier.consecutive),
+    }
+}
+
+fn retry_rules(retry: &config::Retry) -> RetryRules {
+    RetryRules {
+        statuses: retry.statuses.clone(),
+        marked: match &retry.unsafe_ones {
+            config::Repeatable::None => Marked::Method,
+            config::Repeatable::All => Marked::All,
+            config::Repeatable::Marked(name) => Marked::Field(name.clone()),
+        },
+        patience: retry.patience,
+        pause: retry.backoff,
     }
 }
 
@@ -311,6 +358,7 @@ fn compile_endpoint(member: &Member, upstream: &str, registry: &mut Registry) ->
         host: member.host.clone(),
         dial: member.dial.clone(),
         weight: member.given.weight,
+        in_flight_max: member.in_flight_max,
         slot: state.slot(),
         state,
     }

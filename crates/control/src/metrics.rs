@@ -9,7 +9,7 @@ use fairwater_message::FaultKind;
 use fairwater_message::app::{AppPlace, AppState, Condition, Exit};
 use fairwater_message::tally::Tally;
 use fairwater_net::clock;
-use fairwater_plan::{Listener, Plan};
+use fairwater_plan::{BreakerState, Listener, Plan, Upstream};
 use fairwater_telemetry::{Count, EndpointCounters, ListenerCounters, STATUS_CLASSES};
 
 use crate::Sources;
@@ -53,6 +53,7 @@ pub(crate) fn render<'a>(
     let plan = sources.plan.get();
     listeners(&mut text, sources, &plan);
     certificates(&mut text, &plan);
+    upstreams(&mut text, &plan);
     endpoints(&mut text, sources, &plan);
     self::health(&mut text, health, &plan);
     self::apps(&mut text, &apps.collect::<Vec<_>>());
@@ -197,6 +198,34 @@ fn endpoints(text: &mut Text, sources: &Sources, plan: &Plan) {
             text.line(name, &labels, &value.to_string());
         }
     });
+}
+
+fn upstreams(text: &mut Text, plan: &Plan) {
+    type Read = fn(&Upstream) -> Option<u64>;
+    let families: [(&str, &str, Read); 4] = [
+        ("fairwater_upstream_connections", "Connections open or coming up.", |upstream| {
+            Some(upstream.admission().open().into())
+        }),
+        ("fairwater_upstream_waiting", "Exchanges that wait for room.", |upstream| {
+            Some(upstream.waiting() as u64)
+        }),
+        ("fairwater_upstream_retries_left", "Retries that the budget has.", |upstream| {
+            Some(upstream.budget().left().into())
+        }),
+        ("fairwater_upstream_circuit_open", "1 while the breaker is open.", |upstream| {
+            let (breaker, _) = upstream.breaker()?;
+            Some(u64::from(breaker.state() != BreakerState::Closed))
+        }),
+    ];
+    for (name, help, read) in families {
+        text.family(name, "gauge", help);
+        for upstream in &plan.upstreams {
+            if let Some(value) = read(upstream) {
+                let labels = [("upstream", upstream.settings.name.as_str())];
+                text.line(name, &labels, &value.to_string());
+            }
+        }
+    }
 }
 
 fn health(text: &mut Text, health: &Health, plan: &Plan) {

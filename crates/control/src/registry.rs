@@ -6,8 +6,8 @@ use std::sync::{Arc, Weak};
 
 use fairwater_config as config;
 use fairwater_plan::{
-    Admission, Alarm, ClientLimit, ConnectionLimits, EndpointState, HandshakeLimits, ListenerId,
-    Slots,
+    Admission, Alarm, Breaker, BreakerChange, ClientLimit, ConnectionLimits, EndpointState,
+    HandshakeLimits, ListenerId, Shared, Slots,
 };
 
 /// A listener, as long as there may be connections of it.
@@ -31,7 +31,7 @@ pub(crate) struct Registry {
     /// By upstream and `Member::key`. What no plan and no connection holds any more is forgotten.
     endpoints: HashMap<(String, String), Weak<EndpointState>>,
     /// By upstream.
-    admissions: HashMap<String, Arc<Admission>>,
+    upstreams: HashMap<String, Shared>,
     /// By their ids.
     listeners: Vec<KnownListener>,
     all_connections: Option<Arc<Admission>>,
@@ -72,15 +72,38 @@ impl Registry {
         found.filter_map(|(_, state)| state.upgrade()).collect()
     }
 
-    /// The permits of an upstream: at most so many from now on.
-    pub(crate) fn admission(&mut self, upstream: &str, max: Option<u32>) -> Arc<Admission> {
-        if let Some(admission) = self.admissions.get(upstream) {
-            admission.set_max(max);
-            return Arc::clone(admission);
+    /// What an upstream has in common with that of its name before: its limits are these from now
+    /// on.
+    pub(crate) fn upstream(&mut self, upstream: &config::Upstream) -> Shared {
+        let name = &upstream.name.value;
+        let alarm = &self.alarm;
+        let shared = self.upstreams.entry(name.clone()).or_insert_with(|| Shared {
+            admission: Arc::new(Admission::new(None)),
+            budget: Arc::default(),
+            gate: None,
+            breaker: None,
+        });
+        shared.admission.set_queue_max(upstream.crowd.queue_max);
+        shared.admission.set_max(upstream.max_connections.as_ref().map(|max| max.value.get()));
+        let has_limits = upstream.crowd.max.is_some()
+            || upstream.endpoints.iter().any(|one| one.role.concurrency.is_some());
+        shared.gate = has_limits.then(|| shared.gate.take().unwrap_or_default());
+        if let Some(gate) = &shared.gate {
+            gate.set(upstream.crowd.max.map(NonZeroU32::get), upstream.crowd.queue_max);
         }
-        let admission = Arc::new(Admission::new(max));
-        self.admissions.insert(upstream.to_owned(), Arc::clone(&admission));
-        admission
+        let breaker = || Arc::new(Breaker::new(Arc::clone(alarm)));
+        shared.breaker =
+            upstream.circuit_breaker.map(|_| shared.breaker.take().unwrap_or_else(breaker));
+        shared.clone()
+    }
+
+    /// What became of the breakers of upstreams since the last call.
+    pub(crate) fn breaker_news(&self) -> Vec<(&str, BreakerChange)> {
+        let breakers = self.upstreams.iter().filter_map(|(name, shared)| {
+            let breaker = shared.breaker.as_ref()?;
+            Some(breaker.take_news().into_iter().map(move |change| (name.as_str(), change)))
+        });
+        breakers.flatten().collect()
     }
 
     /// How many ids there will be with these listeners, at the most.
@@ -169,7 +192,7 @@ impl Registry {
     /// the last call.
     pub(crate) fn settle(&mut self) -> Vec<usize> {
         self.endpoints.retain(|_, state| state.strong_count() > 0);
-        self.admissions.retain(|_, admission| Arc::strong_count(admission) > 1);
+        self.upstreams.retain(|_, shared| Arc::strong_count(&shared.admission) > 1);
         std::mem::take(&mut self.taken)
     }
 }
@@ -230,14 +253,20 @@ mod tests {
     #[test]
     fn permits_are_those_of_before_under_the_same_limit() {
         let mut registry = Registry::default();
-        let first = registry.admission("app", Some(1));
+        let mut admission = |max: u32| {
+            let max = NonZeroU32::new(max).map(config::Spanned::from);
+            let upstream =
+                config::Upstream { max_connections: max, ..config::Upstream::new("app", []) };
+            registry.settle();
+            registry.upstream(&upstream).admission
+        };
+        let first = admission(1);
         assert!(first.enter());
-        assert!(!registry.admission("app", Some(1)).enter());
-        assert!(registry.admission("app", Some(2)).enter());
+        assert!(!admission(1).enter());
+        assert!(admission(2).enter());
         assert!(!first.enter(), "one limit for all who know it");
         drop(first);
-        registry.settle();
-        assert_eq!(registry.admission("app", Some(2)).open(), 0, "it is another one");
+        assert_eq!(admission(2).open(), 0, "it is another one");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 
 use fairwater_config as config;
 use fairwater_message::address::Endpoint as Address;
@@ -39,6 +40,8 @@ pub(crate) struct Member {
     pub weight: u32,
     pub standing: Standing,
     pub tier: Tier,
+    /// The most exchanges that it has at a time.
+    pub in_flight_max: u32,
     /// What is checked in its place.
     pub check: Option<Address>,
     /// How it stands in the plan, all that is known of it considered.
@@ -179,6 +182,7 @@ impl Member {
             weight,
             standing: Standing::Active,
             tier: Tier::default(),
+            in_flight_max: u32::MAX,
             check: None,
             given: Given { weight, reason: None },
             is_added: false,
@@ -187,7 +191,8 @@ impl Member {
 
     fn play(&mut self, role: Option<&config::EndpointRole>) {
         self.is_added = role.is_none();
-        if let Some(config::EndpointRole { is_backup, priority, check }) = role {
+        if let Some(config::EndpointRole { is_backup, priority, concurrency, check }) = role {
+            self.in_flight_max = concurrency.map_or(u32::MAX, NonZeroU32::get);
             self.tier = Tier { is_backup: *is_backup, priority: *priority };
             self.check.clone_from(check);
         }

@@ -10,8 +10,8 @@ use fairwater_message::template::{Template, Variable};
 use fairwater_plan::{
     BasicAuth, Condition, Conditions, Cors, CorsRules, Destination, ErrorEntry, ErrorPage,
     ErrorPages, Filters, FixedReply, HeaderEdits, HostPattern, OriginPattern, Origins, PageFormat,
-    PathEdit, PathPattern, PathShape, Probe, Redirect, Route, RouteTimeouts, Segment, Statuses,
-    UpstreamId, ValueRule,
+    PathEdit, PathPattern, PathShape, Priority, Probe, Redirect, Route, RouteTimeouts, Segment,
+    Statuses, UpstreamId, ValueRule,
 };
 
 /// Compiles the routes of one configuration, which share what would be large to have twice: users
@@ -106,6 +106,11 @@ impl<'a> Routes<'a> {
                     drop(pages.entries.splice(..0, own));
                 }
             }
+            merged.priority = filters.priority.map_or(merged.priority, |priority| match priority {
+                config::Priority::High => Priority::High,
+                config::Priority::Normal => Priority::Normal,
+                config::Priority::Low => Priority::Low,
+            });
             pages.intercepts = filters.intercept_errors.unwrap_or(pages.intercepts);
         }
         // Where nobody is asked for a name, nobody shall give himself one. First, as what follows,

@@ -11,7 +11,7 @@ use fairwater_plan::{EndpointState, Plan, Protocol, Upstream};
 use fairwater_telemetry::{EndpointCounters, ListenerCounters};
 
 use crate::dns::{Answer, Question};
-use crate::health::words::why;
+use crate::health::words::{self, why};
 use crate::json::{list, object, text};
 use crate::metrics::sum;
 use crate::names::Known;
@@ -41,6 +41,10 @@ pub(crate) struct ListenerStatus<'a> {
 pub(crate) struct UpstreamStatus<'a> {
     pub name: &'a str,
     pub connections: u32,
+    /// Exchanges that wait for room.
+    pub waiting: usize,
+    /// How its breaker stands, if it has one.
+    pub circuit: Option<&'static str>,
     pub endpoints: Vec<EndpointStatus<'a>>,
 }
 
@@ -92,6 +96,8 @@ impl<'a> Status<'a> {
             upstreams.zip(&steward.roster.0).map(|((configured, one), members)| UpstreamStatus {
                 name: &configured.name.value,
                 connections: one.admission().open(),
+                waiting: one.waiting(),
+                circuit: one.breaker().map(|(breaker, _)| words::circuit_word(breaker.state())),
                 endpoints: endpoints(steward, one, members.iter()),
             });
         Self {
@@ -240,6 +246,8 @@ impl UpstreamStatus<'_> {
         object(&[
             ("name", text(self.name)),
             ("connections", self.connections.to_string()),
+            ("waiting", self.waiting.to_string()),
+            ("circuit", or_null(self.circuit.map(text))),
             ("endpoints", list(self.endpoints.iter().map(EndpointStatus::json))),
         ])
     }

@@ -105,7 +105,9 @@ fault_kinds! {
     Loop = ("loop_detected", Downstream, Route, 508),
     /// Nothing of the upstream could be picked: it has no endpoint that takes traffic.
     NoEndpoint = ("no_endpoint", Upstream, Connect, 503),
-    /// `max_connections` is reached and nothing became free in time.
+    /// Most requests to the upstream have failed, and it is left alone for a while.
+    CircuitOpen = ("circuit_open", Upstream, Connect, 503),
+    /// `max_connections` or `max_concurrency` is reached and nothing became free in time.
     UpstreamFull = ("upstream_full", Upstream, Connect, 503),
     ConnectRefused = ("upstream_connect_refused", Upstream, Connect, 503),
     ConnectTimeout = ("upstream_connect_timeout", Upstream, Connect, 503),
@@ -123,6 +125,10 @@ fault_kinds! {
     DeadlineExceeded = ("grpc_deadline_exceeded", Downstream, Response, 504),
     /// The endpoint has answered a call with a status that the configuration tries again.
     CallRefused = ("upstream_grpc_status", Upstream, Response, 502),
+    /// The endpoint has answered with a status that the configuration tries again.
+    StatusRefused = ("upstream_status", Upstream, Response, 502),
+    /// No head of a reply within `try_timeout`, and there is another endpoint.
+    TryTimeout = ("upstream_try_timeout", Upstream, Response, 504),
     ResponseTimeout = ("upstream_response_timeout", Upstream, Response, 504),
     /// The endpoint stopped reading the request body.
     UploadStalled = ("upstream_upload_stalled", Upstream, Response, 504),
@@ -153,14 +159,20 @@ impl FaultKind {
         matches!(self.party(), Party::Upstream)
             && !matches!(
                 self,
-                Self::NoEndpoint | Self::UpstreamFull | Self::NoWebSocket | Self::ReplyHeadTooLarge
+                Self::NoEndpoint
+                    | Self::UpstreamFull
+                    | Self::CircuitOpen
+                    | Self::NoWebSocket
+                    | Self::ReplyHeadTooLarge
             )
     }
 
     /// What a client of gRPC is told in place of the status.
     pub const fn grpc_code(self) -> GrpcCode {
         match self {
-            Self::DeadlineExceeded | Self::ResponseTimeout => GrpcCode::DeadlineExceeded,
+            Self::DeadlineExceeded | Self::ResponseTimeout | Self::TryTimeout => {
+                GrpcCode::DeadlineExceeded
+            }
             Self::Internal => GrpcCode::Internal,
             _ => GrpcCode::of_http(self.status()),
         }

@@ -1,12 +1,9 @@
 //! How many connections are open to an upstream, over all threads, and who waits for one.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The most exchanges that wait for a connection of a full upstream; further ones fail at once.
-const WAITERS_MAX: usize = 4096;
+use crate::queue::WAITERS_MAX;
+use crate::{Priority, Queue, Waiter};
 
 /// The permits of an upstream. Admission is one compare-and-swap; only a full upstream takes a
 /// lock.
@@ -14,15 +11,7 @@ const WAITERS_MAX: usize = 4096;
 pub struct Admission {
     open: AtomicU32,
     max: AtomicU32,
-    /// Length of the queue, readable without its lock.
-    waiting: AtomicUsize,
-    queue: Mutex<Queue>,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    waiters: VecDeque<(u64, Waker)>,
-    last_id: u64,
+    queue: Queue,
 }
 
 impl Admission {
@@ -31,8 +20,7 @@ impl Admission {
         Self {
             open: AtomicU32::new(0),
             max: AtomicU32::new(max.unwrap_or(u32::MAX)),
-            waiting: AtomicUsize::new(0),
-            queue: Mutex::default(),
+            queue: Queue::default(),
         }
     }
 
@@ -41,12 +29,17 @@ impl Admission {
         let max = max.unwrap_or(u32::MAX);
         let before = self.max.swap(max, Ordering::SeqCst);
         // One permit for each that may enter now.
-        for _ in before..max.min(before.saturating_add(WAITERS_MAX as u32)) {
+        for _ in before..max.min(before.saturating_add(WAITERS_MAX)) {
             if !self.has_waiters() {
                 return;
             }
-            self.wake_one();
+            self.queue.call();
         }
+    }
+
+    /// Lets so many wait.
+    pub fn set_queue_max(&self, max: u32) {
+        self.queue.set_max(max);
     }
 
     /// Connections that are open now.
@@ -56,136 +49,46 @@ impl Admission {
 
     /// Takes the permit for one more connection, unless others wait for one; `leave` gives it back.
     pub fn enter(&self) -> bool {
-        !self.has_waiters() && self.take_permit()
+        !self.has_waiters() && self.take_permit().is_some()
     }
 
-    fn take_permit(&self) -> bool {
+    /// For a [`Waiter`], who takes it in turn.
+    pub fn take_permit(&self) -> Option<()> {
         let max = self.max.load(Ordering::Relaxed);
         let one_more = |open| (open < max).then_some(open + 1);
-        self.open.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_ok()
+        self.open.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).ok().map(|_| ())
     }
 
-    /// Gives a permit back. Who gives looks for waiters after that, and who waits looks for permits
-    /// after it has said so: in whatever order the two come, one of them sees the other.
+    /// Gives a permit back.
     pub fn leave(&self) {
         let before = self.open.fetch_sub(1, Ordering::SeqCst);
         debug_assert!(before > 0, "every leave follows its enter");
-        self.wake_one();
+        self.queue.call();
     }
 
     /// Whether exchanges wait, so that idle connections should make room.
     pub fn has_waiters(&self) -> bool {
-        self.waiting.load(Ordering::SeqCst) > 0
+        !self.queue.is_empty()
+    }
+
+    /// Exchanges that wait.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
     }
 
     /// A place in the queue, taken when it is first polled.
-    pub fn waiter(&self) -> Waiter<'_> {
-        Waiter { admission: self, id: None, is_served: false }
-    }
-
-    /// Wakes who has waited longest: a permit came back.
-    fn wake_one(&self) {
-        if !self.has_waiters() {
-            return;
-        }
-        let next = {
-            let mut queue = self.lock();
-            let next = queue.waiters.pop_front();
-            self.waiting.store(queue.waiters.len(), Ordering::SeqCst);
-            next
-        };
-        if let Some((_, waker)) = next {
-            waker.wake();
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        // Nothing panics while it holds the lock; and if, the queue is as good as before.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// An exchange that waits for a permit. Leaves the queue when it is dropped, and passes on a wake
-/// that it has not used.
-#[derive(Debug)]
-pub struct Waiter<'a> {
-    admission: &'a Admission,
-    id: Option<u64>,
-    is_served: bool,
-}
-
-/// What a waiter is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// The permit is taken.
-    Enter,
-    Wait,
-    /// Too many wait already.
-    Refused,
-}
-
-impl Waiter<'_> {
-    /// Takes a permit, or sees to it that the waker is woken when one comes back.
-    pub fn poll(&mut self, waker: &Waker) -> Turn {
-        let mut queue = self.admission.lock();
-        // Said before the look at the permits: see `leave`.
-        self.admission.waiting.store(queue.waiters.len() + 1, Ordering::SeqCst);
-        let turn = self.turn(&mut queue, waker);
-        self.admission.waiting.store(queue.waiters.len(), Ordering::SeqCst);
-        turn
-    }
-
-    fn turn(&mut self, queue: &mut Queue, waker: &Waker) -> Turn {
-        let is_next = match self.id {
-            // Woken, and so out of the queue, or never in it.
-            Some(id) => queue.waiters.iter().all(|(other, _)| *other != id),
-            None => queue.waiters.is_empty(),
-        };
-        if is_next && self.admission.take_permit() {
-            self.is_served = true;
-            return Turn::Enter;
-        }
-        let was_queued = self.id.is_some();
-        let id = *self.id.get_or_insert_with(|| {
-            queue.last_id += 1;
-            queue.last_id
-        });
-        if let Some(place) = queue.waiters.iter_mut().find(|(other, _)| *other == id) {
-            place.1.clone_from(waker);
-        } else if was_queued {
-            queue.waiters.push_front((id, waker.clone())); // keeps its turn
-        } else if queue.waiters.len() >= WAITERS_MAX {
-            self.is_served = true;
-            return Turn::Refused;
-        } else {
-            queue.waiters.push_back((id, waker.clone()));
-        }
-        Turn::Wait
-    }
-}
-
-impl Drop for Waiter<'_> {
-    fn drop(&mut self) {
-        let Some(id) = self.id.filter(|_| !self.is_served) else { return };
-        let was_woken = {
-            let mut queue = self.admission.lock();
-            let before = queue.waiters.len();
-            queue.waiters.retain(|(other, _)| *other != id);
-            self.admission.waiting.store(queue.waiters.len(), Ordering::SeqCst);
-            queue.waiters.len() == before
-        };
-        if was_woken {
-            self.admission.wake_one();
-        }
+    pub fn waiter(&self, priority: Priority) -> Waiter<'_> {
+        self.queue.waiter(priority)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::task::Wake;
+    use std::task::{Wake, Waker};
 
     use super::*;
+    use crate::Turn;
 
     #[derive(Default)]
     struct Count(AtomicU32);
@@ -215,21 +118,22 @@ mod tests {
         let admission = Admission::new(Some(1));
         assert!(admission.enter());
         let ((first_count, first_waker), (second_count, second_waker)) = (waker(), waker());
-        let (mut first, mut second) = (admission.waiter(), admission.waiter());
+        let (mut first, mut second) =
+            (admission.waiter(Priority::Normal), admission.waiter(Priority::Normal));
         for _ in 0..3 {
-            assert_eq!(first.poll(&first_waker), Turn::Wait);
-            assert_eq!(second.poll(&second_waker), Turn::Wait);
+            assert_eq!(first.poll(&first_waker, || admission.take_permit()), Turn::Wait);
+            assert_eq!(second.poll(&second_waker, || admission.take_permit()), Turn::Wait);
         }
         admission.leave();
         assert!(!admission.enter(), "the second still waits");
         assert_eq!(first_count.0.load(Ordering::Relaxed), 1);
         assert_eq!(second_count.0.load(Ordering::Relaxed), 0);
-        assert_eq!(first.poll(&first_waker), Turn::Enter);
+        assert_eq!(first.poll(&first_waker, || admission.take_permit()), Turn::Enter(()));
         drop(first);
         assert_eq!(second_count.0.load(Ordering::Relaxed), 0);
         admission.leave();
         assert_eq!(second_count.0.load(Ordering::Relaxed), 1);
-        assert_eq!(second.poll(&second_waker), Turn::Enter);
+        assert_eq!(second.poll(&second_waker, || admission.take_permit()), Turn::Enter(()));
     }
 
     #[test]
@@ -237,9 +141,10 @@ mod tests {
         let admission = Admission::new(Some(1));
         assert!(admission.enter());
         let ((_, first_waker), (second_count, second_waker)) = (waker(), waker());
-        let (mut first, mut second) = (admission.waiter(), admission.waiter());
-        assert_eq!(first.poll(&first_waker), Turn::Wait);
-        assert_eq!(second.poll(&second_waker), Turn::Wait);
+        let (mut first, mut second) =
+            (admission.waiter(Priority::Normal), admission.waiter(Priority::Normal));
+        assert_eq!(first.poll(&first_waker, || admission.take_permit()), Turn::Wait);
+        assert_eq!(second.poll(&second_waker, || admission.take_permit()), Turn::Wait);
         admission.leave();
         drop(first);
         assert_eq!(second_count.0.load(Ordering::Relaxed), 1);
@@ -267,8 +172,10 @@ mod tests {
                         let waker = Waker::from(Arc::new(Parked(std::thread::current())));
                         for _ in 0..20_000 {
                             if !admission.enter() {
-                                let mut waiter = admission.waiter();
-                                while waiter.poll(&waker) != Turn::Enter {
+                                let mut waiter = admission.waiter(Priority::Normal);
+                                while waiter.poll(&waker, || admission.take_permit())
+                                    != Turn::Enter(())
+                                {
                                     std::thread::park();
                                 }
                             }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::{Alarm, Slot};
+use crate::{Alarm, Gate, Slot};
 
 /// Where an endpoint is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Endpoint {
     pub dial: Dial,
     /// Share of the traffic; 0 takes none.
     pub weight: u32,
+    /// The most exchanges that it has at a time.
+    pub in_flight_max: u32,
     /// The number of its state, at hand.
     pub slot: usize,
     pub state: Arc<EndpointState>,
@@ -40,13 +42,6 @@ pub struct EndpointState {
     failures: AtomicU32,
     slot: Slot,
     alarm: Arc<Alarm>,
-}
-
-impl Endpoint {
-    /// Counts an exchange as in flight that was picked elsewhere.
-    pub fn hold(&self) -> InFlight {
-        InFlight::new(&self.state)
-    }
 }
 
 impl EndpointState {
@@ -95,8 +90,15 @@ impl EndpointState {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// One more, if there are less than that.
+    pub(crate) fn enter_below(&self, max: u32) -> bool {
+        let one_more = |count| (count < max).then_some(count + 1);
+        self.in_flight.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_ok()
+    }
+
+    /// Sequentially consistent for those who wait at a gate: see [`crate::Queue::call`].
     pub(crate) fn leave(&self) {
-        let before = self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let before = self.in_flight.fetch_sub(1, Ordering::SeqCst);
         debug_assert!(before > 0, "every leave follows its enter");
     }
 }
@@ -108,18 +110,25 @@ pub const fn is_failure(status: u16) -> bool {
 
 /// Keeps an exchange counted as in flight, apart from the plan: a tunnel may outlive it.
 #[derive(Debug)]
-pub struct InFlight(Arc<EndpointState>);
+pub struct InFlight {
+    state: Arc<EndpointState>,
+    gate: Option<Arc<Gate>>,
+}
 
 impl InFlight {
-    pub(crate) fn new(state: &Arc<EndpointState>) -> Self {
+    pub(crate) fn new(state: &Arc<EndpointState>, gate: Option<&Arc<Gate>>) -> Self {
         state.enter();
-        Self(Arc::clone(state))
+        gate.inspect(|gate| gate.hold());
+        Self { state: Arc::clone(state), gate: gate.map(Arc::clone) }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.leave();
+        self.state.leave();
+        if let Some(gate) = &self.gate {
+            gate.leave();
+        }
     }
 }
 

@@ -4,21 +4,26 @@
 mod admission;
 mod alarm;
 mod balance;
+mod breaker;
 mod connections;
 mod current;
 mod endpoint;
 mod filter;
+mod gate;
 pub mod health;
 mod listener;
+mod queue;
 mod rate;
+mod reserve;
 mod retry;
 mod route;
 mod slot;
 mod upstream;
 
-pub use admission::{Admission, Turn, Waiter};
+pub use admission::Admission;
 pub use alarm::Alarm;
 pub use balance::{Balance, Draw};
+pub use breaker::{Breaker, BreakerRules, Change as BreakerChange, State as BreakerState};
 pub use connections::{ClientLimit, ConnectionLimits, HandshakeLimits, TooMany};
 pub use current::{CurrentPlan, PlanReader};
 pub use endpoint::{Dial, Endpoint, EndpointState, InFlight, is_failure};
@@ -27,17 +32,20 @@ pub use filter::{
     FixedReply, HeaderEdits, OriginPattern, Origins, PageFormat, PageValues, PathEdit, PathShape,
     Place, Redirect, RouteTimeouts, Statuses, Values, is_preflight,
 };
+pub use gate::Gate;
 pub use listener::{Listener, OnError, Protocol, ProxyProtocol, TcpIdle, Timeouts};
+pub use queue::{Priority, Queue, Turn, Waiter};
 pub use rate::Rate;
-pub use retry::RetryBudget;
+pub use reserve::{Reserve, Reservist};
+pub use retry::{Deposits, Marked, RetryBudget, RetryRules};
 pub use route::{
     Condition, Conditions, Destination, Facts, HostPattern, Hosts, PathPattern, Probe, Route,
     RouteRule, RouteTable, Segment, Unroutable, ValueRule,
 };
 pub use slot::{Slot, Slots};
 pub use upstream::{
-    HostHeader, Pick, ProxyVersion, Tried, Upstream, UpstreamSettings, UpstreamTimeouts,
-    UpstreamTls, Versions,
+    Choice, HostHeader, Pick, ProxyVersion, Shared, Tried, Upstream, UpstreamSettings,
+    UpstreamTimeouts, UpstreamTls, Versions,
 };
 
 use std::sync::Arc;

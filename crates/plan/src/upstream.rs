@@ -7,7 +7,10 @@ use std::time::Duration;
 use fairwater_message::{GrpcCodes, HeadLimits};
 use fairwater_tls::Client;
 
-use crate::{Admission, Balance, Draw, Endpoint};
+use crate::{
+    Admission, Balance, Breaker, BreakerRules, Draw, Endpoint, Gate, InFlight, Reserve,
+    RetryBudget, RetryRules,
+};
 
 /// The most endpoints that one exchange tries.
 const TRIED_MAX: usize = 8;
@@ -41,6 +44,8 @@ pub struct UpstreamSettings {
     pub timeouts: UpstreamTimeouts,
     /// Further endpoints that an exchange may try.
     pub retries: u32,
+    pub retry: RetryRules,
+    pub breaker: Option<BreakerRules>,
     /// What calls of gRPC may end with and be tried again.
     pub grpc_retries: GrpcCodes,
     /// Failures in a row that are told of; 0 is none.
@@ -88,7 +93,28 @@ pub struct Upstream {
     /// Known, and out of the traffic: nothing is sent to them, and no connection is kept.
     pub resting: Vec<Endpoint>,
     balance: Balance,
-    admission: Arc<Admission>,
+    reserve: Reserve,
+    shared: Shared,
+}
+
+/// What an upstream has in common with those of its name in other plans.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    pub admission: Arc<Admission>,
+    pub budget: Arc<RetryBudget>,
+    /// Where there may be only so many exchanges at a time.
+    pub gate: Option<Arc<Gate>>,
+    pub breaker: Option<Arc<Breaker>>,
+}
+
+/// What came of looking for an endpoint.
+#[derive(Debug)]
+pub enum Choice<'a> {
+    Pick(Pick<'a>),
+    /// Those that could be picked have as many exchanges as they take.
+    Full,
+    /// None is left.
+    None,
 }
 
 impl Upstream {
@@ -96,14 +122,21 @@ impl Upstream {
         settings: UpstreamSettings,
         endpoints: Vec<Endpoint>,
         balance: Balance,
-        admission: Arc<Admission>,
+        shared: Shared,
     ) -> Self {
-        Self { settings, endpoints, resting: Vec::new(), balance, admission }
+        let (resting, reserve) = (Vec::new(), Reserve::default());
+        Self { settings, endpoints, resting, balance, reserve, shared }
     }
 
     #[must_use]
     pub fn with_resting(self, resting: Vec<Endpoint>) -> Self {
         Self { resting, ..self }
+    }
+
+    /// Who is tried when those that get traffic were.
+    #[must_use]
+    pub fn with_reserve(self, reserve: Reserve) -> Self {
+        Self { reserve, ..self }
     }
 
     /// All endpoints that there are, whether or not they get traffic.
@@ -112,13 +145,82 @@ impl Upstream {
     }
 
     /// Picks an endpoint that was not tried yet, or `None` when none is left. The exchange counts
-    /// as in flight there until the pick is dropped.
+    /// as in flight there until the pick is dropped. For an upstream without a gate.
     pub fn pick(&self, draw: Draw, tried: &mut Tried) -> Option<Pick<'_>> {
-        let index = self.balance.pick(&self.endpoints, draw, tried)?;
+        debug_assert!(self.shared.gate.is_none());
+        let index = self.balance.pick(&self.endpoints, draw, tried);
+        let index =
+            index.or_else(|| self.reserve.pick(draw.random, |index| !tried.contains(index)))?;
         tried.add(index);
         let endpoint = &self.endpoints[index];
         endpoint.state.enter();
-        Some(Pick { endpoint })
+        Some(Pick { endpoint, gate: None })
+    }
+
+    /// The same, unless there are as many exchanges as there may be, or others wait.
+    pub fn pick_at_once(&self, gate: &Gate, draw: Draw, tried: &mut Tried) -> Choice<'_> {
+        if gate.waiting() > 0 {
+            return Choice::Full;
+        }
+        let choice = self.pick_in_turn(gate, draw, tried);
+        if !matches!(choice, Choice::Pick(_)) {
+            // Somebody may have found no room for the moment that this took.
+            gate.call();
+        }
+        choice
+    }
+
+    /// The same for a waiter, who takes it in turn.
+    pub fn pick_in_turn(&self, gate: &Gate, draw: Draw, tried: &mut Tried) -> Choice<'_> {
+        if !gate.enter() {
+            return Choice::Full;
+        }
+        let choice = self.choose_within(draw, tried);
+        if !matches!(choice, Choice::Pick(_)) {
+            gate.give_back();
+        }
+        choice
+    }
+
+    fn choose_within(&self, draw: Draw, tried: &mut Tried) -> Choice<'_> {
+        let mut is_full = false;
+        let mut enter = |index: usize| {
+            let endpoint = &self.endpoints[index];
+            let is_in = endpoint.state.enter_below(endpoint.in_flight_max);
+            is_full |= !is_in;
+            is_in
+        };
+        let first = self.balance.pick(&self.endpoints, draw, tried);
+        let found = first.filter(|index| enter(*index)).or_else(|| {
+            // The next one in turn that has room.
+            let (start, count) = (first?, self.endpoints.len());
+            (1..count).map(|step| (start + step) % count).find(|&index| {
+                self.endpoints[index].weight > 0 && !tried.contains(index) && enter(index)
+            })
+        });
+        // Those in reserve are for when there is nobody else, not for when others have no room.
+        let found = match (found, first) {
+            (None, None) => {
+                self.reserve.pick(draw.random, |index| !tried.contains(index) && enter(index))
+            }
+            _ => found,
+        };
+        match found {
+            Some(index) => {
+                tried.add(index);
+                let gate = self.shared.gate.as_ref();
+                Choice::Pick(Pick { endpoint: &self.endpoints[index], gate })
+            }
+            None if is_full => Choice::Full,
+            None => Choice::None,
+        }
+    }
+
+    /// Whether an endpoint is left that was not tried.
+    pub fn has_another(&self, tried: &Tried) -> bool {
+        let is_left = |(index, one): (usize, &Endpoint)| one.weight > 0 && !tried.contains(index);
+        self.endpoints.iter().enumerate().any(is_left)
+            || self.reserve.pick(0, |index| !tried.contains(index)).is_some()
     }
 
     /// Whether a pick depends on the client's address, which is not free to find out.
@@ -126,8 +228,38 @@ impl Upstream {
         self.balance.hashes_clients()
     }
 
+    /// Whether this is what it has in common with others.
+    pub fn shares(&self, shared: &Shared) -> bool {
+        let (gate, breaker) = (&self.shared.gate, &self.shared.breaker);
+        gate.is_some() == shared.gate.is_some() && breaker.is_some() == shared.breaker.is_some()
+    }
+
     pub fn admission(&self) -> &Arc<Admission> {
-        &self.admission
+        &self.shared.admission
+    }
+
+    /// Exchanges that wait for room.
+    pub fn waiting(&self) -> usize {
+        let of_gate = self.shared.gate.as_ref().map_or(0, |gate| gate.waiting());
+        of_gate + self.shared.admission.waiting()
+    }
+
+    pub fn budget(&self) -> &RetryBudget {
+        &self.shared.budget
+    }
+
+    pub fn gate(&self) -> Option<&Arc<Gate>> {
+        self.shared.gate.as_ref()
+    }
+
+    /// The breaker, if it shall be asked, and by which rules it goes.
+    pub fn breaker(&self) -> Option<(&Arc<Breaker>, &BreakerRules)> {
+        self.shared.breaker.as_ref().zip(self.settings.breaker.as_ref())
+    }
+
+    /// Counts an exchange as in flight at an endpoint, apart from the plan.
+    pub fn hold(&self, endpoint: &Endpoint) -> InFlight {
+        InFlight::new(&endpoint.state, self.shared.gate.as_ref())
     }
 }
 
@@ -135,11 +267,16 @@ impl Upstream {
 #[derive(Debug)]
 pub struct Pick<'a> {
     pub endpoint: &'a Endpoint,
+    gate: Option<&'a Arc<Gate>>,
 }
 
 impl Drop for Pick<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.endpoint.state.leave();
+        if let Some(gate) = self.gate {
+            gate.leave();
+        }
     }
 }
 
@@ -157,6 +294,10 @@ impl Tried {
 
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    pub fn len(&self) -> usize {
+        usize::from(self.len)
     }
 
     pub(crate) fn add(&mut self, index: usize) {

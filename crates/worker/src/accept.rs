@@ -10,7 +10,9 @@ use std::time::Duration;
 use fairwater_message::FaultKind;
 use fairwater_message::pack::Packer;
 use fairwater_net::{Acceptor, Peer, Stream, Timer};
-use fairwater_plan::{Admission, ConnectionLimits, Listener, ListenerId, Protocol, TooMany, Turn};
+use fairwater_plan::{
+    Admission, ConnectionLimits, Listener, ListenerId, Priority, Protocol, TooMany, Turn,
+};
 
 use crate::downstream::{h1, h2};
 use crate::listening::Place;
@@ -274,9 +276,9 @@ impl Source {
         if limit.enter() {
             return true;
         }
-        let mut waiter = limit.waiter();
-        let entered = poll_fn(|cx| match waiter.poll(cx.waker()) {
-            Turn::Enter => Poll::Ready(true),
+        let mut waiter = limit.waiter(Priority::Normal);
+        let entered = poll_fn(|cx| match waiter.poll(cx.waker(), || limit.take_permit()) {
+            Turn::Enter(()) => Poll::Ready(true),
             Turn::Wait => self.poll_over(cx).map(|()| false),
             // Thousands of sockets wait: nobody wakes this one.
             Turn::Refused => Poll::Ready(false),

@@ -2,17 +2,24 @@
 //! failed is tried elsewhere while nothing was delivered, or the method allows it, and the request
 //! is still held.
 
-use fairwater_message::{Fault, FaultKind};
-use fairwater_plan::{Draw, Endpoint, Pick, Tried, Upstream, Versions, is_failure};
+use std::task::Context;
+
+use fairwater_message::{Fault, FaultKind, field_named};
+use fairwater_net::{Timer, clock};
+use fairwater_plan::{
+    Choice, Draw, Endpoint, Gate, Marked, Pick, Tried, Upstream, Versions, is_failure,
+};
 use fairwater_proto::h1::{asks_upgrade, client_address};
 use fairwater_proto::websocket;
 
 use crate::exchange::Exchange;
+use crate::follow::Follow;
 use crate::record::Record;
 use crate::shard::Shard;
 use crate::tunnel::Tunnel;
 use crate::upstream::h2::{self, Way};
 use crate::upstream::{self, Reuse, h1};
+use crate::waiting;
 use crate::websocket::is_handshake;
 
 /// `IS_CALL` is whether it is one of gRPC. That tells the two callers apart, so that each has a
@@ -26,27 +33,105 @@ pub(crate) async fn run<'a, const IS_CALL: bool>(
     let client = peer.map(|peer| {
         client_address(exchange.head, exchange.bytes, peer, |ip| exchange.listener.trusts(ip))
     });
-    let budget = &exchange.in_force.retries[upstream.settings.index];
-    budget.add_request();
+    let (settings, shard) = (&upstream.settings, exchange.shard);
+    let budget = upstream.budget();
+    exchange.in_force.deposits[settings.index].add_request(budget);
+    if !admits(upstream) {
+        return Err(Fault::undelivered(FaultKind::CircuitOpen));
+    }
     let mut tried = Tried::default();
-    let mut last = Fault::undelivered(FaultKind::NoEndpoint);
-    for _ in 0..=upstream.settings.retries {
-        let draw = Draw { random: exchange.shard.random(), client };
-        let Some(pick) = upstream.pick(draw, &mut tried) else { break };
+    let mut result = Err(Fault::undelivered(FaultKind::NoEndpoint));
+    for number in 0..=settings.retries {
+        let draw = Draw { random: shard.random(), client };
+        let pick = match upstream.gate() {
+            None => upstream.pick(draw, &mut tried),
+            Some(gate) => match upstream.pick_at_once(gate, draw, &mut tried) {
+                Choice::Pick(pick) => Some(pick),
+                Choice::None => None,
+                Choice::Full => {
+                    Box::pin(wait_for_room(exchange, (upstream, gate), (draw, &mut tried))).await?
+                }
+            },
+        };
+        let Some(pick) = pick else { break };
         let endpoint = pick.endpoint;
         record.endpoint = &endpoint.identity;
-        let result = at_endpoint::<IS_CALL>(exchange, upstream, pick, record).await;
-        let fault = result.as_ref().err().map(|fault| fault.kind);
-        observe(exchange.shard, upstream, endpoint, fault, exchange.reply.head.status);
-        match result {
-            Err(fault) if may_retry(exchange, fault) && (fault.undelivered || budget.take()) => {
-                exchange.source.rewind();
-                last = fault;
-            }
-            result => return result,
+        if !settings.retry.is_plain() {
+            exchange.follow = follow(exchange, upstream, (number, &tried));
+        }
+        result = at_endpoint::<IS_CALL>(exchange, upstream, pick, record).await;
+        let fault = result.as_ref().err().copied();
+        observe(
+            shard,
+            upstream,
+            endpoint,
+            fault.map(|fault| fault.kind),
+            exchange.reply.head.status,
+        );
+        let Some(fault) = fault else { break };
+        if !may_retry(exchange, upstream, fault) || !(is_paid(fault) || budget.take()) {
+            break;
+        }
+        exchange.source.rewind();
+        if number > 0 || fault.kind == FaultKind::StatusRefused {
+            Box::pin(pause(exchange, upstream, number + 1)).await?;
         }
     }
-    Err(last)
+    let fault = result.as_ref().err().map(|fault| fault.kind);
+    conclude(upstream, fault, exchange.reply.head.status);
+    result
+}
+
+/// Waits until an endpoint has room for one exchange more.
+async fn wait_for_room<'a>(
+    exchange: &mut Exchange<'a>,
+    at: (&'a Upstream, &'a Gate),
+    (draw, tried): (Draw, &mut Tried),
+) -> Result<Option<Pick<'a>>, Fault> {
+    let priority = exchange.filters.map(|filters| filters.priority).unwrap_or_default();
+    let look = Timer::new(&exchange.shard.wheel);
+    let source = &mut exchange.source;
+    let gone = |cx: &mut Context<'_>| waiting::poll_client(source, &look, cx);
+    waiting::for_room(at, (draw, tried), priority, exchange.timer, gone).await
+}
+
+/// Lets a while pass before a try of this number, where more than a connection has failed.
+async fn pause(exchange: &mut Exchange<'_>, upstream: &Upstream, number: u32) -> Result<(), Fault> {
+    let pause = upstream.settings.retry.pause(number, exchange.shard.random());
+    let look = Timer::new(&exchange.shard.wheel);
+    waiting::pause(pause, &mut exchange.source, (exchange.timer, &look)).await
+}
+
+/// What another try may follow from, if one can follow the try of this number.
+#[cold]
+fn follow<'a>(
+    exchange: &Exchange<'a>,
+    upstream: &'a Upstream,
+    (number, tried): (u32, &Tried),
+) -> Option<Follow<'a>> {
+    let settings = &upstream.settings;
+    let can_follow = number < settings.retries
+        && is_repeatable(exchange, upstream)
+        && upstream.budget().has_any()
+        && upstream.has_another(tried);
+    let response = exchange.timeouts.response.unwrap_or(settings.timeouts.response);
+    can_follow.then(|| Follow::new(&settings.retry, upstream.budget(), response))
+}
+
+/// Whether the breaker of an upstream, if it has one, lets a request through.
+#[inline]
+pub(crate) fn admits(upstream: &Upstream) -> bool {
+    upstream.breaker().is_none_or(|(breaker, _)| breaker.admits(clock::coarse_ms()))
+}
+
+/// Takes in how a request has ended, whatever its attempts were.
+#[inline]
+pub(crate) fn conclude(upstream: &Upstream, fault: Option<FaultKind>, status: u16) {
+    if let Some((breaker, rules)) = upstream.breaker()
+        && let Some(is_good) = verdict(fault, status)
+    {
+        breaker.observe(is_good, rules, clock::coarse_ms());
+    }
 }
 
 /// Takes in what an endpoint has made of an exchange: it ended with a fault, or with this status.
@@ -58,15 +143,19 @@ pub(crate) fn observe(
     fault: Option<FaultKind>,
     status: u16,
 ) {
-    let is_good = match fault {
-        None => !is_failure(status),
-        Some(kind) if kind.is_of_endpoint() => false,
-        // It tells nothing about the endpoint.
-        Some(_) => return,
-    };
+    let Some(is_good) = verdict(fault, status) else { return };
     let counters = &shard.counters.endpoints[endpoint.slot];
     if is_good { &counters.successes } else { &counters.failures }.add(1);
     endpoint.state.observe(is_good, upstream.settings.failures_max);
+}
+
+/// Whether an end is a good one; `None` tells nothing about the endpoint.
+#[inline]
+fn verdict(fault: Option<FaultKind>, status: u16) -> Option<bool> {
+    match fault {
+        None | Some(FaultKind::StatusRefused) => Some(!is_failure(status)),
+        Some(kind) => kind.is_of_endpoint().then_some(false),
+    }
 }
 
 /// One endpoint: over a pooled connection if there is one, and over a new one if that was dead.
@@ -100,7 +189,7 @@ async fn at_endpoint<'a, const IS_CALL: bool>(
         counters.reuses.add(1);
         match h1::converse(exchange, upstream, lease, &pick, record).await {
             // The endpoint closed it while it was idle, or in the moment when we used it.
-            Err(fault) if is_silence(fault) && may_retry(exchange, fault) => {
+            Err(fault) if is_silence(fault) && may_retry(exchange, upstream, fault) => {
                 counters.stale.add(1);
                 exchange.source.rewind();
                 reuse = Reuse::No;
@@ -144,7 +233,7 @@ async fn at_shared<'a>(
                 if !is_second
                     && (fault.undelivered || record.is_reused)
                     && is_silence(fault)
-                    && may_retry(exchange, fault) =>
+                    && may_retry(exchange, upstream, fault) =>
             {
                 counters.stale.add(1);
                 exchange.source.rewind();
@@ -191,10 +280,32 @@ fn is_silence(fault: Fault) -> bool {
 
 /// Whether the request may be sent once more: it is whole, nothing of an answer has gone out, and
 /// either no endpoint can have seen it or seeing it twice does no harm.
-fn may_retry(exchange: &Exchange<'_>, fault: Fault) -> bool {
+fn may_retry(exchange: &Exchange<'_>, upstream: &Upstream, fault: Fault) -> bool {
     !exchange.reply.sink.is_started
         && exchange.source.is_held()
         && (fault.undelivered
+            || is_decided(fault)
             || fault.kind == FaultKind::CallRefused
-            || (is_silence(fault) && exchange.head.method.is_idempotent()))
+            || (is_silence(fault) && is_repeatable(exchange, upstream)))
+}
+
+/// Whether it was decided with the fault that another try follows.
+fn is_decided(fault: Fault) -> bool {
+    matches!(fault.kind, FaultKind::StatusRefused | FaultKind::TryTimeout)
+}
+
+/// Whether the budget need not be asked.
+fn is_paid(fault: Fault) -> bool {
+    fault.undelivered || is_decided(fault)
+}
+
+/// Whether it does no harm if a request reaches two endpoints.
+fn is_repeatable(exchange: &Exchange<'_>, upstream: &Upstream) -> bool {
+    let head = exchange.head;
+    head.method.is_idempotent()
+        || match &upstream.settings.retry.marked {
+            Marked::Method => false,
+            Marked::All => true,
+            Marked::Field(name) => field_named(&head.fields, exchange.bytes, name).is_some(),
+        }
 }

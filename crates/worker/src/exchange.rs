@@ -19,6 +19,7 @@ use fairwater_proto::h1::{client_address, max_forwards};
 use crate::accept::Accepted;
 use crate::downstream::{Carrier, Lane, Sink, Source};
 use crate::filter::{self, Changes, Interception};
+use crate::follow::Follow;
 use crate::in_force::InForce;
 use crate::own_reply::OwnReply;
 use crate::patience::Patience;
@@ -63,6 +64,8 @@ pub(crate) struct Exchange<'a> {
     /// The name of the client, if its route asks for one.
     pub user: &'a str,
     pub timeouts: RouteTimeouts,
+    /// Of the attempt that is made, if another one can follow.
+    pub follow: Option<Follow<'a>>,
     pub changes: &'a mut Changes,
     pub reply: Reply<'a>,
 }
@@ -72,6 +75,14 @@ impl<'a> Exchange<'a> {
     pub(crate) fn patience(&self) -> Patience<'a> {
         let stall = self.timeouts.body.unwrap_or(self.listener.timeouts.body);
         Patience { timer: self.timer, stall }
+    }
+
+    #[inline]
+    fn forget_changes(&mut self) {
+        if self.filters.is_some() {
+            self.changes.clear();
+            self.reply.changes.clear();
+        }
     }
 
     /// Whether all is said on both sides, and another request may come, as is nearly always so.
@@ -147,6 +158,7 @@ pub(crate) async fn serve<const IS_LANE: bool>(
         filters: None,
         user: "",
         timeouts: RouteTimeouts::default(),
+        follow: None,
         changes,
         reply: Reply {
             head: response_head,
@@ -173,10 +185,7 @@ pub(crate) async fn serve<const IS_LANE: bool>(
     };
     record.bytes_in = exchange.source.bytes();
     let behind = exchange.source.behind();
-    if exchange.filters.is_some() {
-        exchange.changes.clear();
-        exchange.reply.changes.clear();
-    }
+    exchange.forget_changes();
     shard.empty(exchange.reply.buffer);
     drop(exchange);
     record.close();

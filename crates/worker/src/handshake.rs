@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use fairwater_message::FaultKind;
 use fairwater_net::{Stream, Timer, clock};
-use fairwater_plan::{HandshakeLimits, Listener, Turn};
+use fairwater_plan::{HandshakeLimits, Listener, Priority, Turn};
 use fairwater_tls::Server;
 
 use crate::accept::{self, Accepted};
@@ -97,9 +97,9 @@ async fn enter<'a>(
     if limits.at_once.enter() {
         return Ok(Permit(limits));
     }
-    let mut waiter = limits.at_once.waiter();
-    poll_fn(|cx| match waiter.poll(cx.waker()) {
-        Turn::Enter => Poll::Ready(Ok(Permit(limits))),
+    let mut waiter = limits.at_once.waiter(Priority::Normal);
+    poll_fn(|cx| match waiter.poll(cx.waker(), || limits.at_once.take_permit()) {
+        Turn::Enter(()) => Poll::Ready(Ok(Permit(limits))),
         Turn::Wait => timer.poll_expired(cx).map(|()| Err(FaultKind::HandshakesBusy)),
         Turn::Refused => Poll::Ready(Err(FaultKind::HandshakesBusy)),
     })

@@ -1,22 +1,30 @@
 //! The plan that a thread serves by, with what the thread itself knows about it. An exchange holds
 //! the one that it began under.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use fairwater_plan::{Endpoint, Plan, RetryBudget, Upstream, UpstreamSettings};
+use fairwater_plan::{Deposits, Endpoint, Plan, Upstream, UpstreamSettings};
 
 #[derive(Debug)]
 pub(crate) struct InForce {
     pub plan: Arc<Plan>,
-    /// By place of the upstream in the plan.
-    pub retries: Vec<RetryBudget>,
+    /// Requests that the budgets of retries were not told of yet, by place of the upstream in the
+    /// plan.
+    pub deposits: Vec<Deposits>,
 }
 
 impl InForce {
     pub(crate) fn new(plan: Arc<Plan>) -> Self {
-        let retries = plan.upstreams.iter().map(|_| RetryBudget::default()).collect();
-        Self { plan, retries }
+        let deposits = plan.upstreams.iter().map(|_| Deposits::default()).collect();
+        Self { plan, deposits }
+    }
+
+    /// To be called once a second.
+    pub(crate) fn refill_budgets(&self, now_s: u64) {
+        for (upstream, deposits) in self.plan.upstreams.iter().zip(&self.deposits) {
+            deposits.hand_over(upstream.budget());
+            upstream.budget().refill(now_s);
+        }
     }
 
     /// Whether an endpoint of an earlier plan is one of this plan too, and is spoken to in the same
@@ -36,18 +44,5 @@ impl InForce {
     pub(crate) fn loses_listeners(&self, before: &Self) -> bool {
         let mut both = before.plan.listeners.iter().zip(self.plan.listeners.iter());
         both.any(|(before, now)| now.is_gone() && !before.is_gone())
-    }
-
-    /// The next plan; upstreams that stay keep their budgets.
-    pub(crate) fn succeeded_by(&self, plan: Arc<Plan>) -> Self {
-        let names = self.plan.upstreams.iter().map(|upstream| upstream.settings.name.as_str());
-        let before: HashMap<&str, &RetryBudget> = names.zip(&self.retries).collect();
-        let budget = |name: &str| before.get(name).map(|&budget| budget.clone());
-        let retries = plan
-            .upstreams
-            .iter()
-            .map(|upstream| budget(&upstream.settings.name).unwrap_or_default())
-            .collect();
-        Self { plan, retries }
     }
 }

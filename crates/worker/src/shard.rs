@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use fairwater_net::{Stream, Wheel, clock};
-use fairwater_plan::{Plan, RetryBudget};
+use fairwater_plan::Plan;
 use fairwater_proto::http2::Scratch;
 use fairwater_sys::recycle::Recycler;
 use fairwater_telemetry::{Counters, LogBatch};
@@ -128,7 +128,7 @@ impl Shard {
     /// Puts another plan into force; what has begun goes on under the one before.
     pub(crate) fn adopt(&self, plan: Arc<Plan>) {
         let before = self.in_force();
-        let next = Rc::new(before.succeeded_by(plan));
+        let next = Rc::new(InForce::new(plan));
         let loses_listeners = next.loses_listeners(&before);
         self.pools.adopt(self, &next.plan);
         *self.in_force.borrow_mut() = next;
@@ -262,7 +262,7 @@ impl Shard {
         self.lane_futures.trim();
         self.attempt_futures.trim();
         self.call_futures.trim();
-        self.in_force.borrow().retries.iter().for_each(RetryBudget::refill);
+        self.in_force.borrow().refill_budgets(clock::coarse_ms() / 1000);
         self.blocks.trim();
         self.works.trim();
     }

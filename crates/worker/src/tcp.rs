@@ -3,18 +3,20 @@
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::task::Context;
 
 use fairwater_message::pack::{Packer, Unpacker};
 use fairwater_message::{Fault, FaultKind};
-use fairwater_net::Peer;
+use fairwater_net::{Peer, Timer};
 use fairwater_plan::{
-    Draw, Hosts, OnError, Plan, Protocol, TcpIdle, Timeouts, Tried, Upstream, UpstreamId,
+    Choice, Draw, Hosts, OnError, Pick, Plan, Priority, Protocol, TcpIdle, Timeouts, Tried,
+    Upstream, UpstreamId,
 };
 use fairwater_proto::client_hello::Alert;
 use fairwater_telemetry::{Entry, Timers, TlsEntry};
 
 use crate::accept::Accepted;
-use crate::attempt::observe;
+use crate::attempt::{self, observe};
 use crate::duplex::{self, Ending, Flow, Idle, Silence};
 use crate::moving::{Door, Kind, RelayParcel};
 use crate::record::{cut_off, tls_entry};
@@ -23,7 +25,7 @@ use crate::shard::Shard;
 use crate::upstream::{self, Detached, Reuse};
 use crate::work::Buffer;
 use crate::write::write_all;
-use crate::{limits, respond};
+use crate::{limits, respond, waiting};
 
 /// A connection that another process has begun to serve.
 #[derive(Debug)]
@@ -151,11 +153,14 @@ async fn connect<'a>(
     accepted: &Accepted,
     account: &mut Account<'a>,
 ) -> Result<Detached, Fault> {
+    if !attempt::admits(upstream) {
+        return Err(Fault::undelivered(FaultKind::CircuitOpen));
+    }
     let mut tried = Tried::default();
     let mut last = Fault::undelivered(FaultKind::NoEndpoint);
     for _ in 0..=upstream.settings.retries {
         let draw = Draw { random: shard.random(), client: accepted.peer().ip() };
-        let Some(pick) = upstream.pick(draw, &mut tried) else { break };
+        let Some(pick) = pick(upstream, accepted, (draw, &mut tried)).await? else { break };
         account.endpoint = &pick.endpoint.identity;
         account.attempts += 1;
         shard.counters.endpoints[pick.endpoint.slot].attempts.add(1);
@@ -166,6 +171,7 @@ async fn connect<'a>(
         observe(shard, upstream, pick.endpoint, fault, 0);
         match result {
             Ok(lease) => {
+                attempt::conclude(upstream, None, 0);
                 account.connected_us = shard.now_us();
                 return Ok(lease.detach(shard));
             }
@@ -174,7 +180,26 @@ async fn connect<'a>(
             Err(fault) => last = fault,
         }
     }
+    attempt::conclude(upstream, Some(last.kind), 0);
     Err(last)
+}
+
+/// Picks an endpoint, or waits for one that has room.
+async fn pick<'a>(
+    upstream: &'a Upstream,
+    accepted: &Accepted,
+    (draw, tried): (Draw, &mut Tried),
+) -> Result<Option<Pick<'a>>, Fault> {
+    let Some(gate) = upstream.gate() else { return Ok(upstream.pick(draw, tried)) };
+    match upstream.pick_at_once(gate, draw, tried) {
+        Choice::Pick(pick) => return Ok(Some(pick)),
+        Choice::None => return Ok(None),
+        Choice::Full => {}
+    }
+    let look = Timer::new(&accepted.shard.wheel);
+    let gone = |cx: &mut Context<'_>| waiting::poll_reset(&accepted.stream, &look, cx);
+    let (at, timer) = ((upstream, &**gate), &accepted.timer);
+    waiting::for_room(at, (draw, tried), Priority::Normal, timer, gone).await
 }
 
 /// Tells a client that no endpoint is there: with bytes where there are any, else by a reset.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use fairwater_message::network::IpNet;
 use fairwater_message::template::Template;
 
+use crate::model::Priority;
 use crate::span::Spanned;
 
 /// What becomes of the requests of a route.
@@ -63,6 +64,8 @@ pub struct Filters {
     pub basic_auth: Overlay<BasicAuth>,
     pub cors: Overlay<Cors>,
     pub error_pages: Overlay<Vec<ErrorEntry>>,
+    /// Where requests wait for room at their upstream.
+    pub priority: Option<Priority>,
     /// The pages stand for the errors of endpoints as well.
     pub intercept_errors: Option<bool>,
     /// Of a route only.

@@ -1,6 +1,7 @@
 //! How it is found out which endpoints are good: checks of our own, what endpoints say themselves,
 //! and what becomes of requests.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use fairwater_message::address::Endpoint;
@@ -102,6 +103,8 @@ pub struct EndpointRole {
     pub is_backup: bool,
     /// The lowest serves.
     pub priority: u32,
+    /// Exchanges at a time; absent means no limit.
+    pub concurrency: Option<NonZeroU32>,
     /// What is checked in its place.
     pub check: Option<Endpoint>,
 }

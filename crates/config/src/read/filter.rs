@@ -12,6 +12,7 @@ use crate::model::{
 };
 use crate::read::auth::{self, BASIC_AUTH};
 use crate::read::cors::{self, CORS};
+use crate::read::crowd::{PRIORITIES, PRIORITY_WORDS};
 use crate::read::error_page::{self, ERROR_PAGES};
 use crate::read::{header, text};
 use crate::reader::{Node, Table, listed};
@@ -112,6 +113,13 @@ pub(super) static FILTERS: declare::Table = declare::Table {
             absent: Absent::Otherwise("no"),
             meaning: "whether they are shown for errors of endpoints as well, instead of what those say",
             example: "intercept_errors = true",
+        },
+        Setting {
+            name: "priority",
+            kind: Kind::Choice(PRIORITY_WORDS),
+            absent: Absent::Otherwise("`normal`"),
+            meaning: "which requests get room first at an upstream with `max_concurrency`",
+            example: "priority = \"high\"",
         },
     ],
     shared: &[],
@@ -364,6 +372,7 @@ pub(super) fn filters(table: &Table<'_>, captures: &[&str], report: &mut Report)
         basic_auth: auth::basic_auth(table, report),
         cors: cors::cors(table, report),
         error_pages: error_page::error_pages(table, report),
+        priority: table.get("priority").and_then(|node| node.choice(&PRIORITIES, report)),
         intercept_errors: table.get("intercept_errors").and_then(|node| node.boolean(report)),
         path: PathEdit::Keep,
         request: headers(table, "request_headers", captures, report),

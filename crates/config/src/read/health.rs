@@ -5,7 +5,7 @@ use fairwater_message::address::AddressError;
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting, Word};
 use crate::model::{Agent, Check, CheckKind, Health, HttpCheck};
-use crate::read::{durations, header, text};
+use crate::read::{durations, header, statuses, text};
 use crate::reader::{Node, Table};
 use crate::report::Report;
 use crate::span::Spanned;
@@ -61,10 +61,10 @@ pub(super) static HEALTH: declare::Table = declare::Table {
         },
         Setting {
             name: "status",
-            kind: Kind::OneOrMore(&Kind::Text("status or range")),
+            kind: Kind::OneOrMore(&statuses::STATUS),
             absent: Absent::Default("\"200-399\""),
             meaning: "`http`: statuses that are good",
-            example: "status = [\"200\", \"204\", \"300-399\"]",
+            example: "status = [200, 204, \"300-399\"]",
         },
         Setting {
             name: "body",
@@ -324,8 +324,8 @@ fn http(table: &Table<'_>, report: &mut Report) -> HttpCheck {
     let host = host.and_then(|n| text::parsed(n, &code::BAD_HOST, text::host_and_port, report));
     check.host = host.map(|host| host.value);
     check.headers = headers(table, report);
-    if let Some(nodes) = table.get("status").and_then(|node| node.one_or_more(report)) {
-        check.statuses = nodes.iter().filter_map(|node| statuses(*node, report)).collect();
+    if let Some(node) = table.get("status") {
+        check.statuses = statuses::read(node, 200, &code::BAD_CHECK, report);
     }
     let body = table.get("body").and_then(|node| text::bounded(node, CHECK_BYTES_MAX, report));
     check.body = body.and_then(|body| not_empty(body.map(|text| text.into_owned()), report));
@@ -360,25 +360,6 @@ fn headers(table: &Table<'_>, report: &mut Report) -> Vec<(String, String)> {
         }
     }
     headers
-}
-
-/// `200`, or `200-299`.
-fn statuses(node: Node<'_>, report: &mut Report) -> Option<(u16, u16)> {
-    let text = node.string(report)?;
-    let status = |text: &str| {
-        let is_number = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());
-        text.parse::<u16>().ok().filter(|status| is_number && (200..600).contains(status))
-    };
-    let (first, last) = text.value.split_once('-').unwrap_or((&text.value, &text.value));
-    match (status(first), status(last)) {
-        (Some(first), Some(last)) if first <= last => Some((first, last)),
-        _ => {
-            let message = format!("`{}` is neither a status nor a range", text.value);
-            let help = "write statuses from 200 to 599, as in `\"200\"` or `\"200-299\"`";
-            report.add(&code::BAD_CHECK, text.span, message, "", help);
-            None
-        }
-    }
 }
 
 fn exchange(table: &Table<'_>, report: &mut Report) -> CheckKind {

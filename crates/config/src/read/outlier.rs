@@ -60,8 +60,9 @@ pub(super) static OUTLIER: declare::Table = declare::Table {
             name: "max_ejected",
             kind: Kind::Integer { min: 0, max: 100 },
             absent: Absent::Default("50"),
-            meaning: "percent of the endpoints that may be ejected at a time, and never all. More \
-                      would make the others fail for want of room.",
+            meaning: "percent of the endpoints of a priority that may be ejected at a time, and never all, \
+                      unless one of a later priority is good. More would make the others fail for \
+                      want of room. 0 is none.",
             example: "max_ejected = 50",
         },
     ],

@@ -2,7 +2,6 @@
 
 use std::num::NonZeroU32;
 
-use fairwater_message::GrpcCode;
 use fairwater_message::address::{AddressError, Endpoint};
 
 use crate::code;
@@ -10,10 +9,12 @@ use crate::declare::{self, Absent, Kind, Setting, Word, words};
 use crate::model::{
     Balance, EndpointRole, HostRule, Upstream, UpstreamEndpoint, WEIGHT_DEFAULT, WEIGHT_MAX,
 };
+use crate::read::crowd::{self, CROWD, MAX_CONCURRENCY};
 use crate::read::health::{self, AGENT, HEALTH};
 use crate::read::limit::{self, DAY_MS, MAX_HEAD, MAX_HEADERS, WEEK_MS};
 use crate::read::outlier::{self, OUTLIER};
 use crate::read::proxy_protocol::{self, VERSION_WORDS};
+use crate::read::retry::{self, RETRY};
 use crate::read::text;
 use crate::read::tls::{self, UPSTREAM_TLS};
 use crate::reader::{Node, Table};
@@ -22,9 +23,6 @@ use crate::span::{Span, Spanned};
 
 /// A zone or a region each; more would be a list.
 const PRIORITY_MAX: u32 = 255;
-
-/// An exchange remembers eight endpoints that it tried.
-const RETRIES_MAX: u32 = 7;
 
 pub(super) static UPSTREAM: declare::Table = declare::Table {
     title: "[upstreams.NAME]",
@@ -49,14 +47,6 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
             absent: Absent::Default("\"round_robin\""),
             meaning: "how one is picked",
             example: "balance = \"round_robin\"",
-        },
-        Setting {
-            name: "max_connections",
-            kind: Kind::Integer { min: 1, max: u32::MAX },
-            absent: Absent::Otherwise("no limit"),
-            meaning: "connections to this upstream over all threads, idle ones included. At the \
-                      limit requests wait, for `queue_timeout` at most.",
-            example: "max_connections = 1000",
         },
         Setting {
             name: "host",
@@ -142,31 +132,6 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
             example: "idle_timeout = \"4s\"",
         },
         Setting {
-            name: "queue_timeout",
-            kind: Kind::Duration { min_ms: 1, max_ms: 3_600_000 },
-            absent: Absent::Default("\"5s\""),
-            meaning: "waiting for a connection at `max_connections`. A client that waits longer has \
-                      often gone.",
-            example: "queue_timeout = \"5s\"",
-        },
-        Setting {
-            name: "retries",
-            kind: Kind::Integer { min: 0, max: RETRIES_MAX },
-            absent: Absent::Default("2"),
-            meaning: "further endpoints that are tried where that does no harm. More would multiply \
-                      the load when it hurts most.",
-            example: "retries = 2",
-        },
-        Setting {
-            name: "retry_grpc",
-            kind: Kind::OneOrMore(&Kind::Choice(GRPC_WORDS)),
-            absent: Absent::Otherwise("none"),
-            meaning: "calls of gRPC that an endpoint ends with one of these before any message are \
-                      tried at another, as far as `retries` goes. List only what says that nothing \
-                      was done.",
-            example: "retry_grpc = [\"unavailable\"]",
-        },
-        Setting {
             name: "health",
             kind: Kind::Either(&Kind::Text("the path of a request"), &Kind::Table(&HEALTH)),
             absent: Absent::Otherwise("no checks"),
@@ -228,7 +193,7 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
             example: "max_headers = 128",
         },
     ],
-    shared: &[],
+    shared: &[&CROWD, &RETRY],
     notes: include_str!("../../reference/upstreams.md"),
 };
 
@@ -264,6 +229,14 @@ static ENDPOINT: declare::Table = declare::Table {
             example: "priority = 1",
         },
         Setting {
+            name: "max_concurrency",
+            kind: MAX_CONCURRENCY,
+            absent: Absent::Otherwise("no limit"),
+            meaning: "requests (on TCP: connections) that it has at a time; while it has so many, \
+                      others get them, or they wait",
+            example: "max_concurrency = 10",
+        },
+        Setting {
             name: "check",
             kind: Kind::Text("address"),
             absent: Absent::Otherwise("its own address"),
@@ -292,25 +265,6 @@ const BALANCE_WORDS: &[Word] = &[
                   announced takes the place of the peer. All clients on \
                   Unix sockets count as one.",
     },
-];
-
-const GRPC_WORDS: &[Word] = words![
-    "cancelled",
-    "unknown",
-    "invalid_argument",
-    "deadline_exceeded",
-    "not_found",
-    "already_exists",
-    "permission_denied",
-    "resource_exhausted",
-    "failed_precondition",
-    "aborted",
-    "out_of_range",
-    "unimplemented",
-    "internal",
-    "unavailable",
-    "data_loss",
-    "unauthenticated"
 ];
 
 const BALANCES: [(&str, Balance); 4] = [
@@ -351,14 +305,9 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
         let read = table.get(name).and_then(|node| node.duration(report));
         *timeout = read.unwrap_or(*timeout);
     }
-    let retries = table.get("retries").and_then(|node| node.integer(report));
-    upstream.retries = retries.map_or(upstream.retries, |read| read.value);
-    let codes = table.get("retry_grpc").and_then(|node| node.one_or_more(report));
-    for node in codes.unwrap_or_default() {
-        if let Some(code) = node.choice(&GrpcCode::ALL, report) {
-            upstream.grpc_retries = upstream.grpc_retries.with(code);
-        }
-    }
+    upstream.retry = retry::read(&table, report);
+    upstream.crowd = crowd::read(&table, report);
+    upstream.circuit_breaker = crowd::breaker(&table, report);
     upstream.health = health::of_upstream(&table, report);
     upstream.agent = health::agent(&table, report);
     upstream.outlier = outlier::read(&table, report);
@@ -409,6 +358,7 @@ fn endpoint(node: Node<'_>, report: &mut Report) -> Option<UpstreamEndpoint> {
         role.is_backup = backup.unwrap_or(false);
         let priority = table.get("priority").and_then(|node| node.integer(report));
         role.priority = priority.map_or(0, |read| read.value);
+        role.concurrency = crowd::concurrency(&table, report);
         role.check = table.get("check").and_then(|node| check_address(node, report));
     }
     let address = text::parsed(address?, &code::BAD_ADDRESS, Endpoint::parse, report)?;

@@ -82,9 +82,13 @@ impl Health {
         let is_ejected = |member: &Member| {
             of.known.get(&member.key()).is_some_and(|known| known.ejection.is_on(now_ms))
         };
-        let candidates = members.iter().filter(|member| could_serve(member)).count();
-        let ejected = members.iter().filter(|member| is_ejected(member)).count();
-        if ejected >= ejections_max(candidates, rules.percent_max) {
+        let of_tier = || members.iter().filter(|other| other.tier == member.tier);
+        let candidates = of_tier().filter(|member| could_serve(member)).count();
+        let ejected = of_tier().filter(|member| is_ejected(member)).count();
+        let has_stand_in = members.iter().any(|other| {
+            other.tier > member.tier && matches!(other.given.reason, None | Some(Reason::Standby))
+        });
+        if ejected >= ejections_max(candidates, rules.percent_max, has_stand_in) {
             return false;
         }
         let Some(known) = of.known.get_mut(&member.key()) else { return false };

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use fairwater_net::clock;
 
-use super::Outcomes;
 use super::probe::probe;
 use super::target::Target;
+use super::{Outcomes, words};
 use crate::Steward;
 use crate::lookups::Shared;
 
@@ -54,6 +54,9 @@ impl Steward {
     /// An endpoint has failed too often.
     fn alarmed(&mut self) {
         let now_ms = clock::coarse_ms();
+        for (upstream, change) in self.registry.breaker_news() {
+            (self.outside.say)(&words::circuit(upstream, change));
+        }
         let Self { config, roster, registry, .. } = self;
         let is_news = self.health.eject_failing(&Outcomes { config, roster, registry }, now_ms);
         self.health.is_stale |= is_news;

@@ -1,6 +1,7 @@
 //! What is said when endpoints come and go.
 
 use fairwater_plan::health::{Mode, Reason, Standing, Standings};
+use fairwater_plan::{BreakerChange, BreakerState};
 
 use super::Known;
 use crate::roster::Member;
@@ -94,6 +95,27 @@ impl Lines {
             self.lines.push(format!("and {} more changes of endpoints", self.more));
         }
         self.lines
+    }
+}
+
+/// What became of the breaker of an upstream.
+pub(super) fn circuit(upstream: &str, change: BreakerChange) -> String {
+    match change {
+        BreakerChange::Opened { failed, requests } => format!(
+            "warning: {upstream} is not asked for a while: {failed} of {requests} requests have failed"
+        ),
+        BreakerChange::OpenedAgain => {
+            format!("warning: {upstream} is not asked for a longer while: it fails still")
+        }
+        BreakerChange::Closed => format!("{upstream} is asked again"),
+    }
+}
+
+pub(crate) fn circuit_word(state: BreakerState) -> &'static str {
+    match state {
+        BreakerState::Closed => "closed",
+        BreakerState::Open { .. } => "open",
+        BreakerState::Trying { .. } => "trying",
     }
 }
 

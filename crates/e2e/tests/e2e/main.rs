@@ -36,6 +36,7 @@ mod proxy_protocol;
 mod reload;
 mod replies;
 mod requests;
+mod resilience;
 mod run_time;
 mod schema;
 mod service;

@@ -58,7 +58,7 @@ impl Balance {
 
     pub(crate) fn pick(&self, endpoints: &[Endpoint], draw: Draw, tried: &Tried) -> Option<usize> {
         match &self.0 {
-            Algorithm::RoundRobin(balance) => balance.pick(endpoints, tried),
+            Algorithm::RoundRobin(balance) => balance.pick(endpoints, draw.random, tried),
             Algorithm::Random(balance) => balance.pick(endpoints, draw.random, tried),
             Algorithm::LeastConnections(balance) => balance.pick(endpoints, tried),
             Algorithm::SourceHash(balance) => balance.pick(draw.client, tried),
@@ -92,6 +92,7 @@ pub(crate) mod tests {
                 host: String::new(),
                 dial: Dial::Ip(Vec::new()),
                 weight,
+                in_flight_max: u32::MAX,
                 slot,
                 state: Arc::new(EndpointState::new(slots.take(), Arc::default())),
             })

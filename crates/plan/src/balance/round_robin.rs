@@ -36,12 +36,14 @@ impl RoundRobin {
         Self { sequence: smooth_sequence(&weights), cursor: Cursor::default() }
     }
 
-    pub(super) fn pick(&self, endpoints: &[Endpoint], tried: &Tried) -> Option<usize> {
+    /// Another try is no turn: it would leave the same endpoint to be the first for all, with as
+    /// many tries as there are endpoints. It goes by chance.
+    pub(super) fn pick(&self, endpoints: &[Endpoint], random: u64, tried: &Tried) -> Option<usize> {
         if self.sequence.is_empty() {
             return None;
         }
-        let at = self.cursor.next() % self.sequence.len();
-        let index = self.sequence[at] as usize;
+        let turn = if tried.is_empty() { self.cursor.next() } else { random as usize };
+        let index = self.sequence[turn % self.sequence.len()] as usize;
         if tried.is_empty() || !tried.contains(index) {
             return Some(index);
         }
@@ -139,7 +141,7 @@ mod tests {
         for _turn in 0..3 {
             let mut counts = [0; 5];
             for _ in 0..111 {
-                counts[balance.pick(&endpoints, &Tried::default()).unwrap()] += 1;
+                counts[balance.pick(&endpoints, 0, &Tried::default()).unwrap()] += 1;
             }
             assert_eq!(counts, weights);
         }
@@ -151,11 +153,11 @@ mod tests {
         let balance = RoundRobin::new(&endpoints);
         let mut tried = Tried::default();
         for _ in 0..2 {
-            let index = balance.pick(&endpoints, &tried).unwrap();
+            let index = balance.pick(&endpoints, 7, &tried).unwrap();
             assert!(!tried.contains(index));
             tried.add(index);
         }
-        assert_eq!(balance.pick(&endpoints, &tried), None);
+        assert_eq!(balance.pick(&endpoints, 7, &tried), None);
     }
 
     #[test]

@@ -26,6 +26,8 @@ use std::time::Duration;
 use fairwater_message::HeaderName;
 use fairwater_message::template::{Template, Variable};
 
+use crate::Priority;
+
 /// The filters of one route.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filters {
@@ -38,6 +40,8 @@ pub struct Filters {
     /// The most bytes of a request body.
     pub body_bytes_max: Option<u64>,
     pub timeouts: RouteTimeouts,
+    /// Where requests wait for room at an upstream.
+    pub priority: Priority,
     pub path: PathEdit,
     pub request: HeaderEdits,
     pub response: HeaderEdits,

@@ -10,7 +10,7 @@ pub struct OutlierRules {
     /// Of the first ejection; each further one takes twice as long.
     pub base_ms: u64,
     pub max_ms: u64,
-    /// Of the endpoints that could have traffic.
+    /// Of the endpoints of a tier that could have traffic.
     pub percent_max: u32,
 }
 
@@ -54,8 +54,12 @@ fn length_ms(times: u32, rules: &OutlierRules) -> u64 {
     rules.base_ms.saturating_mul(1 << doublings).min(rules.max_ms.max(rules.base_ms))
 }
 
-/// How many of so many endpoints may be ejected at a time: never all.
-pub fn ejections_max(candidates: usize, percent_max: u32) -> usize {
+/// How many of so many endpoints of a tier may be ejected at a time: never all, unless those of a
+/// later one stand in for them.
+pub fn ejections_max(candidates: usize, percent_max: u32, has_stand_in: bool) -> usize {
+    if has_stand_in && percent_max > 0 {
+        return candidates;
+    }
     (candidates * percent_max as usize / 100).min(candidates.saturating_sub(1))
 }
 
@@ -127,10 +131,11 @@ mod tests {
 
     #[test]
     fn half_may_go_and_never_the_last() {
-        let max = [0, 1, 2, 3, 4, 5].map(|count| ejections_max(count, 50));
+        let max = [0, 1, 2, 3, 4, 5].map(|count| ejections_max(count, 50, false));
         assert_eq!(max, [0, 0, 1, 1, 2, 2]);
-        assert_eq!(ejections_max(3, 100), 2);
-        assert_eq!(ejections_max(3, 0), 0);
+        assert_eq!(ejections_max(3, 100, false), 2);
+        assert_eq!([0, 50].map(|percent| ejections_max(3, percent, true)), [0, 3]);
+        assert_eq!(ejections_max(3, 0, false), 0);
     }
 
     fn check(tallies: &[(u64, u64)], expected: &[usize]) {

@@ -34,12 +34,12 @@ pub struct Rules {
     /// The part of good endpoints, in percent, below which a tier counts as lost; if all are,
     /// health is not looked at any more. 0 is never.
     pub panic_percent: u32,
-    /// Of all endpoints that could have traffic.
+    /// Of the endpoints of a tier that could have traffic.
     pub ejected_percent_max: u32,
 }
 
 /// Why an endpoint gets no traffic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
     /// Set by people.
     Drain,
@@ -56,12 +56,12 @@ pub enum Reason {
     AdvisedDown,
     /// Its checks fail.
     Failing,
-    /// No check has ended yet, and others are known to be good.
-    Unknown,
     /// It is left alone after failures.
     Ejected,
     /// Others go first.
     Standby,
+    /// No check has ended yet, and others are known to be good.
+    Unknown,
 }
 
 impl Reason {
@@ -80,6 +80,16 @@ impl Reason {
             Self::Unknown => "unknown",
             Self::Ejected => "ejected",
             Self::Standby => "standby",
+        }
+    }
+
+    /// Whether a request may try it that has tried all that get traffic: checks and ejections find
+    /// out later than requests do.
+    pub const fn is_in_reserve(self, is_mandatory: bool) -> bool {
+        match self {
+            Self::Standby => true,
+            Self::Unknown => !is_mandatory,
+            _ => false,
         }
     }
 
@@ -207,19 +217,24 @@ fn reason(class: Class) -> Reason {
     }
 }
 
-/// Who is ejected: where they are more than may be, those whose time ends first come back.
+/// Who is ejected: where they are more of a tier than may be, those whose time ends first come
+/// back. A whole tier may be out where a later one has somebody who is good: it is there for that.
 fn ejected(facts: &[Facts], rules: &Rules) -> Vec<bool> {
-    let candidates = facts.iter().filter(|facts| at_rest(facts).is_none()).count();
-    let max = ejections_max(candidates, rules.ejected_percent_max);
-    let mut ends: Vec<(u64, usize)> = facts
-        .iter()
-        .enumerate()
-        .filter(|(_, facts)| at_rest(facts).is_none())
-        .filter_map(|(place, facts)| Some((facts.ejected_until_ms?, place)))
-        .collect();
-    ends.sort_unstable_by(|one, other| other.cmp(one));
+    let candidates = || facts.iter().enumerate().filter(|(_, facts)| at_rest(facts).is_none());
+    let mut tiers: Vec<Tier> = candidates().map(|(_, facts)| facts.tier).collect();
+    tiers.sort_unstable();
+    tiers.dedup();
     let mut ejected = vec![false; facts.len()];
-    ends.iter().take(max).for_each(|&(_, place)| ejected[place] = true);
+    let mut has_stand_in = false;
+    for tier in tiers.into_iter().rev() {
+        let of_tier = || candidates().filter(|(_, facts)| facts.tier == tier);
+        let max = ejections_max(of_tier().count(), rules.ejected_percent_max, has_stand_in);
+        let ends = of_tier().filter_map(|(place, facts)| Some((facts.ejected_until_ms?, place)));
+        let mut ends: Vec<(u64, usize)> = ends.collect();
+        ends.sort_unstable_by(|one, other| other.cmp(one));
+        ends.iter().take(max).for_each(|&(_, place)| ejected[place] = true);
+        has_stand_in |= of_tier().any(|(place, facts)| class(facts, ejected[place]) == Class::Good);
+    }
     ejected
 }
 
@@ -365,6 +380,19 @@ mod tests {
         let two = [ejected(GOOD, 9), ejected(GOOD, 8), DOWN, DOWN];
         check(&two, &RULES, Mode::Spared, &["1", "1", "failing", "failing"]);
         check(&[ejected(GOOD, 9), backup(GOOD)], &RULES, Mode::Good, &["ejected", "1"]);
+    }
+
+    #[test]
+    fn a_whole_tier_is_ejected_where_a_later_one_is_good() {
+        let out = ejected(GOOD, 9);
+        check(&[out, out, backup(GOOD)], &RULES, Mode::Good, &["ejected", "ejected", "1"]);
+        check(&[out, out, backup(DOWN)], &RULES, Mode::Good, &["1", "ejected", "failing"]);
+        check(&[out, out, backup(out)], &RULES, Mode::Good, &["ejected", "ejected", "1"]);
+        // Backups do not add to what may be ejected of the others.
+        let five = [out, GOOD, GOOD, backup(DOWN), backup(DOWN)];
+        check(&five, &RULES, Mode::Good, &["ejected", "1", "1", "failing", "failing"]);
+        let none = Rules { ejected_percent_max: 0, ..RULES };
+        check(&[out, backup(GOOD)], &none, Mode::Good, &["1", "standby"]);
     }
 
     #[test]

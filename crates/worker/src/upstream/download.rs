@@ -14,6 +14,7 @@ use fairwater_proto::h1::{ResponseReader, write_trailers};
 use crate::body::Body;
 use crate::downstream::{Part, Sink, Source};
 use crate::exchange::{Reply, reply_length};
+use crate::follow::Follow;
 use crate::limits;
 use crate::patience::Patience;
 use crate::record::Record;
@@ -33,8 +34,10 @@ pub(super) enum Outcome {
     Upgraded,
     /// An error of which only the head was read: a page stands for the rest.
     Intercepted,
-    /// A call that may be tried at another endpoint; only the head was read, and there is no more.
+    /// A reply that is as good as none: another endpoint is tried. Only the head was read.
     Refused,
+    /// The same for a call, whose reply is no more than a head.
+    CallRefused,
 }
 
 /// What the way of a response depends on.
@@ -53,6 +56,8 @@ pub(super) struct Download<'d> {
     pub upstream: &'d UpstreamSettings,
     /// The request body is still on its way.
     pub is_uploading: bool,
+    /// What is tried elsewhere, if another try can follow.
+    pub follow: Option<&'d Follow<'d>>,
 }
 
 /// The client's side, watched while the endpoint works, unless an upload reads from it.
@@ -149,6 +154,12 @@ impl Download<'_> {
                 _ => break,
             }
         }
+        if let Some(follow) = self.follow
+            && watch.as_ref().is_some_and(|source| source.is_held())
+            && follow.refuses(reply.head, reply.buffer.data())
+        {
+            return Ok(Outcome::Refused);
+        }
         record.answered(reply.head, reply.buffer.data());
         // The drain may have begun after the request had come.
         reply.sink.look_for_drain(self.shard);
@@ -176,7 +187,15 @@ impl Download<'_> {
             if reply.buffer.is_full() {
                 return Err(FaultKind::ReplyHeadTooLarge.into());
             }
-            match self.read(reply.buffer, watch, look, FaultKind::ResponseTimeout).await? {
+            let read = self.read(reply.buffer, watch, look, FaultKind::ResponseTimeout);
+            let read = match (read.await, self.follow) {
+                (Err(fault), Some(follow)) if fault.kind == FaultKind::ResponseTimeout => {
+                    follow.at_end_of_patience(self.timer)?;
+                    continue;
+                }
+                (read, _) => read?,
+            };
+            match read {
                 Ok(0) if is_silent => return Err(FaultKind::EmptyReply.into()),
                 Ok(0) => return Err(bad("truncated_head")),
                 Ok(_) => {}

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use fairwater_message::{BodyLength, Fault, FaultKind};
-use fairwater_net::{Stream, Timer};
+use fairwater_net::Timer;
 use fairwater_plan::{Pick, Upstream};
 use fairwater_proto::h1::asks_upgrade;
 
@@ -16,10 +16,11 @@ use super::upload::{Upload, write_head};
 use crate::downstream::Carrier;
 use crate::exchange::{Exchange, reply_length};
 use crate::filter;
-use crate::limits;
+use crate::follow::Follow;
 use crate::record::Record;
 use crate::tunnel::{Far, Tunnel};
 use crate::upstream::Lease;
+use crate::waiting::poll_gone;
 use crate::websocket;
 
 /// Sends the request and relays the response. `Some` is a connection that has become a tunnel.
@@ -58,10 +59,12 @@ pub(crate) async fn converse<'a>(
         accept,
         upstream: &upstream.settings,
         is_uploading: false,
+        follow: None,
     };
     let reply = &mut exchange.reply;
     let result = if upload.source.is_done() || !is_sent {
-        timer.set(response_timeout);
+        download.follow = exchange.follow.as_ref();
+        timer.set(download.follow.map_or(response_timeout, Follow::first_patience));
         download.run(reply, record, Some(upload.source)).await
     } else {
         let reply_timer = Timer::new(&exchange.shard.wheel);
@@ -82,6 +85,17 @@ pub(crate) async fn converse<'a>(
         fault
     })?;
     lease.counters().response(exchange.reply.head.status);
+    settle(exchange, (lease, outcome), (written, is_sent), record).await
+}
+
+/// What becomes of the connection after a reply, and of the exchange where it has none yet.
+#[inline]
+async fn settle<'a>(
+    exchange: &mut Exchange<'a>,
+    (lease, outcome): (Lease<'a>, Outcome),
+    (written, is_sent): (u64, bool),
+    record: &mut Record<'a>,
+) -> Result<Option<Box<Tunnel>>, Fault> {
     let is_reusable = match outcome {
         Outcome::Upgraded => {
             let far = Far::Connection(lease.detach(&exchange.connection.shard));
@@ -89,7 +103,15 @@ pub(crate) async fn converse<'a>(
         }
         Outcome::Intercepted => Box::pin(replace(exchange, record)).await?,
         Outcome::Reusable => true,
-        Outcome::Spent | Outcome::Refused => false,
+        // Calls come over HTTP/2 alone.
+        Outcome::Spent | Outcome::CallRefused => false,
+        Outcome::Refused => {
+            if is_whole(exchange) && is_sent {
+                lease.give_back(written, None);
+            }
+            exchange.reply.buffer.clear();
+            return Err(FaultKind::StatusRefused.into());
+        }
     };
     if is_reusable && is_sent {
         // Half of what the endpoint promises: its clock started before ours.
@@ -121,13 +143,8 @@ pub(super) async fn replace(
     let page = page.ok_or(Fault::from(FaultKind::Internal))?;
     let removed = exchange.filters.map_or(&[][..], |filters| &filters.replaced);
     let (request, patience) = (exchange.head, exchange.patience());
+    let is_whole = is_whole(exchange);
     let reply = &mut exchange.reply;
-    let behind = reply.buffer.data().len() - reply.head.len;
-    let is_whole = match reply_length(request.method, reply.head) {
-        BodyLength::None => behind == 0,
-        BodyLength::Known(length) => length == behind as u64,
-        BodyLength::Chunked | BodyLength::UntilClose => false,
-    };
     let lines = &mut reply.changes.lines;
     for part in ["content-type: ", page.content_type, "\r\n"] {
         lines.extend_from_slice(part.as_bytes());
@@ -137,7 +154,20 @@ pub(super) async fn replace(
     reply.sink.replace(patience, request, head, edits, &page.body).await?;
     reply.buffer.clear();
     record.bytes_out += page.sent_len(request.method);
-    Ok(is_whole && reply.head.allows_reuse())
+    Ok(is_whole)
+}
+
+/// Whether all of a reply of which the head was read has come with it, so that the connection can
+/// be used again.
+fn is_whole(exchange: &Exchange<'_>) -> bool {
+    let reply = &exchange.reply;
+    let behind = reply.buffer.data().len() - reply.head.len;
+    let is_whole = match reply_length(exchange.head.method, reply.head) {
+        BodyLength::None => behind == 0,
+        BodyLength::Known(length) => length == behind as u64,
+        BodyLength::Chunked | BodyLength::UntilClose => false,
+    };
+    is_whole && reply.head.allows_reuse()
 }
 
 /// Runs both directions until the response is complete. An endpoint that answers early ends the
@@ -167,27 +197,4 @@ pub(super) async fn both(
         abort(cx).map(Err)
     })
     .await
-}
-
-/// Ready with a fault when the client has gone.
-pub(super) fn poll_gone(carrier: Carrier<'_>, timer: &Timer, cx: &mut Context<'_>) -> Poll<Fault> {
-    match carrier {
-        Carrier::Connection(client) => poll_reset(client, timer, cx),
-        Carrier::Lane(lane) => lane.poll_reset(cx).map(|()| FaultKind::ClientAborted.into()),
-    }
-}
-
-/// Looks now and then whether the client is still there: while the endpoint takes nothing, nothing
-/// is read from the client, and a reset would go unnoticed. Ready only with a fault.
-fn poll_reset(client: &Stream, timer: &Timer, cx: &mut Context<'_>) -> Poll<Fault> {
-    if !timer.is_set() {
-        timer.set(limits::ABORT_LOOK);
-    }
-    while timer.poll_expired(cx).is_ready() {
-        if client.is_reset() {
-            return Poll::Ready(FaultKind::ClientAborted.into());
-        }
-        timer.set(limits::ABORT_LOOK);
-    }
-    Poll::Pending
 }

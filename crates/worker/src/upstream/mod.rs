@@ -18,7 +18,7 @@ use std::time::Duration;
 use fairwater_message::{Fault, FaultKind};
 use fairwater_net::{Stream, Timer, clock, dial_ip, dial_unix};
 use fairwater_plan::{
-    Admission, Dial, Endpoint, EndpointState, InFlight, Turn, Upstream, UpstreamTls,
+    Admission, Dial, Endpoint, EndpointState, InFlight, Priority, Turn, Upstream, UpstreamTls,
 };
 use fairwater_telemetry::EndpointCounters;
 
@@ -118,13 +118,13 @@ async fn admit<T>(
         return Ok(None);
     }
     timer.set(upstream.settings.timeouts.queue);
-    let mut waiter = admission.waiter();
+    let mut waiter = admission.waiter(Priority::Normal);
     poll_fn(|cx| {
         if let Some(free) = free(cx) {
             return Poll::Ready(Ok(Some(free)));
         }
-        match waiter.poll(cx.waker()) {
-            Turn::Enter => return Poll::Ready(Ok(None)),
+        match waiter.poll(cx.waker(), || admission.take_permit()) {
+            Turn::Enter(()) => return Poll::Ready(Ok(None)),
             Turn::Refused => return Poll::Ready(Err(FaultKind::UpstreamFull.into())),
             Turn::Wait => {}
         }
@@ -319,7 +319,7 @@ impl<'a> Lease<'a> {
             shard: Rc::clone(shard),
             admission: Arc::clone(self.upstream.admission()),
             endpoint: Arc::clone(&self.endpoint.state),
-            _in_flight: self.endpoint.hold(),
+            _in_flight: self.upstream.hold(self.endpoint),
         }
     }
 }
@@ -349,7 +349,7 @@ impl Detached {
             shard: Rc::clone(shard),
             admission: Arc::clone(upstream.admission()),
             endpoint: Arc::clone(&endpoint.state),
-            _in_flight: endpoint.hold(),
+            _in_flight: upstream.hold(endpoint),
         }
     }
 }

@@ -16,6 +16,7 @@ use super::Call;
 use super::call::Piece;
 use crate::downstream::Part;
 use crate::exchange::{Reply, reply_length};
+use crate::follow::Follow;
 use crate::grpc;
 use crate::limits;
 use crate::patience::Patience;
@@ -39,6 +40,8 @@ pub(super) struct Fetch<'d> {
     pub upstream: &'d UpstreamSettings,
     /// The request body is still on its way.
     pub is_uploading: &'d Cell<bool>,
+    /// What is tried elsewhere, if another try can follow.
+    pub follow: Option<&'d Follow<'d>>,
 }
 
 impl Fetch<'_> {
@@ -58,10 +61,22 @@ impl Fetch<'_> {
                     look.poll(self.timer, &mut watch, FaultKind::ResponseTimeout, cx).map(Err)
                 }
             });
-            let head = head.await?;
+            let head = match (head.await, self.follow) {
+                (Err(fault), Some(follow)) if fault.kind == FaultKind::ResponseTimeout => {
+                    follow.at_end_of_patience(self.timer)?;
+                    continue;
+                }
+                (head, _) => head?,
+            };
             self.read(&head, reply)?;
             if head.status >= 200 {
                 if head.is_all && self.is_refused(reply) {
+                    return Ok(Outcome::CallRefused);
+                }
+                if let Some(follow) = self.follow
+                    && watch.as_ref().is_some_and(|source| source.is_held())
+                    && follow.refuses(reply.head, reply.buffer.data())
+                {
                     return Ok(Outcome::Refused);
                 }
                 break;

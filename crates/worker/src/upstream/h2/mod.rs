@@ -20,11 +20,13 @@ use fairwater_proto::http2::{Block, Requested};
 use fairwater_proto::websocket;
 
 use super::download::Outcome;
-use super::h1::{both, poll_gone, replace};
+use super::h1::{both, replace};
 use super::upload::write_head_as;
 use crate::exchange::Exchange;
+use crate::follow::Follow;
 use crate::record::Record;
 use crate::tunnel::{Far, Tunnel};
+use crate::waiting::poll_gone;
 pub(crate) use call::Call;
 use fetch::Fetch;
 pub(super) use lease::Trunks;
@@ -64,6 +66,7 @@ pub(crate) async fn converse<'a>(
         is_tunnel,
         upstream: &upstream.settings,
         is_uploading: &is_uploading,
+        follow: None,
     };
     let carrier = exchange.source.carrier();
     let reply = &mut exchange.reply;
@@ -71,7 +74,8 @@ pub(crate) async fn converse<'a>(
     let mut upload = Upload { source: &mut exchange.source, call: &call };
     let outcome = if upload.is_nothing(&first) {
         call.send(exchange.out, asked, !is_tunnel)?;
-        patience.timer.set(response_timeout);
+        fetch.follow = exchange.follow.as_ref();
+        patience.timer.set(fetch.follow.map_or(response_timeout, Follow::first_patience));
         fetch.run(reply, record, Some(upload.source)).await?
     } else {
         call.send(exchange.out, asked, false)?;
@@ -94,10 +98,14 @@ pub(crate) async fn converse<'a>(
         Outcome::Intercepted => replace(exchange, record).await.map(|_| None),
         Outcome::Upgraded => {
             exchange.reply.buffer.clear();
-            let far = Far::Call { call: Box::new(call), _in_flight: pick.endpoint.hold() };
+            let far = Far::Call { call: Box::new(call), _in_flight: upstream.hold(pick.endpoint) };
             Ok(Some(Tunnel::new(exchange, far, record)))
         }
-        Outcome::Refused => Err(FaultKind::CallRefused.into()),
+        Outcome::CallRefused => Err(FaultKind::CallRefused.into()),
+        Outcome::Refused => {
+            exchange.reply.buffer.clear();
+            Err(FaultKind::StatusRefused.into())
+        }
         Outcome::Reusable | Outcome::Spent => Ok(None),
     }
 }
