@@ -205,7 +205,7 @@ mod tests {
         }
     }
 
-    /// A call that gets lost leaves a thread parked for ever. Some have tried an endpoint and cannot
+    /// A call that is lost leaves a thread parked for ever. Some have tried an endpoint and cannot
     /// take it: what is free there is for those behind them.
     #[test]
     fn threads_that_fight_for_room_all_get_some() {

@@ -142,7 +142,10 @@ fn another_endpoint_is_tried_when_one_refuses() {
     let good = Endpoint::echo("e");
     for method in ["GET", "POST", "DELETE", "PATCH"] {
         let setup = Setup::of("http", &[&refusing(), &refusing(), &good.address]);
-        check("two refuse", setup, method, 200, "", 3);
+        let (reply, line) = ask(setup, method);
+        assert_eq!((reply.unwrap().status(), line.get("reason")), (200, ""), "{method}");
+        // Which of the others is tried first is chance.
+        assert!((2..=3).contains(&line.number("attempts")), "{line:?}");
     }
     assert_eq!(good.requests().len(), 4);
     assert!(good.requests().iter().filter(|r| r.method() == "POST").all(|r| r.body == b"hello"));
