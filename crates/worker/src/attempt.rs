@@ -34,13 +34,12 @@ pub(crate) async fn run<'a, const IS_CALL: bool>(
         client_address(exchange.head, exchange.bytes, peer, |ip| exchange.listener.trusts(ip))
     });
     let (settings, shard) = (&upstream.settings, exchange.shard);
-    let budget = upstream.budget();
-    exchange.in_force.deposits[settings.index].add_request(budget);
+    exchange.in_force.deposits[settings.index].add_request(upstream.budget());
     if !admits(upstream) {
         return Err(Fault::undelivered(FaultKind::CircuitOpen));
     }
     let mut tried = Tried::default();
-    let mut result = Err(Fault::undelivered(FaultKind::NoEndpoint));
+    let mut last = Fault::undelivered(FaultKind::NoEndpoint);
     for number in 0..=settings.retries {
         let draw = Draw { random: shard.random(), client };
         let pick = match upstream.gate() {
@@ -59,27 +58,29 @@ pub(crate) async fn run<'a, const IS_CALL: bool>(
         if !settings.retry.is_plain() {
             exchange.follow = follow(exchange, upstream, (number, &tried));
         }
-        result = at_endpoint::<IS_CALL>(exchange, upstream, pick, record).await;
-        let fault = result.as_ref().err().copied();
-        observe(
-            shard,
-            upstream,
-            endpoint,
-            fault.map(|fault| fault.kind),
-            exchange.reply.head.status,
-        );
-        let Some(fault) = fault else { break };
-        if !may_retry(exchange, upstream, fault) || !(is_paid(fault) || budget.take()) {
-            break;
-        }
+        let result = at_endpoint::<IS_CALL>(exchange, upstream, pick, record).await;
+        let fault = result.as_ref().err().map(|fault| fault.kind);
+        observe(shard, upstream, endpoint, fault, exchange.reply.head.status);
+        last = match result {
+            Err(fault) if is_tried_again(exchange, upstream, fault) => fault,
+            result => {
+                conclude(upstream, fault, exchange.reply.head.status);
+                return result;
+            }
+        };
         exchange.source.rewind();
-        if number > 0 || fault.kind == FaultKind::StatusRefused {
+        if number > 0 || last.kind == FaultKind::StatusRefused {
             Box::pin(pause(exchange, upstream, number + 1)).await?;
         }
     }
-    let fault = result.as_ref().err().map(|fault| fault.kind);
-    conclude(upstream, fault, exchange.reply.head.status);
-    result
+    conclude(upstream, Some(last.kind), 0);
+    Err(last)
+}
+
+/// Whether another try follows from a fault; where it costs a retry, that is taken.
+#[cold]
+fn is_tried_again(exchange: &Exchange<'_>, upstream: &Upstream, fault: Fault) -> bool {
+    may_retry(exchange, upstream, fault) && (is_paid(fault) || upstream.budget().take())
 }
 
 /// Waits until an endpoint has room for one exchange more.
@@ -114,7 +115,7 @@ fn follow<'a>(
         && is_repeatable(exchange, upstream)
         && upstream.budget().has_any()
         && upstream.has_another(tried);
-    let response = exchange.timeouts.response.unwrap_or(settings.timeouts.response);
+    let response = exchange.response_timeout(upstream);
     can_follow.then(|| Follow::new(&settings.retry, upstream.budget(), response))
 }
 

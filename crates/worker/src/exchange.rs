@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
+use std::time::Duration;
 
 use fairwater_message::{
     BodyLength, Fault, FaultKind, HeaderName, Method, RequestHead, ResponseHead, Version,
@@ -13,6 +14,7 @@ use fairwater_message::{
 use fairwater_net::Timer;
 use fairwater_plan::{
     Destination, Facts, Filters, Listener, Probe, Protocol, Route, RouteTimeouts, Unroutable,
+    Upstream,
 };
 use fairwater_proto::h1::{client_address, max_forwards};
 
@@ -75,6 +77,12 @@ impl<'a> Exchange<'a> {
     pub(crate) fn patience(&self) -> Patience<'a> {
         let stall = self.timeouts.body.unwrap_or(self.listener.timeouts.body);
         Patience { timer: self.timer, stall }
+    }
+
+    /// For the head of a reply.
+    #[inline]
+    pub(crate) fn response_timeout(&self, upstream: &Upstream) -> Duration {
+        self.timeouts.response.unwrap_or(upstream.settings.timeouts.response)
     }
 
     #[inline]

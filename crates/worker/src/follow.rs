@@ -39,9 +39,25 @@ impl<'a> Follow<'a> {
             && self.budget.take()
     }
 
+    /// What follows from a fault while the head of a reply is waited for: to go on waiting, or the
+    /// end of the attempt.
+    #[cold]
+    pub(crate) fn or_give_up(
+        follow: Option<&Self>,
+        fault: Fault,
+        timer: &Timer,
+    ) -> Result<(), Fault> {
+        match follow {
+            Some(follow) if fault.kind == FaultKind::ResponseTimeout => {
+                follow.at_end_of_patience(timer)
+            }
+            _ => Err(fault),
+        }
+    }
+
     /// When an endpoint has had its first time: the end of the attempt, or the rest of the time
     /// where the budget has no other.
-    pub(crate) fn at_end_of_patience(&self, timer: &Timer) -> Result<(), Fault> {
+    fn at_end_of_patience(&self, timer: &Timer) -> Result<(), Fault> {
         let rest = self.response.saturating_sub(self.first_patience());
         if rest.is_zero() || self.is_late.replace(true) {
             return Err(FaultKind::ResponseTimeout.into());

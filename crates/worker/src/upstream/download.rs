@@ -187,13 +187,13 @@ impl Download<'_> {
             if reply.buffer.is_full() {
                 return Err(FaultKind::ReplyHeadTooLarge.into());
             }
-            let read = self.read(reply.buffer, watch, look, FaultKind::ResponseTimeout);
-            let read = match (read.await, self.follow) {
-                (Err(fault), Some(follow)) if fault.kind == FaultKind::ResponseTimeout => {
-                    follow.at_end_of_patience(self.timer)?;
+            let read = match self.read(reply.buffer, watch, look, FaultKind::ResponseTimeout).await
+            {
+                Ok(read) => read,
+                Err(fault) => {
+                    Follow::or_give_up(self.follow, fault, self.timer)?;
                     continue;
                 }
-                (read, _) => read?,
             };
             match read {
                 Ok(0) if is_silent => return Err(FaultKind::EmptyReply.into()),

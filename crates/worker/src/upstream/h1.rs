@@ -34,8 +34,7 @@ pub(crate) async fn converse<'a>(
     let coding = write_head(exchange, upstream, pick.endpoint, lease.is_last());
     let patience = exchange.patience();
     let timer = patience.timer;
-    let response_timeout =
-        exchange.timeouts.response.unwrap_or(upstream.settings.timeouts.response);
+    let response_timeout = exchange.response_timeout(upstream);
     let carrier = exchange.source.carrier();
     let asks_upgrade = asks_upgrade(exchange.head, exchange.bytes);
     let accept = asks_upgrade.and_then(|_| own_key_answer(exchange));
@@ -85,17 +84,6 @@ pub(crate) async fn converse<'a>(
         fault
     })?;
     lease.counters().response(exchange.reply.head.status);
-    settle(exchange, (lease, outcome), (written, is_sent), record).await
-}
-
-/// What becomes of the connection after a reply, and of the exchange where it has none yet.
-#[inline]
-async fn settle<'a>(
-    exchange: &mut Exchange<'a>,
-    (lease, outcome): (Lease<'a>, Outcome),
-    (written, is_sent): (u64, bool),
-    record: &mut Record<'a>,
-) -> Result<Option<Box<Tunnel>>, Fault> {
     let is_reusable = match outcome {
         Outcome::Upgraded => {
             let far = Far::Connection(lease.detach(&exchange.connection.shard));
@@ -103,15 +91,8 @@ async fn settle<'a>(
         }
         Outcome::Intercepted => Box::pin(replace(exchange, record)).await?,
         Outcome::Reusable => true,
-        // Calls come over HTTP/2 alone.
         Outcome::Spent | Outcome::CallRefused => false,
-        Outcome::Refused => {
-            if is_whole(exchange) && is_sent {
-                lease.give_back(written, None);
-            }
-            exchange.reply.buffer.clear();
-            return Err(FaultKind::StatusRefused.into());
-        }
+        Outcome::Refused => return refuse(exchange, lease, is_sent.then_some(written)),
     };
     if is_reusable && is_sent {
         // Half of what the endpoint promises: its clock started before ours.
@@ -120,6 +101,16 @@ async fn settle<'a>(
         lease.give_back(written, keep);
     }
     Ok(None)
+}
+
+/// Drops a reply that is as good as none; the connection stays, if all that was `sent` is over.
+#[cold]
+fn refuse<T>(exchange: &mut Exchange<'_>, lease: Lease<'_>, sent: Option<u64>) -> Result<T, Fault> {
+    if let Some(written) = sent.filter(|_| is_whole(exchange)) {
+        lease.give_back(written, None);
+    }
+    exchange.reply.buffer.clear();
+    Err(FaultKind::StatusRefused.into())
 }
 
 /// The answer to the key that we have sent for a client who knows of none.

@@ -61,12 +61,12 @@ impl Fetch<'_> {
                     look.poll(self.timer, &mut watch, FaultKind::ResponseTimeout, cx).map(Err)
                 }
             });
-            let head = match (head.await, self.follow) {
-                (Err(fault), Some(follow)) if fault.kind == FaultKind::ResponseTimeout => {
-                    follow.at_end_of_patience(self.timer)?;
+            let head = match head.await {
+                Ok(head) => head,
+                Err(fault) => {
+                    Follow::or_give_up(self.follow, fault, self.timer)?;
                     continue;
                 }
-                (head, _) => head?,
             };
             self.read(&head, reply)?;
             if head.status >= 200 {

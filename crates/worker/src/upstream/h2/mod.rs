@@ -54,8 +54,7 @@ pub(crate) async fn converse<'a>(
     }
     let asked = Requested { is_tunnel, is_head: head.method == Method::Head };
     let patience = exchange.patience();
-    let response_timeout =
-        exchange.timeouts.response.unwrap_or(upstream.settings.timeouts.response);
+    let response_timeout = exchange.response_timeout(upstream);
     let is_uploading = Cell::new(false);
     let mut fetch = Fetch {
         shard: exchange.shard,
