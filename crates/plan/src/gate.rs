@@ -89,7 +89,7 @@ mod tests {
         Shared, Tried, Turn, Upstream, UpstreamSettings, UpstreamTimeouts, Versions,
     };
 
-    const DRAW: Draw = Draw { random: 0, client: None };
+    const DRAW: Draw = Draw { random: 0, client: None, seat: None };
 
     /// An upstream of endpoints that take so many at a time, with weights.
     fn upstream(all: &[(u32, u32)], max: Option<u32>, reserve: &[u32]) -> Upstream {
@@ -127,6 +127,7 @@ mod tests {
             breaker: None,
             grpc_retries: fairwater_message::GrpcCodes::default(),
             failures_max: 0,
+            sticky: None,
         };
         let gate = Gate::default();
         gate.set(max, 100);
@@ -217,7 +218,7 @@ mod tests {
                     scope.spawn(move || {
                         let waker = Waker::from(Arc::new(Parked(std::thread::current())));
                         for round in 0..5000_u64 {
-                            let draw = Draw { random: round, client: None };
+                            let draw = Draw { random: round, client: None, seat: None };
                             let mut tried = Tried::default();
                             if thread == 0 {
                                 tried.add((round % 2) as usize);
