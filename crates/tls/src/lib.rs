@@ -23,7 +23,7 @@ pub use cause::cause;
 pub use certificate::Facts;
 pub use client::{Client, ClientSettings};
 pub use identity::{Identity, IdentityProblem};
-pub use seal::{Plain, SealKey, SealNonce, Sealed, new_secret};
+pub use seal::{Plain, SealKey, SealNonce, Sealed, unguessable};
 pub use server::{ClientAuth, Mode, Server, ServerSettings};
 pub use session::Session;
 pub use ticket::{TicketKeys, TicketProblem};

@@ -81,12 +81,12 @@ impl fmt::Debug for SealKey {
     }
 }
 
-/// A secret that nobody can guess.
-pub fn new_secret() -> [u8; 32] {
-    let mut secret = [0; 32];
+/// Bytes that nobody can guess, for secrets and nonces.
+pub fn unguessable<const LEN: usize>() -> [u8; LEN] {
+    let mut bytes = [0; LEN];
     // The library ends the process itself where the system has no random numbers.
-    rand::fill(&mut secret).expect("there are random numbers");
-    secret
+    rand::fill(&mut bytes).expect("there are random numbers");
+    bytes
 }
 
 #[cfg(test)]
@@ -126,6 +126,6 @@ mod tests {
         assert_eq!(key, key.clone());
         assert_ne!(key, SealKey::of(b"secret", "other"));
         assert_eq!(format!("{key:?}"), "a key for sealed values");
-        assert_ne!(new_secret(), new_secret());
+        assert_ne!(unguessable::<12>(), unguessable());
     }
 }

@@ -38,7 +38,7 @@ impl Seats {
     }
 }
 
-/// What has become of the session of a request.
+/// What has become of the session of a request; counted by these numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It begins.
