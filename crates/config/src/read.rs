@@ -23,6 +23,7 @@ mod resolver;
 mod retry;
 mod route;
 mod statuses;
+mod sticky;
 mod template;
 mod test;
 mod text;

@@ -31,7 +31,7 @@ pub(crate) fn render<'a>(
         "Heap allocations of the process.",
         (sources.allocations)(),
     );
-    let total = |read: fn(&fairwater_telemetry::Counters) -> &Count| -> u64 {
+    let total = |read: fn(&Counters) -> &Count| -> u64 {
         sources.counters.iter().map(|thread| read(thread).get()).sum()
     };
     text.single(
@@ -325,7 +325,7 @@ fn apps(text: &mut Text, apps: &[&AppState]) {
 
 /// Sums something over the threads. Gauges may be negative on one thread and not in sum, hence the
 /// wrapping.
-pub(crate) fn sum(sources: &Sources, read: impl Fn(&fairwater_telemetry::Counters) -> u64) -> u64 {
+pub(crate) fn sum(sources: &Sources, read: impl Fn(&Counters) -> u64) -> u64 {
     sources.counters.iter().fold(0, |total, thread| total.wrapping_add(read(thread)))
 }
 
