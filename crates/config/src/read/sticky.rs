@@ -16,9 +16,9 @@ use crate::span::{Span, Spanned};
 /// No browser keeps a cookie for longer.
 const MAX_AGE_MS: u64 = 400 * DAY_MS;
 
-const NAME_BYTES_MAX: usize = 128;
+const COOKIE_NAME_BYTES_MAX: usize = 128;
 
-const PATH_BYTES_MAX: usize = 1024;
+const COOKIE_PATH_BYTES_MAX: usize = 1024;
 
 /// As many as 128 bits written as hexadecimal digits: a shorter one could be guessed.
 const SECRET_BYTES_MIN: usize = 32;
@@ -201,7 +201,7 @@ fn read_cookie(
 }
 
 fn name(node: Node<'_>, report: &mut Report) -> Option<Spanned<String>> {
-    let name = text::bounded(node, NAME_BYTES_MAX, report)?;
+    let name = text::bounded(node, COOKIE_NAME_BYTES_MAX, report)?;
     if is_token(&name.value) {
         return Some(name.map(std::borrow::Cow::into_owned));
     }
@@ -221,7 +221,7 @@ fn read_secure(node: Node<'_>, report: &mut Report) -> Option<CookieSecure> {
 }
 
 fn path(node: Node<'_>, report: &mut Report) -> Option<String> {
-    let path = text::bounded(node, PATH_BYTES_MAX, report)?;
+    let path = text::bounded(node, COOKIE_PATH_BYTES_MAX, report)?;
     let is_char = |byte: u8| byte.is_ascii_graphic() && byte != b';';
     if path.value.starts_with('/') && path.value.bytes().all(is_char) {
         return Some(path.value.into_owned());
