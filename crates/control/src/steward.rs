@@ -105,7 +105,7 @@ impl Steward {
                     self.health.restore(section.text, clock::coarse_ms());
                 }
                 (STICKY, sticky::VERSION) => {
-                    // It goes before what `state_dir` keeps: there are sessions that were begun by it.
+                    // It goes before what `state_dir` keeps: sessions have begun by it.
                     let secret = Secret::parse(section.text);
                     self.registry.secret = secret.or(self.registry.secret.take());
                 }
@@ -153,14 +153,15 @@ impl Steward {
     fn keep_secret(&mut self) {
         let Some(secret) = &self.registry.secret else { return };
         let directory = self.config.state_dir.as_ref().map(|path| &path.value);
-        if let Some(directory) = directory.filter(|_| self.kept_secret.as_ref() != Some(secret)) {
-            if let Err(error) = secret.write(directory) {
-                (self.outside.say)(&format!(
-                    "warning: the secret of sticky sessions cannot be kept in {}: {error}; they \
-                     are lost with the next restart",
-                    directory.display()
-                ));
-            }
+        let is_kept = self.kept_secret.as_ref() == Some(secret);
+        if let Some(directory) = directory.filter(|_| !is_kept)
+            && let Err(error) = secret.write(directory)
+        {
+            (self.outside.say)(&format!(
+                "warning: the secret of sticky sessions cannot be kept in {}: {error}; they are \
+                 lost with the next restart",
+                directory.display()
+            ));
         }
         self.kept_secret = Some(secret.clone());
         self.snapshot();

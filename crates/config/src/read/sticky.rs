@@ -4,7 +4,7 @@ use fairwater_message::address::parse_host;
 use fairwater_tls::SealKey;
 
 use crate::code;
-use crate::declare::{self, Absent, Kind, Setting, Word, words};
+use crate::declare::{self, Absent, Kind, Setting, words};
 use crate::model::{Balance, CookieSecure, SameSite, Sticky, StickyCookie};
 use crate::read::header::is_token;
 use crate::read::limit::DAY_MS;
@@ -28,21 +28,9 @@ const SECRET_BYTES_MAX: usize = 1024;
 /// The one in force and those before it: each is tried with a cookie that no other has sealed.
 const SECRETS_MAX: usize = 4;
 
-pub(super) const STICKY_KIND: Kind =
-    Kind::Either(&Kind::Choice(STICKY_WORDS), &Kind::Table(&STICKY));
+pub(super) const STICKY_KIND: Kind = Kind::Either(&BY, &Kind::Table(&STICKY));
 
-const STICKY_WORDS: &[Word] = &[
-    Word {
-        word: "cookie",
-        meaning: "by a cookie that clients are given, with all settings of the table below at \
-                  their defaults",
-    },
-    Word {
-        word: "address",
-        meaning: "by the client's address, as `balance = \"source_hash\"` finds it. Of raw TCP \
-                  nothing else is known.",
-    },
-];
+static BY: Kind = Kind::Choice(words!["cookie", "address"]);
 
 const STICKIES: [(&str, IsCookie); 2] = [("cookie", IsCookie(true)), ("address", IsCookie(false))];
 
@@ -131,7 +119,7 @@ pub(super) fn of_upstream(
     let sticky = if node.is_table() {
         Sticky::Cookie(read_cookie(node, cookie, table.title(), report)?)
     } else {
-        let words = node.of_kind(&Kind::Choice(STICKY_WORDS));
+        let words = node.of_kind(&BY);
         match words.choice(&STICKIES, report)? {
             IsCookie(true) => Sticky::Cookie(cookie),
             IsCookie(false) => Sticky::Address,

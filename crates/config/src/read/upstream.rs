@@ -50,14 +50,6 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
             example: "balance = \"round_robin\"",
         },
         Setting {
-            name: "sticky",
-            kind: STICKY_KIND,
-            absent: Absent::Otherwise("each request goes where `balance` says"),
-            meaning: "requests of one client stay with one endpoint while that can serve. See \
-                      [resilience.md](resilience.md#sessions-that-stay).",
-            example: "sticky = \"cookie\"",
-        },
-        Setting {
             name: "host",
             kind: Kind::WordOrText(words!["keep", "endpoint"], "a host with or without port"),
             absent: Absent::Default("\"keep\""),
@@ -139,6 +131,15 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
                       in `Keep-Alive: timeout`, if that is less. Node closes after 5 s, and who closes \
                       first avoids sending into a closed connection. No effect on TCP.",
             example: "idle_timeout = \"4s\"",
+        },
+        Setting {
+            name: "sticky",
+            kind: STICKY_KIND,
+            absent: Absent::Otherwise("each request goes where `balance` says"),
+            meaning: "requests of one client stay with one endpoint while that can serve: by a cookie \
+                      that clients are given, or by their address, as `balance = \"source_hash\"` \
+                      finds it. See [resilience.md](resilience.md#sessions-that-stay).",
+            example: "sticky = \"cookie\"",
         },
         Setting {
             name: "health",

@@ -7,8 +7,8 @@ use fairwater_tls::{SealKey, SealNonce};
 use super::SessionId;
 use super::base64url;
 
-/// Cookies of one name that are looked into: those of an earlier `path` or `domain` may stand beside
-/// the one in force. More are somebody's who wants us to work.
+/// Cookies of one name that are looked into: those of an earlier `path` or `domain` may stand
+/// beside the one in force. More are somebody's who wants us to work.
 const CLAIMS_MAX: usize = 4;
 
 /// Whether browsers send the cookie over TLS alone.
@@ -176,7 +176,7 @@ pub(super) mod tests {
             let other = if &good[at..=at] == "A" { "B" } else { "A" };
             refused(&format!("{}{other}{}", &good[..at], &good[at + 1..]));
         }
-        refused(&good.replace('=', "=\"").to_string());
+        refused(&good.replace('=', "=\""));
     }
 
     #[test]

@@ -14,7 +14,10 @@ proptest! {
     }
 
     #[test]
-    fn whatever_else_a_client_sends_is_no_claim(fields: Vec<Vec<u8>>, value in "[A-Za-z0-9_-]{0,60}") {
+    fn whatever_else_a_client_sends_is_no_claim(
+        fields: Vec<Vec<u8>>,
+        value in "[A-Za-z0-9_-]{0,60}",
+    ) {
         let own = cookie(&["secret"], "app");
         let sent: Vec<&[u8]> = fields.iter().map(Vec::as_slice).take(9).collect();
         prop_assert!(!matches!(claim(&own, &sent), Claim::Of(_)));
@@ -34,7 +37,9 @@ proptest! {
     }
 
     #[test]
-    fn a_client_is_told_unless_the_last_attempt_was_where_it_was(picks in prop::collection::vec(0..4_u64, 1..8)) {
+    fn a_client_is_told_unless_the_last_attempt_was_where_it_was(
+        picks in prop::collection::vec(0..4_u64, 1..8),
+    ) {
         let mut session = Session::new(Claim::Of(SessionId(0)), &Seats::default());
         let counted: Vec<_> =
             picks.iter().filter_map(|id| session.picked(SessionId(*id))).collect();

@@ -85,7 +85,8 @@ fn sessions_stay_at_endpoints_of_http2() {
             response.setHeader('set-cookie', ['seat=stolen', 'own=1']);
             response.end(process.argv[1] + ' ' + (request.headers.cookie ?? 'none'));
         });
-        server.listen(0, '127.0.0.1', () => console.log('listens on 127.0.0.1:' + server.address().port));
+        const tell = () => console.log('listens on 127.0.0.1:' + server.address().port);
+        server.listen(0, '127.0.0.1', tell);
         process.stdin.resume().on('end', () => process.exit());";
     let mut servers = Vec::new();
     for name in ["1", "2", "3"] {
