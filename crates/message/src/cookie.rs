@@ -9,20 +9,22 @@ pub fn pairs(field: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
+/// Whether a `Cookie` field has cookies of other names.
+pub fn has_others(field: &[u8], name: &[u8]) -> bool {
+    let mut parts = field.split(|&byte| byte == b';');
+    parts.any(|part| !part.trim_ascii().is_empty() && name_of(part) != name)
+}
+
 /// Appends the value of a `Cookie` field without the cookies of a name; the others stay byte for
-/// byte. Appends nothing if there are no others.
+/// byte.
 pub fn write_others(field: &[u8], name: &[u8], out: &mut Vec<u8>) {
-    let start = out.len();
     let is_other = |part: &&[u8]| name_of(part) != name;
-    for part in field.split(|&byte| byte == b';').filter(is_other) {
-        match out.len() > start {
-            true => {
-                out.push(b';');
-                out.extend_from_slice(part);
-            }
-            // What stood behind a separator stands at the front now.
-            false => out.extend_from_slice(part.trim_ascii_start()),
+    for (index, part) in field.split(|&byte| byte == b';').filter(is_other).enumerate() {
+        if index > 0 {
+            out.push(b';');
         }
+        // What stood behind a separator may stand at the front now.
+        out.extend_from_slice(if index > 0 { part } else { part.trim_ascii_start() });
     }
 }
 
@@ -55,8 +57,11 @@ mod tests {
             ("S=1; ss=2; as=3; a=s=1", "S=1; ss=2; as=3; a=s=1"),
             ("a;; =b; s=1;", "a;; =b;"),
             ("", ""),
+            (";;s=1", ";"),
         ] {
             assert_eq!(others(field, "s"), expected, "{field}");
+            let is_any = !expected.replace(';', "").is_empty();
+            assert_eq!(has_others(field.as_bytes(), b"s"), is_any, "{field}");
         }
     }
 

@@ -1,9 +1,17 @@
 //! What holds for all cookies and all sets of endpoints.
 
+use fairwater_message::cookie as message_cookie;
 use proptest::prelude::*;
 
 use super::cookie::tests::{claim, cookie, pair};
 use super::*;
+
+/// Fields that are made of what matters in them, or of anything.
+fn cookies() -> impl Strategy<Value = Vec<u8>> {
+    const PARTS: &[&str] = &["seat", "a", "=", ";", "; ", " ", "\t", "\"", "seats", "x=y; "];
+    let parts = prop::collection::vec(prop::sample::select(PARTS), 0..20);
+    prop_oneof![parts.prop_map(|parts| parts.concat().into_bytes()), any::<Vec<u8>>()]
+}
 
 proptest! {
     #[test]
@@ -22,6 +30,20 @@ proptest! {
         let sent: Vec<&[u8]> = fields.iter().map(Vec::as_slice).take(9).collect();
         prop_assert!(!matches!(claim(&own, &sent), Claim::Of(_)));
         prop_assert_eq!(claim(&own, &[format!("seat={value}").as_bytes()]), Claim::Refused);
+    }
+
+    #[test]
+    fn cookies_of_others_pass_as_they_came(field in cookies()) {
+        let mut out = Vec::new();
+        message_cookie::write_others(&field, b"seat", &mut out);
+        let others: Vec<_> =
+            message_cookie::pairs(&field).filter(|(name, _)| name != b"seat").collect();
+        prop_assert_eq!(message_cookie::pairs(&out).collect::<Vec<_>>(), others);
+        // Nothing is new in it, and what has no cookie of ours is the same.
+        prop_assert!(out.len() <= field.len());
+        if !field.windows(4).any(|part| part == b"seat") {
+            prop_assert_eq!(out, field.trim_ascii_start());
+        }
     }
 
     #[test]

@@ -71,11 +71,10 @@ impl Edits<'_> {
     pub(super) fn write_cookies(&self, form: &mut impl Form, head: &RequestHead, bytes: &[u8]) {
         let is_kept = |field: &&Field| !self.removed.iter().any(|name| name.covers(field, bytes));
         let cookies = head.fields.iter().filter(|field| field.id == HeaderId::Cookie);
-        for field in cookies.filter(is_kept) {
-            let mut others = Vec::new();
-            cookie::write_others(field.value.of(bytes), self.own_cookie, &mut others);
-            if !others.is_empty() {
-                form.own(HeaderId::Cookie, |out| out.extend_from_slice(&others));
+        for value in cookies.filter(is_kept).map(|field| field.value.of(bytes)) {
+            if cookie::has_others(value, self.own_cookie) {
+                let write = |out: &mut Vec<u8>| cookie::write_others(value, self.own_cookie, out);
+                form.own(HeaderId::Cookie, write);
             }
         }
     }
