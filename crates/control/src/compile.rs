@@ -17,7 +17,7 @@ use fairwater_plan::{
 use crate::registry::Registry;
 use crate::roster::{Member, Roster};
 use crate::route::{Routes, conditions, host_pattern, path_pattern};
-use crate::sticky;
+use crate::sticky::{self, Secret};
 
 /// A plan, and what must be bound for it.
 #[derive(Debug)]
@@ -142,7 +142,7 @@ fn rules<'a>(
 /// The plan of a configuration that nobody serves: no name is looked up.
 pub fn sketch(config: &config::Config) -> Plan {
     let roster = Roster::sketch(config);
-    let mut registry = Registry::default();
+    let mut registry = Registry::with(Some(Secret::of_nobody()));
     let seats = registry.seat(&config.listeners, &|_| true);
     compile((config, &seats.ids), &roster, &mut registry, None, None).plan
 }

@@ -149,8 +149,10 @@ impl Steward {
         keep(&snapshot::render(&sections));
     }
 
-    /// Sees to it that the secret of sessions is there for other processes, if there is one.
+    /// Sees to it that the secret of sessions is there for other processes, if there is one, and
+    /// that cookies can be made at once.
     fn keep_secret(&mut self) {
+        sticky::warm_up(&self.config);
         let Some(secret) = &self.registry.secret else { return };
         let directory = self.config.state_dir.as_ref().map(|path| &path.value);
         let is_kept = self.kept_secret.as_ref() == Some(secret);

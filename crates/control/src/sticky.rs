@@ -33,6 +33,11 @@ impl Secret {
         Self(unguessable())
     }
 
+    /// For a plan that nobody serves by.
+    pub(crate) const fn of_nobody() -> Self {
+        Self([0; 32])
+    }
+
     fn key(&self) -> SealKey {
         SealKey::of(&self.0, config::StickyCookie::PURPOSE)
     }
@@ -69,6 +74,15 @@ impl Secret {
         file.sync_all()?;
         fs::rename(&new, directory.join(NAME))?;
         File::open(directory)?.sync_all()
+    }
+}
+
+/// Draws a first random number if cookies will need any: it takes the library a tenth of a second,
+/// which no request shall wait for.
+pub(crate) fn warm_up(config: &config::Config) {
+    let is_by_cookie = |sticky: &Spanned<_>| sticky.value != config::Sticky::Address;
+    if config.upstreams.iter().filter_map(|one| one.sticky.as_ref()).any(is_by_cookie) {
+        let _: [u8; 1] = unguessable();
     }
 }
 
