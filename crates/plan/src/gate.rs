@@ -160,6 +160,23 @@ mod tests {
     }
 
     #[test]
+    fn a_session_waits_for_its_endpoint_while_others_have_room() {
+        let upstream = upstream(&[(1, 1), (1, 1), (0, 1)], None, &[]);
+        for seat in [0, 2] {
+            let draw = Draw { seat: Some(seat), ..DRAW };
+            let tried = &mut Tried::default();
+            let first = upstream.pick_at_once(gate(&upstream), draw, tried);
+            assert_eq!(place(&first), Some(seat as usize));
+            let second = upstream.pick_at_once(gate(&upstream), draw, &mut Tried::default());
+            assert!(matches!(second, Choice::Full));
+            // Where it has failed, any other does.
+            let next = upstream.pick_at_once(gate(&upstream), draw, tried);
+            assert!(place(&next).is_some_and(|found| found < 2 && found != seat as usize));
+        }
+        assert_eq!(gate(&upstream).in_flight(), 0);
+    }
+
+    #[test]
     fn those_that_have_room_are_picked_and_nobody_else() {
         let upstream = upstream(&[(1, 1), (1, 2), (0, 9)], None, &[2]);
         let picks: Vec<_> = (0..3).map(|_| choose(&upstream)).collect();

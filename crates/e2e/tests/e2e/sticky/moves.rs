@@ -168,6 +168,53 @@ fn a_session_stays_at_a_backup_that_is_well() {
     assert_eq!(session.get(&proxy), "2");
 }
 
+/// An endpoint that takes one request at a time, and is slow with one.
+#[test]
+fn a_session_waits_for_its_endpoint_and_holds_up_nobody_else() {
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let slow = Endpoint::new(move |caller| {
+        while let Some(request) = caller.request() {
+            if request.target() == "/slow" {
+                wait.lock().unwrap().recv().ok();
+            }
+            caller.reply("GET", "slow");
+        }
+    });
+    let other = Endpoint::new(|caller| {
+        while caller.request().is_some() {
+            caller.reply("GET", "other");
+        }
+    });
+    let one = |endpoint: &Endpoint| {
+        format!("{{ address = {:?}, max_concurrency = 1 }}", endpoint.address)
+    };
+    let list = format!("{}, {}", one(&slow), one(&other));
+    let setup = Setup::of("http", &[]).endpoints(&list).upstream(SEAT);
+    let mut proxy = setup.upstream("queue_timeout = \"60s\"").start();
+    let session = Session::at(&proxy, "slow");
+    let send = |target: &str| {
+        let mut client = Client::new(&proxy);
+        let cookie = session.cookie.as_ref().unwrap();
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\nCookie: {cookie}\r\n\r\n"));
+        client
+    };
+    let mut first = send("/slow");
+    until("it to be there", || slow.requests().last().unwrap().target() == "/slow");
+    let mut second = send("/");
+    until("it to wait", || proxy.metric("fairwater_upstream_waiting", &["app"]) == 1);
+    for _ in 0..6 {
+        assert_eq!(Client::new(&proxy).get("/").text(), "other");
+    }
+    go.send(()).unwrap();
+    for client in [&mut first, &mut second] {
+        let reply = client.response().unwrap();
+        assert_eq!((reply.text(), set(&reply)), ("slow".to_owned(), Vec::new()));
+    }
+    assert_eq!(counts(&proxy)["moved"], 0);
+    proxy.assert_sound();
+}
+
 #[test]
 fn who_asks_is_told_what_decides() {
     let seats = trio();
