@@ -9,7 +9,7 @@ use fairwater_message::address::{Endpoint, Listen, UNIX_PATH_BYTES_MAX};
 use crate::code::{self, Code};
 use crate::model::{
     App, AppAddress, Condition, Config, Destination, HostMatch, Listener, PathRule, PathSegment,
-    Protocol, Route, Upstream,
+    Protocol, Route, Sticky, Upstream,
 };
 use crate::read::UNREAD;
 use crate::reader::listed;
@@ -37,6 +37,7 @@ pub(crate) fn check(config: &Config, report: &mut Report) {
         check_endpoints(upstream, report);
         check_checks(upstream, &config.apps, report);
     }
+    check_sticky(config, report);
     check_group(config, report);
     for listener in &config.listeners {
         check_trust(listener, report);
@@ -310,6 +311,31 @@ fn check_endpoints(upstream: &Upstream, report: &mut Report) {
         let label = format!("the first is{}", report.place(first, address.span));
         let help = "remove one of the two; for a larger share of the traffic set `weight`";
         report.add(&code::ENDPOINT_TWICE, address.span, message, label, help);
+    }
+}
+
+/// Cookies do nothing for what is reached over TCP.
+fn check_sticky(config: &Config, report: &mut Report) {
+    let mut on_tcp: HashMap<&str, &str> = HashMap::new();
+    for listener in config.listeners.iter().filter(is_tcp) {
+        if let Some(upstream) = listener.destination.as_ref().and_then(Destination::upstream) {
+            on_tcp.entry(&upstream.value).or_insert(name(listener));
+        }
+    }
+    let tcp: HashSet<&str> = config.listeners.iter().filter(is_tcp).map(name).collect();
+    for route in config.routes.iter().filter(|route| tcp.contains(&*route.listener.value)) {
+        if let Some(upstream) = route.destination.upstream() {
+            on_tcp.entry(&upstream.value).or_insert(&route.listener.value);
+        }
+    }
+    for upstream in &config.upstreams {
+        let is_by_cookie = |sticky: &&Spanned<Sticky>| sticky.value != Sticky::Address;
+        let Some(sticky) = upstream.sticky.as_ref().filter(is_by_cookie) else { continue };
+        if let Some(listener) = on_tcp.get(&*upstream.name.value) {
+            let message = format!("listener `{listener}` is for TCP, which has no cookies");
+            let help = "write `sticky = \"address\"`, or give TCP an upstream of its own";
+            report.add(&code::STICKY_ON_TCP, sticky.span, message, "", help);
+        }
     }
 }
 

@@ -217,9 +217,19 @@ codes! {
     NO_RETRIES = "W0502",
         "With `retries = 0` a request is sent once, so that what says when and how it would be sent again \
          has no effect.";
+    BAD_STICKY = "E0507",
+        "Sessions cannot stay like this: no browser would keep the cookie, its secret could be guessed, \
+         or another setting wants what `sticky` decides. A cookie has a name of letters, digits, `-` and \
+         `_`, its path begins with `/`, and a secret has at least 32 characters, as `openssl rand -hex \
+         32` makes them. Names that begin with `__Host-` or `__Secure-` are kept by browsers only if \
+         they are always `Secure`, the former without `domain` and `path`.";
     ALWAYS_PANIC = "W0501",
         "With a panic threshold of 100 one bad endpoint is enough to have all of them used, bad ones \
          included: health has no effect then. 50 is usual where such a threshold is wanted at all.";
+    STICKY_ON_TCP = "W0504",
+        "Raw TCP has no cookies, so that `sticky` by cookie does nothing for a listener of TCP: its \
+         connections go where `balance` says. Use `sticky = \"address\"` to keep clients with an \
+         endpoint there.";
     BAD_LOG_TEMPLATE = "E0701",
         "The template of the access log is text with fields in braces, as in `{client} {status}`. \
          `{request.NAME}` and `{response.NAME}` are headers; `{{` and `}}` stand for the braces \

@@ -32,14 +32,15 @@ pub use include::Surroundings;
 pub use load::{load, parse};
 pub use model::{
     AccessLog, Admin, Agent, App, AppAddress, AppReady, AppSignal, AppTimeouts, Balance, BasicAuth,
-    Certificate, Check, CheckKind, CircuitBreaker, Condition, Config, Cors, Crowd, Destination,
-    EndpointRole, EndpointTls, ErrorEntry, ErrorPage, Expectation, Filters, FixedReply,
-    HeaderEdits, Health, HostMatch, HostRule, HttpCheck, HttpListener, IdleRule, Listener,
-    ListenerLimits, ListenerTimeouts, ListenerTls, LogFormat, LogTarget, OnError, Origin, Origins,
-    Outlier, Overlay, PageFormat, PathEdit, PathRule, PathSegment, Priority, Probe, Process,
-    Protocol, ProxyProtocol, ProxyVersion, Redirect, Repeatable, Resolver, Retry, Route,
-    RouteTimeouts, RoutingTest, Shutdown, Statuses, TcpListener, TestRequest, Upstream,
-    UpstreamEndpoint, UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT, WEIGHT_MAX, WhenFull,
+    Certificate, Check, CheckKind, CircuitBreaker, Condition, Config, CookieSecure, Cors, Crowd,
+    Destination, EndpointRole, EndpointTls, ErrorEntry, ErrorPage, Expectation, Filters,
+    FixedReply, HeaderEdits, Health, HostMatch, HostRule, HttpCheck, HttpListener, IdleRule,
+    Listener, ListenerLimits, ListenerTimeouts, ListenerTls, LogFormat, LogTarget, OnError, Origin,
+    Origins, Outlier, Overlay, PageFormat, PathEdit, PathRule, PathSegment, Priority, Probe,
+    Process, Protocol, ProxyProtocol, ProxyVersion, Redirect, Repeatable, Resolver, Retry, Route,
+    RouteTimeouts, RoutingTest, SameSite, Shutdown, Statuses, Sticky, StickyCookie, TcpListener,
+    TestRequest, Upstream, UpstreamEndpoint, UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT,
+    WEIGHT_MAX, WhenFull,
 };
 pub use read::THREADS_MAX;
 pub use reference::reference;

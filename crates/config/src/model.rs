@@ -6,6 +6,7 @@ mod filter;
 mod health;
 mod proxy_protocol;
 mod resilience;
+mod sticky;
 mod test;
 mod tls;
 
@@ -34,6 +35,7 @@ pub use filter::{
 pub use health::{Agent, Check, CheckKind, EndpointRole, Health, HttpCheck, Outlier};
 pub use proxy_protocol::{ProxyProtocol, ProxyVersion};
 pub use resilience::{CircuitBreaker, Crowd, Priority, Repeatable, Retry};
+pub use sticky::{CookieSecure, SameSite, Sticky, StickyCookie};
 pub use test::{Expectation, RoutingTest, TestRequest};
 pub use tls::{Certificate, EndpointTls, ListenerTls};
 
@@ -417,6 +419,8 @@ pub struct Upstream {
     /// The app whose processes are endpoints as well; without one there are endpoints.
     pub apps: Option<Spanned<String>>,
     pub balance: Balance,
+    /// Absent means that nothing stays.
+    pub sticky: Option<Spanned<Sticky>>,
     /// Connections to this upstream, over all threads; absent means no limit.
     pub max_connections: Option<Spanned<NonZeroU32>>,
     pub host: HostRule,
@@ -536,6 +540,7 @@ impl Upstream {
             endpoints,
             apps: None,
             balance: Balance::default(),
+            sticky: None,
             max_connections: None,
             host: HostRule::default(),
             tls: None,

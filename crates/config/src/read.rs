@@ -23,6 +23,7 @@ mod resolver;
 mod retry;
 mod route;
 mod statuses;
+mod sticky;
 mod template;
 mod test;
 mod text;
@@ -82,7 +83,8 @@ pub(crate) static ROOT: declare::Table = declare::Table {
             kind: Kind::Text("text"),
             absent: Absent::Otherwise("nowhere"),
             meaning: "a directory, with its whole path, for what is set at run time \
-                      [to stay](admin.md#what-stays); made for its owner alone if it is not there",
+                      [to stay](admin.md#what-stays), and for the secret of `sticky`; made for its \
+                      owner alone if it is not there",
             example: "state_dir = \"/var/lib/fairwater\"",
         },
         Setting {

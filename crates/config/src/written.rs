@@ -127,6 +127,7 @@ fn applies(setting: &Setting, beside: &[(String, Value)]) -> bool {
 fn written(kind: &Kind, value: &Value, out: &mut String) {
     match (kind, value) {
         (Kind::Secret(_), _) => out.push_str("\"***\""),
+        (Kind::OneOrMore(kind), Value::Scalar(_)) => written(kind, value, out),
         (_, Value::Scalar(json)) => out.push_str(json),
         (Kind::OneOrMore(kind) | Kind::List(kind), Value::List(values)) => {
             list(values.iter().map(|value| (*kind, value)), out);
@@ -260,6 +261,10 @@ mod tests {
         let file = format!("[[routes]]\nrequest_headers = {{ set = {{ {headers} }} }}");
         let shown = r#"{"x-api-key":"***","cookie":"b${C}","x-tier":"gold"}"#;
         check(&[&file], &[shown]);
+        for (secret, shown) in [("'a'", "\"***\""), ("['a', 'b']", "[\"***\",\"***\"]")] {
+            let file = format!("[upstreams.a]\nsticky = {{ secret = {secret} }}");
+            check(&[&file], &[&format!("\"secret\":{shown}")]);
+        }
         for (text, expected) in [
             ("Bearer ${TOKEN}", "Bearer ${TOKEN}"),
             ("https://me:secret@a.example/x@y", "https://***@a.example/x@y"),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use fairwater_config as config;
 use fairwater_message::address::Listen;
 use fairwater_plan::health::{Reason, Tier};
+use fairwater_plan::sticky::{Seats, SessionId};
 use fairwater_plan::{
     Balance, BreakerRules, ConnectionLimits, Destination, Endpoint, Filters, HostHeader, Hosts,
     Listener, ListenerId, Marked, OnError, Plan, Protocol, ProxyProtocol, ProxyVersion, Reserve,
@@ -16,6 +17,7 @@ use fairwater_plan::{
 use crate::registry::Registry;
 use crate::roster::{Member, Roster};
 use crate::route::{Routes, conditions, host_pattern, path_pattern};
+use crate::sticky::{self, Secret};
 
 /// A plan, and what must be bound for it.
 #[derive(Debug)]
@@ -140,7 +142,7 @@ fn rules<'a>(
 /// The plan of a configuration that nobody serves: no name is looked up.
 pub fn sketch(config: &config::Config) -> Plan {
     let roster = Roster::sketch(config);
-    let mut registry = Registry::default();
+    let mut registry = Registry::with(Some(Secret::of_nobody()));
     let seats = registry.seat(&config.listeners, &|_| true);
     compile((config, &seats.ids), &roster, &mut registry, None, None).plan
 }
@@ -167,7 +169,7 @@ fn upstreams(
     let upstreams = config.upstreams.iter().zip(&roster.0).enumerate();
     upstreams
         .map(|(index, (upstream, members))| {
-            let settings = settings(upstream, index);
+            let settings = settings(upstream, index, registry);
             let shared = registry.upstream(upstream);
             let is_as_before = |before: &Before<'_>| {
                 let choice = before.config.upstreams.get(index).map(Choice::of);
@@ -181,12 +183,7 @@ fn upstreams(
             };
             match before.filter(is_as_before) {
                 Some(before) => Arc::clone(&before.plan.upstreams[index]),
-                None => Arc::new(compile_upstream(
-                    (Choice::of(upstream), settings),
-                    members,
-                    registry,
-                    shared,
-                )),
+                None => Arc::new(compile_upstream((upstream, settings), members, registry, shared)),
             }
         })
         .collect()
@@ -253,20 +250,29 @@ struct Choice {
 impl Choice {
     fn of(upstream: &config::Upstream) -> Self {
         let is_mandatory = upstream.health.as_ref().is_some_and(|health| health.is_mandatory);
-        Self { balance: upstream.balance, is_mandatory }
+        let balance = match upstream.sticky.as_ref().map(|sticky| &sticky.value) {
+            Some(config::Sticky::Address) => config::Balance::SourceHash,
+            Some(config::Sticky::Cookie(_)) | None => upstream.balance,
+        };
+        Self { balance, is_mandatory }
     }
 }
 
 fn compile_upstream(
-    (Choice { balance, is_mandatory }, settings): (Choice, UpstreamSettings),
+    (upstream, settings): (&config::Upstream, UpstreamSettings),
     members: &[Member],
     registry: &mut Registry,
     shared: Shared,
 ) -> Upstream {
-    let (mut endpoints, mut resting) = (Vec::new(), Vec::new());
+    let Choice { balance, is_mandatory } = Choice::of(upstream);
+    let (mut endpoints, mut resting, mut seats) = (Vec::new(), Vec::new(), Vec::new());
     let mut reserve: BTreeMap<(Reason, Tier), Vec<Reservist>> = BTreeMap::new();
     for member in members {
         let endpoint = compile_endpoint(member, &settings.name, registry);
+        if sticky::keeps_sessions(upstream, member) {
+            // Whoever keeps sessions keeps connections, and has a place there.
+            seats.push((endpoint.session, endpoints.len()));
+        }
         match member.given.reason {
             Some(reason) if !reason.keeps_connections() => resting.push(endpoint),
             reason => {
@@ -286,10 +292,17 @@ fn compile_upstream(
         config::Balance::LeastConnections => Balance::least_connections(&endpoints),
         config::Balance::SourceHash => Balance::source_hash(&endpoints),
     };
-    Upstream::new(settings, endpoints, balance, shared).with_resting(resting).with_reserve(reserve)
+    Upstream::new(settings, endpoints, balance, shared)
+        .with_resting(resting)
+        .with_reserve(reserve)
+        .with_seats(Seats::new(seats))
 }
 
-fn settings(upstream: &config::Upstream, index: usize) -> UpstreamSettings {
+fn settings(
+    upstream: &config::Upstream,
+    index: usize,
+    registry: &mut Registry,
+) -> UpstreamSettings {
     UpstreamSettings {
         name: upstream.name.value.clone(),
         index,
@@ -335,6 +348,7 @@ fn settings(upstream: &config::Upstream, index: usize) -> UpstreamSettings {
         }),
         grpc_retries: upstream.retry.grpc,
         failures_max: upstream.outlier.map_or(0, |outlier| outlier.consecutive),
+        sticky: sticky::cookie(upstream, || registry.secret()),
     }
 }
 
@@ -360,6 +374,7 @@ fn compile_endpoint(member: &Member, upstream: &str, registry: &mut Registry) ->
         weight: member.given.weight,
         in_flight_max: member.in_flight_max,
         slot: state.slot(),
+        session: SessionId::of(&member.full_name),
         state,
     }
 }

@@ -25,6 +25,7 @@ mod snapshot;
 mod state_file;
 mod status;
 mod steward;
+mod sticky;
 mod trace;
 
 pub use apps::{AppLink, AppReport};

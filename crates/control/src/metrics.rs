@@ -10,7 +10,9 @@ use fairwater_message::app::{AppPlace, AppState, Condition, Exit};
 use fairwater_message::tally::Tally;
 use fairwater_net::clock;
 use fairwater_plan::{BreakerState, Listener, Plan, Upstream};
-use fairwater_telemetry::{Count, EndpointCounters, ListenerCounters, STATUS_CLASSES};
+use fairwater_telemetry::{
+    Count, Counters, EndpointCounters, ListenerCounters, SESSION_OUTCOMES, STATUS_CLASSES,
+};
 
 use crate::Sources;
 use crate::health::{Health, Known};
@@ -29,7 +31,7 @@ pub(crate) fn render<'a>(
         "Heap allocations of the process.",
         (sources.allocations)(),
     );
-    let total = |read: fn(&fairwater_telemetry::Counters) -> &Count| -> u64 {
+    let total = |read: fn(&Counters) -> &Count| -> u64 {
         sources.counters.iter().map(|thread| read(thread).get()).sum()
     };
     text.single(
@@ -198,6 +200,26 @@ fn endpoints(text: &mut Text, sources: &Sources, plan: &Plan) {
             text.line(name, &labels, &value.to_string());
         }
     });
+    sessions(text, sources, plan);
+}
+
+fn sessions(text: &mut Text, sources: &Sources, plan: &Plan) {
+    let name = "fairwater_sticky_requests_total";
+    text.family(name, "counter", "Requests of sticky upstreams, by what became of the session.");
+    for upstream in plan.upstreams.iter().filter(|upstream| upstream.settings.sticky.is_some()) {
+        for endpoint in upstream.known() {
+            for (outcome, label) in SESSION_OUTCOMES.iter().enumerate() {
+                let count =
+                    |thread: &Counters| thread.endpoints[endpoint.slot].sessions[outcome].get();
+                let labels = [
+                    ("upstream", upstream.settings.name.as_str()),
+                    ("endpoint", endpoint.identity.as_str()),
+                    ("session", label),
+                ];
+                text.line(name, &labels, &sum(sources, count).to_string());
+            }
+        }
+    }
 }
 
 fn upstreams(text: &mut Text, plan: &Plan) {
@@ -303,7 +325,7 @@ fn apps(text: &mut Text, apps: &[&AppState]) {
 
 /// Sums something over the threads. Gauges may be negative on one thread and not in sum, hence the
 /// wrapping.
-pub(crate) fn sum(sources: &Sources, read: impl Fn(&fairwater_telemetry::Counters) -> u64) -> u64 {
+pub(crate) fn sum(sources: &Sources, read: impl Fn(&Counters) -> u64) -> u64 {
     sources.counters.iter().fold(0, |total, thread| total.wrapping_add(read(thread)))
 }
 

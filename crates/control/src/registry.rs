@@ -10,6 +10,8 @@ use fairwater_plan::{
     HandshakeLimits, ListenerId, Shared, Slots,
 };
 
+use crate::sticky::Secret;
+
 /// A listener, as long as there may be connections of it.
 #[derive(Debug)]
 struct KnownListener {
@@ -35,11 +37,19 @@ pub(crate) struct Registry {
     /// By their ids.
     listeners: Vec<KnownListener>,
     all_connections: Option<Arc<Admission>>,
+    /// What cookies of sessions are sealed with where the configuration says nothing; there once
+    /// somebody has asked for it.
+    pub secret: Option<Secret>,
     /// Slots that were taken since somebody asked, and may have been others' before.
     taken: Vec<usize>,
 }
 
 impl Registry {
+    /// With the secret of an earlier process.
+    pub(crate) fn with(secret: Option<Secret>) -> Self {
+        Self { secret, ..Self::default() }
+    }
+
     /// The state of an endpoint, new if nobody holds one.
     pub(crate) fn endpoint(&mut self, upstream: &str, key: &str) -> Arc<EndpointState> {
         let key = (upstream.to_owned(), key.to_owned());
@@ -181,6 +191,11 @@ impl Registry {
             rejects: limits.when_full == config::WhenFull::Reject,
             handshakes: Arc::clone(&known.handshakes),
         }
+    }
+
+    /// The secret for cookies of sessions.
+    pub(crate) fn secret(&mut self) -> Secret {
+        self.secret.get_or_insert_with(Secret::new).clone()
     }
 
     /// All slots so far are below this.

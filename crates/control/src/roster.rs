@@ -48,6 +48,8 @@ pub(crate) struct Member {
     pub given: Given,
     /// It was added at run time.
     pub is_added: bool,
+    /// It is a process that ends as soon as nothing runs on it.
+    pub is_leaving: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,6 +188,7 @@ impl Member {
             check: None,
             given: Given { weight, reason: None },
             is_added: false,
+            is_leaving: false,
         }
     }
 
@@ -249,6 +252,7 @@ fn add_instances(
             identity: apps::identity(name, process),
             full_name: apps::full_name(name, process),
             standing,
+            is_leaving: process.is_draining,
             ..member
         });
     }

@@ -16,6 +16,7 @@ use crate::json::{list, object, text};
 use crate::metrics::sum;
 use crate::names::Known;
 use crate::roster::Member;
+use crate::sticky::keeps_sessions;
 use crate::{Sources, Steward};
 
 /// Everything that there is to be seen.
@@ -188,13 +189,16 @@ fn health(
     let now_ms = clock::coarse_ms();
     let known = steward.health.known(upstream, &member.key());
     let mut upstreams = steward.config.upstreams.iter();
-    let is_checked = upstreams.any(|one| one.name.value == upstream && one.health.is_some());
+    let config = upstreams.find(|one| one.name.value == upstream);
+    let is_checked = config.is_some_and(|one| one.health.is_some());
     let check = known.filter(|_| is_checked).map(|known| match known.verdict.state() {
         State::Unknown => "unknown",
         State::Up => "up",
         State::Down => "down",
     });
     let checked_ms = known.and_then(|known| known.checked_ms);
+    let has_sessions = config.is_some_and(|one| keeps_sessions(one, member));
+    let mode = steward.health.mode(upstream);
     HealthStatus {
         check,
         problem: known.and_then(|known| known.problem.clone()),
@@ -202,7 +206,7 @@ fn health(
         unknown_words: known.and_then(|known| known.unknown_words.clone()),
         failures: state.map_or(0, EndpointState::failures),
         ejections_total: known.map_or(0, |known| known.ejections),
-        why: why(member, known, steward.health.mode(upstream), now_ms),
+        why: why((member, has_sessions), known, mode, now_ms),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::registry::Registry;
 use crate::roster::{self, Member, Roster};
 use crate::snapshot::{self, Section};
 use crate::state_file::{self, StateFile};
+use crate::sticky::{self, Secret};
 use crate::{Compiled, Outside, Sources};
 
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct Steward {
     /// Those that hold after a reload or a restart as well.
     pub(crate) kept: Changes,
     state_file: Option<StateFile>,
+    /// The secret of sessions that is kept for other processes.
+    kept_secret: Option<Secret>,
     pub(crate) roster: Roster,
     pub(crate) health: Health,
     pub(crate) outside: Outside,
@@ -46,6 +49,7 @@ pub struct Steward {
 /// Sections of what is left to another process.
 const CHANGES: &str = "changes";
 const HEALTH: &str = "health";
+const STICKY: &str = "sticky";
 
 /// Who is given what was set at run time, for a process in place of this one.
 #[derive(Default)]
@@ -68,9 +72,11 @@ impl Steward {
         let (mut kept, line) = state_file.as_ref().map(StateFile::read).unwrap_or_default();
         line.iter().for_each(|line| (outside.say)(line));
         retain(&mut kept, &config, outside);
+        let secret = read_secret(&config, outside);
         let mut steward = Self {
             config,
-            registry: Registry::default(),
+            registry: Registry::with(secret.clone()),
+            kept_secret: secret,
             names: Names::default(),
             apps: Apps::default(),
             changes: kept.clone(),
@@ -97,6 +103,11 @@ impl Steward {
                 (CHANGES, state_file::VERSION) => self.resume_changes(section.text),
                 (HEALTH, record::VERSION) => {
                     self.health.restore(section.text, clock::coarse_ms());
+                }
+                (STICKY, sticky::VERSION) => {
+                    // It goes before what `state_dir` keeps: sessions have begun by it.
+                    let secret = Secret::parse(section.text);
+                    self.registry.secret = secret.or(self.registry.secret.take());
                 }
                 (name, version) => (self.outside.say)(&format!(
                     "warning: what the process before knew of {name} is lost: it has version {version}"
@@ -128,11 +139,34 @@ impl Steward {
     pub(crate) fn snapshot(&self) {
         let Some(keep) = &self.snapshots.0 else { return };
         let (changes, health) = (state_file::render(&self.changes), self.health.record());
+        let secret = self.registry.secret.as_ref().map(Secret::render);
         let section = |name, version, text| Section { name, version, text };
-        keep(&snapshot::render(&[
+        let mut sections = vec![
             section(CHANGES, state_file::VERSION, &changes),
             section(HEALTH, record::VERSION, &health),
-        ]));
+        ];
+        sections.extend(secret.iter().map(|text| section(STICKY, sticky::VERSION, text)));
+        keep(&snapshot::render(&sections));
+    }
+
+    /// Sees to it that the secret of sessions is there for other processes, if there is one, and
+    /// that cookies can be made at once.
+    fn keep_secret(&mut self) {
+        sticky::warm_up(&self.config);
+        let Some(secret) = &self.registry.secret else { return };
+        let directory = self.config.state_dir.as_ref().map(|path| &path.value);
+        let is_kept = self.kept_secret.as_ref() == Some(secret);
+        if let Some(directory) = directory.filter(|_| !is_kept)
+            && let Err(error) = secret.write(directory)
+        {
+            (self.outside.say)(&format!(
+                "warning: the secret of sticky sessions cannot be kept in {}: {error}; they are \
+                 lost with the next restart",
+                directory.display()
+            ));
+        }
+        self.kept_secret = Some(secret.clone());
+        self.snapshot();
     }
 
     /// The first plan; at most `connections_max` clients may be connected.
@@ -144,6 +178,7 @@ impl Steward {
         let compiled = compile(own, &self.roster, registry, connections_max, None);
         // Counters begin at zero by themselves.
         self.registry.settle();
+        self.keep_secret();
         compiled
     }
 
@@ -296,6 +331,7 @@ impl Steward {
         };
         sources.bound = compiled.binds.iter().zip(addresses).map(named).collect();
         (self.config, self.roster) = (next, roster);
+        self.keep_secret();
         self.publish(compiled.plan);
         self.snapshot();
         // Names that nobody asks for any more are forgotten.
@@ -338,6 +374,22 @@ fn fixed(now: &Config, next: &Config) -> Option<&'static str> {
         ("core_dumps", now.process.core_dumps == next.process.core_dumps),
     ];
     settings.iter().find(|(_, is_same)| !is_same).map(|(name, _)| *name)
+}
+
+/// The secret of sessions that an earlier process has kept, if this one has a use for it.
+fn read_secret(config: &Config, outside: Outside) -> Option<Secret> {
+    let directory = &config.state_dir.as_ref()?.value;
+    match Secret::read(directory) {
+        Ok(secret) => secret,
+        Err(error) => {
+            (outside.say)(&format!(
+                "warning: the secret of sticky sessions in {} cannot be used: {error}; a new one \
+                 takes its place",
+                directory.display()
+            ));
+            None
+        }
+    }
 }
 
 /// Drops what was set about upstreams that a configuration does not have, and says so.

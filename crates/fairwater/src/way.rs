@@ -3,7 +3,9 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use fairwater_config::{Config, Filters, HeaderEdits, HostMatch, Route, TestRequest, Upstream};
+use fairwater_config::{
+    Config, Filters, HeaderEdits, HostMatch, Route, Sticky, TestRequest, Upstream,
+};
 use fairwater_control::{Outcome, Question, Trace, sketch, trace};
 
 use crate::arguments::ExplainArguments;
@@ -84,6 +86,7 @@ impl Text {
             Outcome::Upstream { id, path } => {
                 let upstream = &config.upstreams[id.0 as usize];
                 self.line("upstream", format_args!("{}, which gets {path}", upstream.name.value));
+                self.sticky(upstream);
                 self.candidates(config, upstream);
             }
             Outcome::Reply { status, location: Some(location) } => {
@@ -94,6 +97,17 @@ impl Text {
                 let detail = if detail.is_empty() { "" } else { &format!(", {detail}") };
                 let (status, reason) = (kind.status(), kind.reason());
                 self.line("refused", format_args!("{status}: {reason}{detail}"));
+            }
+        }
+    }
+
+    fn sticky(&mut self, upstream: &Upstream) {
+        match upstream.sticky.as_ref().map(|sticky| &sticky.value) {
+            None => {}
+            Some(Sticky::Address) => self.line("sticky", "the client's address decides"),
+            Some(Sticky::Cookie(cookie)) => {
+                let name = &cookie.name;
+                self.line("sticky", format_args!("what the cookie {name} names comes first"));
             }
         }
     }

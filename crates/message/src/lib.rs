@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod app;
+pub mod cookie;
 mod fault;
 mod grpc;
 mod head;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::sticky::SessionId;
 use crate::{Alarm, Gate, Slot};
 
 /// Where an endpoint is reached.
@@ -29,6 +30,8 @@ pub struct Endpoint {
     pub in_flight_max: u32,
     /// The number of its state, at hand.
     pub slot: usize,
+    /// What sessions that stay with it know it by.
+    pub session: SessionId,
     pub state: Arc<EndpointState>,
 }
 

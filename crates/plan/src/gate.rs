@@ -89,7 +89,7 @@ mod tests {
         Shared, Tried, Turn, Upstream, UpstreamSettings, UpstreamTimeouts, Versions,
     };
 
-    const DRAW: Draw = Draw { random: 0, client: None };
+    const DRAW: Draw = Draw { random: 0, client: None, seat: None };
 
     /// An upstream of endpoints that take so many at a time, with weights.
     fn upstream(all: &[(u32, u32)], max: Option<u32>, reserve: &[u32]) -> Upstream {
@@ -127,6 +127,7 @@ mod tests {
             breaker: None,
             grpc_retries: fairwater_message::GrpcCodes::default(),
             failures_max: 0,
+            sticky: None,
         };
         let gate = Gate::default();
         gate.set(max, 100);
@@ -156,6 +157,23 @@ mod tests {
             Choice::Pick(pick) => Some(pick.endpoint.slot),
             _ => None,
         }
+    }
+
+    #[test]
+    fn a_session_waits_for_its_endpoint_while_others_have_room() {
+        let upstream = upstream(&[(1, 1), (1, 1), (0, 1)], None, &[]);
+        for seat in [0, 2] {
+            let draw = Draw { seat: Some(seat), ..DRAW };
+            let tried = &mut Tried::default();
+            let first = upstream.pick_at_once(gate(&upstream), draw, tried);
+            assert_eq!(place(&first), Some(seat as usize));
+            let second = upstream.pick_at_once(gate(&upstream), draw, &mut Tried::default());
+            assert!(matches!(second, Choice::Full));
+            // Where it has failed, any other does.
+            let next = upstream.pick_at_once(gate(&upstream), draw, tried);
+            assert!(place(&next).is_some_and(|found| found < 2 && found != seat as usize));
+        }
+        assert_eq!(gate(&upstream).in_flight(), 0);
     }
 
     #[test]
@@ -217,7 +235,7 @@ mod tests {
                     scope.spawn(move || {
                         let waker = Waker::from(Arc::new(Parked(std::thread::current())));
                         for round in 0..5000_u64 {
-                            let draw = Draw { random: round, client: None };
+                            let draw = Draw { random: round, client: None, seat: None };
                             let mut tried = Tried::default();
                             if thread == 0 {
                                 tried.add((round % 2) as usize);

@@ -18,6 +18,7 @@ mod reserve;
 mod retry;
 mod route;
 mod slot;
+pub mod sticky;
 mod upstream;
 
 pub use admission::Admission;

@@ -44,6 +44,7 @@ struct State {
 struct Waiting {
     waker: Waker,
     is_called: bool,
+    is_picky: bool,
 }
 
 impl Default for Queue {
@@ -73,7 +74,7 @@ impl Queue {
 
     /// A place in the queue, taken when it is first polled.
     pub fn waiter(&self, priority: Priority) -> Waiter<'_> {
-        Waiter { queue: self, priority, place: None, is_over: false }
+        Waiter { queue: self, priority, place: None, is_picky: false, is_over: false }
     }
 
     /// Calls who is next: something came back. To be called after that was given back, which must
@@ -114,9 +115,10 @@ impl State {
         Some(next.waker.clone())
     }
 
-    /// Whether nobody is before this place who was not called.
+    /// Whether nobody is before this place who was not called and would take whatever there is.
     fn is_next(&self, place: Place) -> bool {
-        let first = self.waiters.iter().find(|(_, waiting)| !waiting.is_called);
+        let holds = |waiting: &Waiting| !waiting.is_called && !waiting.is_picky;
+        let first = self.waiters.iter().find(|(_, waiting)| holds(waiting));
         first.is_none_or(|(first, _)| *first >= place)
     }
 }
@@ -137,10 +139,17 @@ pub struct Waiter<'a> {
     queue: &'a Queue,
     priority: Priority,
     place: Option<Place>,
+    is_picky: bool,
     is_over: bool,
 }
 
 impl Waiter<'_> {
+    /// Whether it takes one certain thing alone: others do not wait behind it for what it leaves.
+    #[must_use]
+    pub fn picky(self, is_picky: bool) -> Self {
+        Self { is_picky, ..self }
+    }
+
     /// Takes something if it is this one's turn, or sees to it that the waker is woken when it is.
     pub fn poll<T>(&mut self, waker: &Waker, take: impl FnOnce() -> Option<T>) -> Turn<T> {
         let (turn, others) = {
@@ -202,7 +211,10 @@ impl Waiter<'_> {
         }
         state.last_id += 1;
         let place = (self.priority, state.last_id);
-        state.waiters.insert(place, Waiting { waker: waker.clone(), is_called: false });
+        state.waiters.insert(
+            place,
+            Waiting { waker: waker.clone(), is_called: false, is_picky: self.is_picky },
+        );
         self.place = Some(place);
         (Turn::Wait, loser)
     }
@@ -294,6 +306,24 @@ mod tests {
         assert_eq!(One::new(&queue, Priority::High).poll(true), Turn::Enter(()));
         assert_eq!(all[0].poll(true), Turn::Enter(()));
         assert_eq!(all[1].poll(true), Turn::Enter(()), "it is next");
+    }
+
+    #[test]
+    fn nobody_waits_behind_who_wants_something_else() {
+        let queue = Queue::default();
+        let mut picky = One::new(&queue, Priority::Normal);
+        picky.waiter = queue.waiter(Priority::Normal).picky(true);
+        assert_eq!(picky.poll(false), Turn::Wait);
+        assert_eq!(One::new(&queue, Priority::Normal).poll(true), Turn::Enter(()));
+        // It is the first to be called all the same, and passes on what it does not want.
+        let mut other = One::new(&queue, Priority::Normal);
+        assert_eq!(other.poll(false), Turn::Wait);
+        queue.call();
+        assert_eq!((picky.woken(), other.woken()), (1, 0));
+        assert_eq!(picky.poll(false), Turn::Wait);
+        assert_eq!(other.woken(), 1);
+        queue.call();
+        assert_eq!(picky.poll(true), Turn::Enter(()));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use fairwater_message::{GrpcCodes, HeadLimits};
 use fairwater_tls::Client;
 
+use crate::sticky::{Seats, SessionCookie};
 use crate::{
     Admission, Balance, Breaker, BreakerRules, Draw, Endpoint, Gate, InFlight, Reserve,
     RetryBudget, RetryRules,
@@ -50,6 +51,8 @@ pub struct UpstreamSettings {
     pub grpc_retries: GrpcCodes,
     /// Failures in a row that are told of; 0 is none.
     pub failures_max: u32,
+    /// Clients keep a cookie that says where their session is.
+    pub sticky: Option<SessionCookie>,
 }
 
 /// What endpoints are spoken to in.
@@ -92,6 +95,8 @@ pub struct Upstream {
     pub endpoints: Vec<Endpoint>,
     /// Known, and out of the traffic: nothing is sent to them, and no connection is kept.
     pub resting: Vec<Endpoint>,
+    /// Who may serve sessions of theirs; nobody, where there are none that stay.
+    pub seats: Seats,
     balance: Balance,
     reserve: Reserve,
     shared: Shared,
@@ -124,8 +129,8 @@ impl Upstream {
         balance: Balance,
         shared: Shared,
     ) -> Self {
-        let (resting, reserve) = (Vec::new(), Reserve::default());
-        Self { settings, endpoints, resting, balance, reserve, shared }
+        let (resting, reserve, seats) = (Vec::new(), Reserve::default(), Seats::default());
+        Self { settings, endpoints, resting, seats, balance, reserve, shared }
     }
 
     #[must_use]
@@ -139,18 +144,28 @@ impl Upstream {
         Self { reserve, ..self }
     }
 
+    #[must_use]
+    pub fn with_seats(self, seats: Seats) -> Self {
+        Self { seats, ..self }
+    }
+
     /// All endpoints that there are, whether or not they get traffic.
     pub fn known(&self) -> impl Iterator<Item = &Endpoint> {
         self.endpoints.iter().chain(&self.resting)
     }
 
     /// Picks an endpoint that was not tried yet, or `None` when none is left. The exchange counts
-    /// as in flight there until the pick is dropped. For an upstream without a gate.
+    /// as in flight there until the pick is dropped. The endpoint of a session is the first, also
+    /// while it takes nothing else. For an upstream without a gate.
     pub fn pick(&self, draw: Draw, tried: &mut Tried) -> Option<Pick<'_>> {
         debug_assert!(self.shared.gate.is_none());
-        let index = self.balance.pick(&self.endpoints, draw, tried);
-        let index =
-            index.or_else(|| self.reserve.pick(draw.random, |index| !tried.contains(index)))?;
+        let index = match draw.seat_untried(tried) {
+            Some(seat) => seat,
+            None => {
+                let index = self.balance.pick(&self.endpoints, draw, tried);
+                index.or_else(|| self.reserve.pick(draw.random, |index| !tried.contains(index)))?
+            }
+        };
         tried.add(index);
         let endpoint = &self.endpoints[index];
         endpoint.state.enter();
@@ -190,6 +205,15 @@ impl Upstream {
             is_full |= !is_in;
             is_in
         };
+        let pick = |index: usize, tried: &mut Tried| {
+            tried.add(index);
+            let gate = self.shared.gate.as_ref();
+            Choice::Pick(Pick { endpoint: &self.endpoints[index], gate })
+        };
+        if let Some(seat) = draw.seat_untried(tried) {
+            // A session waits for its endpoint: no other knows it.
+            return if enter(seat) { pick(seat, tried) } else { Choice::Full };
+        }
         let first = self.balance.pick(&self.endpoints, draw, tried);
         let found = first.filter(|index| enter(*index)).or_else(|| {
             // The next one in turn that has room.
@@ -206,11 +230,7 @@ impl Upstream {
             _ => found,
         };
         match found {
-            Some(index) => {
-                tried.add(index);
-                let gate = self.shared.gate.as_ref();
-                Choice::Pick(Pick { endpoint: &self.endpoints[index], gate })
-            }
+            Some(index) => pick(index, tried),
             None if is_full => Choice::Full,
             None => Choice::None,
         }
@@ -305,5 +325,83 @@ impl Tried {
             self.indexes[usize::from(self.len)] = index as u32;
             self.len += 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Marked;
+    use crate::balance::tests::endpoints;
+
+    fn upstream(weights: &[u32]) -> Upstream {
+        let endpoints = endpoints(weights);
+        let balance = Balance::round_robin(&endpoints);
+        let settings = UpstreamSettings {
+            name: "app".to_owned(),
+            index: 0,
+            host: HostHeader::Keep,
+            keep_alive: true,
+            proxy_protocol: None,
+            tls: None,
+            versions: Versions::Http1,
+            max_requests: None,
+            max_age: None,
+            relaxed_responses: false,
+            head: HeadLimits::DEFAULT,
+            timeouts: UpstreamTimeouts {
+                connect: Duration::ZERO,
+                response: Duration::ZERO,
+                idle: Duration::ZERO,
+                queue: Duration::ZERO,
+            },
+            retries: 2,
+            retry: RetryRules {
+                statuses: Vec::new(),
+                marked: Marked::Method,
+                patience: None,
+                pause: Duration::ZERO,
+            },
+            breaker: None,
+            grpc_retries: GrpcCodes::default(),
+            failures_max: 0,
+            sticky: None,
+        };
+        let shared = Shared {
+            admission: Arc::new(Admission::new(None)),
+            budget: Arc::default(),
+            gate: None,
+            breaker: None,
+        };
+        Upstream::new(settings, endpoints, balance, shared)
+    }
+
+    fn picked(upstream: &Upstream, seat: Option<u32>, tried: &mut Tried) -> Option<usize> {
+        let draw = Draw { random: 0, client: None, seat };
+        upstream.pick(draw, tried).map(|pick| pick.endpoint.slot)
+    }
+
+    #[test]
+    fn a_session_goes_to_its_endpoint_first_whatever_that_takes() {
+        let upstream = upstream(&[1, 1, 0]);
+        for seat in [1, 2, 2, 0] {
+            let found = picked(&upstream, Some(seat), &mut Tried::default());
+            assert_eq!(found, Some(seat as usize));
+        }
+        assert_eq!(upstream.endpoints[2].state.in_flight(), 0);
+    }
+
+    #[test]
+    fn a_session_whose_endpoint_fails_goes_on_at_another() {
+        let upstream = upstream(&[1, 1, 0]);
+        for seat in [0, 1, 2] {
+            let mut tried = Tried::default();
+            assert_eq!(picked(&upstream, Some(seat), &mut tried), Some(seat as usize));
+            let next = picked(&upstream, Some(seat), &mut tried).unwrap();
+            assert!(next != seat as usize && next < 2, "{next}");
+        }
+        let mut none = Tried::default();
+        let without = [(); 4].map(|()| picked(&upstream, None, &mut none));
+        assert!(without.iter().all(|found| *found != Some(2)));
     }
 }

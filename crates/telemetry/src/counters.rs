@@ -10,6 +10,9 @@ const LISTENERS_SPARE: usize = 16;
 /// 1xx to 5xx, and first what never got a status.
 pub const STATUS_CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
+/// What becomes of sessions that stay with an endpoint.
+pub const SESSION_OUTCOMES: [&str; 4] = ["new", "kept", "moved", "refused"];
+
 /// A counter with one writer: a plain load and store, no locked instruction.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
@@ -131,6 +134,8 @@ pub struct EndpointCounters {
     pub idle: Count,
     /// Connections that are open on this thread.
     pub open: Count,
+    /// Requests of sessions that stay, by what became of the session; see [`SESSION_OUTCOMES`].
+    pub sessions: [Count; SESSION_OUTCOMES.len()],
 }
 
 impl Counters {
@@ -185,6 +190,7 @@ impl EndpointCounters {
             failures,
             idle,
             open,
+            sessions,
         } = self;
         let outcomes = [successes, failures];
         let counts = [attempts, connects, connect_failures, reuses, stale, idle, open];
@@ -192,6 +198,7 @@ impl EndpointCounters {
             .into_iter()
             .chain(responses)
             .chain(outcomes)
+            .chain(sessions)
             .for_each(|count| count.subtract(count.get()));
     }
 

@@ -13,7 +13,8 @@ mod socket;
 mod template;
 
 pub use counters::{
-    Count, Counters, EndpointCounters, EndpointTable, ListenerCounters, STATUS_CLASSES,
+    Count, Counters, EndpointCounters, EndpointTable, ListenerCounters, SESSION_OUTCOMES,
+    STATUS_CLASSES,
 };
 pub use line::{Entry, Timers, TlsEntry};
 pub use log::{LogBatch, LogFormat, LogWriter, Surroundings};

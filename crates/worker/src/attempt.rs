@@ -15,6 +15,7 @@ use fairwater_proto::websocket;
 use crate::exchange::Exchange;
 use crate::follow::Follow;
 use crate::record::Record;
+use crate::session;
 use crate::shard::Shard;
 use crate::tunnel::Tunnel;
 use crate::upstream::h2::{self, Way};
@@ -38,10 +39,14 @@ pub(crate) async fn run<'a, const IS_CALL: bool>(
     if !admits(upstream) {
         return Err(Fault::undelivered(FaultKind::CircuitOpen));
     }
+    if let Some(cookie) = &settings.sticky {
+        session::find(exchange, upstream, cookie);
+    }
     let mut tried = Tried::default();
     let mut last = Fault::undelivered(FaultKind::NoEndpoint);
     for number in 0..=settings.retries {
-        let draw = Draw { random: shard.random(), client };
+        let seat = if settings.sticky.is_some() { session::seat(exchange) } else { None };
+        let draw = Draw { random: shard.random(), client, seat };
         let pick = match upstream.gate() {
             None => upstream.pick(draw, &mut tried),
             Some(gate) => match upstream.pick_at_once(gate, draw, &mut tried) {
@@ -55,6 +60,9 @@ pub(crate) async fn run<'a, const IS_CALL: bool>(
         let Some(pick) = pick else { break };
         let endpoint = pick.endpoint;
         record.endpoint = &endpoint.identity;
+        if let Some(cookie) = &settings.sticky {
+            session::picked(exchange, endpoint, cookie);
+        }
         if !settings.retry.is_plain() {
             exchange.follow = follow(exchange, upstream, (number, &tried));
         }

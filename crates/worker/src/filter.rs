@@ -8,6 +8,7 @@ use fairwater_proto::h1::{Edits, client_address};
 use crate::exchange::Exchange;
 use crate::own_reply::{OwnReply, prefers_json};
 use crate::record::Record;
+use crate::session::Seating;
 use crate::{auth, respond};
 
 /// What changes in a head on its way; its memory is used again by the next exchange.
@@ -17,16 +18,23 @@ pub(crate) struct Changes {
     path: Vec<u8>,
     /// Field lines that are added.
     pub lines: Vec<u8>,
+    /// The name of the cookie that is ours, if there is one.
+    pub own_cookie: Vec<u8>,
+    /// Of a request whose session stays with an endpoint.
+    pub seating: Seating,
 }
 
 impl Changes {
     pub(crate) fn clear(&mut self) {
         self.path.clear();
         self.lines.clear();
+        self.own_cookie.clear();
+        self.seating = Seating::default();
     }
 
     pub(crate) fn edits<'a>(&'a self, removed: &'a [HeaderName]) -> Edits<'a> {
-        Edits { path: (!self.path.is_empty()).then_some(&*self.path), removed, lines: &self.lines }
+        let path = (!self.path.is_empty()).then_some(&*self.path);
+        Edits { path, removed, lines: &self.lines, own_cookie: &self.own_cookie }
     }
 }
 

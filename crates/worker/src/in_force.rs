@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use fairwater_plan::{Deposits, Endpoint, Plan, Upstream, UpstreamSettings};
+use fairwater_plan::{Deposits, Endpoint, Filters, Plan, Upstream, UpstreamSettings};
 
 #[derive(Debug)]
 pub(crate) struct InForce {
@@ -11,12 +11,14 @@ pub(crate) struct InForce {
     /// Requests that the budgets of retries were not told of yet, by place of the upstream in the
     /// plan.
     pub deposits: Vec<Deposits>,
+    /// For exchanges of routes that have none, where something else changes their heads.
+    pub no_filters: Filters,
 }
 
 impl InForce {
     pub(crate) fn new(plan: Arc<Plan>) -> Self {
         let deposits = plan.upstreams.iter().map(|_| Deposits::default()).collect();
-        Self { plan, deposits }
+        Self { plan, deposits, no_filters: Filters::default() }
     }
 
     /// To be called once a second.

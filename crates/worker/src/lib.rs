@@ -32,6 +32,7 @@ mod refuse;
 mod relay;
 mod respond;
 mod server_name;
+mod session;
 mod shard;
 mod spares;
 mod spread;

@@ -16,6 +16,7 @@ use crate::limits;
 use crate::own_reply::OwnReply;
 use crate::patience::Patience;
 use crate::record::{HeadTimes, Record};
+use crate::session;
 use crate::shard::Shard;
 use crate::work::{Buffer, Work};
 use crate::write::Stall;
@@ -27,6 +28,7 @@ pub(crate) async fn to_fault(
     fault: Fault,
 ) -> End {
     let status = fault.kind.status();
+    session::withdraw(exchange);
     let sink = &mut exchange.reply.sink;
     if sink.is_started || status == 0 {
         sink.break_off(fault.kind);
@@ -111,7 +113,8 @@ pub(crate) async fn to_bad_head(
     let mut edits = Edits::default();
     if let Some(filters) = &listener.filters {
         filters.response.write_fixed(&mut lines);
-        edits = Edits { path: None, removed: &filters.response.removed, lines: &lines };
+        edits.removed = &filters.response.removed;
+        edits.lines = &lines;
     }
     let write = |out: &mut Vec<u8>| own.write(out, head, edits, true);
     let patience = Patience { timer, stall: listener.timeouts.body };

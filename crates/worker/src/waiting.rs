@@ -21,7 +21,7 @@ pub(crate) async fn for_room<'a>(
     mut gone: impl FnMut(&mut Context<'_>) -> Poll<Fault>,
 ) -> Result<Option<Pick<'a>>, Fault> {
     timer.set(upstream.settings.timeouts.queue);
-    let mut waiter = gate.waiter(priority);
+    let mut waiter = gate.waiter(priority).picky(draw.seat.is_some());
     poll_fn(|cx| {
         let take = || match upstream.pick_in_turn(gate, draw, tried) {
             Choice::Full => None,

@@ -15,6 +15,7 @@ use crate::read::limit::{self, DAY_MS, MAX_HEAD, MAX_HEADERS, WEEK_MS};
 use crate::read::outlier::{self, OUTLIER};
 use crate::read::proxy_protocol::{self, VERSION_WORDS};
 use crate::read::retry::{self, RETRY};
+use crate::read::sticky::{self, STICKY_KIND};
 use crate::read::text;
 use crate::read::tls::{self, UPSTREAM_TLS};
 use crate::reader::{Node, Table};
@@ -130,6 +131,15 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
                       in `Keep-Alive: timeout`, if that is less. Node closes after 5 s, and who closes \
                       first avoids sending into a closed connection. No effect on TCP.",
             example: "idle_timeout = \"4s\"",
+        },
+        Setting {
+            name: "sticky",
+            kind: STICKY_KIND,
+            absent: Absent::Otherwise("each request goes where `balance` says"),
+            meaning: "requests of one client stay with one endpoint while that can serve: by a cookie \
+                      that clients are given, or by their address, as `balance = \"source_hash\"` \
+                      finds it. See [resilience.md](resilience.md#sessions-that-stay).",
+            example: "sticky = \"cookie\"",
         },
         Setting {
             name: "health",
@@ -284,6 +294,8 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
     upstream.endpoints = endpoints(&table, upstream.apps.is_some(), report);
     let balance = table.get("balance").and_then(|node| node.choice(&BALANCES, report));
     upstream.balance = balance.unwrap_or_default();
+    upstream.sticky = sticky::of_upstream(name.value, &table, report);
+    sticky::check_balance(upstream.sticky.as_ref(), balance, &table, report);
     upstream.max_connections = limit(&table, "max_connections", report);
     upstream.max_requests = limit(&table, "max_requests", report);
     let age = table.get("max_connection_age");

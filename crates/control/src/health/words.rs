@@ -119,8 +119,13 @@ pub(crate) fn circuit_word(state: BreakerState) -> &'static str {
     }
 }
 
-/// Why an endpoint gets traffic or none, for people.
-pub(crate) fn why(member: &Member, known: Option<&Known>, mode: Mode, now_ms: u64) -> String {
+/// Why an endpoint gets traffic or none, for people; it may have sessions that stay with it.
+pub(crate) fn why(
+    (member, has_sessions): (&Member, bool),
+    known: Option<&Known>,
+    mode: Mode,
+    now_ms: u64,
+) -> String {
     let new = Known::default();
     let known = known.unwrap_or(&new);
     let problem = || known.problem.as_deref().unwrap_or("it has failed before");
@@ -162,7 +167,8 @@ pub(crate) fn why(member: &Member, known: Option<&Known>, mode: Mode, now_ms: u6
             format!("its priority is {}, and others go first", member.tier.priority)
         }
     };
-    format!("gets none: {words}")
+    let what = if has_sessions { "requests of its sessions alone" } else { "none" };
+    format!("gets {what}: {words}")
 }
 
 /// The beginning of what an endpoint says, for people.

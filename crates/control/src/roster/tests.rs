@@ -16,6 +16,22 @@ fn addresses(ips: &[&str]) -> Addresses {
     addresses
 }
 
+/// Sessions stay with processes that drain by order, and not with one that is being replaced.
+#[test]
+fn a_process_that_is_replaced_keeps_no_sessions() {
+    let mut upstream = config::Upstream::new("app", [Address::parse("a:1").unwrap()]);
+    upstream.sticky = Some(config::Sticky::Cookie(config::StickyCookie::new("s".into())).into());
+    let mut member = Member::new("a:1", "a".to_owned(), Dial::Ip(Vec::new()), 1);
+    let keeps = |member: &Member| crate::sticky::keeps_sessions(&upstream, member);
+    assert!(keeps(&member));
+    member.given = Given { weight: 0, reason: Some(Reason::Drain) };
+    assert!(keeps(&member));
+    member.is_leaving = true;
+    assert!(!keeps(&member));
+    upstream.sticky = Some(config::Sticky::Address.into());
+    assert!(!crate::sticky::keeps_sessions(&upstream, &Member { is_leaving: false, ..member }));
+}
+
 fn target(host: &str, weight: u16, ips: &[&str]) -> Target {
     Target { host: host.to_owned(), port: 80, weight, addresses: addresses(ips) }
 }

@@ -41,6 +41,7 @@ mod run_time;
 mod schema;
 mod service;
 mod settings;
+mod sticky;
 mod tcp;
 mod tls;
 mod upgrade;

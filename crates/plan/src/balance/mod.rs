@@ -21,6 +21,16 @@ pub struct Draw {
     pub random: u64,
     /// The address of the client; `None` for one on a Unix socket, or when nobody asks.
     pub client: Option<IpAddr>,
+    /// The place of the endpoint that the session of the request is at: it goes before all others.
+    pub seat: Option<u32>,
+}
+
+impl Draw {
+    /// The place of the session's endpoint, if that was not tried.
+    #[inline]
+    pub(crate) fn seat_untried(&self, tried: &Tried) -> Option<usize> {
+        self.seat.map(|seat| seat as usize).filter(|&seat| !tried.contains(seat))
+    }
 }
 
 /// A balancing algorithm with its state.
@@ -80,6 +90,7 @@ mod properties;
 pub(crate) mod tests {
     use std::sync::Arc;
 
+    use crate::sticky::SessionId;
     use crate::{Dial, Endpoint, EndpointState, Slots};
 
     pub(crate) fn endpoints(weights: &[u32]) -> Vec<Endpoint> {
@@ -94,6 +105,7 @@ pub(crate) mod tests {
                 weight,
                 in_flight_max: u32::MAX,
                 slot,
+                session: SessionId::default(),
                 state: Arc::new(EndpointState::new(slots.take(), Arc::default())),
             })
             .collect()

@@ -25,7 +25,7 @@ fn factor(weights: &[u32]) -> u32 {
 }
 
 fn draw(random: u64) -> Draw {
-    Draw { random, client: Some(IpAddr::V4(Ipv4Addr::from(random as u32))) }
+    Draw { random, client: Some(IpAddr::V4(Ipv4Addr::from(random as u32))), seat: None }
 }
 
 /// All algorithms over the same endpoints.

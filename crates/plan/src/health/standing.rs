@@ -101,6 +101,23 @@ impl Reason {
             Self::Drain | Self::NoWeight | Self::AdvisedDrain | Self::Unknown | Self::Standby
         )
     }
+
+    /// Whether it serves the sessions that stay with it: it finishes what it has, or nothing tells
+    /// against it but that others go first. One that nobody has checked yet does so unless checks
+    /// are mandatory: where it is gone, an attempt finds out.
+    pub const fn keeps_sessions(self, is_mandatory: bool) -> bool {
+        match self {
+            Self::Drain | Self::NoWeight | Self::AdvisedDrain | Self::Standby => true,
+            Self::Unknown => !is_mandatory,
+            Self::Maintenance
+            | Self::Unresolved
+            | Self::NoProcess
+            | Self::AdvisedMaintenance
+            | Self::AdvisedDown
+            | Self::Failing
+            | Self::Ejected => false,
+        }
+    }
 }
 
 /// How an endpoint stands.
@@ -407,6 +424,29 @@ mod tests {
         let strict = Rules { is_mandatory: true, ..rules };
         check(&[UNKNOWN, DOWN], &strict, Mode::Panic, &["unknown", "1"]);
         check(&[UNKNOWN, UNKNOWN], &strict, Mode::Nobody, &["unknown", "unknown"]);
+    }
+
+    #[test]
+    fn sessions_stay_with_those_alone_whose_connections_are_kept() {
+        use Reason::*;
+        let all = [
+            Drain,
+            Maintenance,
+            Unresolved,
+            NoProcess,
+            NoWeight,
+            AdvisedDrain,
+            AdvisedMaintenance,
+            AdvisedDown,
+            Failing,
+            Unknown,
+            Ejected,
+            Standby,
+        ];
+        let keep: Vec<_> = all.iter().filter(|reason| reason.keeps_sessions(false)).collect();
+        assert_eq!(keep, [&Drain, &NoWeight, &AdvisedDrain, &Unknown, &Standby]);
+        assert!(keep.iter().all(|reason| reason.keeps_connections()));
+        assert!(!Unknown.keeps_sessions(true) && Drain.keeps_sessions(true));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use fairwater_message::target::is_name;
-use fairwater_message::{Field, HeaderId, HeaderName, RequestHead};
+use fairwater_message::{Field, HeaderId, HeaderName, RequestHead, cookie};
 
 use super::fields::list;
 use crate::form::Form;
@@ -43,6 +43,8 @@ pub struct Edits<'a> {
     pub removed: &'a [HeaderName],
     /// Whole lines that are added.
     pub lines: &'a [u8],
+    /// The name of a cookie that is ours: endpoints neither get nor set it. Empty is none.
+    pub own_cookie: &'a [u8],
 }
 
 impl Edits<'_> {
@@ -51,6 +53,30 @@ impl Edits<'_> {
     #[inline]
     pub(super) fn keeps(&self, field: &Field, bytes: &[u8]) -> bool {
         !self.removed.iter().any(|name| name.covers(field, bytes))
+            && (self.own_cookie.is_empty() || !self.touches(field, bytes))
+    }
+
+    /// Whether a field may have our cookie in it: it is written apart, or sets the cookie.
+    #[cold]
+    fn touches(&self, field: &Field, bytes: &[u8]) -> bool {
+        match field.id {
+            HeaderId::Cookie => true,
+            HeaderId::SetCookie => cookie::name_of(field.value.of(bytes)) == self.own_cookie,
+            _ => false,
+        }
+    }
+
+    /// Writes the cookies of a request that are not ours.
+    #[cold]
+    pub(super) fn write_cookies(&self, form: &mut impl Form, head: &RequestHead, bytes: &[u8]) {
+        let is_kept = |field: &&Field| !self.removed.iter().any(|name| name.covers(field, bytes));
+        let cookies = head.fields.iter().filter(|field| field.id == HeaderId::Cookie);
+        for value in cookies.filter(is_kept).map(|field| field.value.of(bytes)) {
+            if cookie::has_others(value, self.own_cookie) {
+                let write = |out: &mut Vec<u8>| cookie::write_others(value, self.own_cookie, out);
+                form.own(HeaderId::Cookie, write);
+            }
+        }
     }
 }
 

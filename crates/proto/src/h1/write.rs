@@ -57,6 +57,9 @@ pub fn write_request(
             form.field(field, bytes, false);
         }
     }
+    if !edits.own_cookie.is_empty() {
+        edits.write_cookies(form, head, bytes);
+    }
     form.lines(edits.lines);
     write_request_framing(form, head, framing);
     write_identity(form, head, bytes, forwarding);

@@ -137,7 +137,12 @@ fn heads_are_written_as_fields() {
          Upgrade: websocket\r\nX-Two: 2\r\nUser-Agent: c\r\nTransfer-Encoding: chunked\r\n\
          Proxy-Authorization: p\r\nTE: trailers\r\n\r\n"
     );
-    let edits = Edits { path: None, removed: &[], lines: b"X-Own: o\r\nConnection: close\r\n" };
+    let edits = Edits {
+        path: None,
+        removed: &[],
+        lines: b"X-Own: o\r\nConnection: close\r\n",
+        own_cookie: b"",
+    };
     let forwarded = format!("for=192.0.2.1;host={long};proto=https");
     let expected = [
         (":method", "POST"),

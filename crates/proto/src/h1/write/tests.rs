@@ -9,7 +9,7 @@ const FORWARDING: Forwarding<'_> = Forwarding {
     is_tls: false,
     host: HostPolicy::Keep,
     close: false,
-    edits: Edits { path: None, removed: &[], lines: b"" },
+    edits: Edits { path: None, removed: &[], lines: b"", own_cookie: b"" },
 };
 const TRUSTED: Forwarding<'_> = Forwarding { is_trusted: true, ..FORWARDING };
 
@@ -401,4 +401,46 @@ fn relaxed_heads_become_strict_ones() {
         UPGRADE,
         "HTTP/1.1 101 OK\r\nconnection: upgrade\r\nUpgrade: a,   b\r\n\r\n",
     );
+}
+
+#[test]
+fn a_cookie_of_ours_is_taken_out_and_the_others_stay_as_they_are() {
+    let edits = Edits { own_cookie: b"seat", ..Edits::default() };
+    let forwarding = Forwarding { edits, ..FORWARDING };
+    let nothing = [fairwater_message::HeaderName::new("cookie")];
+    let without = Forwarding { edits: Edits { removed: &nothing, ..edits }, ..FORWARDING };
+    let fields = |request: &str, forwarding: &Forwarding<'_>| {
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{request}\r\n");
+        let text = written(&request, RequestFraming::None, forwarding);
+        let fields = text.strip_prefix("GET / HTTP/1.1\r\nhost: a\r\n").unwrap();
+        fields.split(IDENTITY).next().unwrap().to_owned()
+    };
+    for (request, expected) in [
+        ("Cookie: seat=1\r\nX: y\r\n", "X: y\r\n"),
+        ("Cookie: a=\"b\";c=d;  seat=1; e\r\n", "cookie: a=\"b\";c=d; e\r\n"),
+        (
+            "Cookie: seat=1; a=b\r\nX: y\r\nCookie: c=d\r\n",
+            "X: y\r\ncookie: a=b\r\ncookie: c=d\r\n",
+        ),
+        ("X: y\r\nCookie: Seat=1\r\n", "X: y\r\ncookie: Seat=1\r\n"),
+    ] {
+        assert_eq!(fields(request, &forwarding), expected, "{request:?}");
+        assert!(!fields(request, &without).to_lowercase().contains("cookie"), "{request:?}");
+    }
+}
+
+#[test]
+fn an_endpoint_sets_all_cookies_but_ours() {
+    let reply = "HTTP/1.1 200 OK\r\nSet-Cookie: a=b; Path=/\r\nSet-Cookie: seat=9; Path=/\r\n\
+        Content-Length: 0\r\nset-cookie: seats=1\r\n\r\n";
+    let mut head = ResponseHead::default();
+    let limits = fairwater_message::HeadLimits::DEFAULT;
+    assert_eq!(ResponseReader::new(false, limits).read(reply.as_bytes(), &mut head), Ok(true));
+    let edits = Edits { own_cookie: b"seat", lines: b"set-cookie: seat=1\r\n", ..Edits::default() };
+    let mut out = Vec::new();
+    let (form, connection) = (&mut Lines(&mut out), Connection::default());
+    write_response(form, &head, reply.as_bytes(), ReplyFraming::Length(0), connection, edits);
+    let expected = "HTTP/1.1 200 OK\r\nSet-Cookie: a=b; Path=/\r\n\
+        set-cookie: seats=1\r\nset-cookie: seat=1\r\ncontent-length: 0\r\n\r\n";
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
 }
