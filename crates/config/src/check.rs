@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use fairwater_message::address::{Endpoint, Listen, UNIX_PATH_BYTES_MAX};
 
+use crate::check_limits;
 use crate::code::{self, Code};
 use crate::model::{
     App, AppAddress, Condition, Config, Destination, HostMatch, Listener, PathRule, PathSegment,
@@ -31,6 +32,9 @@ pub(crate) fn check(config: &Config, report: &mut Report) {
     }
     if upstreams_are_known {
         check_upstreams_are_used(config, report);
+    }
+    if check_rate_limit_references(config, report) {
+        check_limits::check(config, report);
     }
     check_apps(config, report);
     for upstream in &config.upstreams {
@@ -143,6 +147,14 @@ fn check_upstream_references(config: &Config, report: &mut Report) -> bool {
     let of_tests = config.tests.iter().filter_map(|test| test.expect.upstream.as_ref());
     let references = upstreams_named(config).chain(of_tests);
     check_references("upstream", &code::UNKNOWN_UPSTREAM, names, references, report)
+}
+
+/// Whether each rate limit that is named is known.
+fn check_rate_limit_references(config: &Config, report: &mut Report) -> bool {
+    let names = config.rate_limits.iter().map(|limit| limit.name.value.as_str());
+    let of_listeners = config.listeners.iter().flat_map(|one| &one.rate_limits);
+    let references = of_listeners.chain(config.routes.iter().flat_map(|one| &one.rate_limits));
+    check_references("rate_limit", &code::UNKNOWN_RATE_LIMIT, names, references, report)
 }
 
 /// Every mention of an upstream.

@@ -39,7 +39,7 @@ macro_rules! codes {
 }
 
 // 00: the file as such. 01: names. 02: single values. 03: listeners. 04: routes. 05: upstreams.
-// 06: tests. 07: the access log. 08: apps. 09: TLS.
+// 06: tests. 07: the access log. 08: apps. 09: TLS. 10: the PROXY protocol. 11: rate limits.
 codes! {
     FILE_TOO_LARGE = "E0001",
         "A configuration file has at most 8 MiB, which is room for some 80 000 routes. Nothing of a \
@@ -291,6 +291,24 @@ codes! {
         "With `proxy_protocol` a connection to an endpoint begins with the address of one client, so that \
          no request of another may be sent over it. Each request has a connection of its own, and \
          `keep_alive = true` has no effect.";
+    UNKNOWN_RATE_LIMIT = "E1101",
+        "A listener or a route names a rate limit that the configuration does not define. Correct the \
+         name, or add a table [rate_limits.NAME] with its `rate`.";
+    BAD_RATE = "E1102",
+        "A rate is a whole number above 0 in a second, minute, hour or day, as in \"100/s\", \"5/min\", \
+         \"1000/h\" or \"1/d\"; of bytes a size, as in \"10MB/s\". `burst`, how much may come at once, is a \
+         number, or of bytes a size, which at that rate is there again within 30 days.";
+    BAD_RATE_KEY = "E1103",
+        "A rate limit counts by `client`, `client/BITS` or `client/BITS/BITS` (networks of IPv4 and \
+         IPv6), by the value of a header (`header:NAME`) or a cookie (`cookie:NAME`), or all together \
+         (`route`).";
+    RATE_LIMIT_UNFIT = "E1104",
+        "A rate limit is named where what it counts is not seen, so that it would have no effect: \
+         connections are counted by listeners, before there is a request, a route or a header; a TCP \
+         listener sees no requests, and a route of it counts nothing.";
+    RATE_LIMIT_UNUSED = "W1101",
+        "No listener and no route names this rate limit, so that nothing is limited by it. That is \
+         often the trace of a misspelt name. Name it in `rate_limits`, or remove it.";
     APP_UNUSED = "W0104",
         "No upstream takes its endpoints from this app, which is started nevertheless. That is harmless, \
          and often the trace of a forgotten upstream or of a misspelt name. Name it in an upstream with \

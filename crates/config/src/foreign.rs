@@ -46,6 +46,10 @@ const SETTINGS: &[Foreign] = foreign! {
     "error_page" of "nginx" is "`error_pages = { 404 = \"404.html\" }`";
     "proxy_intercept_errors" of "nginx" is "`intercept_errors`";
     "handle_errors" of "Caddy" is "`error_pages = { 404 = \"404.html\" }`";
+    "limit_req" of "nginx" is "`rate_limits = [\"NAME\"]`, with `rate` in [rate_limits.NAME]";
+    "limit_req_zone" of "nginx" is "[rate_limits.NAME]";
+    "ratelimit" of "Traefik" is "`rate_limits = [\"NAME\"]`, with `rate` in [rate_limits.NAME]";
+    "stick-table" of "HAProxy" is "[rate_limits.NAME]";
     "set_real_ip_from" of "nginx" is "`trusted_proxies` in [listeners.NAME]";
     "healthcheck" of "Traefik" is "`health = \"/healthz\"` in [upstreams.NAME]";
     "health_checks" of "Envoy" is "`health = \"/healthz\"` in [upstreams.NAME]";

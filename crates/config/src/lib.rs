@@ -3,6 +3,7 @@
 //! Never does IO, and knows nothing of plans, sockets or workers.
 
 mod check;
+mod check_limits;
 mod code;
 mod declare;
 mod diagnostic;
@@ -37,10 +38,10 @@ pub use model::{
     FixedReply, HeaderEdits, Health, HostMatch, HostRule, HttpCheck, HttpListener, IdleRule,
     Listener, ListenerLimits, ListenerTimeouts, ListenerTls, LogFormat, LogTarget, OnError, Origin,
     Origins, Outlier, Overlay, PageFormat, PathEdit, PathRule, PathSegment, Priority, Probe,
-    Process, Protocol, ProxyProtocol, ProxyVersion, Redirect, Repeatable, Resolver, Retry, Route,
-    RouteTimeouts, RoutingTest, SameSite, Shutdown, Statuses, Sticky, StickyCookie, TcpListener,
-    TestRequest, Upstream, UpstreamEndpoint, UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT,
-    WEIGHT_MAX, WhenFull,
+    Process, Protocol, ProxyProtocol, ProxyVersion, RateCounts, RateKey, RateLimit, RateTelling,
+    Redirect, Repeatable, Resolver, Retry, Route, RouteTimeouts, RoutingTest, SameSite, Shutdown,
+    Statuses, Sticky, StickyCookie, TcpListener, TestRequest, Upstream, UpstreamEndpoint,
+    UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT, WEIGHT_MAX, WhenFull,
 };
 pub use read::THREADS_MAX;
 pub use reference::reference;

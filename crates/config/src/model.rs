@@ -5,6 +5,8 @@ mod app;
 mod filter;
 mod health;
 mod proxy_protocol;
+
+mod rate_limit;
 mod resilience;
 mod sticky;
 mod test;
@@ -34,6 +36,7 @@ pub use filter::{
 };
 pub use health::{Agent, Check, CheckKind, EndpointRole, Health, HttpCheck, Outlier};
 pub use proxy_protocol::{ProxyProtocol, ProxyVersion};
+pub use rate_limit::{RateCounts, RateKey, RateLimit, RateTelling};
 pub use resilience::{CircuitBreaker, Crowd, Priority, Repeatable, Retry};
 pub use sticky::{CookieSecure, SameSite, Sticky, StickyCookie};
 pub use test::{Expectation, RoutingTest, TestRequest};
@@ -55,6 +58,7 @@ pub struct Config {
     pub routes: Vec<Route>,
     pub upstreams: Vec<Upstream>,
     pub apps: Vec<App>,
+    pub rate_limits: Vec<RateLimit>,
     /// Connections at a time, of all listeners; absent means what the descriptors allow.
     pub max_connections: Option<Spanned<NonZeroU32>>,
     /// Changes of the files are taken in by themselves.
@@ -187,6 +191,8 @@ pub struct Listener {
     pub destination: Option<Destination>,
     /// For HTTP only.
     pub filters: Filters,
+    /// Names of those that hold for all that comes in.
+    pub rate_limits: Vec<Spanned<String>>,
     pub timeouts: ListenerTimeouts,
     pub limits: ListenerLimits,
 }
@@ -330,6 +336,8 @@ pub struct Route {
     pub conditions: Vec<Condition>,
     pub destination: Destination,
     pub filters: Filters,
+    /// Beside those of the listener.
+    pub rate_limits: Vec<Spanned<String>>,
     pub timeouts: RouteTimeouts,
     /// A setting that means nothing where no requests are seen.
     pub of_http: Option<Span>,
@@ -527,6 +535,7 @@ impl Listener {
             protocol,
             destination: Some(Destination::Upstream(upstream.to_owned().into())),
             filters: Filters::default(),
+            rate_limits: Vec::new(),
         }
     }
 }

@@ -54,6 +54,62 @@ pub(crate) fn size(text: &str) -> Result<u64, Problem> {
     quantity(text, "a size", &SIZE_UNITS, &OTHER_SIZES, example)
 }
 
+const RATE_UNITS: [(&str, u64); 4] = [("s", 1), ("min", 60), ("h", 3_600), ("d", 86_400)];
+
+/// As above.
+const OTHER_RATES: [(&str, &str); 9] = [
+    ("sec", "s"),
+    ("second", "s"),
+    ("m", "min"),
+    ("minute", "min"),
+    ("minutes", "min"),
+    ("hr", "h"),
+    ("hour", "h"),
+    ("day", "d"),
+    ("", "s"),
+];
+
+/// The most that a rate may be: beyond that nothing is limited.
+const RATE_MAX: u64 = 1_000_000_000;
+const BYTE_RATE_MAX: u64 = 1_000_000_000_000;
+
+/// So many, or so many bytes, in so many seconds.
+pub(crate) fn rate(text: &str, is_of_bytes: bool) -> Result<(u64, u64), Problem> {
+    let example = if is_of_bytes { "10MB/s" } else { "100/s" };
+    let problem = |message: &str, remedy: String| (format!("`{text}` {message}"), remedy);
+    let Some((many, unit)) = text.split_once('/') else {
+        return Err(problem("is not a rate", format!("write it as in `{example}`")));
+    };
+    let Some((_, seconds)) = RATE_UNITS.iter().find(|(name, _)| *name == unit) else {
+        let plain = unit.trim().to_ascii_lowercase();
+        let meant = OTHER_RATES.iter().find(|(name, _)| *name == plain).map(|(_, unit)| *unit);
+        let same = RATE_UNITS.iter().find(|(name, _)| *name == plain).map(|(name, _)| *name);
+        let remedy = match meant.or(same) {
+            Some(meant) => format!("write `{many}/{meant}`"),
+            None => format!("write s, min, h or d behind the slash, as in `{example}`"),
+        };
+        return Err(problem(&format!("has the unit `{unit}`, which is none"), remedy));
+    };
+    let (many, max) = if is_of_bytes {
+        (size(many)?, BYTE_RATE_MAX)
+    } else {
+        let is_number = !many.is_empty() && many.bytes().all(|byte| byte.is_ascii_digit());
+        let Some(number) = many.parse::<u64>().ok().filter(|_| is_number) else {
+            let remedy = match size(many) {
+                Ok(_) => "write a number, or `counts = \"bytes\"`".to_owned(),
+                Err(_) => format!("write a whole number before the slash, as in `{example}`"),
+            };
+            return Err(problem("is not a rate", remedy));
+        };
+        (number, RATE_MAX)
+    };
+    match many {
+        0 => Err(problem("lets nothing in", "write a number above 0".to_owned())),
+        many if many > max => Err(problem("is too much", "write a smaller number".to_owned())),
+        many => Ok((many, *seconds)),
+    }
+}
+
 /// As it would be written, in the largest unit that fits.
 pub(crate) fn shown_ms(ms: u64) -> String {
     let fits = DURATION_UNITS.iter().rev().find(|(_, factor)| ms > 0 && ms.is_multiple_of(*factor));
@@ -111,6 +167,32 @@ mod tests {
             assert_eq!(shown_ms(ms), text);
         }
         assert_eq!(shown_ms(0), "0ms");
+    }
+
+    #[test]
+    fn rates_are_a_number_in_a_time() {
+        let wrong = |remedy: &str| Err(remedy.to_owned());
+        for (text, is_of_bytes, expected) in [
+            ("100/s", false, Ok((100, 1))),
+            ("600/min", false, Ok((600, 60))),
+            ("1/d", false, Ok((1, 86_400))),
+            ("10MB/s", true, Ok((10_000_000, 1))),
+            ("1GiB/h", true, Ok((1 << 30, 3_600))),
+            ("100", false, wrong("write it as in `100/s`")),
+            ("100/sec", false, wrong("write `100/s`")),
+            ("100/m", false, wrong("write `100/min`")),
+            ("100/", false, wrong("write `100/s`")),
+            ("100/week", false, wrong("write s, min, h or d behind the slash, as in `100/s`")),
+            ("0/s", false, wrong("write a number above 0")),
+            ("+1/s", false, wrong("write a whole number before the slash, as in `100/s`")),
+            ("1.5/s", false, wrong("write a whole number before the slash, as in `100/s`")),
+            ("10MB/s", false, wrong("write a number, or `counts = \"bytes\"`")),
+            ("10/s", true, wrong("write `10B`")),
+            ("9999999999/s", false, wrong("write a smaller number")),
+        ] {
+            let found = rate(text, is_of_bytes).map_err(|(_, remedy)| remedy);
+            assert_eq!(found, expected, "{text}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod listener;
 mod outlier;
 mod process;
 mod proxy_protocol;
+mod rate_limit;
 mod resolver;
 mod retry;
 mod route;
@@ -46,6 +47,7 @@ use crate::read::app::APP;
 use crate::read::limit::DAY_MS;
 use crate::read::listener::LISTENER;
 use crate::read::process::PROCESS;
+use crate::read::rate_limit::RATE_LIMIT;
 use crate::read::resolver::RESOLVER;
 use crate::read::route::ROUTE;
 use crate::read::test::TEST;
@@ -190,6 +192,13 @@ pub(crate) static ROOT: declare::Table = declare::Table {
             example: "[apps.php]",
         },
         Setting {
+            name: "rate_limits",
+            kind: Kind::Named(&RATE_LIMIT),
+            absent: Absent::Otherwise("none"),
+            meaning: "how much may come in a time, for listeners and routes to name",
+            example: "[rate_limits.per-client]",
+        },
+        Setting {
             name: "tests",
             kind: Kind::List(&Kind::Table(&TEST)),
             absent: Absent::Otherwise("none"),
@@ -279,6 +288,7 @@ pub(crate) fn add(
     config.listeners.extend(named(&table, "listeners", seen, report, listener::read));
     config.upstreams.extend(named(&table, "upstreams", seen, report, upstream::read));
     config.apps.extend(named(&table, "apps", seen, report, app::read));
+    config.rate_limits.extend(named(&table, "rate_limits", seen, report, rate_limit::read));
     config
         .routes
         .extend(table.get("routes").map_or_else(Vec::new, |node| route::read_all(node, report)));

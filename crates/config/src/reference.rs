@@ -172,7 +172,8 @@ mod tests {
              {protocol}\n{}\n[[routes]]\nlistener = \"web\"\nupstream = \"app\"\n{}\n\
              [listeners.web]\nbind = \":2\"\n\
              [upstreams.app]\nendpoints = [{{ address = \"a:1\", {} }}]\n{}\n{health}\n\
-             [apps.php]\ncommand = [\"php\"]\n{address}\n{}\n",
+             [apps.php]\ncommand = [\"php\"]\n{address}\n{}\n\
+             [rate_limits.per-client]\nrate = \"1/s\"\n{}\n",
             at("the top level"),
             at("[access_log]"),
             at("[admin]"),
@@ -182,6 +183,7 @@ mod tests {
             at("an endpoint"),
             at("[upstreams.NAME]"),
             at("[apps.NAME]"),
+            at("[rate_limits.NAME]"),
         )
     }
 

@@ -9,11 +9,12 @@ use fairwater_plan::health::{Reason, Tier};
 use fairwater_plan::sticky::{Seats, SessionId};
 use fairwater_plan::{
     Balance, BreakerRules, ConnectionLimits, Destination, Endpoint, Filters, HostHeader, Hosts,
-    Listener, ListenerId, Marked, OnError, Plan, Protocol, ProxyProtocol, ProxyVersion, Reserve,
-    Reservist, RetryRules, Route, RouteRule, RouteTable, Shared, TcpIdle, Timeouts, Upstream,
-    UpstreamId, UpstreamSettings, UpstreamTimeouts, UpstreamTls, Versions,
+    Limits, Listener, ListenerId, Marked, OnError, Plan, Protocol, ProxyProtocol, ProxyVersion,
+    Reserve, Reservist, RetryRules, Route, RouteRule, RouteTable, Shared, TcpIdle, Timeouts,
+    Upstream, UpstreamId, UpstreamSettings, UpstreamTimeouts, UpstreamTls, Versions,
 };
 
+use crate::limit;
 use crate::registry::Registry;
 use crate::roster::{Member, Roster};
 use crate::route::{Routes, conditions, host_pattern, path_pattern};
@@ -58,7 +59,8 @@ pub(crate) fn compile(
     let names = config.upstreams.iter().enumerate();
     let names = names.map(|(index, one)| (one.name.value.as_str(), UpstreamId(index as u32)));
     let names: HashMap<&str, UpstreamId> = names.collect();
-    let mut routes = Routes::of(config, &names);
+    let limits = registry.rate_limits(&config.rate_limits);
+    let mut routes = Routes::of(config, &names, &limits);
     let mut rules = rules(config, &mut routes);
     let gone = before.iter().flat_map(|before| before.plan.listeners.iter());
     let mut listeners: Vec<Arc<Listener>> = gone.map(|before| Arc::new(before.gone())).collect();
@@ -68,6 +70,7 @@ pub(crate) fn compile(
         let connections = registry.connections(id, listener, connections_max);
         let filters = routes.of_listener(listener);
         let mut compiled = compile_listener(listener, rules, connections, filters);
+        compiled.limits = limit::of_connections(listener, routes.limits());
         // The one before knows its tickets.
         let known = before.and_then(|before| before.plan.listeners.get(id.0 as usize));
         if let Some(known) = known.filter(|known| known.tls == compiled.tls) {
@@ -89,6 +92,7 @@ pub(crate) fn compile(
     let plan = Plan {
         listeners: listeners.into(),
         upstreams,
+        limits,
         slots_end: registry.slots_end(),
         drain: config.shutdown.drain,
         replaced: config.shutdown.replaced,
@@ -153,6 +157,7 @@ pub(crate) fn compile_again(roster: &Roster, registry: &mut Registry, before: Be
     Plan {
         listeners: Arc::clone(&before.plan.listeners),
         upstreams: upstreams(before.config, roster, registry, Some(before)),
+        limits: before.plan.limits.clone(),
         slots_end: registry.slots_end(),
         drain: before.plan.drain,
         replaced: before.plan.replaced,
@@ -219,6 +224,7 @@ fn compile_listener(
         hops_max: listener.limits.hops,
         head: listener.limits.head,
         connections,
+        limits: Limits::default(),
         filters,
     }
 }

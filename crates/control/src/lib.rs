@@ -13,6 +13,7 @@ mod expiry;
 mod form;
 mod health;
 mod json;
+mod limit;
 mod lookups;
 mod metrics;
 mod names;

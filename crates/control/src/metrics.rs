@@ -9,7 +9,7 @@ use fairwater_message::FaultKind;
 use fairwater_message::app::{AppPlace, AppState, Condition, Exit};
 use fairwater_message::tally::Tally;
 use fairwater_net::clock;
-use fairwater_plan::{BreakerState, Listener, Plan, Upstream};
+use fairwater_plan::{BreakerState, Limit, Listener, Plan, Upstream};
 use fairwater_telemetry::{
     Count, Counters, EndpointCounters, ListenerCounters, SESSION_OUTCOMES, STATUS_CLASSES,
 };
@@ -56,6 +56,7 @@ pub(crate) fn render<'a>(
     listeners(&mut text, sources, &plan);
     certificates(&mut text, &plan);
     upstreams(&mut text, &plan);
+    limits(&mut text, &plan);
     endpoints(&mut text, sources, &plan);
     self::health(&mut text, health, &plan);
     self::apps(&mut text, &apps.collect::<Vec<_>>());
@@ -137,6 +138,42 @@ fn certificates(text: &mut Text, plan: &Plan) {
         for (subject, end) in first {
             let labels = [("listener", listener.name.as_str()), ("subject", subject)];
             text.line(name, &labels, &end.to_string());
+        }
+    }
+}
+
+fn limits(text: &mut Text, plan: &Plan) {
+    type Read = fn(&Limit) -> u64;
+    let families: [(&str, &str, &str, Read); 4] = [
+        (
+            "fairwater_rate_limit_allowed_total",
+            "counter",
+            "Requests and connections that a rate limit has let in.",
+            |limit| limit.tally().let_in,
+        ),
+        (
+            "fairwater_rate_limit_denied_total",
+            "counter",
+            "Requests and connections that a rate limit has denied.",
+            |limit| limit.tally().denied,
+        ),
+        (
+            "fairwater_rate_limit_crowded_total",
+            "counter",
+            "New keys that began with what another had used: raise `keys` of the limit.",
+            |limit| limit.tally().crowded,
+        ),
+        (
+            "fairwater_rate_limit_table_bytes",
+            "gauge",
+            "Memory of the table of keys, once it is used.",
+            |limit| limit.memory() as u64,
+        ),
+    ];
+    for (name, kind, help, read) in families {
+        text.family(name, kind, help);
+        for limit in &plan.limits {
+            text.line(name, &[("limit", &limit.name)], &read(limit).to_string());
         }
     }
 }

@@ -1,15 +1,17 @@
 //! What outlives a plan: the state of endpoints and upstreams, found again by their names.
 
 use std::collections::HashMap;
+use std::hash::RandomState;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::{Arc, Weak};
 
 use fairwater_config as config;
 use fairwater_plan::{
     Admission, Alarm, Breaker, BreakerChange, ClientLimit, ConnectionLimits, EndpointState,
-    HandshakeLimits, ListenerId, Shared, Slots,
+    HandshakeLimits, Limit, LimitRule, ListenerId, Shared, Slots,
 };
 
+use crate::limit;
 use crate::sticky::Secret;
 
 /// A listener, as long as there may be connections of it.
@@ -25,6 +27,13 @@ struct KnownListener {
     last_limit: u16,
 }
 
+/// A rate limit, and what it is made of.
+#[derive(Debug)]
+struct KnownLimit {
+    rule: LimitRule,
+    limit: Arc<Limit>,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     slots: Arc<Slots>,
@@ -37,6 +46,8 @@ pub(crate) struct Registry {
     /// By their ids.
     listeners: Vec<KnownListener>,
     all_connections: Option<Arc<Admission>>,
+    /// By name.
+    limits: HashMap<String, KnownLimit>,
     /// What cookies of sessions are sealed with where the configuration says nothing; there once
     /// somebody has asked for it.
     pub secret: Option<Secret>,
@@ -198,6 +209,26 @@ impl Registry {
         self.secret.get_or_insert_with(Secret::new).clone()
     }
 
+    /// The rate limits of a configuration, in its order. One that is defined as before is that of
+    /// before, with all that it knows; one that is gone is forgotten.
+    pub(crate) fn rate_limits(&mut self, defined: &[config::RateLimit]) -> Vec<Arc<Limit>> {
+        let mut before = std::mem::take(&mut self.limits);
+        let find = |limit: &config::RateLimit| {
+            let rule = limit::rule(limit);
+            let name = rule.name.clone();
+            let known = before.remove(&name).filter(|known| known.rule == rule);
+            let known = known.unwrap_or_else(|| {
+                let limit = Arc::new(Limit::new(rule.clone(), RandomState::new()));
+                KnownLimit { rule, limit }
+            });
+            (name, known)
+        };
+        let all: Vec<_> = defined.iter().map(find).collect();
+        let limits = all.iter().map(|(_, known)| Arc::clone(&known.limit)).collect();
+        self.limits = all.into_iter().collect();
+        limits
+    }
+
     /// All slots so far are below this.
     pub(crate) fn slots_end(&self) -> usize {
         self.slots.end()
@@ -263,6 +294,27 @@ mod tests {
         assert_eq!((again.slot(), registry.settle()), (0, vec![0]));
         assert_eq!(registry.slots_end(), 2);
         assert_eq!(registry.endpoints.len(), 2);
+    }
+
+    #[test]
+    fn rate_limits_keep_what_they_know_while_they_are_defined_alike() {
+        let limits = |rates: &[(&str, u32)]| {
+            let tables = rates.iter().map(|(name, rate)| {
+                format!("[rate_limits.{name}]\nrate = \"{rate}/min\"\nkeys = 10\n")
+            });
+            let text = format!(
+                "[listeners.a]\nbind = \":1\"\nrespond = 200\n{}",
+                tables.collect::<String>()
+            );
+            config::parse("f", text.as_bytes()).0.unwrap().rate_limits
+        };
+        let mut registry = Registry::default();
+        let first = registry.rate_limits(&limits(&[("a", 5), ("b", 5)]));
+        let again = registry.rate_limits(&limits(&[("b", 5), ("a", 6), ("c", 5)]));
+        assert!(Arc::ptr_eq(&first[1], &again[0]));
+        assert!(!Arc::ptr_eq(&first[0], &again[1]), "it is another one");
+        registry.rate_limits(&[]);
+        assert!(!Arc::ptr_eq(&again[0], &registry.rate_limits(&limits(&[("b", 5)]))[0]));
     }
 
     #[test]

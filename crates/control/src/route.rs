@@ -9,16 +9,20 @@ use fairwater_message::HeaderName;
 use fairwater_message::template::{Template, Variable};
 use fairwater_plan::{
     BasicAuth, Condition, Conditions, Cors, CorsRules, Destination, ErrorEntry, ErrorPage,
-    ErrorPages, Filters, FixedReply, HeaderEdits, HostPattern, OriginPattern, Origins, PageFormat,
-    PathEdit, PathPattern, PathShape, Priority, Probe, Redirect, Route, RouteTimeouts, Segment,
-    Statuses, UpstreamId, ValueRule,
+    ErrorPages, Filters, FixedReply, HeaderEdits, HostPattern, Limit, Limits, OriginPattern,
+    Origins, PageFormat, PathEdit, PathPattern, PathShape, Priority, Probe, Redirect, Route,
+    RouteTimeouts, Segment, Statuses, UpstreamId, ValueRule,
 };
+
+use crate::limit::{self, Known};
 
 /// Compiles the routes of one configuration, which share what would be large to have twice: users
 /// and pages of a listener stand behind each of its routes.
 #[derive(Debug)]
 pub(crate) struct Routes<'a> {
+    config: &'a config::Config,
     upstreams: &'a HashMap<&'a str, UpstreamId>,
+    limits: Known<'a>,
     auths: HashMap<*const config::BasicAuth, Arc<BasicAuth>>,
     pages: HashMap<*const config::ErrorPage, Arc<ErrorPage>>,
     /// The headers in which endpoints are told who a client is, by listener.
@@ -29,6 +33,7 @@ impl<'a> Routes<'a> {
     pub(crate) fn of(
         config: &'a config::Config,
         upstreams: &'a HashMap<&'a str, UpstreamId>,
+        limits: &'a [Arc<Limit>],
     ) -> Self {
         let mut user_headers: HashMap<_, BTreeSet<_>> = HashMap::new();
         let of_listeners = config.listeners.iter().map(|one| (&one.name, &one.filters));
@@ -40,7 +45,24 @@ impl<'a> Routes<'a> {
                 user_headers.entry(&*listener.value).or_default().insert(&**header);
             }
         }
-        Self { upstreams, auths: HashMap::new(), pages: HashMap::new(), user_headers }
+        let limits = limits.iter().map(|limit| (limit.name.as_str(), limit)).collect();
+        let (auths, pages) = (HashMap::new(), HashMap::new());
+        Self { config, upstreams, limits, auths, pages, user_headers }
+    }
+
+    pub(crate) fn limits(&self) -> &Known<'a> {
+        &self.limits
+    }
+
+    /// Those of the requests of a listener, and of a route of it.
+    fn limits_of(&self, listener: &str, place: Option<u32>) -> Limits {
+        if self.limits.is_empty() {
+            return Limits::default();
+        }
+        let mut listeners = self.config.listeners.iter();
+        let listener = listeners.find(|one| one.name.value == listener);
+        let route = place.and_then(|place| self.config.routes.get(place as usize));
+        listener.map_or_else(Limits::default, |one| limit::of_requests(one, route, &self.limits))
     }
 
     /// Compiles what becomes of the requests of a route, unless its upstream is not there, which a
@@ -56,6 +78,7 @@ impl<'a> Routes<'a> {
     ) -> Option<Route> {
         let destination = self.destination(destination)?;
         let mut compiled = self.merge(listener, filters);
+        compiled.limits = self.limits_of(listener, place);
         let config::RouteTimeouts { response, body, tunnel } = timeouts;
         compiled.timeouts = RouteTimeouts { response, body, tunnel };
         if compiled != Filters::default() || matches!(destination, Destination::Redirect(_)) {
@@ -67,7 +90,8 @@ impl<'a> Routes<'a> {
 
     /// What a listener does to replies of its own to requests that have no route.
     pub(crate) fn of_listener(&mut self, listener: &config::Listener) -> Option<Box<Filters>> {
-        let merged = self.merge(&listener.name.value, &[&listener.filters]);
+        let mut merged = self.merge(&listener.name.value, &[&listener.filters]);
+        merged.limits = limit::of_requests(listener, None, &self.limits);
         (merged != Filters::default()).then(|| Box::new(merged))
     }
 
@@ -311,7 +335,7 @@ mod tests {
                     [upstreams.app]\nendpoints = [\"127.0.0.1:1\"]\n";
         let config = config::parse("f", text.as_bytes()).0.unwrap();
         let upstreams = HashMap::from([("app", UpstreamId(0))]);
-        let mut routes = Routes::of(&config, &upstreams);
+        let mut routes = Routes::of(&config, &upstreams, &[]);
         let listener = &config.listeners[0];
         let of_listener = routes.of_listener(listener).unwrap();
         let mut filters = |route: &config::Route| {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use fairwater_config::{
-    Config, Filters, HeaderEdits, HostMatch, Route, Sticky, TestRequest, Upstream,
+    Config, Filters, HeaderEdits, HostMatch, RateLimit, Route, Sticky, TestRequest, Upstream,
 };
 use fairwater_control::{Outcome, Question, Trace, sketch, trace};
 
@@ -78,6 +78,13 @@ impl Text {
         }
         for filter in filters {
             self.line("filter", filter);
+        }
+        let of_route = own.iter().flat_map(|route| &route.rate_limits);
+        for name in listener.rate_limits.iter().chain(of_route) {
+            let limit = config.rate_limits.iter().find(|limit| limit.name.value == name.value);
+            let Some(RateLimit { count, seconds, burst, .. }) = limit else { continue };
+            let words = format!("{count} in {seconds} s, {burst} at once");
+            self.line("rate limit", format_args!("{}, {words}", name.value));
         }
     }
 

@@ -98,6 +98,8 @@ fault_kinds! {
     AccessDenied = ("access_denied", Downstream, Route, 403),
     /// A page of an origin that is not let in asks what it may do.
     OriginRefused = ("origin_refused", Downstream, Route, 403),
+    /// The client, or whatever a rate limit counts, is beyond it.
+    RateLimited = ("rate_limited", Downstream, Route, 429),
     /// No credentials, or wrong ones.
     Unauthorized = ("unauthorized", Downstream, Route, 401),
     /// More passwords wait to be checked than may.
@@ -174,6 +176,8 @@ impl FaultKind {
                 GrpcCode::DeadlineExceeded
             }
             Self::Internal => GrpcCode::Internal,
+            // What clients make of a 429 without this, `unavailable`, is tried again at once.
+            Self::RateLimited => GrpcCode::ResourceExhausted,
             _ => GrpcCode::of_http(self.status()),
         }
     }

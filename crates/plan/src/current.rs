@@ -106,6 +106,7 @@ mod tests {
         Plan {
             listeners: Vec::new().into(),
             upstreams: Vec::new(),
+            limits: Vec::new(),
             drain,
             slots_end,
             replaced: drain,

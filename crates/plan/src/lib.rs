@@ -11,6 +11,7 @@ mod endpoint;
 mod filter;
 mod gate;
 pub mod health;
+mod limit;
 mod listener;
 mod queue;
 mod rate;
@@ -34,6 +35,10 @@ pub use filter::{
     Place, Redirect, RouteTimeouts, Statuses, Values, is_preflight,
 };
 pub use gate::Gate;
+pub use limit::{
+    Budget, Caller, Counts, DEBT_NS_MAX, Denial, KeyRule, LIMITS_PER_REQUEST_MAX, Limit, LimitRule,
+    Limits, Quota, Tally, Telling, V6_BITS, Wait,
+};
 pub use listener::{Listener, OnError, Protocol, ProxyProtocol, TcpIdle, Timeouts};
 pub use queue::{Priority, Queue, Turn, Waiter};
 pub use rate::Rate;
@@ -58,6 +63,8 @@ pub struct Plan {
     /// By their ids. One that is gone keeps its place while it may have connections.
     pub listeners: Arc<[Arc<Listener>]>,
     pub upstreams: Vec<Arc<Upstream>>,
+    /// All that are named anywhere.
+    pub limits: Vec<Arc<Limit>>,
     /// For running exchanges, after the order to stop.
     pub drain: Duration,
     /// The same, once another process serves in place of this one.

@@ -7,7 +7,7 @@ use fairwater_message::HeadLimits;
 use fairwater_message::network::IpNet;
 use fairwater_tls::Server;
 
-use crate::{ConnectionLimits, Filters, Hosts, RouteTable, UpstreamId};
+use crate::{ConnectionLimits, Filters, Hosts, Limits, RouteTable, UpstreamId};
 
 #[derive(Debug)]
 pub struct Listener {
@@ -26,6 +26,8 @@ pub struct Listener {
     pub hops_max: u16,
     pub head: HeadLimits,
     pub connections: ConnectionLimits,
+    /// For connections as they come; those of requests are among the filters.
+    pub limits: Limits,
     /// What holds for replies to requests that have no route.
     pub filters: Option<Box<Filters>>,
 }
@@ -112,6 +114,7 @@ impl Listener {
             hops_max: self.hops_max,
             head: self.head,
             connections: self.connections.clone(),
+            limits: Limits::default(),
             filters: None,
         }
     }

@@ -19,7 +19,7 @@ use crate::listening::Place;
 use crate::moving::{Door, Kind};
 use crate::patience::Patience;
 use crate::shard::Shard;
-use crate::{handshake, limits, refuse, tcp};
+use crate::{handshake, limits, rate, refuse, tcp};
 
 /// Pause after an accept that failed for want of descriptors: trying at once would only burn the
 /// processor, and closing connections free some.
@@ -244,6 +244,16 @@ impl Source {
         if let Ok(counted_by) = counted
             && has_room
         {
+            let by = in_force.plan.listener(listener);
+            // Who announces its clients is none of them.
+            if !by.limits.is_empty()
+                && !by.awaits_header(peer.ip())
+                && !rate::lets_in(by, peer.ip())
+            {
+                limits.leave();
+                limits.leave_of(peer.ip(), counted_by);
+                return refuse::reset(shard, &stream, listener);
+            }
             let arrival = Arrival { peer, listener, counted_by };
             // Handing over costs more than most requests: for those a difference may stay.
             let is_raw = matches!(in_force.plan.listener(listener).protocol, Protocol::Tcp { .. });

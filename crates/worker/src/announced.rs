@@ -9,6 +9,7 @@ use fairwater_net::{Peer, Stream, Timer};
 use fairwater_proto::proxy_protocol::{self, Client, HEADER_BYTES_MAX, NoHeader};
 
 use crate::accept::{Accepted, Announced};
+use crate::rate;
 use crate::refuse;
 use crate::shard::Shard;
 
@@ -54,6 +55,11 @@ pub(crate) async fn read(connection: &mut Accepted) -> Result<(), Unserved> {
     };
     if connection.announce(announced).is_err() {
         refuse::announced(connection).await;
+        return Err(Unserved::Over);
+    }
+    let client = connection.peer().ip();
+    if !connection.of_listener(|listener| rate::lets_in(listener, client)) {
+        refuse::reset(&connection.shard, &connection.stream, connection.listener);
         return Err(Unserved::Over);
     }
     Ok(())

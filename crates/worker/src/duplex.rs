@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::limits;
 use crate::patience::Patience;
 use crate::pipes::LentPipe;
 use crate::pulse::Stage;
+use crate::rate::Meter;
 use crate::shard::Shard;
 use crate::write::Stall;
 
@@ -341,6 +343,9 @@ fn poll(
     }
     let sent = up.poll(cx, shard, client, endpoint, limits::BYTES_PER_TURN);
     let received = down.poll(cx, shard, endpoint, client, limits::BYTES_PER_TURN);
+    if let Some(meter) = &silence.meter {
+        meter.charge(up.bytes + down.bytes - before.0 - before.1);
+    }
     match (sent, received) {
         (Poll::Ready(Err(broken)), _) => {
             return Poll::Ready(break_both(client, endpoint, broken == Broken::Source));
@@ -377,6 +382,8 @@ pub(crate) struct Silence {
     pub idle: Idle,
     /// No other process takes the connection.
     pub stays: bool,
+    /// If its bytes are limited.
+    pub meter: Option<Rc<Meter>>,
     moved_ms: u64,
     /// When the timer fires and there is something to decide; 0 for at once.
     look_ms: u64,
@@ -390,11 +397,16 @@ impl Silence {
         Self {
             idle,
             stays: false,
+            meter: None,
             moved_ms: clock::coarse_ms(),
             look_ms: 0,
             is_half_closed: false,
             stall: None,
         }
+    }
+
+    pub(crate) fn metered(self, meter: Option<Rc<Meter>>) -> Self {
+        Self { meter, ..self }
     }
 
     pub(crate) fn pack(&self, out: &mut Packer) {

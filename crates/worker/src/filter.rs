@@ -9,7 +9,7 @@ use crate::exchange::Exchange;
 use crate::own_reply::{OwnReply, prefers_json};
 use crate::record::Record;
 use crate::session::Seating;
-use crate::{auth, respond};
+use crate::{auth, rate, respond};
 
 /// What changes in a head on its way; its memory is used again by the next exchange.
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ pub(crate) async fn pass<'a>(
     exchange.filters = Some(filters);
     exchange.timeouts = filters.timeouts;
     exchange.reply.interception = Interception::of(exchange, filters);
-    let verdict = judge(exchange, filters).await;
+    let verdict = judge(exchange, filters, record).await;
     // Whatever the verdict: replies of our own have the headers of their route too.
     let (may_read, path) = apply(exchange, filters, record);
     if let (Err(Fault { kind: FaultKind::Unauthorized, .. }), Some(auth)) =
@@ -84,7 +84,8 @@ pub(crate) fn pass_by<'a>(
     exchange.filters = Some(filters);
     // Its path is not sent to anybody.
     let (_, _) = apply(exchange, filters, record);
-    check_access(exchange, filters)
+    check_access(exchange, filters)?;
+    check_rate(exchange, filters, record)
 }
 
 fn check_access(exchange: &Exchange<'_>, filters: &Filters) -> Result<(), Fault> {
@@ -97,6 +98,18 @@ fn check_access(exchange: &Exchange<'_>, filters: &Filters) -> Result<(), Fault>
     match filters.access.lets_in(client) {
         true => Ok(()),
         false => Err(FaultKind::AccessDenied.into()),
+    }
+}
+
+/// Before anything that costs more than this, such as a password.
+fn check_rate(
+    exchange: &mut Exchange<'_>,
+    filters: &Filters,
+    record: &mut Record<'_>,
+) -> Result<(), Fault> {
+    match filters.limits.is_empty() {
+        true => Ok(()),
+        false => rate::take(exchange, &filters.limits, record),
     }
 }
 
@@ -124,8 +137,13 @@ async fn answer_preflight<'a>(
 }
 
 /// Whether the client may come.
-async fn judge<'a>(exchange: &mut Exchange<'a>, filters: &'a Filters) -> Result<Verdict, Fault> {
+async fn judge<'a>(
+    exchange: &mut Exchange<'a>,
+    filters: &'a Filters,
+    record: &mut Record<'a>,
+) -> Result<Verdict, Fault> {
     check_access(exchange, filters)?;
+    check_rate(exchange, filters, record)?;
     if filters.cors.is_some() && is_preflight(exchange.head, exchange.bytes) {
         return Ok(Verdict::Preflight);
     }

@@ -27,6 +27,7 @@ mod patience;
 mod pipes;
 mod port;
 mod pulse;
+mod rate;
 mod record;
 mod refuse;
 mod relay;

@@ -145,6 +145,9 @@ pub(crate) async fn relay(
         let before = (*up.bytes, *down.bytes);
         let sent = up.poll(cx, shard);
         let received = down.poll(cx, shard);
+        if let Some(meter) = &silence.meter {
+            meter.charge(*up.bytes + *down.bytes - before.0 - before.1);
+        }
         let broken = match (sent, received) {
             (Poll::Ready(Err(broken)), _) => Some(matches!(broken, Broken::Source)),
             (_, Poll::Ready(Err(broken))) => Some(matches!(broken, Broken::Target)),

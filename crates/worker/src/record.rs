@@ -1,6 +1,8 @@
 //! Step 12: what an exchange comes to, as one log line and a few counters. Closed on drop, so that
 //! an exchange that is cut off (a panic, a stop) is accounted for like any other.
 
+use std::rc::Rc;
+
 use fairwater_message::pack::{Packer, Unpacker};
 use fairwater_message::{
     Fault, FaultKind, HeadLimits, HeaderId, RequestHead, ResponseHead, Version,
@@ -13,6 +15,7 @@ use fairwater_tls::Agreed;
 
 use crate::accept::Accepted;
 use crate::moving::RelayParcel;
+use crate::rate::Meter;
 use crate::shard::Shard;
 
 /// When a request head began to come, and when it was there; the same for one that came at once.
@@ -43,6 +46,8 @@ pub(crate) struct Record<'a> {
     pub endpoint: &'a str,
     pub attempts: u32,
     pub is_reused: bool,
+    /// If the bytes of its bodies are limited.
+    pub meter: Option<Rc<Meter>>,
     /// What the line will need of the head of the reply.
     reply: Option<Box<Kept>>,
     fault: Option<Fault>,
@@ -93,6 +98,7 @@ impl<'a> Record<'a> {
             endpoint: "",
             attempts: 0,
             is_reused: false,
+            meter: None,
             reply: None,
             fault: None,
             is_closed: false,
@@ -217,6 +223,9 @@ impl Drop for Record<'_> {
         counters.request(self.status);
         counters.bytes_in.add(self.bytes_in);
         counters.bytes_out.add(self.bytes_out);
+        if let Some(meter) = &self.meter {
+            meter.settle(self.bytes_in + self.bytes_out);
+        }
         if let Some(fault) = self.fault {
             counters.faults[fault.kind as usize].add(1);
         }
@@ -313,6 +322,7 @@ impl OwnedRecord {
             endpoint: &self.endpoint,
             attempts: self.attempts,
             is_reused: self.is_reused,
+            meter: None,
             reply: self.reply.take(),
             fault: fault.map(Fault::new),
             is_closed: true,

@@ -29,7 +29,14 @@ pub(crate) fn start(shard: &Rc<Shard>, stream: Stream, listener: ListenerId) {
     }));
 }
 
-/// The same for one of a client that was announced on it, and has too many.
+/// Turns a connection away that comes too soon: with a reset, since whoever sends so many of them
+/// shall cost nothing more.
+pub(crate) fn reset(shard: &Shard, stream: &Stream, listener: ListenerId) {
+    shard.counters.listeners[listener.0 as usize].refused.add(1);
+    stream.reset_on_close();
+}
+
+/// As `start`, for one of a client that was announced on it, and has too many.
 pub(crate) async fn announced(connection: &Accepted) {
     let (shard, listener) = (&connection.shard, connection.listener);
     shard.counters.listeners[listener.0 as usize].refused.add(1);

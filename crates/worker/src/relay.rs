@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::io::IoSlice;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use fairwater_net::Stream;
@@ -10,6 +11,7 @@ use fairwater_proto::h1::ChunkHead;
 
 use crate::limits;
 use crate::patience::Patience;
+use crate::rate::Meter;
 use crate::shard::Shard;
 use crate::write::{Stall, WriteError, write_all, write_last, write_one};
 
@@ -77,12 +79,21 @@ pub(crate) async fn write_piece(
 #[derive(Debug, Default)]
 pub(crate) struct Turn {
     bytes: u64,
+    meter: Option<Rc<Meter>>,
 }
 
 impl Turn {
+    /// Of an exchange whose bytes may be limited.
+    pub(crate) fn of(meter: Option<Rc<Meter>>) -> Self {
+        Self { bytes: 0, meter }
+    }
+
     pub(crate) async fn spend(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
         if self.bytes >= limits::BYTES_PER_TURN {
+            if let Some(meter) = &self.meter {
+                meter.charge(self.bytes);
+            }
             self.bytes = 0;
             tokio::task::yield_now().await;
         }
@@ -111,12 +122,12 @@ pub(crate) async fn splice(
     (from, to): (&Stream, &Stream),
     (left, drained): (&mut u64, &mut u64),
     patience: Patience<'_>,
+    turn: &mut Turn,
     mut poll_abort: impl FnMut(&mut Context<'_>) -> Poll<()>,
 ) -> Result<bool, SpliceError> {
     if !from.is_plain() || !to.is_plain() {
         return Ok(false);
     }
-    let mut turn = Turn::default();
     while *left > 0 {
         let Some(mut pipe) = shard.pipes.take() else { return Ok(false) };
         let want = usize::try_from(*left).unwrap_or(usize::MAX);

@@ -25,7 +25,7 @@ use crate::shard::Shard;
 use crate::upstream::{self, Detached, Reuse};
 use crate::work::Buffer;
 use crate::write::write_all;
-use crate::{limits, respond, waiting};
+use crate::{limits, rate, respond, waiting};
 
 /// A connection that another process has begun to serve.
 #[derive(Debug)]
@@ -87,7 +87,8 @@ pub(crate) async fn serve(accepted: Accepted, moved: Option<Box<Moved>>) {
             let is_client_only = *idle == TcpIdle::Client;
             let Timeouts { idle: after, half_close, body, .. } = listener.timeouts;
             let idle = Idle { after, half_close, stall: body, is_client_only };
-            (connection, Silence::new(idle))
+            let meter = rate::meter_of(listener, accepted.peer().ip());
+            (connection, Silence::new(idle).metered(meter))
         }
     };
     let ending = loop {

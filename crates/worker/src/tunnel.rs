@@ -56,7 +56,8 @@ impl Tunnel {
                 half_close: exchange.listener.timeouts.half_close,
                 stall: exchange.patience().stall,
                 is_client_only: false,
-            }),
+            })
+            .metered(record.meter.take()),
         })
     }
 

@@ -12,6 +12,7 @@ use crate::model::{
 use crate::read::filter::{self, FILTERS};
 use crate::read::limit::{self, LIMITS};
 use crate::read::proxy_protocol::{self, PROXY_PROTOCOL};
+use crate::read::rate_limit::{self, RATE_LIMITS};
 use crate::read::text;
 use crate::read::tls::{self, CLIENT_AUTH};
 use crate::reader::{Node, Table};
@@ -112,6 +113,7 @@ pub(super) static LISTENER: declare::Table = declare::Table {
                       `client` a client must send something in time, however much it is sent.",
             example: "idle = \"both\"",
         },
+        RATE_LIMITS,
     ],
     shared: &[&LIMITS, &FILTERS],
     notes: "",
@@ -170,6 +172,7 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
         tls: None,
         destination: None,
         filters: Filters::default(),
+        rate_limits: Vec::new(),
         timeouts: ListenerTimeouts::of(&Protocol::Http(HttpListener::default())),
         limits: ListenerLimits::default(),
     };
@@ -180,6 +183,7 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
     listener.bind = bind(&table, report);
     listener.destination = filter::destination(&table, &[], report);
     listener.filters = filter::filters(&table, &[], report);
+    listener.rate_limits = rate_limit::named(&table, report);
     let kind = match table.get("protocol") {
         Some(node) => node.choice(&WIRES, report),
         None => Some(Wire::Http),

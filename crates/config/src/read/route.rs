@@ -10,6 +10,7 @@ use crate::model::{
 };
 use crate::read::filter::{self, FILTERS, PATH_EDITS};
 use crate::read::limit::{self, ROUTE_TIMEOUTS};
+use crate::read::rate_limit::{self, RATE_LIMITS};
 use crate::read::{header, text};
 use crate::reader::{Node, Table};
 use crate::report::Report;
@@ -79,6 +80,7 @@ pub(super) static ROUTE: declare::Table = declare::Table {
             meaning: "where it goes",
             example: "upstream = \"app\"",
         },
+        RATE_LIMITS,
     ],
     shared: &[&ROUTE_TIMEOUTS, &PATH_EDITS, &FILTERS],
     notes: include_str!("../../reference/routes.md"),
@@ -107,6 +109,7 @@ fn unread(node: Node<'_>) -> Route {
         conditions: Vec::new(),
         destination: Destination::Upstream(text::unread(node.span)),
         filters: Filters::default(),
+        rate_limits: Vec::new(),
         timeouts: RouteTimeouts::default(),
         of_http: None,
     }
@@ -139,6 +142,7 @@ fn read(node: Node<'_>, report: &mut Report) -> Route {
         None => drop(table.require("upstream", report)),
     }
     route.filters = filter::filters(&table, &captures, report);
+    route.rate_limits = rate_limit::named(&table, report);
     route.timeouts = limit::of_route(&table, report);
     route.filters.path = filter::path_edit(&table, &captures, report);
     let mut of_http = ROUTE.names().filter(|name| !OF_ALL.contains(name));

@@ -33,6 +33,7 @@ mod pressure;
 mod privileges;
 mod proofs;
 mod proxy_protocol;
+mod rate_limits;
 mod reload;
 mod replies;
 mod requests;

@@ -117,7 +117,10 @@ expect = { status = 200 }
 
 #[test]
 fn the_way_of_a_request_is_explained() {
-    let directory = with("");
+    let directory = with(
+        "[[routes]]\nlistener = \"other\"\npath = \"/few\"\nrespond = 204\nrate_limits = \"few\"\n\
+         [rate_limits.few]\nrate = \"5/min\"\n",
+    );
     for (arguments, words) in [
         (
             &["--client", "10.1.1.1", "http://a.example.com:8080/api/7/x?y"][..],
@@ -134,6 +137,10 @@ fn the_way_of_a_request_is_explained() {
         (&["http://a.example.com:8080/api/7"], &["refused    403: access_denied"]),
         (&["POST", "http://b:8080/old/x"], &["reply      301, to https://b/x"]),
         (&["--listener", "other", "http://b/"], &["reply      404"]),
+        (
+            &["--listener", "other", "http://b/few"],
+            &["rate limit few, 5 in 60 s, 5 at once", "reply      204"],
+        ),
         (
             &["--header", "Host: c", "http://b:8080/"],
             &["refused    400: bad_request, repeated_host"],

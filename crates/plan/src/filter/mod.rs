@@ -1,7 +1,7 @@
 //! What a route does to its requests and replies, beside sending them somewhere. The steps are
-//! always taken in one order, whatever the order in the file: who may come (`access`, then `cors`,
-//! then `basic_auth`), how much a body may be, what the path becomes, which headers change. Most
-//! routes have no [`Filters`].
+//! always taken in one order, whatever the order in the file: who may come (`access`, then
+//! `limits`, `cors` and `basic_auth`), how much a body may be, what the path becomes, which headers
+//! change. Most routes have no [`Filters`].
 
 mod access;
 mod basic_auth;
@@ -26,12 +26,14 @@ use std::time::Duration;
 use fairwater_message::HeaderName;
 use fairwater_message::template::{Template, Variable};
 
-use crate::Priority;
+use crate::{Limits, Priority};
 
 /// The filters of one route.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filters {
     pub access: Access,
+    /// Of its requests, and of the bytes of their bodies.
+    pub limits: Limits,
     pub cors: Option<Cors>,
     /// One for all routes that have the same users.
     pub basic_auth: Option<Arc<BasicAuth>>,

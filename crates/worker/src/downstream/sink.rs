@@ -277,10 +277,11 @@ impl<'a> Sink<'a> {
         endpoint: &Stream,
         counts: (&mut u64, &mut u64),
         patience: Patience<'_>,
+        turn: &mut relay::Turn,
         poll_abort: impl FnMut(&mut Context<'_>) -> Poll<()>,
     ) -> Result<bool, SpliceError> {
         let Some(client) = self.carrier.connection() else { return Ok(false) };
-        relay::splice(shard, (endpoint, client), counts, patience, poll_abort).await
+        relay::splice(shard, (endpoint, client), counts, patience, turn, poll_abort).await
     }
 
     /// Sends a reply of our own, which `write` makes.

@@ -184,6 +184,7 @@ impl<'a> Source<'a> {
         endpoint: &Stream,
         written: &mut u64,
         patience: Patience<'_>,
+        turn: &mut relay::Turn,
     ) -> Result<bool, SpliceError> {
         debug_assert_eq!(self.start, self.end, "what is in memory goes first");
         let (Body::Length(left), Some(client)) = (&mut self.body, self.carrier.connection()) else {
@@ -191,7 +192,7 @@ impl<'a> Source<'a> {
         };
         self.is_held = false;
         let ends = (client, endpoint);
-        relay::splice(shard, ends, (left, written), patience, |_| Poll::Pending).await
+        relay::splice(shard, ends, (left, written), patience, turn, |_| Poll::Pending).await
     }
 
     /// Body bytes that were taken in, without framing.

@@ -296,7 +296,7 @@ impl Download<'_> {
         watch: &mut Watch<'_, '_>,
         mut body: Body,
     ) -> Result<bool, Fault> {
-        let mut turn = Turn::default();
+        let mut turn = Turn::of(record.meter.clone());
         let mut has_pipes = true;
         let is_read_out = watch.as_ref().is_some_and(|source| source.is_read_out());
         loop {
@@ -309,7 +309,7 @@ impl Download<'_> {
                 && let Body::Length(left) = &mut body
                 && *left >= limits::SPLICE_BYTES_MIN
             {
-                has_pipes = self.splice(&mut reply.sink, record, left, watch).await?;
+                has_pipes = self.splice(&mut reply.sink, record, left, watch, &mut turn).await?;
                 if has_pipes {
                     return Ok(true);
                 }
@@ -395,6 +395,7 @@ impl Download<'_> {
         record: &mut Record<'_>,
         left: &mut u64,
         watch: &mut Watch<'_, '_>,
+        turn: &mut Turn,
     ) -> Result<bool, Fault> {
         let abort = |cx: &mut Context<'_>| match watch {
             Some(source) => source.poll_abort(cx).map(|_| ()),
@@ -402,7 +403,7 @@ impl Download<'_> {
         };
         let (shard, endpoint, patience) = (self.shard, self.endpoint, self.patience());
         let counts = (left, &mut record.bytes_out);
-        let result = sink.splice_from(shard, endpoint, counts, patience, abort).await;
+        let result = sink.splice_from(shard, endpoint, counts, patience, turn, abort).await;
         result.map_err(|error| {
             let kind = match error {
                 SpliceError::Ended | SpliceError::ReadFailed => FaultKind::BodyTruncated,

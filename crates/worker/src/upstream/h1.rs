@@ -46,6 +46,7 @@ pub(crate) async fn converse<'a>(
         endpoint: lease.stream(),
         coding,
         written: &mut written,
+        meter: record.meter.clone(),
     };
     let mut is_sent = upload.send(patience, exchange.out, first).await?;
     let mut download = Download {

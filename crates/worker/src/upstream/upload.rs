@@ -2,6 +2,7 @@
 //! comes from the client.
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use fairwater_message::{BodyLength, Fault, FaultKind};
 use fairwater_net::Stream;
@@ -12,6 +13,7 @@ use fairwater_proto::h1::{Edits, Forwarding, HostPolicy, Lines, RequestFraming, 
 use crate::downstream::Source;
 use crate::exchange::Exchange;
 use crate::patience::Patience;
+use crate::rate::Meter;
 use crate::relay::{self, Coding, Piece, SpliceError};
 use crate::shard::Shard;
 use crate::write::WriteError;
@@ -74,6 +76,7 @@ pub(super) struct Upload<'u, 's> {
     pub coding: Coding,
     /// Bytes that the endpoint's socket took, heads included.
     pub written: &'u mut u64,
+    pub meter: Option<Rc<Meter>>,
 }
 
 impl Upload<'_, '_> {
@@ -106,11 +109,11 @@ impl Upload<'_, '_> {
         patience: Patience<'_>,
         out: &mut Vec<u8>,
     ) -> Result<bool, Fault> {
-        let mut turn = relay::Turn::default();
+        let mut turn = relay::Turn::of(self.meter.take());
         let mut is_spliced = true;
         loop {
             if is_spliced && self.source.is_worth_splicing() {
-                match self.splice(patience).await? {
+                match self.splice(patience, &mut turn).await? {
                     Spliced::Done => return Ok(true),
                     Spliced::Refused => return Ok(false),
                     Spliced::NoPipe => is_spliced = false,
@@ -129,8 +132,13 @@ impl Upload<'_, '_> {
         }
     }
 
-    async fn splice(&mut self, patience: Patience<'_>) -> Result<Spliced, Fault> {
-        match self.source.splice_to(self.shard, self.endpoint, self.written, patience).await {
+    async fn splice(
+        &mut self,
+        patience: Patience<'_>,
+        turn: &mut relay::Turn,
+    ) -> Result<Spliced, Fault> {
+        let (endpoint, written) = (self.endpoint, &mut *self.written);
+        match self.source.splice_to(self.shard, endpoint, written, patience, turn).await {
             Ok(true) => Ok(Spliced::Done),
             Ok(false) => Ok(Spliced::NoPipe),
             Err(SpliceError::Ended | SpliceError::ReadFailed | SpliceError::Aborted) => {

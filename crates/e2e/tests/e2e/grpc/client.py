@@ -181,6 +181,7 @@ CALLS = {
     "no password": asks("/locked/Echo"),
     "wrong password": asks("/locked/Echo", b"", (("authorization", "Basic YWRhOndyb25n"),)),
     "too large": asks("/small/Echo", bytes(2000)),
+    "limited": asks("/limited/Echo"),
     "nobody there": asks("/gone/Echo"),
     "nobody at all": asks("/none/Echo"),
     "refused by one": asks("/test/Busy", b"a"),

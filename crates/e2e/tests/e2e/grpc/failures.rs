@@ -39,6 +39,15 @@ listener = "web"
 path = "/none/*"
 upstream = "none"
 
+[[routes]]
+listener = "web"
+path = "/limited/*"
+upstream = "none"
+rate_limits = "one"
+
+[rate_limits.one]
+rate = "1/h"
+
 [upstreams.gone]
 http2 = true
 endpoints = ["127.0.0.1:1"]
@@ -69,9 +78,11 @@ fn failures_of_ours_are_statuses_of_grpc() {
             ("too large", "0 RESOURCE_EXHAUSTED Content Too Large"),
             ("nobody there", "0 UNAVAILABLE Service Unavailable"),
             ("nobody at all", "0 UNAVAILABLE Service Unavailable"),
+            ("limited", "0 UNAVAILABLE Service Unavailable"),
+            ("limited", "0 RESOURCE_EXHAUSTED Too Many Requests"),
         ],
     );
-    let lines = proxy.until_log(7);
+    let lines = proxy.until_log(9);
     let reasons: Vec<_> = lines.iter().map(|line| line.get("reason")).collect();
     let expected = [
         "no_route",
@@ -81,6 +92,8 @@ fn failures_of_ours_are_statuses_of_grpc() {
         "request_body_too_large",
         "upstream_connect_refused",
         "no_endpoint",
+        "no_endpoint",
+        "rate_limited",
     ];
     assert_eq!(reasons, expected);
     assert!(lines.iter().all(|line| line.get("status") == "200"), "{lines:#?}");

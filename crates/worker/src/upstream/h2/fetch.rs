@@ -185,7 +185,7 @@ impl Fetch<'_> {
         if length == BodyLength::None {
             return reply.sink.send::<true>(patience, end).await;
         }
-        let (mut turn, mut is_first) = (Turn::default(), true);
+        let (mut turn, mut is_first) = (Turn::of(record.meter.clone()), true);
         loop {
             let piece = match poll_fn(|cx| Poll::Ready(self.call.poll_piece(cx))).await {
                 Poll::Ready(piece) => piece?,

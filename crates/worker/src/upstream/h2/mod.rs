@@ -70,7 +70,8 @@ pub(crate) async fn converse<'a>(
     let carrier = exchange.source.carrier();
     let reply = &mut exchange.reply;
     let first = exchange.source.take()?;
-    let mut upload = Upload { source: &mut exchange.source, call: &call };
+    let meter = record.meter.clone();
+    let mut upload = Upload { source: &mut exchange.source, call: &call, meter };
     let outcome = if upload.is_nothing(&first) {
         call.send(exchange.out, asked, !is_tunnel)?;
         fetch.follow = exchange.follow.as_ref();

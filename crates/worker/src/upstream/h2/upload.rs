@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::ops::Range;
+use std::rc::Rc;
 use std::task::Poll;
 
 use fairwater_message::{Fault, FaultKind};
@@ -9,11 +10,13 @@ use fairwater_message::{Fault, FaultKind};
 use super::Call;
 use crate::downstream::Source;
 use crate::patience::Patience;
+use crate::rate::Meter;
 use crate::relay;
 
 pub(super) struct Upload<'u, 's> {
     pub source: &'u mut Source<'s>,
     pub call: &'u Call,
+    pub meter: Option<Rc<Meter>>,
 }
 
 impl Upload<'_, '_> {
@@ -29,7 +32,7 @@ impl Upload<'_, '_> {
         patience: Patience<'_>,
         first: Range<usize>,
     ) -> Result<bool, Fault> {
-        let mut turn = relay::Turn::default();
+        let mut turn = relay::Turn::of(self.meter.take());
         let mut data = first;
         loop {
             turn.spend(data.len()).await;
