@@ -4,6 +4,7 @@
 mod app;
 mod filter;
 mod health;
+mod overload;
 mod proxy_protocol;
 mod resilience;
 mod test;
@@ -32,6 +33,7 @@ pub use filter::{
     Origins, Overlay, PageFormat, PathEdit, Probe, Redirect, Statuses,
 };
 pub use health::{Agent, Check, CheckKind, EndpointRole, Health, HttpCheck, Outlier};
+pub use overload::{MemoryMark, Overload};
 pub use proxy_protocol::{ProxyProtocol, ProxyVersion};
 pub use resilience::{CircuitBreaker, Crowd, Priority, Repeatable, Retry};
 pub use test::{Expectation, RoutingTest, TestRequest};
@@ -49,6 +51,7 @@ pub struct Config {
     pub access_log: AccessLog,
     pub admin: Admin,
     pub resolver: Resolver,
+    pub overload: Overload,
     pub listeners: Vec<Listener>,
     pub routes: Vec<Route>,
     pub upstreams: Vec<Upstream>,
@@ -419,6 +422,9 @@ pub struct Upstream {
     pub balance: Balance,
     /// Connections to this upstream, over all threads; absent means no limit.
     pub max_connections: Option<Spanned<NonZeroU32>>,
+    /// Bodies of requests are read up to so many bytes before there is an endpoint; absent means
+    /// not at all.
+    pub buffer_requests: Option<u32>,
     pub host: HostRule,
     /// Endpoints speak TLS.
     pub tls: Option<EndpointTls>,
@@ -537,6 +543,7 @@ impl Upstream {
             apps: None,
             balance: Balance::default(),
             max_connections: None,
+            buffer_requests: None,
             host: HostRule::default(),
             tls: None,
             http2: None,

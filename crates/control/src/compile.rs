@@ -198,6 +198,8 @@ fn compile_listener(
     connections: ConnectionLimits,
     filters: Option<Box<Filters>>,
 ) -> Listener {
+    let is_probe = |rule: &RouteRule| matches!(rule.route.destination, Destination::Probe(_));
+    let has_probes = rules.iter().any(is_probe);
     let (protocol, trusted_proxies) = match &listener.protocol {
         config::Protocol::Http(http) => {
             let trusted = http.trusted_proxies.iter().map(|net| net.value).collect();
@@ -222,6 +224,7 @@ fn compile_listener(
         hops_max: listener.limits.hops,
         head: listener.limits.head,
         connections,
+        has_probes,
         filters,
     }
 }
@@ -300,6 +303,7 @@ fn settings(upstream: &config::Upstream, index: usize) -> UpstreamSettings {
         },
         // A connection that was announced is of one client.
         keep_alive: upstream.keep_alive && upstream.proxy_protocol.is_none(),
+        buffered_max: upstream.buffer_requests.map(|bytes| bytes as usize),
         proxy_protocol: upstream.proxy_protocol.map(|version| match version {
             config::ProxyVersion::V1 => ProxyVersion::V1,
             config::ProxyVersion::V2 => ProxyVersion::V2,

@@ -12,6 +12,7 @@ mod filter;
 mod gate;
 pub mod health;
 mod listener;
+mod overload;
 mod queue;
 mod rate;
 mod reserve;
@@ -34,6 +35,7 @@ pub use filter::{
 };
 pub use gate::Gate;
 pub use listener::{Listener, OnError, Protocol, ProxyProtocol, TcpIdle, Timeouts};
+pub use overload::{CurrentLevel, Level, Overload, Usage, shed};
 pub use queue::{Priority, Queue, Turn, Waiter};
 pub use rate::Rate;
 pub use reserve::{Reserve, Reservist};

@@ -26,6 +26,8 @@ pub struct Listener {
     pub hops_max: u16,
     pub head: HeadLimits,
     pub connections: ConnectionLimits,
+    /// It answers those who ask how this process is, and does so to the last.
+    pub has_probes: bool,
     /// What holds for replies to requests that have no route.
     pub filters: Option<Box<Filters>>,
 }
@@ -112,6 +114,7 @@ impl Listener {
             hops_max: self.hops_max,
             head: self.head,
             connections: self.connections.clone(),
+            has_probes: false,
             filters: None,
         }
     }

@@ -31,6 +31,8 @@ pub struct UpstreamSettings {
     pub index: usize,
     pub host: HostHeader,
     pub keep_alive: bool,
+    /// How much of a body is read before there is an endpoint.
+    pub buffered_max: Option<usize>,
     /// Endpoints are told first whose connection it is; no other client uses it.
     pub proxy_protocol: Option<ProxyVersion>,
     /// Endpoints speak TLS.
