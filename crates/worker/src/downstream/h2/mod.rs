@@ -151,7 +151,9 @@ impl<'s> Serving<'s> {
                     self.cut(FaultKind::HeadTimeout);
                 }
                 Next::Idle => {
-                    if !self.has_moved() && self.is_leaving {
+                    // Who is told only now has a moment to hear it.
+                    let was_leaving = self.is_leaving;
+                    if !self.has_moved() && was_leaving {
                         break;
                     }
                 }
