@@ -149,9 +149,14 @@ impl Timer {
     /// Sets the deadline, in milliseconds of the coarse clock.
     #[inline]
     pub fn set_at(&self, at_ms: u64) {
+        self.set_as(at_ms, false);
+    }
+
+    #[inline]
+    fn set_as(&self, at_ms: u64, is_idle: bool) {
         let mut entries = self.wheel.entries.borrow_mut();
         let entry = &mut entries[self.slot as usize];
-        (entry.at_ms, entry.is_idle) = (at_ms, false);
+        (entry.at_ms, entry.is_idle) = (at_ms, is_idle);
         if entry.queued_at == NEVER || at_ms.div_ceil(TICK_MS) < entry.queued_at {
             entry.queued_at = self.wheel.enqueue(self.slot, at_ms);
         }
@@ -161,8 +166,7 @@ impl Timer {
     /// [`Wheel::shed`]).
     #[inline]
     pub fn set_idle(&self, after: Duration) {
-        self.set(after);
-        self.wheel.entries.borrow_mut()[self.slot as usize].is_idle = true;
+        self.set_as(coarse_ms() + after.as_millis() as u64, true);
     }
 
     /// Whether the deadline has come before its time.
