@@ -104,6 +104,7 @@ mod tests {
             index: 0,
             host: HostHeader::Keep,
             keep_alive: true,
+            buffered_max: None,
             proxy_protocol: None,
             tls: None,
             versions: Versions::Http1,
