@@ -242,6 +242,27 @@ fn what_is_held_can_be_sent_again() {
     assert!(good.requests().iter().all(|request| request.body == body));
 }
 
+/// The same after an answer that is one to try elsewhere.
+#[test]
+fn what_is_held_is_sent_again_after_a_status() {
+    let busy = Endpoint::new(|caller| {
+        while caller.request().is_some() {
+            caller.send("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    let good = Endpoint::echo("good");
+    let upstream = "buffer_requests = \"128KiB\"\nretry_status = [503]\noutlier = false";
+    let proxy = Setup::http(&[&busy, &good]).upstream(upstream).start();
+    for _ in 0..4 {
+        let mut client = Client::new(&proxy);
+        client.send(head(100_000).replace("POST", "PUT"));
+        client.send(vec![b'x'; 100_000]);
+        let reply = client.response_to("PUT").unwrap();
+        assert_eq!((reply.status(), reply.text()), (200, "good: PUT / 100000\n".to_owned()));
+    }
+    assert!(!busy.requests().is_empty());
+}
+
 /// What all threads hold has an end: further bodies go on as they come.
 #[test]
 #[ignore = "slow: 10 s"]
