@@ -163,6 +163,10 @@ codes! {
         "An error page is a file for a status (404) or for all of a class (4xx, 5xx), whose name ends \
          with .html, .json or .txt: that tells the type of its content. A status may have one page of \
          each format; clients that prefer JSON get that one.";
+    BAD_WATERMARK = "E0229",
+        "From a watermark on load is shed. It is percent of what there is, 1% to 99%, and of memory also \
+         a size: what the process takes without any connection must be below it, or all requests \
+         would be refused. `off` sets none.";
     LISTENER_UNUSED = "E0301",
         "The listener would accept connections that go nowhere. Give it an `upstream`, which takes \
          everything, or for HTTP at least one [[routes]] with its name. A TCP listener has no \

@@ -76,6 +76,12 @@ const SETTINGS: &[Foreign] = foreign! {
     "daemonize" of "Swoole" is "`fairwater run --daemon`";
     "log_format" of "nginx" is "`format` or `template` in [access_log]";
     "log-format" of "HAProxy" is "`format` or `template` in [access_log]";
+    "maxconn" of "HAProxy" is "`max_connections`";
+    "worker_connections" of "nginx" is "`max_connections` at the top level";
+    "overload_manager" of "Envoy" is "[overload]";
+    "proxy_request_buffering" of "nginx" is "`buffer_requests = \"64KiB\"` in [upstreams.NAME]";
+    "http-buffer-request" of "HAProxy" is "`buffer_requests = \"64KiB\"` in [upstreams.NAME]";
+    "buffering" of "Traefik" is "`buffer_requests = \"64KiB\"` in [upstreams.NAME]";
     "stats" of "HAProxy" is "`socket` in [admin]";
 };
 

@@ -36,12 +36,12 @@ pub use model::{
     Certificate, Check, CheckKind, CircuitBreaker, Condition, Config, CookieSecure, Cors, Crowd,
     Destination, EndpointRole, EndpointTls, ErrorEntry, ErrorPage, Expectation, Filters,
     FixedReply, HeaderEdits, Health, HostMatch, HostRule, HttpCheck, HttpListener, IdleRule,
-    Listener, ListenerLimits, ListenerTimeouts, ListenerTls, LogFormat, LogTarget, OnError, Origin,
-    Origins, Outlier, Overlay, PageFormat, PathEdit, PathRule, PathSegment, Priority, Probe,
-    Process, Protocol, ProxyProtocol, ProxyVersion, RateCounts, RateKey, RateLimit, RateTelling,
-    Redirect, Repeatable, Resolver, Retry, Route, RouteTimeouts, RoutingTest, SameSite, Shutdown,
-    Statuses, Sticky, StickyCookie, TcpListener, TestRequest, Upstream, UpstreamEndpoint,
-    UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT, WEIGHT_MAX, WhenFull,
+    Listener, ListenerLimits, ListenerTimeouts, ListenerTls, LogFormat, LogTarget, MemoryMark,
+    OnError, Origin, Origins, Outlier, Overlay, Overload, PageFormat, PathEdit, PathRule,
+    PathSegment, Priority, Probe, Process, Protocol, ProxyProtocol, ProxyVersion, RateCounts,
+    RateKey, RateLimit, RateTelling, Redirect, Repeatable, Resolver, Retry, Route, RouteTimeouts,
+    RoutingTest, SameSite, Shutdown, Statuses, Sticky, StickyCookie, TcpListener, TestRequest,
+    Upstream, UpstreamEndpoint, UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT, WEIGHT_MAX, WhenFull,
 };
 pub use read::THREADS_MAX;
 pub use reference::reference;

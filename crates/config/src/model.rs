@@ -4,6 +4,7 @@
 mod app;
 mod filter;
 mod health;
+mod overload;
 mod proxy_protocol;
 
 mod rate_limit;
@@ -35,6 +36,7 @@ pub use filter::{
     Origins, Overlay, PageFormat, PathEdit, Probe, Redirect, Statuses,
 };
 pub use health::{Agent, Check, CheckKind, EndpointRole, Health, HttpCheck, Outlier};
+pub use overload::{MemoryMark, Overload};
 pub use proxy_protocol::{ProxyProtocol, ProxyVersion};
 pub use rate_limit::{RateCounts, RateKey, RateLimit, RateTelling};
 pub use resilience::{CircuitBreaker, Crowd, Priority, Repeatable, Retry};
@@ -54,6 +56,7 @@ pub struct Config {
     pub access_log: AccessLog,
     pub admin: Admin,
     pub resolver: Resolver,
+    pub overload: Overload,
     pub listeners: Vec<Listener>,
     pub routes: Vec<Route>,
     pub upstreams: Vec<Upstream>,
@@ -431,6 +434,9 @@ pub struct Upstream {
     pub sticky: Option<Spanned<Sticky>>,
     /// Connections to this upstream, over all threads; absent means no limit.
     pub max_connections: Option<Spanned<NonZeroU32>>,
+    /// Bodies of requests are read up to so many bytes before there is an endpoint; absent means
+    /// not at all.
+    pub buffer_requests: Option<u32>,
     pub host: HostRule,
     /// Endpoints speak TLS.
     pub tls: Option<EndpointTls>,
@@ -551,6 +557,7 @@ impl Upstream {
             balance: Balance::default(),
             sticky: None,
             max_connections: None,
+            buffer_requests: None,
             host: HostRule::default(),
             tls: None,
             http2: None,

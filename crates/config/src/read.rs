@@ -17,6 +17,7 @@ mod identity;
 mod limit;
 mod listener;
 mod outlier;
+mod overload;
 mod process;
 mod proxy_protocol;
 mod rate_limit;
@@ -46,6 +47,7 @@ use crate::read::access_log::ACCESS_LOG;
 use crate::read::app::APP;
 use crate::read::limit::DAY_MS;
 use crate::read::listener::LISTENER;
+use crate::read::overload::OVERLOAD;
 use crate::read::process::PROCESS;
 use crate::read::rate_limit::RATE_LIMIT;
 use crate::read::resolver::RESOLVER;
@@ -164,6 +166,13 @@ pub(crate) static ROOT: declare::Table = declare::Table {
             example: "[resolver]",
         },
         Setting {
+            name: "overload",
+            kind: Kind::Table(&OVERLOAD),
+            absent: Absent::Otherwise("as below"),
+            meaning: "when load is shed, before memory or descriptors run out",
+            example: "[overload]",
+        },
+        Setting {
             name: "listeners",
             kind: Kind::Named(&LISTENER),
             absent: Absent::Otherwise("at least one is required"),
@@ -244,6 +253,7 @@ pub(crate) fn add(
     let mut once = |name| table.get(name).filter(|_| is_first(name, &table, seen, report));
     let (threads, log, admin_table) = (once("threads"), once("access_log"), once("admin"));
     let (resolver_table, state_dir) = (once("resolver"), once("state_dir"));
+    let overload_table = once("overload");
     let run_dir = once("run_dir");
     let of_process = process::NAMES.map(&mut once);
     let (connections, delay, drain) =
@@ -284,6 +294,9 @@ pub(crate) fn add(
     }
     if let Some(node) = resolver_table {
         config.resolver = resolver::read(node, report);
+    }
+    if let Some(node) = overload_table {
+        config.overload = overload::read(node, report);
     }
     config.listeners.extend(named(&table, "listeners", seen, report, listener::read));
     config.upstreams.extend(named(&table, "upstreams", seen, report, upstream::read));

@@ -168,7 +168,7 @@ mod tests {
             _ => String::new(),
         };
         format!(
-            "{run_dir}\n{}\n[access_log]\n{}\n[admin]\n{}\n[resolver]\n{}\n[listeners.x]\nbind = \":1\"\nupstream = \"app\"\n\
+            "{run_dir}\n{}\n[access_log]\n{}\n[admin]\n{}\n[resolver]\n{}\n[overload]\n{}\n[listeners.x]\nbind = \":1\"\nupstream = \"app\"\n\
              {protocol}\n{}\n[[routes]]\nlistener = \"web\"\nupstream = \"app\"\n{}\n\
              [listeners.web]\nbind = \":2\"\n\
              [upstreams.app]\nendpoints = [{{ address = \"a:1\", {} }}]\n{}\n{health}\n\
@@ -178,6 +178,7 @@ mod tests {
             at("[access_log]"),
             at("[admin]"),
             at("[resolver]"),
+            at("[overload]"),
             at("[listeners.NAME]"),
             at("[[routes]]"),
             at("an endpoint"),

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use fairwater_plan::Level;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;
@@ -155,6 +156,10 @@ fn read(
     let sources = steward.sources().ok_or_else(starting)?;
     Ok(match page {
         Page::Live => (TEXT, "ok\n".to_owned()),
+        Page::Ready if sources.pressure.level.get() >= Level::RefusingConnections => {
+            let help = "new work is refused; /status says what runs short";
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", help));
+        }
         Page::Ready if sources.is_ready.load(Ordering::Relaxed) => (TEXT, "ok\n".to_owned()),
         Page::Ready => {
             let help = "it ends when what runs is finished";
@@ -162,7 +167,10 @@ fn read(
         }
         Page::Metrics => (
             PROMETHEUS,
-            metrics::render((sources, &steward.health), steward.apps.of(&steward.config)),
+            metrics::render(
+                (sources, &steward.health, &steward.overload),
+                steward.apps.of(&steward.config),
+            ),
         ),
         Page::Status if wants_text => (TEXT, overview::render(&Status::of(steward, sources))),
         Page::Status => (JSON, Status::of(steward, sources).json()),

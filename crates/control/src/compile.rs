@@ -200,6 +200,8 @@ fn compile_listener(
     connections: ConnectionLimits,
     filters: Option<Box<Filters>>,
 ) -> Listener {
+    let is_probe = |rule: &RouteRule| matches!(rule.route.destination, Destination::Probe(_));
+    let has_probes = rules.iter().any(is_probe);
     let (protocol, trusted_proxies) = match &listener.protocol {
         config::Protocol::Http(http) => {
             let trusted = http.trusted_proxies.iter().map(|net| net.value).collect();
@@ -225,6 +227,7 @@ fn compile_listener(
         head: listener.limits.head,
         connections,
         limits: Limits::default(),
+        has_probes,
         filters,
     }
 }
@@ -319,6 +322,7 @@ fn settings(
         },
         // A connection that was announced is of one client.
         keep_alive: upstream.keep_alive && upstream.proxy_protocol.is_none(),
+        buffered_max: upstream.buffer_requests.map(|bytes| bytes as usize),
         proxy_protocol: upstream.proxy_protocol.map(|version| match version {
             config::ProxyVersion::V1 => ProxyVersion::V1,
             config::ProxyVersion::V2 => ProxyVersion::V2,

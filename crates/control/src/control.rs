@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::{JoinHandle, spawn_local};
 
 use crate::lookups::{self, Shared};
-use crate::{AppLink, Bind, Sources, Steward, admin, apps, expiry, health};
+use crate::{AppLink, Bind, Sources, Steward, admin, apps, expiry, health, overload};
 
 /// Another configuration waits no longer than this for what its names stand for.
 const NAMES: Duration = Duration::from_secs(5);
@@ -69,6 +69,7 @@ pub fn start(
             drop(spawn_local(lookups::keep(shared.clone())));
             drop(spawn_local(health::keep(shared.clone())));
             drop(spawn_local(expiry::keep(shared.clone())));
+            drop(spawn_local(overload::keep(shared.clone())));
             if let Some(master) = master {
                 drop(spawn_local(apps::keep(shared.clone(), master)));
             }

@@ -17,6 +17,7 @@ mod limit;
 mod lookups;
 mod metrics;
 mod names;
+mod overload;
 mod overview;
 mod problem;
 mod registry;
@@ -33,6 +34,7 @@ pub use apps::{AppLink, AppReport};
 pub use compile::{Bind, Compiled, sketch};
 pub use control::{Control, Unable, start};
 pub use lookups::look_up_names;
+pub use overload::{Capacity, InUse, Meter, Pressure};
 pub use steward::Steward;
 pub use trace::{Outcome, Question, Trace, prove, trace};
 
@@ -61,6 +63,7 @@ pub struct Sources {
     pub started_ms: u64,
     /// What the master has counted; zeros without one.
     pub tally: Arc<Mutex<Tally>>,
+    pub pressure: Pressure,
 }
 
 /// What comes from outside of this crate.

@@ -9,17 +9,18 @@ use fairwater_message::FaultKind;
 use fairwater_message::app::{AppPlace, AppState, Condition, Exit};
 use fairwater_message::tally::Tally;
 use fairwater_net::clock;
-use fairwater_plan::{BreakerState, Limit, Listener, Plan, Upstream};
+use fairwater_plan::{BreakerState, Limit, Listener, Plan, Upstream, Usage};
 use fairwater_telemetry::{
     Count, Counters, EndpointCounters, ListenerCounters, SESSION_OUTCOMES, STATUS_CLASSES,
 };
 
 use crate::Sources;
 use crate::health::{Health, Known};
+use crate::overload::Seen;
 
 /// Renders all metrics.
 pub(crate) fn render<'a>(
-    (sources, health): (&Sources, &Health),
+    (sources, health, overloaded): (&Sources, &Health, &Seen),
     apps: impl Iterator<Item = &'a AppState>,
 ) -> String {
     let mut text = Text(String::new());
@@ -44,6 +45,7 @@ pub(crate) fn render<'a>(
         "Accepts that failed for want of descriptors or memory.",
         total(|thread| &thread.accept_failures),
     );
+    overload(&mut text, overloaded, [total(|t| &t.shed_clients), total(|t| &t.shed_endpoints)]);
     let dropped = total(|thread| &thread.log_dropped) + sources.log_lost.load(Ordering::Relaxed);
     text.single(
         "fairwater_log_lines_total",
@@ -61,6 +63,27 @@ pub(crate) fn render<'a>(
     self::health(&mut text, health, &plan);
     self::apps(&mut text, &apps.collect::<Vec<_>>());
     text.0
+}
+
+fn overload(text: &mut Text, seen: &Seen, [clients, endpoints]: [u64; 2]) {
+    let name = "fairwater_overload_level";
+    let help = "0 while all is served, up to 4 when new requests are refused.";
+    text.family(name, "gauge", help);
+    text.line(name, &[], &(seen.level() as u8).to_string());
+    for (name, help, read) in [
+        ("fairwater_overload_used", "What is in use.", (|u| u.used) as fn(&Usage) -> u64),
+        ("fairwater_overload_watermark", "Where load is shed from.", |u| u.watermark),
+    ] {
+        text.family(name, "gauge", help);
+        for (resource, usage) in seen.usages() {
+            text.line(name, &[("resource", resource.word())], &read(usage).to_string());
+        }
+    }
+    let name = "fairwater_overload_shed_total";
+    text.family(name, "counter", "Idle connections that were closed to make room.");
+    for (side, count) in [("client", clients), ("endpoint", endpoints)] {
+        text.line(name, &[("side", side)], &count.to_string());
+    }
 }
 
 fn master(text: &mut Text, tally: Tally) {

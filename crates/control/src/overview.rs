@@ -1,5 +1,6 @@
 //! The state of the process as tables for people, for `fairwater status`.
 
+use crate::overload::Resource;
 use crate::status::{EndpointStatus, Status};
 
 /// Addresses of one name that fit into a line.
@@ -12,6 +13,9 @@ pub(crate) fn render(status: &Status<'_>) -> String {
         std::process::id(),
         shown_s(status.uptime_s)
     );
+    if !status.overload.usages().is_empty() {
+        resources(status).write(&mut out);
+    }
     listeners(status).write(&mut out);
     endpoints(status).write(&mut out);
     if !status.names.is_empty() {
@@ -26,6 +30,24 @@ pub(crate) fn render(status: &Status<'_>) -> String {
     }
     threads.write(&mut out);
     out
+}
+
+fn resources(status: &Status<'_>) -> Table {
+    let mut table = Table::new(&["RESOURCE", ">IN USE", ">WATERMARK", "LEVEL"]);
+    let seen = status.overload;
+    for (index, (resource, usage)) in seen.usages().iter().enumerate() {
+        let shown = |count: u64| match resource {
+            Resource::Memory => format!("{} MiB", count >> 20),
+            _ => count.to_string(),
+        };
+        table.add([
+            resource.word().to_owned(),
+            shown(usage.used),
+            shown(usage.watermark),
+            if index == 0 { seen.level().meaning().to_owned() } else { String::new() },
+        ]);
+    }
+    table
 }
 
 fn listeners(status: &Status<'_>) -> Table {

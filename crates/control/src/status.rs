@@ -7,7 +7,7 @@ use std::sync::Arc;
 use fairwater_message::app::{AppPlace, AppState, Exit};
 use fairwater_net::clock;
 use fairwater_plan::health::{Reason, State};
-use fairwater_plan::{EndpointState, Plan, Protocol, Upstream};
+use fairwater_plan::{EndpointState, Plan, Protocol, Upstream, Usage};
 use fairwater_telemetry::{EndpointCounters, ListenerCounters};
 
 use crate::dns::{Answer, Question};
@@ -15,6 +15,7 @@ use crate::health::words::{self, why};
 use crate::json::{list, object, text};
 use crate::metrics::sum;
 use crate::names::Known;
+use crate::overload::{Resource, Seen};
 use crate::roster::Member;
 use crate::sticky::keeps_sessions;
 use crate::{Sources, Steward};
@@ -22,6 +23,7 @@ use crate::{Sources, Steward};
 /// Everything that there is to be seen.
 pub(crate) struct Status<'a> {
     pub uptime_s: u64,
+    pub overload: &'a Seen,
     /// Open connections of each thread.
     pub threads: Vec<u64>,
     pub listeners: Vec<ListenerStatus<'a>>,
@@ -103,6 +105,7 @@ impl<'a> Status<'a> {
             });
         Self {
             uptime_s: now_ms.saturating_sub(sources.started_ms) / 1000,
+            overload: &steward.overload,
             threads: sources.counters.iter().map(|thread| active(thread)).collect(),
             listeners: listeners(sources, &plan),
             upstreams: upstreams.collect(),
@@ -117,6 +120,7 @@ impl<'a> Status<'a> {
             ("version", text(env!("CARGO_PKG_VERSION"))),
             ("process_id", std::process::id().to_string()),
             ("uptime_seconds", self.uptime_s.to_string()),
+            ("overload", overload_json(self.overload)),
             ("threads", list(threads.map(|count| object(&[("connections", count.to_string())])))),
             ("listeners", list(self.listeners.iter().map(ListenerStatus::json))),
             ("upstreams", list(self.upstreams.iter().map(UpstreamStatus::json))),
@@ -315,6 +319,21 @@ fn app_json(state: &AppState) -> String {
         ])
     };
     object(&[("name", text(&state.name)), ("instances", list(state.places.iter().map(instance)))])
+}
+
+fn overload_json(seen: &Seen) -> String {
+    let usage = |(resource, usage): &(Resource, Usage)| {
+        object(&[
+            ("resource", text(resource.word())),
+            ("used", usage.used.to_string()),
+            ("watermark", usage.watermark.to_string()),
+            ("end", usage.end.to_string()),
+        ])
+    };
+    object(&[
+        ("level", text(seen.level().word())),
+        ("resources", list(seen.usages().iter().map(usage))),
+    ])
 }
 
 fn or_null(value: Option<String>) -> String {

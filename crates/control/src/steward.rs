@@ -15,6 +15,7 @@ use crate::compile::{Before, Bind, compile, compile_again};
 use crate::dns::{Answer, Failure, Question, ResolverSettings};
 use crate::health::{Health, record};
 use crate::names::Names;
+use crate::overload::Seen;
 use crate::problem::Problem;
 use crate::registry::Registry;
 use crate::roster::{self, Member, Roster};
@@ -37,6 +38,7 @@ pub struct Steward {
     kept_secret: Option<Secret>,
     pub(crate) roster: Roster,
     pub(crate) health: Health,
+    pub(crate) overload: Seen,
     pub(crate) outside: Outside,
     /// Where plans go and counts come from; not before the first plan.
     pub(crate) sources: Option<Sources>,
@@ -84,6 +86,7 @@ impl Steward {
             state_file,
             roster: Roster::default(),
             health: Health::default(),
+            overload: Seen::default(),
             outside,
             sources: None,
             next: None,

@@ -1,6 +1,6 @@
 //! What the control groups of this process leave it: a container has less memory than its machine.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 const ROOT: &str = "/sys/fs/cgroup";
@@ -10,6 +10,24 @@ const ROOT: &str = "/sys/fs/cgroup";
 pub(crate) fn memory_bytes() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     least(&groups, Path::new(ROOT))
+}
+
+/// What the group of this process uses memory for, as a file that stays open: it can be read anew
+/// when no further one can be opened. Only the second version has it.
+pub(crate) fn memory_uses() -> Option<File> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    File::open(Path::new(ROOT).join(group).join("memory.stat")).ok()
+}
+
+/// Of that, the memory that the kernel holds for this group and cannot take back: of sockets, pipes
+/// and all that belongs to a connection.
+pub(crate) fn kernel_bytes(uses: &str) -> u64 {
+    let of = |name: &str| {
+        let mut values = uses.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        values.next().and_then(|value| value.parse::<u64>().ok()).unwrap_or(0)
+    };
+    of("sock") + of("kernel").saturating_sub(of("slab_reclaimable"))
 }
 
 /// The least of all limits from the group of this process up to the root.
@@ -48,6 +66,15 @@ fn limit(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_kernel_cannot_take_back_counts() {
+        let uses = "anon 9000\nfile 8000\nkernel 5000\nkernel_stack 70\nsock 300\nslab_reclaimable \
+                    1000\nslab 1500\nsock_other 1\n";
+        assert_eq!(kernel_bytes(uses), 4300);
+        assert_eq!(kernel_bytes("anon 5\nslab_reclaimable 7\n"), 0);
+        assert_eq!(kernel_bytes("sock 12345678901234567890123\nkernel x"), 0);
+    }
 
     #[test]
     fn the_least_limit_counts() {

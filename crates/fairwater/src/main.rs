@@ -11,6 +11,7 @@ mod explain;
 mod file_set;
 mod files;
 mod fmt;
+mod gauge;
 mod given;
 mod hash_password;
 mod master;

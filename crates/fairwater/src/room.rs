@@ -28,13 +28,20 @@ const BYTES_PER_CONNECTION: u64 = 64 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Room {
     pub connections: u32,
-    descriptors: u64,
+    pub descriptors: u64,
     /// Clients that a thread may turn away at a time.
     pub refusals: u32,
     /// There is no descriptor for an endpoint's connection beside each client's.
     is_tight: bool,
     /// What the control group leaves the process, where it limits the connections.
     memory: Option<u64>,
+}
+
+#[cfg(test)]
+impl Room {
+    pub(crate) fn of(connections: u32, descriptors: u64) -> Self {
+        Self { connections, descriptors, refusals: 1, is_tight: false, memory: None }
+    }
 }
 
 impl fmt::Display for Room {

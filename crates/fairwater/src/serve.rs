@@ -11,12 +11,14 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use fairwater_config::{AccessLog, Config, LogFormat, LogTarget};
-use fairwater_control::{AppLink, AppReport, Compiled, Outside, Sources, Steward, look_up_names};
+use fairwater_control::{
+    AppLink, AppReport, Compiled, Meter, Outside, Pressure, Sources, Steward, look_up_names,
+};
 use fairwater_message::FaultKind;
 use fairwater_message::app::AppState;
 use fairwater_message::tally::Tally;
 use fairwater_net::clock;
-use fairwater_plan::{CurrentPlan, ListenerId, Plan, Protocol};
+use fairwater_plan::{CurrentLevel, CurrentPlan, ListenerId, Plan, Protocol};
 use fairwater_supervisor::{
     Address, BindError, Inherited, Link, Listening, Manner, News, Notify, Succession, bind_private,
     make_for,
@@ -32,7 +34,7 @@ use crate::rights::{self, Needs};
 use crate::room::{self, Room};
 use crate::running::{self, Places, Running};
 use crate::ties::Ties;
-use crate::{directory, fail, say};
+use crate::{directory, fail, gauge, say};
 
 /// Of what a worker leaves to the next one: who has broken into it must not fill the memory of all
 /// that follow.
@@ -42,6 +44,8 @@ const LEFT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 pub(crate) struct Ground {
     pub threads: usize,
     pub room: Room,
+    /// Opened while files still can be.
+    pub meter: Meter,
 }
 
 impl Ground {
@@ -50,7 +54,8 @@ impl Ground {
     fn of(config: &Config) -> Result<Self, String> {
         let threads = threads(config);
         let room = room::make(config, threads)?;
-        Ok(Self { threads, room })
+        let meter = gauge::open(&room, config.max_connections.is_some());
+        Ok(Self { threads, room, meter })
     }
 }
 
@@ -132,7 +137,7 @@ pub(crate) fn serve_then(
         Rights::Needed => rights::give_up(config, &Needs { log_file: None, is_binder: true }),
     };
     let started = given_up.map_err(Into::into).and_then(|()| Ok(own.sockets()?));
-    let started = started.and_then(|sockets| start(config, steward, plan, &ground, sockets, None));
+    let started = started.and_then(|sockets| start(config, steward, plan, ground, sockets, None));
     match started {
         Ok((mut running, signals, bound)) => {
             own.release();
@@ -180,7 +185,7 @@ pub(crate) fn serve_given(
         let listening = listening.map(|(bind, (address, fds))| (bind.listener, address, fds));
         let sockets = Sockets { listening: listening.collect(), admin: given.admin };
         say(ground.room);
-        let started = start(config, steward, plan, &ground, sockets, Some(&master))?;
+        let started = start(config, steward, plan, ground, sockets, Some(&master))?;
         if let Some(socket) = &given.legacy
             && let Err(error) = started.0.threads.inherit(socket)
         {
@@ -301,7 +306,7 @@ fn start(
     config: &Config,
     steward: Steward,
     plan: Plan,
-    ground: &Ground,
+    ground: Ground,
     sockets: Sockets,
     master: Option<&Link>,
 ) -> Result<Started, Box<dyn Error>> {
@@ -321,6 +326,7 @@ fn start(
     let counters: Vec<_> = (0..ground.threads).map(|_| new_counters()).collect();
     let plan = Arc::new(CurrentPlan::new(plan));
     let is_ready = Arc::new(AtomicBool::new(true));
+    let overload = Arc::<CurrentLevel>::default();
     let passwords = PasswordChecks::new(threads);
     let mut parts = Vec::new();
     for (index, counters) in counters.iter().enumerate() {
@@ -333,6 +339,8 @@ fn start(
             plan: Arc::clone(&plan),
             counters: Arc::clone(counters),
             is_ready: Arc::clone(&is_ready),
+            overload: Arc::clone(&overload),
+            memory_bytes: ground.meter.capacity.memory.map(|bytes| bytes / threads as u64),
             passwords: passwords.clone(),
             refusals_max: ground.room.refusals,
             log: log.batch(),
@@ -350,6 +358,7 @@ fn start(
         allocations: allocator::allocations,
         started_ms: clock::coarse_ms(),
         tally: Arc::clone(&tally),
+        pressure: Pressure { meter: ground.meter, level: overload },
     };
     let (apps, link) = master.map(app_link).transpose()?.unzip();
     let control = fairwater_control::start(steward, sources, sockets.admin, link);

@@ -104,6 +104,8 @@ fault_kinds! {
     Unauthorized = ("unauthorized", Downstream, Route, 401),
     /// More passwords wait to be checked than may.
     PasswordsBusy = ("passwords_busy", Proxy, Route, 503),
+    /// Memory or descriptors run short.
+    Overloaded = ("overloaded", Proxy, Route, 503),
     Loop = ("loop_detected", Downstream, Route, 508),
     /// Nothing of the upstream could be picked: it has no endpoint that takes traffic.
     NoEndpoint = ("no_endpoint", Upstream, Connect, 503),

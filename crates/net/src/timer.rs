@@ -36,7 +36,12 @@ struct Entry {
     /// The tick of the bucket that this entry waits in; copies in other buckets are stale.
     queued_at: u64,
     waker: Option<Waker>,
+    /// Nothing is lost if it comes early.
+    is_idle: bool,
 }
+
+/// A deadline that has come before its time.
+const SHED: u64 = 0;
 
 impl Wheel {
     pub fn new() -> Rc<Self> {
@@ -74,6 +79,26 @@ impl Wheel {
         }
     }
 
+    /// Lets deadlines of who is idle come now, those first that are next anyway. `choose` says how
+    /// many, of how many that there are. Returns how many it were.
+    pub fn shed(&self, choose: impl FnOnce(usize) -> usize) -> usize {
+        let mut entries = self.entries.borrow_mut();
+        let idle = entries.iter().filter(|entry| entry.is_idle);
+        let mut deadlines: Vec<u64> = idle.map(|entry| entry.at_ms).collect();
+        let count = choose(deadlines.len()).min(deadlines.len());
+        let Some(last) = count.checked_sub(1) else { return 0 };
+        let (_, last_ms, _) = deadlines.select_nth_unstable(last);
+        let oldest = entries.iter_mut().filter(|entry| entry.is_idle && entry.at_ms <= *last_ms);
+        let mut wakers = Vec::with_capacity(count);
+        for entry in oldest.take(count) {
+            (entry.at_ms, entry.is_idle) = (SHED, false);
+            wakers.extend(entry.waker.take());
+        }
+        drop(entries);
+        wakers.into_iter().for_each(Waker::wake);
+        count
+    }
+
     fn look_at(&self, slot: u32, tick: u64, now_ms: u64, due: &mut Vec<Waker>) {
         let mut entries = self.entries.borrow_mut();
         let entry = &mut entries[slot as usize];
@@ -109,7 +134,7 @@ impl Timer {
         // A slot that was used before still waits in its bucket: an early look for the new owner.
         let slot = wheel.free.borrow_mut().pop().unwrap_or_else(|| {
             let mut entries = wheel.entries.borrow_mut();
-            entries.push(Entry { at_ms: NEVER, queued_at: NEVER, waker: None });
+            entries.push(Entry { at_ms: NEVER, queued_at: NEVER, waker: None, is_idle: false });
             (entries.len() - 1) as u32
         });
         Self { wheel: Rc::clone(wheel), slot }
@@ -124,12 +149,29 @@ impl Timer {
     /// Sets the deadline, in milliseconds of the coarse clock.
     #[inline]
     pub fn set_at(&self, at_ms: u64) {
+        self.set_as(at_ms, false);
+    }
+
+    #[inline]
+    fn set_as(&self, at_ms: u64, is_idle: bool) {
         let mut entries = self.wheel.entries.borrow_mut();
         let entry = &mut entries[self.slot as usize];
-        entry.at_ms = at_ms;
+        (entry.at_ms, entry.is_idle) = (at_ms, is_idle);
         if entry.queued_at == NEVER || at_ms.div_ceil(TICK_MS) < entry.queued_at {
             entry.queued_at = self.wheel.enqueue(self.slot, at_ms);
         }
+    }
+
+    /// Sets the deadline of who is idle until then: it may come before its time (see
+    /// [`Wheel::shed`]).
+    #[inline]
+    pub fn set_idle(&self, after: Duration) {
+        self.set_as(coarse_ms() + after.as_millis() as u64, true);
+    }
+
+    /// Whether the deadline has come before its time.
+    pub fn is_shed(&self) -> bool {
+        self.deadline_ms() == SHED
     }
 
     /// Moves the deadline to `after` from now if it is later than that. Returns the one before.
@@ -178,7 +220,7 @@ impl Drop for Timer {
     fn drop(&mut self) {
         let mut entries = self.wheel.entries.borrow_mut();
         let entry = &mut entries[self.slot as usize];
-        (entry.at_ms, entry.waker) = (NEVER, None);
+        (entry.at_ms, entry.waker, entry.is_idle) = (NEVER, None, false);
         drop(entries);
         self.wheel.free.borrow_mut().push(self.slot);
     }
@@ -246,6 +288,34 @@ mod tests {
         assert_eq!(count.0.load(Ordering::Relaxed), 2);
         wheel.advance(start + 300_000);
         assert_eq!(count.0.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn who_is_idle_for_longest_is_shed_first() {
+        let wheel = Wheel::new();
+        let count = Arc::new(Count(AtomicU32::new(0)));
+        let waker = Waker::from(Arc::clone(&count));
+        let timers: Vec<_> = (0..10).map(|_| Timer::new(&wheel)).collect();
+        for (index, timer) in timers.iter().enumerate() {
+            // Every second one has something to do.
+            match index % 2 {
+                0 => timer.set_idle(Duration::from_secs(100 - index as u64)),
+                _ => timer.set(Duration::from_secs(10)),
+            }
+            check(timer, &waker);
+        }
+        let shed = || -> Vec<usize> { (0..10).filter(|&index| timers[index].is_shed()).collect() };
+        let choose = |there: usize| move |count: usize| if count == there { 2 } else { 99 };
+        assert_eq!(wheel.shed(choose(5)), 2);
+        assert_eq!((shed(), count.0.load(Ordering::Relaxed)), (vec![6, 8], 2));
+        assert!(timers[6].poll_expired(&mut Context::from_waker(&waker)).is_ready());
+        // Who has begun something since is none of them.
+        timers[4].set(Duration::from_secs(1));
+        timers[6].set_idle(Duration::from_secs(1000));
+        assert_eq!(wheel.shed(choose(3)), 2);
+        assert_eq!(shed(), [0, 2, 8]);
+        drop(timers);
+        assert_eq!(wheel.shed(|count| count), 0);
     }
 
     #[test]

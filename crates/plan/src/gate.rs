@@ -80,14 +80,11 @@ impl Gate {
 mod tests {
     use std::sync::Arc;
     use std::task::{Wake, Waker};
-    use std::time::Duration;
 
     use super::*;
     use crate::balance::tests::endpoints;
-    use crate::{
-        Admission, Balance, Choice, Draw, HostHeader, Marked, Reserve, Reservist, RetryRules,
-        Shared, Tried, Turn, Upstream, UpstreamSettings, UpstreamTimeouts, Versions,
-    };
+    use crate::upstream::tests::upstream_of;
+    use crate::{Choice, Draw, Reserve, Reservist, Tried, Turn, Upstream};
 
     const DRAW: Draw = Draw { random: 0, client: None, seat: None };
 
@@ -98,49 +95,10 @@ mod tests {
         for (endpoint, (_, max)) in endpoints.iter_mut().zip(all) {
             endpoint.in_flight_max = *max;
         }
-        let second = Duration::from_secs(1);
-        let settings = UpstreamSettings {
-            name: "app".to_owned(),
-            index: 0,
-            host: HostHeader::Keep,
-            keep_alive: true,
-            proxy_protocol: None,
-            tls: None,
-            versions: Versions::Http1,
-            max_requests: None,
-            max_age: None,
-            relaxed_responses: false,
-            head: fairwater_message::HeadLimits::DEFAULT,
-            timeouts: UpstreamTimeouts {
-                connect: second,
-                response: second,
-                idle: second,
-                queue: second,
-            },
-            retries: 2,
-            retry: RetryRules {
-                statuses: Vec::new(),
-                marked: Marked::Method,
-                patience: None,
-                pause: Duration::ZERO,
-            },
-            breaker: None,
-            grpc_retries: fairwater_message::GrpcCodes::default(),
-            failures_max: 0,
-            sticky: None,
-        };
         let gate = Gate::default();
         gate.set(max, 100);
-        let shared = Shared {
-            admission: Arc::new(Admission::new(None)),
-            budget: Arc::default(),
-            gate: Some(Arc::new(gate)),
-            breaker: None,
-        };
         let reserve = reserve.iter().map(|&index| Reservist { index, weight: 1 }).collect();
-        let balance = Balance::round_robin(&endpoints);
-        Upstream::new(settings, endpoints, balance, shared)
-            .with_reserve(Reserve::new(vec![reserve]))
+        upstream_of(endpoints, Some(gate)).with_reserve(Reserve::new(vec![reserve]))
     }
 
     fn gate(upstream: &Upstream) -> &Gate {

@@ -13,6 +13,7 @@ mod gate;
 pub mod health;
 mod limit;
 mod listener;
+mod overload;
 mod queue;
 mod rate;
 mod reserve;
@@ -40,6 +41,7 @@ pub use limit::{
     Limits, Quota, Tally, Telling, V6_BITS, Wait,
 };
 pub use listener::{Listener, OnError, Protocol, ProxyProtocol, TcpIdle, Timeouts};
+pub use overload::{CurrentLevel, Level, Overload, Usage, shed};
 pub use queue::{Priority, Queue, Turn, Waiter};
 pub use rate::Rate;
 pub use reserve::{Reserve, Reservist};

@@ -28,6 +28,8 @@ pub struct Listener {
     pub connections: ConnectionLimits,
     /// For connections as they come; those of requests are among the filters.
     pub limits: Limits,
+    /// It answers those who ask how this process is, and does so to the last.
+    pub has_probes: bool,
     /// What holds for replies to requests that have no route.
     pub filters: Option<Box<Filters>>,
 }
@@ -115,6 +117,7 @@ impl Listener {
             head: self.head,
             connections: self.connections.clone(),
             limits: Limits::default(),
+            has_probes: false,
             filters: None,
         }
     }

@@ -32,6 +32,8 @@ pub struct UpstreamSettings {
     pub index: usize,
     pub host: HostHeader,
     pub keep_alive: bool,
+    /// How much of a body is read before there is an endpoint.
+    pub buffered_max: Option<usize>,
     /// Endpoints are told first whose connection it is; no other client uses it.
     pub proxy_protocol: Option<ProxyVersion>,
     /// Endpoints speak TLS.
@@ -329,19 +331,21 @@ impl Tried {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::Marked;
     use crate::balance::tests::endpoints;
 
-    fn upstream(weights: &[u32]) -> Upstream {
-        let endpoints = endpoints(weights);
+    /// An upstream of these endpoints, picked in turn, as it is without settings.
+    pub(crate) fn upstream_of(endpoints: Vec<Endpoint>, gate: Option<Gate>) -> Upstream {
         let balance = Balance::round_robin(&endpoints);
+        let second = Duration::from_secs(1);
         let settings = UpstreamSettings {
             name: "app".to_owned(),
             index: 0,
             host: HostHeader::Keep,
             keep_alive: true,
+            buffered_max: None,
             proxy_protocol: None,
             tls: None,
             versions: Versions::Http1,
@@ -350,10 +354,10 @@ mod tests {
             relaxed_responses: false,
             head: HeadLimits::DEFAULT,
             timeouts: UpstreamTimeouts {
-                connect: Duration::ZERO,
-                response: Duration::ZERO,
-                idle: Duration::ZERO,
-                queue: Duration::ZERO,
+                connect: second,
+                response: second,
+                idle: second,
+                queue: second,
             },
             retries: 2,
             retry: RetryRules {
@@ -370,10 +374,14 @@ mod tests {
         let shared = Shared {
             admission: Arc::new(Admission::new(None)),
             budget: Arc::default(),
-            gate: None,
+            gate: gate.map(Arc::new),
             breaker: None,
         };
         Upstream::new(settings, endpoints, balance, shared)
+    }
+
+    fn upstream(weights: &[u32]) -> Upstream {
+        upstream_of(endpoints(weights), None)
     }
 
     fn picked(upstream: &Upstream, seat: Option<u32>, tried: &mut Tried) -> Option<usize> {

@@ -37,6 +37,13 @@ pub(crate) fn lower_descriptor_limit() {
     }
 }
 
+/// The size of a page of memory.
+pub fn page_bytes() -> u64 {
+    // SAFETY: takes no pointer.
+    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u64::try_from(bytes).unwrap_or(4096)
+}
+
 /// Raises the soft limit of open descriptors to the hard one. Returns the limit in force.
 ///
 /// # Errors

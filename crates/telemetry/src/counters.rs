@@ -45,6 +45,9 @@ pub struct Counters {
     pub panics: Count,
     /// Accepts that failed for want of descriptors or memory.
     pub accept_failures: Count,
+    /// Idle connections closed for want of memory or descriptors: of clients, and to endpoints.
+    pub shed_clients: Count,
+    pub shed_endpoints: Count,
     /// Access-log lines written and dropped.
     pub log_lines: Count,
     pub log_dropped: Count,
@@ -148,6 +151,8 @@ impl Counters {
             endpoints: EndpointTable::new(endpoints),
             panics: Count::default(),
             accept_failures: Count::default(),
+            shed_clients: Count::default(),
+            shed_endpoints: Count::default(),
             log_lines: Count::default(),
             log_dropped: Count::default(),
         }

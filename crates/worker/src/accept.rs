@@ -219,6 +219,11 @@ impl Source {
         let in_force = shard.in_force();
         let limits = &in_force.plan.listener(listener).connections;
         let waits = !limits.rejects;
+        let is_refusing = shard.refuses_connections(in_force.plan.listener(listener));
+        if waits && is_refusing {
+            // It stays in the backlog.
+            return Timer::new(&shard.wheel).pass(PAUSE).await;
+        }
         if waits && !limits.enter() && !self.until_room(limits).await {
             return;
         }
@@ -233,7 +238,7 @@ impl Source {
             }
             return;
         };
-        let has_room = waits || limits.enter();
+        let has_room = !is_refusing && (waits || limits.enter());
         let counted = match limits.per_client {
             // Who announces its clients is none of them.
             Some(_) if has_room && !in_force.plan.listener(listener).awaits_header(peer.ip()) => {

@@ -12,6 +12,8 @@ pub(crate) enum Body {
     Chunked(ChunkDecoder),
     /// Until the connection ends.
     UntilClose,
+    /// So much is decoded already; what comes behind it.
+    Held(usize, Box<Self>),
 }
 
 /// A piece of a body that is in memory.
@@ -44,7 +46,11 @@ impl Body {
     }
 
     pub(crate) fn is_done(&self) -> bool {
-        matches!(self, Self::Done | Self::Length(0))
+        match self {
+            Self::Done | Self::Length(0) => true,
+            Self::Held(0, then) => then.is_done(),
+            _ => false,
+        }
     }
 
     /// Takes the data at the front of `bytes`. A chunked body with trailers stays until
@@ -59,6 +65,14 @@ impl Body {
                 *left -= len as u64;
                 if *left == 0 {
                     *self = Self::Done;
+                }
+                Ok(plain(len))
+            }
+            Self::Held(left, then) => {
+                let len = bytes.len().min(*left);
+                *left -= len;
+                if *left == 0 {
+                    *self = std::mem::replace(then, Self::Done);
                 }
                 Ok(plain(len))
             }

@@ -29,7 +29,7 @@ use crate::record::{HeadTimes, Record};
 use crate::shard::Shard;
 use crate::tunnel::Tunnel;
 use crate::work::{Buffer, Work};
-use crate::{attempt, grpc, respond};
+use crate::{attempt, grpc, hold, respond};
 
 /// Whose request it is, and the way to him and back.
 #[derive(Clone, Copy, Debug)]
@@ -137,6 +137,7 @@ pub(crate) async fn serve<const IS_LANE: bool>(
     let Work {
         request,
         request_head: head,
+        held,
         out,
         changes,
         reply_changes,
@@ -147,7 +148,6 @@ pub(crate) async fn serve<const IS_LANE: bool>(
     let head = &*head;
     debug_assert_eq!(request.start, 0, "heads are read at the front of the buffer");
     request.make_room_behind(head.len);
-    let filled = request.end - head.len;
     let (bytes, tail) = request.bytes.split_at_mut(head.len);
     let shard = &*connection.shard;
     let listener = in_force.plan.listener(connection.listener);
@@ -161,7 +161,7 @@ pub(crate) async fn serve<const IS_LANE: bool>(
         listener,
         head,
         bytes,
-        source: Source::new(carrier, tail, filled, head.body),
+        source: Source::new(carrier, (tail, held), request.end - head.len, head.body),
         out,
         filters: None,
         user: "",
@@ -192,13 +192,13 @@ pub(crate) async fn serve<const IS_LANE: bool>(
         }
     };
     record.bytes_in = exchange.source.bytes();
-    let behind = exchange.source.behind();
+    let rest = exchange.source.take_rest();
     exchange.forget_changes();
     shard.empty(exchange.reply.buffer);
     drop(exchange);
     record.close();
-    request.start = head.len + behind.start;
-    request.end = head.len + behind.end;
+    drop(record);
+    request.keep(head.len, rest, held);
     end
 }
 
@@ -271,8 +271,14 @@ async fn run<'a>(
     let Destination::Upstream(upstream) = route.destination else {
         return answer(exchange, record, route).await.map(|()| None);
     };
+    if exchange.shard.refuses_requests(exchange.listener) {
+        return Err(FaultKind::Overloaded.into());
+    }
     let upstream = exchange.in_force.plan.upstream(upstream);
     record.upstream = &upstream.settings.name;
+    if let Some(bytes_max) = upstream.settings.buffered_max {
+        Box::pin(hold::run(exchange, bytes_max)).await?;
+    }
     if head.version == Version::Http2 {
         // Elsewhere: the future of all this would be moved with the one around it.
         let futures = &exchange.shard.attempt_futures;
@@ -319,12 +325,14 @@ async fn answer<'a>(
             respond::with(exchange, record, &own).await
         }
         Destination::Probe(probe) => {
-            let is_good = match probe {
-                Probe::Live => true,
-                Probe::Ready => exchange.shard.is_ready.load(Ordering::Relaxed),
+            let shard = exchange.shard;
+            let (status, body) = match probe {
+                Probe::Ready if !shard.is_ready.load(Ordering::Relaxed) => {
+                    (503, &b"stopping\n"[..])
+                }
+                Probe::Ready if shard.turns_away() => (503, &b"overloaded\n"[..]),
+                Probe::Live | Probe::Ready => (200, &b"ok\n"[..]),
             };
-            let (status, body) =
-                if is_good { (200, b"ok\n".as_slice()) } else { (503, b"stopping\n".as_slice()) };
             let own = OwnReply { body: Cow::Borrowed(body), ..OwnReply::new(status) };
             respond::with(exchange, record, &own).await
         }

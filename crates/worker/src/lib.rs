@@ -17,6 +17,7 @@ mod follow;
 mod grpc;
 mod h2;
 mod handshake;
+mod hold;
 mod in_force;
 pub mod limits;
 mod listening;

@@ -49,6 +49,11 @@ pub const TRUNKS_PER_ENDPOINT: usize = 64;
 pub const DOUBT_AFTER: Duration = Duration::from_secs(1);
 /// For the last words of a connection on which nothing runs any more.
 pub const GOODBYE: Duration = Duration::from_secs(5);
+/// Bodies of requests that a thread holds before there is an endpoint, all together: a thousand of
+/// 64 KiB, and no more than this part of its share of memory. Further ones are sent on as they
+/// come.
+pub const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub const HELD_PART: u64 = 8;
 /// Idle connections that a thread keeps for each endpoint.
 pub const POOL_PER_ENDPOINT: usize = 1024;
 /// Threads that check passwords, at the most; with few worker threads there are half as many.

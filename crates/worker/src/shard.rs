@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use fairwater_net::{Stream, Wheel, clock};
-use fairwater_plan::Plan;
+use fairwater_plan::{CurrentLevel, Level, Listener, Plan};
 use fairwater_proto::http2::Scratch;
 use fairwater_sys::recycle::Recycler;
 use fairwater_telemetry::{Counters, LogBatch};
@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use crate::auth::Remembered;
 use crate::in_force::InForce;
-use crate::limits::BUFFER_BYTES;
+use crate::limits::{self, BUFFER_BYTES};
 use crate::moving::Heir;
 use crate::password::PasswordChecks;
 use crate::pipes::Pipes;
@@ -66,6 +66,14 @@ pub(crate) struct Shard {
     random: Cell<u64>,
     request_ids: Cell<u128>,
     is_draining: Cell<bool>,
+    overload: Arc<CurrentLevel>,
+    /// As the last tick has found it.
+    level: Cell<Level>,
+    /// Some connections end with the request that they have.
+    ends_early: Cell<bool>,
+    /// Bodies of requests that are held.
+    pub held_bytes: Cell<usize>,
+    pub held_bytes_max: usize,
     /// The process that serves in place of this one, while it takes connections.
     heir: RefCell<Option<Rc<Heir>>>,
     moves: Cell<bool>,
@@ -83,7 +91,9 @@ impl Shard {
         spread: Spread,
         pulse: Arc<Pulse>,
     ) -> Self {
-        let ThreadParts { counters, is_ready, passwords, log, seed, refusals_max, .. } = parts;
+        let ThreadParts { counters, is_ready, overload, memory_bytes, passwords, .. } = parts;
+        let ThreadParts { log, seed, refusals_max, .. } = parts;
+        let held_max = memory_bytes.map_or(u64::MAX, |bytes| bytes / limits::HELD_PART);
         Self {
             pools: Pools::new(plan.slots_end),
             in_force: RefCell::new(Rc::new(InForce::new(plan))),
@@ -113,6 +123,12 @@ impl Shard {
             random: Cell::new(seed | 1),
             request_ids: Cell::new(u128::from(seed) << 64),
             is_draining: Cell::new(false),
+            overload,
+            level: Cell::default(),
+            ends_early: Cell::new(false),
+            held_bytes: Cell::new(0),
+            held_bytes_max: limits::HELD_BYTES_MAX
+                .min(usize::try_from(held_max).unwrap_or(usize::MAX)),
             heir: RefCell::default(),
             moves: Cell::new(false),
             wall_start_us: Cell::new(wall_start_us()),
@@ -177,6 +193,7 @@ impl Shard {
 
     pub(crate) fn drain(&self) {
         self.is_draining.set(true);
+        self.ends_early.set(true);
         self.moves.set(self.heir.borrow().is_some());
     }
 
@@ -189,7 +206,57 @@ impl Shard {
     /// Whether a client shall come again by another connection.
     #[inline]
     pub(crate) fn sends_away(&self, client: &Stream) -> bool {
-        self.is_draining.get() && !(self.moves.get() && client.is_plain())
+        self.ends_early.get() && self.ends(client)
+    }
+
+    #[cold]
+    fn ends(&self, client: &Stream) -> bool {
+        self.grants_no_keep_alive()
+            || self.is_draining.get() && !(self.moves.get() && client.is_plain())
+    }
+
+    /// Takes in how short memory and descriptors are. Returns the level, and whether it has risen.
+    pub(crate) fn look_at_overload(&self) -> (Level, bool) {
+        let level = self.overload.get();
+        let before = self.level.replace(level);
+        self.ends_early.set(self.is_draining.get() || self.grants_no_keep_alive());
+        (level, level > before)
+    }
+
+    /// Closes some idle connections, those of clients and those to endpoints.
+    pub(crate) fn shed(&self) {
+        self.counters.shed_clients.add(self.wheel.shed(fairwater_plan::shed) as u64);
+        let plan = Arc::clone(&self.in_force().plan);
+        self.counters.shed_endpoints.add(self.pools.shed(self, &plan) as u64);
+    }
+
+    /// Whether memory or descriptors run short.
+    pub(crate) fn is_short(&self) -> bool {
+        self.level.get() > Level::Normal
+    }
+
+    /// Whether a connection ends with the request that it has.
+    pub(crate) fn grants_no_keep_alive(&self) -> bool {
+        self.level.get() >= Level::Closing
+    }
+
+    /// Whether a listener accepts nobody. One that answers probes does: who asks in vain whether
+    /// this process lives would end it.
+    #[inline]
+    pub(crate) fn refuses_connections(&self, listener: &Listener) -> bool {
+        self.level.get() >= Level::RefusingConnections && !listener.has_probes
+    }
+
+    /// Whether requests of a listener are refused.
+    #[inline]
+    pub(crate) fn refuses_requests(&self, listener: &Listener) -> bool {
+        self.level.get() >= Level::RefusingConnections
+            && (listener.has_probes || self.level.get() == Level::RefusingRequests)
+    }
+
+    /// Whether requests should go to another process.
+    pub(crate) fn turns_away(&self) -> bool {
+        self.level.get() >= Level::RefusingConnections
     }
 
     pub(crate) fn heir(&self) -> Option<Rc<Heir>> {

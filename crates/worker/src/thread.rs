@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::thread::JoinHandle;
 
 use fairwater_net::drive;
-use fairwater_plan::{CurrentPlan, ListenerId};
+use fairwater_plan::{CurrentLevel, CurrentPlan, Level, ListenerId};
 use fairwater_sys::pass;
 use fairwater_telemetry::{Counters, LogBatch};
 use tokio::runtime::{Builder, LocalOptions};
@@ -23,6 +23,8 @@ use crate::spread::{self, Handed, Spread};
 
 /// Ticks of the wheel between two looks at the pools: one second.
 const SWEEP_TICKS: u32 = 20;
+/// The same between two times that idle connections are closed to make room.
+const SHED_TICKS: u32 = 5;
 
 /// What one thread is started with.
 #[derive(Debug)]
@@ -31,6 +33,10 @@ pub struct ThreadParts {
     pub counters: Arc<Counters>,
     /// Whether this process shall get requests, for those who ask.
     pub is_ready: Arc<AtomicBool>,
+    /// How short memory and descriptors are.
+    pub overload: Arc<CurrentLevel>,
+    /// Its share of the memory that there is, where that is known.
+    pub memory_bytes: Option<u64>,
     /// Shared by all threads.
     pub passwords: PasswordChecks,
     /// Clients that may be told at a time that there is no room.
@@ -248,6 +254,10 @@ async fn until_stopped(
         }
         if ticks % SWEEP_TICKS == 0 || shard.is_draining() || shard.has_waiters() {
             shard.pools.sweep(shard, &shard.in_force().plan, now_ms);
+        }
+        let (level, has_risen) = shard.look_at_overload();
+        if level > Level::Normal && (has_risen || ticks % SHED_TICKS == 0) {
+            shard.shed();
         }
         match order {
             RUN => false,

@@ -1,6 +1,8 @@
 //! The working set of a busy connection: buffers and indexes, taken from the thread's pool with the
 //! first byte of a request and given back when nothing is left to do. An idle connection has none.
 
+use std::ops::Range;
+
 use fairwater_message::{HEAD_BYTES_MAX, RequestHead, ResponseHead};
 
 use crate::filter::Changes;
@@ -15,6 +17,8 @@ pub(crate) struct Work {
     /// What came from the client: a head, then body bytes behind it.
     pub request: Buffer,
     pub request_head: RequestHead,
+    /// A body that is held, and what was read behind it.
+    pub held: Vec<u8>,
     /// The request head on its way out.
     pub out: Vec<u8>,
     /// What filters change in it, and in the reply.
@@ -30,6 +34,7 @@ pub(crate) struct Work {
 impl Work {
     /// Makes the set fit for another connection. Returns false when it has grown and should go.
     pub(crate) fn recycle(&mut self) -> bool {
+        self.held = Vec::new();
         self.request.clear();
         self.response.clear();
         // After a panic they may hold what was for somebody else.
@@ -40,6 +45,14 @@ impl Work {
             && self.response.bytes.len() <= BUFFER_BYTES
             && written.iter().all(|block| block.capacity() <= BUFFER_BYTES)
     }
+}
+
+/// What was read behind a request.
+pub(crate) enum Rest {
+    /// A part of the buffer behind its head.
+    Behind(Range<usize>),
+    /// These bytes: the body before them was held apart.
+    Apart(Vec<u8>),
 }
 
 /// Bytes that were read and are not used yet: `start..end` of a block that is allocated once.
@@ -76,6 +89,20 @@ impl Buffer {
         }
         self.bytes[..bytes.len()].copy_from_slice(bytes);
         self.end = bytes.len();
+    }
+
+    /// Keeps what lies behind a request with a head of this length.
+    #[inline(always)]
+    pub(crate) fn keep(&mut self, head_len: usize, rest: Rest, held: &mut Vec<u8>) {
+        match rest {
+            Rest::Behind(Range { start, end }) => {
+                (self.start, self.end) = (head_len + start, head_len + end);
+            }
+            Rest::Apart(bytes) => {
+                *held = Vec::new();
+                self.hold(&bytes);
+            }
+        }
     }
 
     /// Marks bytes as used.

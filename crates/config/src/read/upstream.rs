@@ -25,6 +25,11 @@ use crate::span::{Span, Spanned};
 /// A zone or a region each; more would be a list.
 const PRIORITY_MAX: u32 = 255;
 
+/// Less than comes with the head anyway.
+const BUFFERED_BYTES_MIN: u64 = 1024;
+/// A few of these are all that a thread may hold.
+const BUFFERED_BYTES_MAX: u64 = 16 << 20;
+
 pub(super) static UPSTREAM: declare::Table = declare::Table {
     title: "[upstreams.NAME]",
     settings: &[
@@ -48,6 +53,15 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
             absent: Absent::Default("\"round_robin\""),
             meaning: "how one is picked",
             example: "balance = \"round_robin\"",
+        },
+        Setting {
+            name: "buffer_requests",
+            kind: Kind::Size { min: BUFFERED_BYTES_MIN, max: BUFFERED_BYTES_MAX },
+            absent: Absent::Otherwise("bodies are sent on as they come"),
+            meaning: "the body of a request is read up to this size before an endpoint is picked, so \
+                      that clients that send slowly hold none. See \
+                      [resilience.md](resilience.md#slow-uploads). No effect on TCP, gRPC and WebSocket.",
+            example: "buffer_requests = \"64KiB\"",
         },
         Setting {
             name: "host",
@@ -297,6 +311,8 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
     upstream.sticky = sticky::of_upstream(name.value, &table, report);
     sticky::check_balance(upstream.sticky.as_ref(), balance, &table, report);
     upstream.max_connections = limit(&table, "max_connections", report);
+    let buffered = table.get("buffer_requests").and_then(|node| node.size(report));
+    upstream.buffer_requests = buffered.and_then(|bytes| u32::try_from(bytes).ok());
     upstream.max_requests = limit(&table, "max_requests", report);
     let age = table.get("max_connection_age");
     upstream.max_connection_age = age.and_then(|node| node.duration(report));

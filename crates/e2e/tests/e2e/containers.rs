@@ -119,11 +119,16 @@ impl Group {
 
     /// Starts Fairwater in it, looks, and gives what was said.
     fn run(&self, look: impl FnOnce(u32)) -> String {
+        self.run_with("", |id, _| look(id))
+    }
+
+    /// The same with further settings of the upstream; tells the address as well.
+    fn run_with(&self, upstream: &str, look: impl FnOnce(u32, &str)) -> String {
         let endpoint = Endpoint::echo("e");
         let directory = Directory::new();
         let text = format!(
             "access_log = {{ format = \"off\" }}\nlisteners.web = {{ bind = \"127.0.0.1:0\", \
-             upstream = \"app\" }}\nupstreams.app = {{ endpoints = [{:?}] }}\n",
+             upstream = \"app\" }}\nupstreams.app = {{ endpoints = [{:?}]{upstream} }}\n",
             endpoint.address
         );
         fs::write(directory.join("fairwater.toml"), text).unwrap();
@@ -138,7 +143,9 @@ impl Group {
             text_of(&said).contains("web listens on") || child.try_wait().unwrap().is_some()
         });
         if child.try_wait().unwrap().is_none() {
-            look(child.id());
+            let lines = text_of(&said);
+            let address = lines.split("web listens on ").nth(1).unwrap_or_default();
+            look(child.id(), address.lines().next().unwrap_or_default());
             signal_to(child.id(), Signal::INT);
             child.wait().unwrap();
         }
@@ -174,6 +181,30 @@ fn memory_of_the_container_is_shared_among_its_connections() {
     let Some(group) = Group::with(limits) else { return skipped() };
     let said = group.run(|_| {});
     assert!(said.contains("room for 2048 connections (") && said.contains("128 MiB"), "{said}");
+}
+
+/// Bodies that would take more memory than there is, if all were held: only some are, and nobody
+/// ends the process.
+#[test]
+fn memory_of_the_container_is_not_used_up() {
+    const LEN: usize = 900_000;
+    let bytes = (64 << 20).to_string();
+    let limits = [("memory", "memory.limit_in_bytes", &*bytes), ("", "memory.max", &bytes)];
+    let Some(group) = Group::with(limits) else { return skipped() };
+    let said = group.run_with(", buffer_requests = \"1MiB\"", |id, address| {
+        let mut clients: Vec<_> = (0..100).map(|_| Client::connect(address)).collect();
+        for client in &mut clients {
+            let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {LEN}\r\n\r\n");
+            client.send(head);
+            client.send(vec![b'x'; LEN - 1]);
+        }
+        for client in &mut clients {
+            client.send("x");
+            assert_eq!(client.response_to("POST").unwrap().status(), 200);
+        }
+        assert!(fs::exists(format!("/proc/{id}")).unwrap());
+    });
+    assert!(said.contains("64 MiB of memory"), "{said}");
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod limits;
 mod master;
 mod moving;
 mod names;
+mod overload;
 mod passthrough;
 mod peers;
 mod pressure;

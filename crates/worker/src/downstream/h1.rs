@@ -41,7 +41,7 @@ enum Turn {
 pub(crate) fn serve(connection: Accepted) -> impl Future<Output = ()> {
     async move {
         loop {
-            connection.timer.set(connection.of_listener(|listener| listener.timeouts.idle));
+            connection.timer.set_idle(connection.of_listener(|listener| listener.timeouts.idle));
             let turn = loop {
                 match until_readable(&connection).await {
                     Next::Request => {}

@@ -40,6 +40,8 @@ pub(crate) struct Sink<'a> {
     ends_with_close: bool,
     /// The last piece is out.
     is_over: bool,
+    /// The client was told by us that it may send its body.
+    has_gone_on: bool,
 }
 
 /// A piece of a response body as it comes from an endpoint.
@@ -65,6 +67,25 @@ impl<'a> Sink<'a> {
             closes,
             ends_with_close: false,
             is_over: false,
+            has_gone_on: false,
+        }
+    }
+
+    /// Tells a client that waits for it to send its body.
+    pub(crate) async fn go_on(
+        &mut self,
+        patience: Patience<'_>,
+        request: &RequestHead,
+    ) -> Result<(), Fault> {
+        if !reads_chunks(request) {
+            return Ok(()); // HTTP/1.0 knows no interim responses
+        }
+        self.has_gone_on = true;
+        self.out.clear();
+        self.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        match self.carrier {
+            Carrier::Connection(_) => self.flush(patience).await,
+            Carrier::Lane(lane) => lane.send_head(self.out, false).map(drop).map_err(aborted),
         }
     }
 
@@ -82,7 +103,8 @@ impl<'a> Sink<'a> {
         removed: &[HeaderName],
     ) -> Result<(), Fault> {
         // HTTP/1.0 knows no interim responses; 100 is for those alone who asked.
-        if !reads_chunks(request) || (head.status == 100 && !request.expects_continue) {
+        let wants_continue = request.expects_continue && !self.has_gone_on;
+        if !reads_chunks(request) || (head.status == 100 && !wants_continue) {
             return Ok(());
         }
         // What is added is for the final one.

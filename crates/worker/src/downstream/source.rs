@@ -10,17 +10,22 @@ use fairwater_proto::h1::write_trailers;
 
 use super::Carrier;
 use crate::body::Body;
-use crate::limits;
+use crate::hold::Holding;
+use crate::limits::{self, BUFFER_BYTES};
 use crate::patience::Patience;
 use crate::relay::{self, SpliceError};
 use crate::shard::Shard;
+use crate::work::Rest;
 
 /// The request body: where the rest of it comes from, and what of it is in memory.
 #[derive(Debug)]
 pub(crate) struct Source<'a> {
     carrier: Carrier<'a>,
-    /// The part of the request buffer behind the head.
+    /// The part of the request buffer behind the head; or what is held, with room behind it.
     tail: &'a mut [u8],
+    /// Where a body can be held; nothing, once one is.
+    apart: Option<&'a mut Vec<u8>>,
+    held: Option<Box<Held<'a>>>,
     /// Bytes of the tail that were read and are not used yet.
     start: usize,
     end: usize,
@@ -40,6 +45,15 @@ pub(crate) struct Source<'a> {
     trailers: Vec<u8>,
 }
 
+/// The first part of a body, or all of it, that is in memory and decoded: what a retry starts from.
+#[derive(Debug)]
+struct Held<'a> {
+    len: usize,
+    /// What comes behind it.
+    then: Body,
+    _holding: Holding<'a>,
+}
+
 /// Streams have no framing of their own: a body ends with its stream, behind its trailers, and that
 /// it is as long as it said the library sees to.
 fn body_of(carrier: Carrier<'_>, length: BodyLength) -> Body {
@@ -52,13 +66,15 @@ fn body_of(carrier: Carrier<'_>, length: BodyLength) -> Body {
 impl<'a> Source<'a> {
     pub(crate) fn new(
         carrier: Carrier<'a>,
-        tail: &'a mut [u8],
+        (tail, apart): (&'a mut [u8], &'a mut Vec<u8>),
         len: usize,
         length: BodyLength,
     ) -> Self {
         Self {
             carrier,
             tail,
+            apart: Some(apart),
+            held: None,
             start: 0,
             end: len,
             body: body_of(carrier, length),
@@ -124,7 +140,73 @@ impl<'a> Source<'a> {
         debug_assert!(self.is_held, "what was overwritten cannot be sent again");
         if self.length != BodyLength::None {
             (self.start, self.bytes) = (0, 0);
-            self.body = body_of(self.carrier, self.length);
+            self.body = match &self.held {
+                None => body_of(self.carrier, self.length),
+                Some(held) => Body::Held(held.len, Box::new(held.then.clone())),
+            };
+        }
+    }
+
+    /// What was read behind the request: a part of the request buffer, or, behind a body that was
+    /// held apart from it, these bytes.
+    #[inline]
+    pub(crate) fn take_rest(&mut self) -> Rest {
+        match self.held {
+            None => Rest::Behind(self.behind()),
+            Some(_) => Rest::Apart(self.take_ahead()),
+        }
+    }
+
+    /// Reads the body until it is whole, or has more than `bytes_max`, or `holding` has no room for
+    /// more; what was read is taken from then on as if it had just come.
+    pub(crate) async fn hold(
+        &mut self,
+        bytes_max: usize,
+        mut holding: Holding<'a>,
+        patience: Patience<'_>,
+    ) -> Result<(), Fault> {
+        let Some(apart) = self.apart.take() else { return Ok(()) };
+        apart.clear();
+        loop {
+            let range = self.take()?;
+            let is_nothing = range.is_empty();
+            apart.extend_from_slice(&self.tail[range]);
+            if self.is_whole() || apart.len() > bytes_max {
+                break;
+            }
+            if is_nothing {
+                // Before it is there: who sends nothing is not told that there is no room.
+                if !holding.has_room_for(apart.capacity() + self.tail.len()) {
+                    break;
+                }
+                self.fill(patience).await?;
+            }
+        }
+        let len = apart.len();
+        if len == 0 && !self.is_whole() {
+            self.apart = Some(apart);
+            return Ok(()); // there was room for nothing
+        }
+        let behind = &self.tail[self.start..self.end];
+        // With room for what comes next.
+        apart.reserve_exact(behind.len() + BUFFER_BYTES);
+        apart.extend_from_slice(behind);
+        (self.start, self.end) = (0, apart.len());
+        apart.resize(self.end + BUFFER_BYTES, 0);
+        holding.count(apart.capacity());
+        self.tail = apart.as_mut_slice();
+        let then = std::mem::replace(&mut self.body, Body::Done);
+        self.held = Some(Box::new(Held { len, then, _holding: holding }));
+        self.is_held = true;
+        self.rewind();
+        Ok(())
+    }
+
+    /// Whether nothing more of the body will come; trailers may be there and not taken yet.
+    fn is_whole(&self) -> bool {
+        match &self.body {
+            Body::Chunked(decoder) => decoder.is_done(),
+            body => body.is_done(),
         }
     }
 

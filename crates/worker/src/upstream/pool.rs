@@ -187,6 +187,30 @@ impl Pools {
         }
     }
 
+    /// Closes half of the idle connections to each endpoint, those that were used longest ago: who
+    /// is used again and again is among the others. Returns how many it were.
+    pub(crate) fn shed(&self, shard: &Shard, plan: &Plan) -> usize {
+        let mut count = 0;
+        for endpoint in plan.upstreams.iter().flat_map(|upstream| &upstream.endpoints) {
+            let idle = self.pools.borrow()[endpoint.slot].idle.len();
+            let mut left = idle.div_ceil(2);
+            count += left;
+            // From the front, where the oldest are.
+            self.close_unless(shard, endpoint.slot, |_| {
+                let is_kept = left == 0;
+                left = left.saturating_sub(1);
+                is_kept
+            });
+            self.trunks(endpoint.slot, |trunks| {
+                trunks.retire_unless(|trunk| {
+                    count += usize::from(trunk.is_idle());
+                    !trunk.is_idle()
+                });
+            });
+        }
+        count
+    }
+
     /// Makes room for the endpoints of a new plan, and closes the connections to those that it no
     /// longer has, or speaks to in another way.
     pub(crate) fn adopt(&self, shard: &Shard, plan: &Plan) {
@@ -209,7 +233,7 @@ impl Pools {
         pools.resize_with(len, Pool::default);
     }
 
-    fn close_unless(&self, shard: &Shard, slot: usize, is_kept: impl Fn(&Idle) -> bool) {
+    fn close_unless(&self, shard: &Shard, slot: usize, is_kept: impl FnMut(&Idle) -> bool) {
         let (admission, gone) = {
             let pool = &mut self.pools.borrow_mut()[slot];
             let Some(owner) = pool.owner.as_ref().filter(|_| !pool.idle.is_empty()) else {

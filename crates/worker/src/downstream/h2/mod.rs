@@ -125,7 +125,7 @@ impl<'s> Serving<'s> {
 
     async fn run(mut self) {
         let connection = self.connection;
-        connection.timer.set(connection.of_listener(|listener| listener.timeouts.idle));
+        connection.timer.set_idle(connection.of_listener(|listener| listener.timeouts.idle));
         loop {
             let next = poll_fn(|cx| {
                 let next = self.poll_next(cx);
@@ -151,7 +151,9 @@ impl<'s> Serving<'s> {
                     self.cut(FaultKind::HeadTimeout);
                 }
                 Next::Idle => {
-                    if !self.has_moved() && self.is_leaving {
+                    // Who is told only now has a moment to hear it.
+                    let was_leaving = self.is_leaving;
+                    if !self.has_moved() && was_leaving {
                         break;
                     }
                 }
@@ -180,7 +182,9 @@ impl<'s> Serving<'s> {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        if !self.is_leaving && is_over(self.connection) {
+        let ends = || self.begun > 0 && self.connection.shard.grants_no_keep_alive();
+        let is_over = is_over(self.connection) || self.open.get() == 0 && ends();
+        if !self.is_leaving && is_over {
             self.leave();
         }
         let (mux, streams) = (self.mux, self.open.get());
@@ -241,11 +245,12 @@ impl<'s> Serving<'s> {
         let untaken_bytes = connection.stream.untaken_bytes() as u64;
         let data_bytes = self.mux.with(|engine| engine.data_bytes());
         let taken_bytes = data_bytes.saturating_sub(untaken_bytes);
-        let has_moved = !self.is_cut && taken_bytes > self.taken_bytes;
+        let is_shed = connection.timer.is_shed();
+        let has_moved = !self.is_cut && !is_shed && taken_bytes > self.taken_bytes;
         self.taken_bytes = taken_bytes;
         if has_moved {
             let idle = connection.of_listener(|listener| listener.timeouts.idle);
-            connection.timer.set(if self.is_leaving { limits::GOODBYE } else { idle });
+            set_idle(&connection.timer, self.is_leaving, idle);
         } else if !self.is_leaving {
             self.leave();
         }
@@ -273,6 +278,11 @@ impl<'s> Serving<'s> {
     }
 }
 
+/// For a connection on which no stream runs.
+fn set_idle(timer: &Timer, is_leaving: bool, idle: Duration) {
+    if is_leaving { timer.set(limits::GOODBYE) } else { timer.set_idle(idle) }
+}
+
 /// Whether no further stream may begin. Such a connection cannot move to another process.
 fn is_over(connection: &Accepted) -> bool {
     connection.shard.is_draining() || connection.of_listener(fairwater_plan::Listener::is_gone)
@@ -298,7 +308,7 @@ impl Drop for Open {
         if self.count.get() == 0 {
             let connection = &self.connection;
             let idle = connection.of_listener(|listener| listener.timeouts.idle);
-            connection.timer.set(if is_over(connection) { limits::GOODBYE } else { idle });
+            set_idle(&connection.timer, is_over(connection), idle);
         }
     }
 }

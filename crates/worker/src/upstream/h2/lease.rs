@@ -62,7 +62,7 @@ impl Trunks {
     }
 
     /// Lets no further call begin over those that `is_kept` does not keep.
-    pub(in crate::upstream) fn retire_unless(&mut self, is_kept: impl Fn(&Trunk) -> bool) {
+    pub(in crate::upstream) fn retire_unless(&mut self, mut is_kept: impl FnMut(&Trunk) -> bool) {
         self.open.retain(|trunk| {
             let stays = !trunk.is_over() && is_kept(trunk);
             if !stays {

@@ -1,0 +1,181 @@
+//! Thousands who do next to nothing, and what others notice of them.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use fairwater_e2e::{Client, Endpoint, Proxy, Setup, until};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Slow clients at a time.
+const CLIENTS: usize = 5_000;
+/// Between two requests of who only looks.
+const PAUSE: Duration = Duration::from_millis(1);
+/// How long is looked, each time.
+const LOOK: Duration = Duration::from_secs(4);
+/// Others may wait for half as long again, or for this.
+const GOOD: Duration = Duration::from_millis(5);
+
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+}
+
+/// Of each hundred waits the one that took longest, as long as `is_over` is not set.
+fn p99(proxy: &Proxy, is_over: &AtomicBool) -> Duration {
+    let (mut client, mut took) = (Client::new(proxy), Vec::new());
+    while !is_over.load(Ordering::Relaxed) {
+        let begun = Instant::now();
+        assert_eq!(client.get("/").status(), 200);
+        took.push(begun.elapsed());
+        std::thread::sleep(PAUSE);
+    }
+    took.sort_unstable();
+    assert!(took.len() > 100, "only {} were answered", took.len());
+    took[took.len() * 99 / 100]
+}
+
+/// What others wait while `run` goes on.
+fn while_running(proxy: &Proxy, run: impl FnOnce()) -> Duration {
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let looking = scope.spawn(|| p99(proxy, &is_over));
+        run();
+        is_over.store(true, Ordering::Relaxed);
+        looking.join().unwrap()
+    })
+}
+
+fn judge(quiet: Duration, slow: Duration) {
+    // It says something of a program that is optimised, on a machine that does nothing else: then
+    // it is named by `FAIRWATER_BIN`, as `cargo xtask test --slow` does.
+    let is_measured = std::env::var_os("FAIRWATER_BIN").is_some();
+    let is_good = slow <= GOOD || slow <= quiet * 3 / 2;
+    assert!(is_good || !is_measured, "others wait {slow:?}, and {quiet:?} without");
+}
+
+fn connect(proxy: &Proxy) -> TcpStream {
+    let socket = TcpStream::connect(&proxy.address).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    socket
+}
+
+/// One whose head never ends.
+struct SlowHead {
+    socket: TcpStream,
+    sent: usize,
+}
+
+impl SlowHead {
+    const HEAD: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ";
+
+    fn new(proxy: &Proxy) -> Self {
+        let mut client = Self { socket: connect(proxy), sent: 0 };
+        client.send();
+        client
+    }
+
+    fn send(&mut self) {
+        let byte = *Self::HEAD.get(self.sent).unwrap_or(&b'x');
+        self.sent += self.socket.write(&[byte]).unwrap_or(0);
+    }
+
+    /// Whether it was not answered, nor closed.
+    fn is_waiting(&mut self) -> bool {
+        let read = self.socket.read(&mut [0]);
+        read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+}
+
+/// Heads of which a byte comes now and then. They are given up after `request_head_timeout`, and
+/// come again.
+#[test]
+#[ignore = "slow: 25 s"]
+fn others_do_not_notice_thousands_of_slow_heads() {
+    raise_descriptors();
+    let endpoint = Endpoint::echo("e");
+    let mut proxy = Setup::http(&[&endpoint]).threads(2).start();
+    let quiet = while_running(&proxy, || std::thread::sleep(LOOK));
+    let mut clients = Vec::new();
+    for index in 1..=CLIENTS {
+        clients.push(SlowHead::new(&proxy));
+        if index % 100 == 0 {
+            // The backlog is no subject here.
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    until("all to be there", || {
+        proxy.metric("fairwater_connections_active", &[]) >= CLIENTS as u64 * 9 / 10
+    });
+    let slow = while_running(&proxy, || {
+        let begun = Instant::now();
+        // Longer than a head may take.
+        while begun.elapsed() < 3 * LOOK {
+            for (index, client) in clients.iter_mut().enumerate() {
+                if client.is_waiting() {
+                    client.send();
+                } else {
+                    *client = SlowHead::new(&proxy);
+                }
+                if index % 50 == 0 {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+            }
+        }
+    });
+    println!("slow heads: others wait {slow:?}, and {quiet:?} without");
+    judge(quiet, slow);
+    assert!(proxy.metric("fairwater_faults_total", &["reason=\"request_head_timeout\""]) > 0);
+    let open = proxy.metric("fairwater_connections_active", &[]);
+    assert!(open > CLIENTS as u64 / 2, "{open}");
+    drop(clients);
+    until("all to be gone", || proxy.metric("fairwater_connections_active", &[]) <= 1);
+    proxy.assert_sound();
+}
+
+/// Replies of megabytes of which a little is read now and then.
+#[test]
+#[ignore = "slow: 20 s"]
+fn others_do_not_notice_many_slow_readers() {
+    const READERS: usize = 500;
+    raise_descriptors();
+    let endpoint = Endpoint::echo("e");
+    let large = Endpoint::new(|caller| {
+        caller.read_until(b"\r\n\r\n");
+        caller.send("HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n");
+        while caller.send([b'x'; 65_536]) {}
+    });
+    let route = format!(
+        "[[routes]]\nlistener = \"web\"\npath = \"/large\"\nupstream = \"large\"\n\
+         [upstreams.large]\nendpoints = [{:?}]\n",
+        large.address
+    );
+    let mut proxy = Setup::http(&[&endpoint]).threads(2).more(&route).start();
+    let quiet = while_running(&proxy, || std::thread::sleep(LOOK));
+    let before = proxy.resident();
+    let mut clients: Vec<_> = (0..READERS).map(|_| connect(&proxy)).collect();
+    for client in &mut clients {
+        client.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    }
+    until("all to have begun", || large.accepted() == READERS);
+    // Until the buffers of all kernels are full.
+    std::thread::sleep(Duration::from_secs(2));
+    let mut piece = [0; 1024];
+    let slow = while_running(&proxy, || {
+        let begun = Instant::now();
+        while begun.elapsed() < LOOK {
+            for client in &mut clients {
+                drop(client.read(&mut piece));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    });
+    println!("slow readers: others wait {slow:?}, and {quiet:?} without");
+    judge(quiet, slow);
+    let taken = proxy.resident().saturating_sub(before) / READERS as u64;
+    assert!(taken < 64 << 10, "{taken} bytes for each");
+    drop(clients);
+    until("all to be gone", || proxy.metric("fairwater_connections_active", &[]) <= 1);
+    proxy.assert_sound();
+}
