@@ -78,12 +78,7 @@ pub(crate) async fn converse<'a>(
         let upload = pin!(upload.send_rest(patience, exchange.out));
         both(upload, download, abort, reply, &mut is_sent).await
     };
-    let outcome = result.map_err(|mut fault| {
-        let is_reset = fault.kind == FaultKind::ReplyReset;
-        let is_silent = is_reset || fault.kind == FaultKind::EmptyReply;
-        fault.undelivered |= is_silent && lease.is_undelivered(written, is_reset);
-        fault
-    })?;
+    let outcome = result.map_err(|fault| judged(fault, &lease, written))?;
     lease.counters().response(exchange.reply.head.status);
     let is_reusable = match outcome {
         Outcome::Upgraded => {
@@ -102,6 +97,15 @@ pub(crate) async fn converse<'a>(
         lease.give_back(written, keep);
     }
     Ok(None)
+}
+
+/// A fault, with what is known of the bytes that were written.
+#[cold]
+fn judged(mut fault: Fault, lease: &Lease<'_>, written: u64) -> Fault {
+    let is_reset = fault.kind == FaultKind::ReplyReset;
+    let is_silent = is_reset || fault.kind == FaultKind::EmptyReply;
+    fault.undelivered |= is_silent && lease.is_undelivered(written, is_reset);
+    fault
 }
 
 /// Drops a reply that is as good as none; the connection stays, if all that was `sent` is over.
