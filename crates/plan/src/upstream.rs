@@ -159,19 +159,25 @@ impl Upstream {
     /// Picks an endpoint that was not tried yet, or `None` when none is left. The exchange counts
     /// as in flight there until the pick is dropped. The endpoint of a session is the first, also
     /// while it takes nothing else. For an upstream without a gate.
+    #[inline]
     pub fn pick(&self, draw: Draw, tried: &mut Tried) -> Option<Pick<'_>> {
         debug_assert!(self.shared.gate.is_none());
         let index = match draw.seat_untried(tried) {
             Some(seat) => seat,
-            None => {
-                let index = self.balance.pick(&self.endpoints, draw, tried);
-                index.or_else(|| self.reserve.pick(draw.random, |index| !tried.contains(index)))?
-            }
+            None => match self.balance.pick(&self.endpoints, draw, tried) {
+                Some(index) => index,
+                None => self.reserve_untried(draw, tried)?,
+            },
         };
         tried.add(index);
         let endpoint = &self.endpoints[index];
         endpoint.state.enter();
         Some(Pick { endpoint, gate: None })
+    }
+
+    #[cold]
+    fn reserve_untried(&self, draw: Draw, tried: &Tried) -> Option<usize> {
+        self.reserve.pick(draw.random, |index| !tried.contains(index))
     }
 
     /// The same, unless there are as many exchanges as there may be, or others wait.

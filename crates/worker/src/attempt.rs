@@ -117,14 +117,14 @@ fn follow<'a>(
     exchange: &Exchange<'a>,
     upstream: &'a Upstream,
     (number, tried): (u32, &Tried),
-) -> Option<Follow<'a>> {
+) -> Option<Box<Follow<'a>>> {
     let settings = &upstream.settings;
     let can_follow = number < settings.retries
         && is_repeatable(exchange, upstream)
         && upstream.budget().has_any()
         && upstream.has_another(tried);
     let response = exchange.response_timeout(upstream);
-    can_follow.then(|| Follow::new(&settings.retry, upstream.budget(), response))
+    can_follow.then(|| Box::new(Follow::new(&settings.retry, upstream.budget(), response)))
 }
 
 /// Whether the breaker of an upstream, if it has one, lets a request through.
@@ -134,8 +134,15 @@ pub(crate) fn admits(upstream: &Upstream) -> bool {
 }
 
 /// Takes in how a request has ended, whatever its attempts were.
-#[inline]
+#[inline(always)]
 pub(crate) fn conclude(upstream: &Upstream, fault: Option<FaultKind>, status: u16) {
+    if upstream.breaker().is_some() {
+        conclude_for_breaker(upstream, fault, status);
+    }
+}
+
+#[cold]
+fn conclude_for_breaker(upstream: &Upstream, fault: Option<FaultKind>, status: u16) {
     if let Some((breaker, rules)) = upstream.breaker()
         && let Some(is_good) = verdict(fault, status)
     {

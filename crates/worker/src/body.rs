@@ -12,8 +12,8 @@ pub(crate) enum Body {
     Chunked(ChunkDecoder),
     /// Until the connection ends.
     UntilClose,
-    /// So much is decoded already; what comes behind it.
-    Held(usize, Box<Self>),
+    /// So much is decoded already; what comes behind it its source knows.
+    Held(usize),
 }
 
 /// A piece of a body that is in memory.
@@ -46,11 +46,7 @@ impl Body {
     }
 
     pub(crate) fn is_done(&self) -> bool {
-        match self {
-            Self::Done | Self::Length(0) => true,
-            Self::Held(0, then) => then.is_done(),
-            _ => false,
-        }
+        matches!(self, Self::Done | Self::Length(0))
     }
 
     /// Takes the data at the front of `bytes`. A chunked body with trailers stays until
@@ -68,12 +64,9 @@ impl Body {
                 }
                 Ok(plain(len))
             }
-            Self::Held(left, then) => {
+            Self::Held(left) => {
                 let len = bytes.len().min(*left);
                 *left -= len;
-                if *left == 0 {
-                    *self = std::mem::replace(then, Self::Done);
-                }
                 Ok(plain(len))
             }
             Self::Chunked(decoder) => {

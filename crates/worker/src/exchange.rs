@@ -67,7 +67,7 @@ pub(crate) struct Exchange<'a> {
     pub user: &'a str,
     pub timeouts: RouteTimeouts,
     /// Of the attempt that is made, if another one can follow.
-    pub follow: Option<Follow<'a>>,
+    pub follow: Option<Box<Follow<'a>>>,
     pub changes: &'a mut Changes,
     pub reply: Reply<'a>,
 }

@@ -88,15 +88,21 @@ impl Turn {
         Self { bytes: 0, meter }
     }
 
+    #[inline]
     pub(crate) async fn spend(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
         if self.bytes >= limits::BYTES_PER_TURN {
-            if let Some(meter) = &self.meter {
-                meter.charge(self.bytes);
-            }
-            self.bytes = 0;
+            self.charge();
             tokio::task::yield_now().await;
         }
+    }
+
+    #[cold]
+    fn charge(&mut self) {
+        if let Some(meter) = &self.meter {
+            meter.charge(self.bytes);
+        }
+        self.bytes = 0;
     }
 }
 

@@ -54,6 +54,12 @@ struct Held<'a> {
     _holding: Holding<'a>,
 }
 
+impl Held<'_> {
+    fn body(&self) -> Body {
+        if self.len > 0 { Body::Held(self.len) } else { self.then.clone() }
+    }
+}
+
 /// Streams have no framing of their own: a body ends with its stream, behind its trailers, and that
 /// it is as long as it said the library sees to.
 fn body_of(carrier: Carrier<'_>, length: BodyLength) -> Body {
@@ -109,11 +115,13 @@ impl<'a> Source<'a> {
     }
 
     /// Whether all of the body has been taken out.
+    #[inline(always)]
     pub(crate) fn is_done(&self) -> bool {
         self.body.is_done()
     }
 
     /// Whether all of the body has been taken out, and nothing has come behind it.
+    #[inline(always)]
     pub(crate) fn is_read_out(&self) -> bool {
         self.is_done() && self.start == self.end
     }
@@ -142,7 +150,7 @@ impl<'a> Source<'a> {
             (self.start, self.bytes) = (0, 0);
             self.body = match &self.held {
                 None => body_of(self.carrier, self.length),
-                Some(held) => Body::Held(held.len, Box::new(held.then.clone())),
+                Some(held) => held.body(),
             };
         }
     }
@@ -214,6 +222,9 @@ impl<'a> Source<'a> {
     /// range means that more must be read (or that the body is done).
     pub(crate) fn take(&mut self) -> Result<Range<usize>, Fault> {
         let taken = self.body.take(&mut self.tail[self.start..self.end])?;
+        if let (Body::Held(0), Some(held)) = (&self.body, &self.held) {
+            self.body = held.then.clone();
+        }
         // A second decoding would not find the chunks again.
         self.is_held &= !taken.is_moved;
         let range = self.start + taken.data.start..self.start + taken.data.end;

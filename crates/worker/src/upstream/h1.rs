@@ -63,7 +63,7 @@ pub(crate) async fn converse<'a>(
     };
     let reply = &mut exchange.reply;
     let result = if upload.source.is_done() || !is_sent {
-        download.follow = exchange.follow.as_ref();
+        download.follow = exchange.follow.as_deref();
         timer.set(download.follow.map_or(response_timeout, Follow::first_patience));
         download.run(reply, record, Some(upload.source)).await
     } else {

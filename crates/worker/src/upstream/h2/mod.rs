@@ -74,7 +74,7 @@ pub(crate) async fn converse<'a>(
     let mut upload = Upload { source: &mut exchange.source, call: &call, meter };
     let outcome = if upload.is_nothing(&first) {
         call.send(exchange.out, asked, !is_tunnel)?;
-        fetch.follow = exchange.follow.as_ref();
+        fetch.follow = exchange.follow.as_deref();
         patience.timer.set(fetch.follow.map_or(response_timeout, Follow::first_patience));
         fetch.run(reply, record, Some(upload.source)).await?
     } else {
