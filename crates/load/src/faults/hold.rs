@@ -7,6 +7,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt};
+
 use crate::arguments::{Held, HoldSettings};
 use crate::backend::say;
 
@@ -15,7 +17,8 @@ const STEPS: usize = 50;
 const STEP: Duration = Duration::from_millis(100);
 /// What a slow reader takes in its turn.
 const SIP_BYTES: usize = 256;
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(100);
+/// What the kernel takes for a reader that takes nothing.
+const ROOM_BYTES: usize = 8 * 1024;
 
 pub(crate) fn run(settings: &HoldSettings) -> io::Result<()> {
     let mut all: Vec<Option<TcpStream>> = Vec::new();
@@ -44,7 +47,11 @@ fn now() -> Instant {
 }
 
 fn open(target: SocketAddr, held: Held) -> io::Result<TcpStream> {
-    let mut stream = TcpStream::connect_timeout(&target, CONNECT_TIMEOUT)?;
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    // What a reader does not take waits at the proxy, and not in our kernel.
+    sockopt::set_socket_recv_buffer_size(&socket, ROOM_BYTES)?;
+    connect(&socket, &target)?;
+    let mut stream = TcpStream::from(socket);
     let request: &[u8] = match held {
         Held::Heads => b"GET / HTTP/1.1\r\nHost: a\r\nX-",
         Held::Readers => b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n",
