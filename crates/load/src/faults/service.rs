@@ -21,6 +21,8 @@ use crate::soak::Random;
 const BODY_BYTES: usize = 128;
 /// What `/large` is answered with.
 const LARGE_BYTES: usize = 4 << 20;
+/// What the kernel takes of it.
+const ROOM_BYTES: usize = 64 * 1024;
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Connections that wait while it does something else.
 const BACKLOG: i32 = 4096;
@@ -282,12 +284,19 @@ impl Service {
             if self.manner == Manner::Reset {
                 self.break_off(job);
             } else if job.is_large {
+                self.limit_room(job);
                 let large = Rc::clone(&self.large);
                 self.answer(job, &large);
             } else {
                 self.answer(job, &reply(200, BODY_BYTES, job.closes));
             }
         }
+    }
+
+    /// What nobody takes waits in this process, and not in the kernel, which has one store for all.
+    fn limit_room(&mut self, job: Job) {
+        let Some(stream) = self.stream_of(job) else { return };
+        rustix::net::sockopt::set_socket_send_buffer_size(&stream.socket, ROOM_BYTES).ok();
     }
 
     fn break_off(&mut self, job: Job) {

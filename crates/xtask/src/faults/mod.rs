@@ -70,23 +70,30 @@ fn compare(options: &Options, release: &Path) -> Result<(), Failure> {
     let load = release.join("fairwater-load");
     let seconds = options.seconds;
     let stage = Stage { ours: &ours, load: &load, work: work.path(), names: &names, seconds };
-    let mut rows = Vec::new();
+    let (command, versions) = (command(options), versions(&ours, options));
+    let (mut rows, mut text, mut has_failed) = (Vec::new(), String::new(), false);
     for &fault in &options.faults {
         for contestant in contestants(options) {
             eprintln!("{}: {}", fault.name(), contestant.name());
-            let outcome = scenario::run(&stage, fault, contestant)?;
-            rows.push(Row { fault, contestant, outcome });
+            match scenario::run(&stage, fault, contestant) {
+                Ok(outcome) => rows.push(Row { fault, contestant, outcome }),
+                Err(failure) => {
+                    eprintln!("{failure}");
+                    has_failed = true;
+                }
+            }
+        }
+        // After each, so that a run that is cut off leaves what it has.
+        text = report::markdown(&command, &versions, &rows);
+        if let Some(file) = &options.markdown {
+            fs::write(file, &text)?;
         }
     }
-    let text = report::markdown(&command(options), &versions(&ours, options), &rows);
     println!("{text}");
-    if let Some(file) = &options.markdown {
-        fs::write(file, text)?;
-    }
     for miss in report::misses(&rows) {
         println!("missed: {miss}");
     }
-    Ok(())
+    if has_failed { Err("some could not be run".into()) } else { Ok(()) }
 }
 
 fn contestants(options: &Options) -> Vec<Contestant> {
