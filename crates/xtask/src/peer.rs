@@ -35,8 +35,8 @@ pub(crate) fn launch(
         Contender::Haproxy => command.args(["/usr/sbin/haproxy", "-W", "-f"]).arg(&file),
     };
     let stop = match kind {
-        Contender::Ours | Contender::Haproxy => Stop::Interrupt,
-        Contender::Nginx => Stop::Terminate,
+        Contender::Ours => Stop::Interrupt,
+        Contender::Nginx | Contender::Haproxy => Stop::Terminate,
     };
     Running::start(command, kind.name(), directory, stop)
 }
