@@ -17,7 +17,7 @@ use crate::bench::process::free_port;
 /// Before the fault: checks have begun, and connections are open.
 const WARM: Duration = Duration::from_secs(2);
 /// Behind its end.
-const AFTER: Duration = Duration::from_secs(4);
+const AFTER: Duration = Duration::from_secs(3);
 /// Of clients, in ordinary cases: longer than any timeout of who is set up well.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What counts as wrong although an answer came.

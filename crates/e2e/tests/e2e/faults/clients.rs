@@ -10,7 +10,7 @@ use fairwater_e2e::{Broken, Client, Proxy, Socket, until};
 
 pub(super) const CLIENTS: usize = 8;
 /// Between two requests of a client.
-const PAUSE: Duration = Duration::from_millis(2);
+const PAUSE: Duration = Duration::from_millis(5);
 
 pub(super) struct Clients {
     is_over: Arc<AtomicBool>,

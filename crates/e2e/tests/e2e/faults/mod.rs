@@ -18,10 +18,11 @@ use self::clients::{CLIENTS, Clients};
 
 /// One check interval of two seconds, plus one: later than this behind a fault nothing is wrong.
 const RECOVERY_MAX: Duration = Duration::from_secs(3);
-/// What a row of failures may cost: those that complete it, and one more of each client.
-const ROW: usize = 5 + CLIENTS;
+/// What one endpoint that fails may cost: the five that complete a row, and what clients ask until
+/// all threads have looked for another plan, which they do every 50 ms; on a busy machine later.
+const ROW: usize = 5 + 10 * CLIENTS;
 /// Requests that are enough to see that something goes on.
-const SOME: usize = 300;
+const SOME: usize = 400;
 
 /// How an endpoint behaves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
