@@ -5,6 +5,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use fairwater_e2e::Proxy;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -100,4 +101,61 @@ fn others_do_not_notice_slow_readers() {
         stream
     };
     check(READERS, open, |stream| drop(stream.read(&mut [0; 256])));
+}
+
+/// Endpoints of so many slots and so much time: both together can do a thousand a second.
+const SLOTS: usize = 10;
+const SERVICE: Duration = Duration::from_millis(20);
+const PEAK: f64 = 1000.0;
+/// Of what they can do.
+const GOODPUT_MIN: f64 = 0.9;
+/// Clients that each ask twenty times a second, if they are answered: 70 %, and twice as much.
+const CLIENTS_QUIET: usize = 35;
+const CLIENTS_TOO_MANY: usize = 100;
+const EVERY: Duration = Duration::from_millis(50);
+const LASTING: Duration = Duration::from_secs(5);
+
+/// Good answers in a second, and what those waited who got them.
+fn goodput(proxy: &Proxy, clients: usize) -> (f64, Duration) {
+    let begun = Instant::now();
+    let clients = Clients::every(proxy, clients, EVERY);
+    until("the time to be over", || begun.elapsed() > LASTING);
+    let mut seen = clients.end();
+    let time = begun.elapsed();
+    assert!(seen.failed().keys().all(|word| *word == "503"), "{:?}", seen.failed());
+    seen.0.retain(|call| call.word == "200");
+    (seen.0.len() as f64 / time.as_secs_f64(), seen.p99())
+}
+
+/// Endpoints never have more than they can do at a time, and those who are served are so as if there
+/// were no others.
+#[test]
+#[ignore = "slow: 12 s"]
+fn those_who_are_served_do_not_notice_that_there_are_too_many() {
+    let inside = [(); 2].map(|()| Arc::new(AtomicU64::new(0)));
+    let most = Arc::new(AtomicU64::new(0));
+    let endpoints = inside.clone().map(|inside| {
+        let most = Arc::clone(&most);
+        Endpoint::new(move |caller| {
+            while let Some(request) = caller.request() {
+                most.fetch_max(inside.fetch_add(1, Ordering::AcqRel) + 1, Ordering::AcqRel);
+                std::thread::sleep(SERVICE);
+                inside.fetch_sub(1, Ordering::AcqRel);
+                caller.reply(request.method(), "good");
+            }
+        })
+    });
+    let list = endpoints.each_ref().map(|endpoint| {
+        let address = &endpoint.address;
+        format!("{{ address = {address:?}, max_concurrency = {SLOTS} }}")
+    });
+    let setup = Setup::http(&endpoints.each_ref()).endpoints(&list.join(", ")).threads(2);
+    let mut proxy = setup.upstream("max_queue = 20").start();
+    let (_, quiet) = goodput(&proxy, CLIENTS_QUIET);
+    let (good, busy) = goodput(&proxy, CLIENTS_TOO_MANY);
+    eprintln!("{good:.0} a second, waiting {busy:?}, and {quiet:?} at 70 %");
+    assert!(most.load(Ordering::Acquire) <= SLOTS as u64, "{most:?} at a time");
+    let is_good = good >= PEAK * GOODPUT_MIN && busy <= quiet * 2;
+    assert!(is_good || !is_measured(), "{good:.0} a second, waiting {busy:?}, before {quiet:?}");
+    proxy.assert_sound();
 }

@@ -37,6 +37,19 @@ impl Clients {
     }
 
     pub(super) fn with(proxy: &Proxy, count: usize, pause: Duration) -> Self {
+        Self::after(proxy, count, move |_| pause)
+    }
+
+    /// Each asks as often as this, however long answers take, if they take no longer.
+    pub(super) fn every(proxy: &Proxy, count: usize, every: Duration) -> Self {
+        Self::after(proxy, count, move |took| every.saturating_sub(took))
+    }
+
+    fn after(
+        proxy: &Proxy,
+        count: usize,
+        pause: impl Fn(Duration) -> Duration + Copy + Send + 'static,
+    ) -> Self {
         let (is_over, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let threads = (0..count)
             .map(|_| {
@@ -61,7 +74,12 @@ impl Clients {
     }
 }
 
-fn ask_on(address: &str, pause: Duration, is_over: &AtomicBool, asked: &AtomicUsize) -> Vec<Call> {
+fn ask_on(
+    address: &str,
+    pause: impl Fn(Duration) -> Duration,
+    is_over: &AtomicBool,
+    asked: &AtomicUsize,
+) -> Vec<Call> {
     let mut calls = Vec::new();
     let mut client: Option<Client> = None;
     while !is_over.load(Ordering::Acquire) {
@@ -77,9 +95,10 @@ fn ask_on(address: &str, pause: Duration, is_over: &AtomicBool, asked: &AtomicUs
                 word(answer)
             }
         };
-        calls.push(Call { begun, took: begun.elapsed(), word });
+        let took = begun.elapsed();
+        calls.push(Call { begun, took, word });
         asked.fetch_add(1, Ordering::AcqRel);
-        std::thread::sleep(pause);
+        std::thread::sleep(pause(took));
     }
     calls
 }
