@@ -1,5 +1,5 @@
-//! `fairwater-load calls`: clients that do not wait for each other. Calls are due at times of
-//! their own, whatever has become of those before, and one that is late counts from when it was due.
+//! `fairwater-load calls`: clients that do not wait for each other. Calls are due at times of their
+//! own, whatever has become of those before, and one that is late counts from when it was due.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;

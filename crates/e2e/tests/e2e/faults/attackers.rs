@@ -127,14 +127,14 @@ fn goodput(proxy: &Proxy, clients: usize) -> (f64, Duration) {
     (seen.0.len() as f64 / time.as_secs_f64(), seen.p99())
 }
 
-/// Endpoints never have more than they can do at a time, and those who are served are so as if there
-/// were no others.
+/// Endpoints never have more than they can do at a time, and those who are served are served as if
+/// there were no others.
 #[test]
 #[ignore = "slow: 12 s"]
 fn those_who_are_served_do_not_notice_that_there_are_too_many() {
     let inside = [(); 2].map(|()| Arc::new(AtomicU64::new(0)));
     let most = Arc::new(AtomicU64::new(0));
-    let endpoints = inside.clone().map(|inside| {
+    let endpoints = inside.map(|inside| {
         let most = Arc::clone(&most);
         Endpoint::new(move |caller| {
             while let Some(request) = caller.request() {
