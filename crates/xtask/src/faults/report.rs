@@ -54,7 +54,7 @@ fn words(bar: Bar) -> String {
     match bar {
         Bar::None => "none".to_owned(),
         Bar::NoError => "no error".to_owned(),
-        Bar::Recovery => format!("nothing wrong or later than 0.5 s after {}", ms(RECOVERY_MAX)),
+        Bar::Recovery => format!("right again within {}", ms(RECOVERY_MAX)),
         Bar::Storm(most) => format!("at most {most} attempts a request"),
         Bar::Overload { goodput, waits } => format!(
             "{:.0} % of the peak, and p99 at most {waits}x of that at 70 %",
@@ -154,7 +154,7 @@ fn cell(row: &Row) -> String {
             format!("{failed} failed, p99 {} ({})", ms(tally.p99), ms(quiet.p99))
         }
         (_, _, Fault::Storm) => format!("{failed} failed, {attempts:.2} attempts"),
-        _ => format!("{failed} failed, p99 {}, {}", ms(tally.p99), ms(tally.longest)),
+        _ => format!("{failed} failed, p99 {}, longest {}", ms(tally.p99), ms(tally.longest)),
     };
     match row.verdict() {
         Some(false) => format!("{what} ✗"),
@@ -224,7 +224,7 @@ mod tests {
         let text = short(&rows);
         assert_eq!(text.lines().count(), 4);
         assert!(
-            text.contains("| one of three is killed | 0 failed, p99 0.0 ms, 0.0 ms |"),
+            text.contains("| one of three is killed | 0 failed, p99 0.0 ms, longest 0.0 ms |"),
             "{text}"
         );
     }
