@@ -37,6 +37,8 @@ enum Manner {
     Silent,
     /// Takes ten times as long.
     Slow,
+    /// Every second request is answered with the end of the connection.
+    Half,
 }
 
 /// An endpoint that can be told how to behave, be ended, and start again at the same address.
@@ -99,7 +101,7 @@ fn script(
                 caller.reply(request.method(), "well");
                 continue;
             }
-            asked.fetch_add(1, Ordering::AcqRel);
+            let count = asked.fetch_add(1, Ordering::AcqRel);
             std::thread::sleep(TAKES);
             match manner {
                 manner if manner == Manner::Error as u8 => {
@@ -111,6 +113,7 @@ fn script(
                     return caller.reset();
                 }
                 manner if manner == Manner::Silent as u8 => return caller.until_closed(),
+                manner if manner == Manner::Half as u8 && count.is_multiple_of(2) => return,
                 manner if manner == Manner::Slow as u8 => std::thread::sleep(TAKES * 9),
                 _ => {}
             }

@@ -27,3 +27,20 @@ fn all_are_dead_and_back() {
     assert!(late <= RECOVERY_MAX, "something failed {late:?} after all were back");
     proxy.assert_sound();
 }
+
+/// Each request pays for a fifth of a retry, ten come with each second, and a hundred may have been
+/// saved up.
+#[test]
+fn a_storm_of_retries_is_no_more_than_its_budget() {
+    let (all, setup) = three();
+    let mut proxy = setup.upstream("outlier = false").start();
+    all.iter().for_each(|one| one.is_now(Manner::Half));
+    let begun = Instant::now();
+    let clients = Clients::start(&proxy);
+    clients.until_asked(SOME * 5);
+    let requests = clients.end().0.len() as u64;
+    let attempts: u64 = all.iter().map(Unsound::asked).sum();
+    let most = requests + requests / 5 + 100 + 10 * (begun.elapsed().as_secs() + 1);
+    assert!(attempts <= most, "{attempts} attempts for {requests} requests, more than {most}");
+    proxy.assert_sound();
+}
