@@ -1,10 +1,11 @@
-//! The command line: five commands and a handful of `--name value` pairs.
+//! The command line: a command and a handful of `--name value` pairs.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::faults::Manner;
 use crate::soak::Address;
 
 pub(crate) const USAGE: &str = "\
@@ -34,7 +35,20 @@ fairwater-load endpoint --http ADDRESS --echo ADDRESS
 
 fairwater-load soak --http ADDRESS --tcp ADDRESS --journal FILE [--seconds N] [--seed N]
                     [--clients N]
-    Mixed traffic until the time is up; what became of each request is in the journal.";
+    Mixed traffic until the time is up; what became of each request is in the journal.
+
+fairwater-load service --http ADDRESS [--takes MS] [--slots N]
+                       [--manner good|silent|error|reset|half|deaf]
+    An endpoint that fails in this manner. Prints `ready`, then obeys lines on its standard input
+    (`manner WORD`, `takes MS`, `count`, `stop`) and answers each with the requests it has got.
+
+fairwater-load calls --target ADDRESS --journal FILE --rate N --time MS [--patience MS]
+                     [--path PATH]
+    So many calls a second, whatever has become of those before. The journal has a line for each:
+    when it was due, how long it took, and what became of it.
+
+fairwater-load hold --target ADDRESS --held heads|readers --count N --time MS
+    Connections on which a head comes byte by byte, or a reply is taken sip by sip.";
 
 pub(crate) enum Command {
     Backend(BackendSettings),
@@ -42,6 +56,9 @@ pub(crate) enum Command {
     Multiplex(MultiplexSettings),
     Endpoint(EndpointSettings),
     Soak(SoakSettings),
+    Service(ServiceSettings),
+    Calls(CallsSettings),
+    Hold(HoldSettings),
 }
 
 pub(crate) struct BackendSettings {
@@ -86,6 +103,43 @@ pub(crate) struct SoakSettings {
     pub(crate) seconds: u64,
     pub(crate) seed: u64,
     pub(crate) clients: usize,
+}
+
+pub(crate) struct ServiceSettings {
+    pub(crate) http: SocketAddr,
+    /// For each request.
+    pub(crate) takes_ms: u64,
+    /// Requests that are worked on at a time.
+    pub(crate) slots: usize,
+    pub(crate) manner: Manner,
+}
+
+#[derive(Clone)]
+pub(crate) struct CallsSettings {
+    pub(crate) target: SocketAddr,
+    pub(crate) journal: PathBuf,
+    /// A second.
+    pub(crate) rate: u32,
+    pub(crate) time_ms: u64,
+    /// After it a client gives up.
+    pub(crate) patience_ms: u64,
+    pub(crate) path: String,
+}
+
+pub(crate) struct HoldSettings {
+    pub(crate) target: SocketAddr,
+    pub(crate) held: Held,
+    pub(crate) count: usize,
+    pub(crate) time_ms: u64,
+}
+
+/// What a connection is held with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Held {
+    /// A request head that never ends.
+    Heads,
+    /// A reply that is hardly read.
+    Readers,
 }
 
 /// What one connection does.
@@ -161,10 +215,36 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Comma
             seed: flags.optional("--seed")?.unwrap_or(1),
             clients: flags.optional("--clients")?.unwrap_or(48),
         }),
+        "service" | "calls" | "hold" => of_faults(&name, &mut flags)?,
         other => return Err(format!("unknown command {other}")),
     };
     flags.finish()?;
     Ok(command)
+}
+
+fn of_faults(name: &str, flags: &mut Flags) -> Result<Command, String> {
+    Ok(match name {
+        "service" => Command::Service(ServiceSettings {
+            http: flags.required("--http")?,
+            takes_ms: flags.optional("--takes")?.unwrap_or(5),
+            slots: flags.optional("--slots")?.unwrap_or(1000),
+            manner: flags.optional("--manner")?.unwrap_or(Manner::Good),
+        }),
+        "calls" => Command::Calls(CallsSettings {
+            target: flags.required("--target")?,
+            journal: flags.required("--journal")?,
+            rate: flags.required("--rate")?,
+            time_ms: flags.required("--time")?,
+            patience_ms: flags.optional("--patience")?.unwrap_or(10_000),
+            path: flags.optional("--path")?.unwrap_or_else(|| "/".to_owned()),
+        }),
+        _ => Command::Hold(HoldSettings {
+            target: flags.required("--target")?,
+            held: flags.required("--held")?,
+            count: flags.required("--count")?,
+            time_ms: flags.required("--time")?,
+        }),
+    })
 }
 
 struct Flags(HashMap<String, String>);
@@ -205,6 +285,18 @@ impl FromStr for Mode {
             "close" => Ok(Self::Close),
             "echo" => Ok(Self::Echo),
             "tunnel" => Ok(Self::Tunnel),
+            _ => Err(()),
+        }
+    }
+}
+
+impl FromStr for Held {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "heads" => Ok(Self::Heads),
+            "readers" => Ok(Self::Readers),
             _ => Err(()),
         }
     }

@@ -7,6 +7,7 @@
 mod arguments;
 mod backend;
 mod drive;
+mod faults;
 mod h2;
 mod message;
 mod orders;
@@ -36,6 +37,9 @@ fn main() -> ExitCode {
         Command::Multiplex(settings) => Multiplex::new(&settings).and_then(|mut m| obey(&mut m)),
         Command::Endpoint(settings) => soak::run_endpoint(&settings),
         Command::Soak(settings) => soak::run(&settings),
+        Command::Service(settings) => faults::run_service(&settings),
+        Command::Calls(settings) => faults::run_calls(&settings),
+        Command::Hold(settings) => faults::run_hold(&settings),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

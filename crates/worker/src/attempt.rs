@@ -204,8 +204,13 @@ async fn at_endpoint<'a, const IS_CALL: bool>(
         }
         counters.reuses.add(1);
         match h1::converse(exchange, upstream, lease, &pick, record).await {
-            // The endpoint closed it while it was idle, or in the moment when we used it.
-            Err(fault) if is_silence(fault) && may_retry(exchange, upstream, fault) => {
+            // The endpoint closed it while it was idle, or in the moment when we used it. Or it has
+            // taken the request and fallen silent, which looks the same, and may not come free.
+            Err(fault)
+                if is_silence(fault)
+                    && may_retry(exchange, upstream, fault)
+                    && (is_paid(fault) || upstream.budget().take()) =>
+            {
                 counters.stale.add(1);
                 exchange.source.rewind();
                 reuse = Reuse::No;
@@ -249,7 +254,8 @@ async fn at_shared<'a>(
                 if !is_second
                     && (fault.undelivered || record.is_reused)
                     && is_silence(fault)
-                    && may_retry(exchange, upstream, fault) =>
+                    && may_retry(exchange, upstream, fault)
+                    && (is_paid(fault) || upstream.budget().take()) =>
             {
                 counters.stale.add(1);
                 exchange.source.rewind();

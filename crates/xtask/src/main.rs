@@ -6,9 +6,11 @@ mod bench;
 mod ci;
 mod disrupt;
 mod dist;
+mod faults;
 mod fuzz;
 mod judges;
 mod packages;
+mod peer;
 mod soak;
 mod test;
 mod tidy;
@@ -28,6 +30,7 @@ cargo xtask COMMAND
     fuzz     mutate the corpora of the parsers ([TARGET] --seconds N --seed N --libfuzzer)
     bench    measure against nginx and HAProxy (--help for its flags)
     disrupt  reload, upgrade and kill under load, beside nginx and HAProxy (--help for its flags)
+    faults   endpoints that fail in every manner, beside nginx and HAProxy (--help for its flags)
     dist     a static binary and a Debian package of it (--try installs it on a bare Debian)
     soak     mixed traffic while endpoints die and come back (--help for its flags)";
 
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Some("tidy") => tidy::run(),
         Some("fuzz") => fuzz::run(arguments),
         Some("disrupt") => disrupt::run(arguments),
+        Some("faults") => faults::run(arguments),
         Some("dist") => dist::run(arguments),
         Some("soak") => soak::run(arguments),
         Some("help" | "--help" | "-h") | None => {

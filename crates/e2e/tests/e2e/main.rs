@@ -16,6 +16,7 @@ mod containers;
 mod daemon;
 mod exchanges;
 mod failures;
+mod faults;
 mod filters;
 mod formatting;
 mod grpc;

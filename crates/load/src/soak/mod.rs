@@ -15,6 +15,7 @@ mod session;
 mod socket;
 
 pub(crate) use endpoint::run as run_endpoint;
+pub(crate) use random::Random;
 pub(crate) use socket::Address;
 
 use std::io;
@@ -23,7 +24,6 @@ use std::time::Duration;
 
 use self::echo::EchoClient;
 use self::journal::{Journal, now_us};
-use self::random::Random;
 use self::session::Client;
 use crate::arguments::SoakSettings;
 use crate::message::pattern;

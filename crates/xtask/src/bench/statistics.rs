@@ -1,5 +1,7 @@
 //! The little statistics that a table of rounds needs.
 
+use std::time::Duration;
+
 /// Median and extremes of a few rounds.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) struct Spread {
@@ -29,6 +31,14 @@ impl Spread {
     }
 }
 
+/// Of each hundred, sorted, the one at this place.
+pub(crate) fn of_hundred(place: usize, times: impl Iterator<Item = Duration>) -> Duration {
+    let mut times: Vec<_> = times.collect();
+    times.sort();
+    let place = (times.len() * place).div_ceil(100).saturating_sub(1);
+    times.get(place).copied().unwrap_or_default()
+}
+
 /// The slope of the least-squares line through points (x, y).
 pub(crate) fn slope(points: &[(f64, f64)]) -> f64 {
     let count = points.len() as f64;
@@ -48,6 +58,13 @@ mod tests {
         assert_eq!(Spread::of(&[3.0, 1.0]), Some(Spread { median: 2.0, low: 1.0, high: 3.0 }));
         assert_eq!(Spread::of(&[9.0, 1.0, 2.0]).unwrap().median, 2.0);
         assert_eq!(Spread::of(&[]), None);
+    }
+
+    #[test]
+    fn the_ninety_ninth_of_a_hundred() {
+        let times = (1..=200).map(Duration::from_millis);
+        assert_eq!(of_hundred(99, times), Duration::from_millis(198));
+        assert_eq!(of_hundred(99, std::iter::empty()), Duration::ZERO);
     }
 
     #[test]

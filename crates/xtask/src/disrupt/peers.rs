@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Failure;
-use crate::bench::process::{Running, Stop, free_port, signal};
+use crate::bench::process::{Running, free_port, signal};
 use crate::bench::{Backend, Contender};
+use crate::peer::launch;
 
 /// Where distributions have their modules.
 const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
@@ -94,28 +95,12 @@ fn start(
     (http, tcp): (u16, u16),
     backend: (u16, u16),
 ) -> Result<Running, Failure> {
-    let file = |name: &str| directory.join(name).display().to_string();
-    let (name, text) = match kind {
-        Contender::Ours => ("fairwater.toml", of_ours(directory, http, tcp, backend)),
-        Contender::Nginx => ("nginx.conf", of_nginx(directory, http, tcp, backend)),
-        Contender::Haproxy => ("haproxy.cfg", of_haproxy(http, tcp, backend)),
+    let text = match kind {
+        Contender::Ours => of_ours(directory, http, tcp, backend),
+        Contender::Nginx => of_nginx(directory, http, tcp, backend),
+        Contender::Haproxy => of_haproxy(http, tcp, backend),
     };
-    fs::write(file(name), text)?;
-    let mut command = Command::new("setpriv");
-    let limits = "ulimit -n $(ulimit -Hn) && exec \"$@\"";
-    command.args(["--pdeathsig", "TERM", "sh", "-c", limits, "sh"]);
-    match kind {
-        Contender::Ours => command.arg(ours).args(["run", "-c", &file(name)]),
-        Contender::Nginx => {
-            command.args(["/usr/sbin/nginx", "-c", &file(name), "-e", &file("nginx.error.log")])
-        }
-        Contender::Haproxy => command.args(["/usr/sbin/haproxy", "-W", "-f", &file(name)]),
-    };
-    let stop = match kind {
-        Contender::Ours | Contender::Haproxy => Stop::Interrupt,
-        Contender::Nginx => Stop::Terminate,
-    };
-    let mut running = Running::start(command, kind.name(), directory, stop)?;
+    let mut running = launch(kind, ours, directory, &text)?;
     running.wait_for_port(http)?;
     running.wait_for_port(tcp)?;
     Ok(running)

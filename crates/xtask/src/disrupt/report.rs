@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::clients::Tally;
 use super::events::{Event, Happened};
 use crate::bench::Contender;
+use crate::bench::statistics::of_hundred;
 
 /// What is looked at behind an event.
 const WINDOW: Duration = Duration::from_millis(250);
@@ -46,7 +47,7 @@ impl Row {
         let mut gaps: Vec<Duration> = Vec::new();
         for event in &happened.events {
             let window = probes.iter().filter(|(at, _)| at >= event && *at < *event + WINDOW);
-            windows.push(p99(window.clone().filter_map(|(_, took)| *took)));
+            windows.push(of_hundred(99, window.clone().filter_map(|(_, took)| *took)));
             gaps.push(longest_gap(window, *event));
         }
         gaps.sort();
@@ -61,20 +62,13 @@ impl Row {
             refused: tally.refused,
             downs: happened.downs,
             workers_max: happened.workers_max,
-            steady_p99: p99(steady.filter_map(|(_, took)| *took)),
+            steady_p99: of_hundred(99, steady.filter_map(|(_, took)| *took)),
             window_p99: windows.get(windows.len() / 2).copied().unwrap_or_default(),
             gap_max: gaps.last().copied().unwrap_or_default(),
             gap: gaps.get(gaps.len() / 2).copied().unwrap_or_default(),
             first_fault: tally.first_fault.clone(),
         }
     }
-}
-
-fn p99(times: impl Iterator<Item = Duration>) -> Duration {
-    let mut times: Vec<_> = times.collect();
-    times.sort();
-    let place = (times.len() * 99).div_ceil(100).saturating_sub(1);
-    times.get(place).copied().unwrap_or_default()
 }
 
 /// The longest time in which no probe was answered.
@@ -144,12 +138,5 @@ mod tests {
         ];
         assert_eq!(longest_gap(probes.iter(), event), ms(150));
         assert_eq!(longest_gap(probes[..1].iter(), event), WINDOW - ms(6));
-    }
-
-    #[test]
-    fn the_ninety_ninth_of_a_hundred() {
-        let times = (1..=200).map(Duration::from_millis);
-        assert_eq!(p99(times), Duration::from_millis(198));
-        assert_eq!(p99(std::iter::empty()), Duration::ZERO);
     }
 }
