@@ -133,6 +133,8 @@ fault_kinds! {
     StatusRefused = ("upstream_status", Upstream, Response, 502),
     /// No head of a reply within `try_timeout`, and there is another endpoint.
     TryTimeout = ("upstream_try_timeout", Upstream, Response, 504),
+    /// The host of the endpoint acknowledges nothing of the request.
+    Unheard = ("upstream_unheard", Upstream, Response, 504),
     ResponseTimeout = ("upstream_response_timeout", Upstream, Response, 504),
     /// The endpoint stopped reading the request body.
     UploadStalled = ("upstream_upload_stalled", Upstream, Response, 504),
@@ -174,7 +176,7 @@ impl FaultKind {
     /// What a client of gRPC is told in place of the status.
     pub const fn grpc_code(self) -> GrpcCode {
         match self {
-            Self::DeadlineExceeded | Self::ResponseTimeout | Self::TryTimeout => {
+            Self::DeadlineExceeded | Self::ResponseTimeout | Self::TryTimeout | Self::Unheard => {
                 GrpcCode::DeadlineExceeded
             }
             Self::Internal => GrpcCode::Internal,

@@ -526,6 +526,14 @@ impl Stream {
         }
     }
 
+    /// Whether something was sent again and again, and the peer's host has not acknowledged it.
+    pub fn is_unheard(&self) -> bool {
+        let is_unheard = self.with_socket(|socket| {
+            fairwater_sys::socket::is_unheard(socket.as_fd()).unwrap_or(false)
+        });
+        is_unheard.unwrap_or(false)
+    }
+
     /// Whether the peer has reset the connection. For a socket that is not being read; one that is
     /// tells by itself.
     pub fn is_reset(&self) -> bool {

@@ -11,15 +11,32 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 /// # Errors
 /// When the socket is not TCP.
 pub fn acknowledged_bytes(socket: BorrowedFd<'_>) -> io::Result<u64> {
-    /// The start of the kernel's `struct tcp_info` up to `tcpi_bytes_acked` (since Linux 4.1).
-    #[repr(C)]
-    struct TcpInfo {
-        states: [u8; 8],
-        words: [u32; 24],
-        pacing_rate: u64,
-        max_pacing_rate: u64,
-        bytes_acked: u64,
-    }
+    tcp_info(socket).map(|info| info.bytes_acked)
+}
+
+/// Whether something was sent to the peer, and sent again and again, and its kernel has not
+/// acknowledged it. What does come from it says little: it may not get our acknowledgements either.
+///
+/// # Errors
+/// When the socket is not TCP.
+pub fn is_unheard(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    let TcpInfo { states, words, .. } = tcp_info(socket)?;
+    // `tcpi_retransmits`, which begins anew with each acknowledgement, and `tcpi_unacked`.
+    let (again, unacknowledged) = (states[2], words[4]);
+    Ok(again >= 2 && unacknowledged > 0)
+}
+
+/// The start of the kernel's `struct tcp_info` up to `tcpi_bytes_acked` (since Linux 4.1).
+#[repr(C)]
+struct TcpInfo {
+    states: [u8; 8],
+    words: [u32; 24],
+    pacing_rate: u64,
+    max_pacing_rate: u64,
+    bytes_acked: u64,
+}
+
+fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<TcpInfo> {
     let mut info = MaybeUninit::<TcpInfo>::zeroed();
     let mut len = size_of::<TcpInfo>() as libc::socklen_t;
     // SAFETY: the pointers are valid for `len` bytes and one length; the kernel writes at most
@@ -34,7 +51,7 @@ pub fn acknowledged_bytes(socket: BorrowedFd<'_>) -> io::Result<u64> {
         );
         (result, info.assume_init())
     };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(info.bytes_acked) }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(info) }
 }
 
 /// Bytes in the receive buffer.

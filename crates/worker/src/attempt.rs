@@ -63,8 +63,12 @@ pub(crate) async fn run<'a, const IS_CALL: bool>(
         if let Some(cookie) = &settings.sticky {
             session::picked(exchange, endpoint, cookie);
         }
+        exchange.has_next = number < settings.retries
+            && upstream.endpoints.len() > tried.len()
+            && exchange.head.method.is_idempotent();
         if !settings.retry.is_plain() {
             exchange.follow = follow(exchange, upstream, (number, &tried));
+            exchange.has_next |= exchange.follow.is_some();
         }
         let result = at_endpoint::<IS_CALL>(exchange, upstream, pick, record).await;
         let fault = result.as_ref().err().map(|fault| fault.kind);
@@ -77,7 +81,7 @@ pub(crate) async fn run<'a, const IS_CALL: bool>(
             }
         };
         exchange.source.rewind();
-        if number > 0 || last.kind == FaultKind::StatusRefused {
+        if !last.undelivered && (number > 0 || last.kind == FaultKind::StatusRefused) {
             Box::pin(pause(exchange, upstream, number + 1)).await?;
         }
     }
@@ -123,8 +127,8 @@ fn follow<'a>(
         && is_repeatable(exchange, upstream)
         && upstream.budget().has_any()
         && upstream.has_another(tried);
-    let response = exchange.response_timeout(upstream);
-    can_follow.then(|| Box::new(Follow::new(&settings.retry, upstream.budget(), response)))
+    let follow = || Follow { rules: &settings.retry, budget: upstream.budget() };
+    can_follow.then(|| Box::new(follow()))
 }
 
 /// Whether the breaker of an upstream, if it has one, lets a request through.
@@ -308,7 +312,7 @@ fn may_retry(exchange: &Exchange<'_>, upstream: &Upstream, fault: Fault) -> bool
         && (fault.undelivered
             || is_decided(fault)
             || fault.kind == FaultKind::CallRefused
-            || (is_silence(fault) && is_repeatable(exchange, upstream)))
+            || (is_mute(fault) && is_repeatable(exchange, upstream)))
 }
 
 /// Whether it was decided with the fault that another try follows.
@@ -316,9 +320,15 @@ fn is_decided(fault: Fault) -> bool {
     matches!(fault.kind, FaultKind::StatusRefused | FaultKind::TryTimeout)
 }
 
-/// Whether the budget need not be asked.
+/// Whether the budget need not be asked: nothing was sent, it was asked, or the endpoint has
+/// nothing to do for what has not reached it.
 fn is_paid(fault: Fault) -> bool {
-    fault.undelivered || is_decided(fault)
+    fault.undelivered || is_decided(fault) || fault.kind == FaultKind::Unheard
+}
+
+/// Whether the endpoint may have seen the request, and has said nothing.
+fn is_mute(fault: Fault) -> bool {
+    is_silence(fault) || fault.kind == FaultKind::Unheard
 }
 
 /// Whether it does no harm if a request reaches two endpoints.

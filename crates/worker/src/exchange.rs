@@ -66,7 +66,9 @@ pub(crate) struct Exchange<'a> {
     /// The name of the client, if its route asks for one.
     pub user: &'a str,
     pub timeouts: RouteTimeouts,
-    /// Of the attempt that is made, if another one can follow.
+    /// Another endpoint can be tried if the one that is asked does not answer.
+    pub has_next: bool,
+    /// Of the attempt that is made, where rules say what another one follows from.
     pub follow: Option<Box<Follow<'a>>>,
     pub changes: &'a mut Changes,
     pub reply: Reply<'a>,
@@ -166,6 +168,7 @@ pub(crate) async fn serve<const IS_LANE: bool>(
         filters: None,
         user: "",
         timeouts: RouteTimeouts::default(),
+        has_next: false,
         follow: None,
         changes,
         reply: Reply {

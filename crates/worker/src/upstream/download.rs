@@ -14,7 +14,7 @@ use fairwater_proto::h1::{ResponseReader, write_trailers};
 use crate::body::Body;
 use crate::downstream::{Part, Sink, Source};
 use crate::exchange::{Reply, reply_length};
-use crate::follow::Follow;
+use crate::follow::HeadWait;
 use crate::limits;
 use crate::patience::Patience;
 use crate::record::Record;
@@ -56,8 +56,7 @@ pub(super) struct Download<'d> {
     pub upstream: &'d UpstreamSettings,
     /// The request body is still on its way.
     pub is_uploading: bool,
-    /// What is tried elsewhere, if another try can follow.
-    pub follow: Option<&'d Follow<'d>>,
+    pub wait: HeadWait<'d>,
 }
 
 /// The client's side, watched while the endpoint works, unless an upload reads from it.
@@ -154,9 +153,8 @@ impl Download<'_> {
                 _ => break,
             }
         }
-        if let Some(follow) = self.follow
-            && watch.as_ref().is_some_and(|source| source.is_held())
-            && follow.refuses(reply.head, reply.buffer.data())
+        if watch.as_ref().is_some_and(|source| source.is_held())
+            && self.wait.refuses(reply.head, reply.buffer.data())
         {
             return Ok(Outcome::Refused);
         }
@@ -191,7 +189,7 @@ impl Download<'_> {
             {
                 Ok(read) => read,
                 Err(fault) => {
-                    Follow::or_give_up(self.follow, fault, self.timer)?;
+                    self.wait.go_on(fault, Some(self.endpoint), self.timer)?;
                     continue;
                 }
             };

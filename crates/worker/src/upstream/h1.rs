@@ -16,7 +16,7 @@ use super::upload::{Upload, write_head};
 use crate::downstream::Carrier;
 use crate::exchange::{Exchange, reply_length};
 use crate::filter;
-use crate::follow::Follow;
+use crate::follow::HeadWait;
 use crate::record::Record;
 use crate::tunnel::{Far, Tunnel};
 use crate::upstream::Lease;
@@ -59,12 +59,15 @@ pub(crate) async fn converse<'a>(
         accept,
         upstream: &upstream.settings,
         is_uploading: false,
-        follow: None,
+        wait: HeadWait::new(response_timeout),
     };
     let reply = &mut exchange.reply;
     let result = if upload.source.is_done() || !is_sent {
-        download.follow = exchange.follow.as_deref();
-        timer.set(download.follow.map_or(response_timeout, Follow::first_patience));
+        if exchange.has_next && upload.source.is_held() {
+            let follow = exchange.follow.as_deref();
+            download.wait = download.wait.until(upstream.settings.timeouts.connect, follow);
+        }
+        timer.set(download.wait.first());
         download.run(reply, record, Some(upload.source)).await
     } else {
         let reply_timer = Timer::new(&exchange.shard.wheel);

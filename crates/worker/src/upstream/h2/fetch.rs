@@ -16,7 +16,7 @@ use super::Call;
 use super::call::Piece;
 use crate::downstream::Part;
 use crate::exchange::{Reply, reply_length};
-use crate::follow::Follow;
+use crate::follow::HeadWait;
 use crate::grpc;
 use crate::limits;
 use crate::patience::Patience;
@@ -40,8 +40,7 @@ pub(super) struct Fetch<'d> {
     pub upstream: &'d UpstreamSettings,
     /// The request body is still on its way.
     pub is_uploading: &'d Cell<bool>,
-    /// What is tried elsewhere, if another try can follow.
-    pub follow: Option<&'d Follow<'d>>,
+    pub wait: HeadWait<'d>,
 }
 
 impl Fetch<'_> {
@@ -64,7 +63,7 @@ impl Fetch<'_> {
             let head = match head.await {
                 Ok(head) => head,
                 Err(fault) => {
-                    Follow::or_give_up(self.follow, fault, self.timer)?;
+                    self.wait.go_on(fault, None, self.timer)?;
                     continue;
                 }
             };
@@ -73,9 +72,8 @@ impl Fetch<'_> {
                 if head.is_all && self.is_refused(reply) {
                     return Ok(Outcome::CallRefused);
                 }
-                if let Some(follow) = self.follow
-                    && watch.as_ref().is_some_and(|source| source.is_held())
-                    && follow.refuses(reply.head, reply.buffer.data())
+                if watch.as_ref().is_some_and(|source| source.is_held())
+                    && self.wait.refuses(reply.head, reply.buffer.data())
                 {
                     return Ok(Outcome::Refused);
                 }

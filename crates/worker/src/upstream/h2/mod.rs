@@ -23,7 +23,7 @@ use super::download::Outcome;
 use super::h1::{both, replace};
 use super::upload::write_head_as;
 use crate::exchange::Exchange;
-use crate::follow::Follow;
+use crate::follow::HeadWait;
 use crate::record::Record;
 use crate::tunnel::{Far, Tunnel};
 use crate::waiting::poll_gone;
@@ -65,7 +65,7 @@ pub(crate) async fn converse<'a>(
         is_tunnel,
         upstream: &upstream.settings,
         is_uploading: &is_uploading,
-        follow: None,
+        wait: HeadWait::new(response_timeout),
     };
     let carrier = exchange.source.carrier();
     let reply = &mut exchange.reply;
@@ -74,8 +74,9 @@ pub(crate) async fn converse<'a>(
     let mut upload = Upload { source: &mut exchange.source, call: &call, meter };
     let outcome = if upload.is_nothing(&first) {
         call.send(exchange.out, asked, !is_tunnel)?;
-        fetch.follow = exchange.follow.as_deref();
-        patience.timer.set(fetch.follow.map_or(response_timeout, Follow::first_patience));
+        // Whether the host is there is for the connection to find out.
+        fetch.wait = fetch.wait.until(response_timeout, exchange.follow.as_deref());
+        patience.timer.set(fetch.wait.first());
         fetch.run(reply, record, Some(upload.source)).await?
     } else {
         call.send(exchange.out, asked, false)?;
