@@ -102,7 +102,7 @@ impl<'a> HeadWait<'a> {
         let looks = waited.as_micros() / self.unheard.as_micros().max(1);
         let look = self.unheard.saturating_mul(u32::try_from(looks + 1).unwrap_or(u32::MAX));
         let times = [Some(self.response), Some(look), self.patience()];
-        times.into_iter().flatten().filter(|time| *time > waited).min()
+        times.into_iter().flatten().filter(|time| *time > waited && *time <= self.response).min()
     }
 }
 
