@@ -121,14 +121,13 @@ fn follow<'a>(
     exchange: &Exchange<'a>,
     upstream: &'a Upstream,
     (number, tried): (u32, &Tried),
-) -> Option<Box<Follow<'a>>> {
+) -> Option<Follow<'a>> {
     let settings = &upstream.settings;
     let can_follow = number < settings.retries
         && is_repeatable(exchange, upstream)
         && upstream.budget().has_any()
         && upstream.has_another(tried);
-    let follow = || Follow { rules: &settings.retry, budget: upstream.budget() };
-    can_follow.then(|| Box::new(follow()))
+    can_follow.then(|| Follow { rules: &settings.retry, budget: upstream.budget() })
 }
 
 /// Whether the breaker of an upstream, if it has one, lets a request through.

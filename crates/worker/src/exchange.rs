@@ -69,7 +69,7 @@ pub(crate) struct Exchange<'a> {
     /// Another endpoint can be tried if the one that is asked does not answer.
     pub has_next: bool,
     /// Of the attempt that is made, where rules say what another one follows from.
-    pub follow: Option<Box<Follow<'a>>>,
+    pub follow: Option<Follow<'a>>,
     pub changes: &'a mut Changes,
     pub reply: Reply<'a>,
 }

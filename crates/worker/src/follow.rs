@@ -9,7 +9,7 @@ use fairwater_net::{Stream, Timer};
 use fairwater_plan::{RetryBudget, RetryRules};
 
 /// Known of an attempt before it is made, where rules say what another one follows from.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Follow<'a> {
     pub rules: &'a RetryRules,
     pub budget: &'a RetryBudget,
@@ -34,7 +34,7 @@ pub(crate) struct HeadWait<'a> {
     /// From one look to the next whether the host has acknowledged anything; none before the end,
     /// where no other endpoint can be tried.
     unheard: Duration,
-    follow: Option<&'a Follow<'a>>,
+    follow: Option<Follow<'a>>,
     waited: Cell<Duration>,
 }
 
@@ -46,7 +46,7 @@ impl<'a> HeadWait<'a> {
 
     /// Where another endpoint can be tried: a host that acknowledges nothing for so long is gone.
     #[inline]
-    pub(crate) fn until(self, unheard: Duration, follow: Option<&'a Follow<'a>>) -> Self {
+    pub(crate) fn until(self, unheard: Duration, follow: Option<Follow<'a>>) -> Self {
         Self { unheard, follow, ..self }
     }
 

@@ -70,6 +70,7 @@ fn body_of(carrier: Carrier<'_>, length: BodyLength) -> Body {
 }
 
 impl<'a> Source<'a> {
+    #[inline(always)]
     pub(crate) fn new(
         carrier: Carrier<'a>,
         (tail, apart): (&'a mut [u8], &'a mut Vec<u8>),
@@ -220,10 +221,11 @@ impl<'a> Source<'a> {
 
     /// Takes the next piece of data that is in memory already, as a range of the tail. An empty
     /// range means that more must be read (or that the body is done).
+    #[inline]
     pub(crate) fn take(&mut self) -> Result<Range<usize>, Fault> {
         let taken = self.body.take(&mut self.tail[self.start..self.end])?;
-        if let (Body::Held(0), Some(held)) = (&self.body, &self.held) {
-            self.body = held.then.clone();
+        if self.held.is_some() {
+            self.leave_held();
         }
         // A second decoding would not find the chunks again.
         self.is_held &= !taken.is_moved;
@@ -234,6 +236,14 @@ impl<'a> Source<'a> {
             return Err(FaultKind::RequestBodyTooLarge.into());
         }
         Ok(range)
+    }
+
+    /// Goes on behind what is held, once that is taken.
+    #[cold]
+    fn leave_held(&mut self) {
+        if let (Body::Held(0), Some(held)) = (&self.body, &self.held) {
+            self.body = held.then.clone();
+        }
     }
 
     /// The bytes of a range that `take` gave.

@@ -64,7 +64,7 @@ pub(crate) async fn converse<'a>(
     let reply = &mut exchange.reply;
     let result = if upload.source.is_done() || !is_sent {
         if exchange.has_next && upload.source.is_held() {
-            let follow = exchange.follow.as_deref();
+            let follow = exchange.follow;
             download.wait = download.wait.until(upstream.settings.timeouts.connect, follow);
         }
         timer.set(download.wait.first());

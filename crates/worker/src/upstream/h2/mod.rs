@@ -75,7 +75,7 @@ pub(crate) async fn converse<'a>(
     let outcome = if upload.is_nothing(&first) {
         call.send(exchange.out, asked, !is_tunnel)?;
         // Whether the host is there is for the connection to find out.
-        fetch.wait = fetch.wait.until(response_timeout, exchange.follow.as_deref());
+        fetch.wait = fetch.wait.until(response_timeout, exchange.follow);
         patience.timer.set(fetch.wait.first());
         fetch.run(reply, record, Some(upload.source)).await?
     } else {
