@@ -22,6 +22,7 @@ mod source;
 mod span;
 mod suggest;
 mod syntax;
+mod unknown;
 mod variable;
 mod written;
 
