@@ -212,7 +212,9 @@ fn health(
         check,
         problem: known.and_then(|known| known.problem.clone()),
         checked_s: checked_ms.map(|at_ms| now_ms.saturating_sub(at_ms) / 1000),
-        advice: (advice != Advice::default()).then(|| advice.to_string()),
+        // That it is up goes without saying.
+        advice: (advice != Advice::default())
+            .then(|| advice.to_string().trim_start_matches("up ").to_owned()),
         unknown_words: known.and_then(|known| known.unknown_words.clone()),
         failures: state.map_or(0, EndpointState::failures),
         ejections_total: known.map_or(0, |known| known.ejections),
