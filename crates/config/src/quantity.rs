@@ -99,7 +99,7 @@ const OTHER_SIZES: [(&str, &str); 6] =
 
 /// A number of bytes.
 pub(crate) fn size(text: &str) -> Result<u64, Problem> {
-    let example = "write a number and a unit (B, KB, KiB, MB, MiB, GB, GiB), as in `64KiB`";
+    let example = "write a whole number and a unit (B, KB, KiB, MB, MiB, GB, GiB), as in `64KiB`";
     quantity(text, "a size", &SIZE_UNITS, &OTHER_SIZES, example)
 }
 
@@ -187,6 +187,9 @@ fn quantity(
     if digits.is_empty() {
         return Err(problem(&format!("is not {what}"), example));
     }
+    if unit.starts_with(['.', ',']) {
+        return Err(problem("is no whole number", example));
+    }
     let Some((_, factor)) = units.iter().find(|(name, _)| *name == unit) else {
         let plain = unit.trim().to_ascii_lowercase();
         let meant = others.iter().find(|(name, _)| *name == plain).map(|(_, unit)| *unit);
@@ -267,6 +270,12 @@ mod tests {
             ("64kib", wrong("write `64KiB`")),
             ("64 KiB", wrong("write `64KiB`")),
             ("1024", wrong("write `1024B`, or with another unit: KB, KiB, MB, MiB, GB, GiB")),
+            (
+                "1.5GiB",
+                wrong(
+                    "write a whole number and a unit (B, KB, KiB, MB, MiB, GB, GiB), as in `64KiB`",
+                ),
+            ),
             ("99999999999GiB", wrong("write a smaller number")),
         ] {
             assert_eq!(size(text).map_err(|(_, remedy)| remedy), expected, "{text}");
@@ -306,6 +315,7 @@ mod tests {
                     "a duration is one whole number with one unit, of which `ms` is the smallest",
                 ),
             ),
+            ("1.5", wrong(example)),
             ("1.2.3s", wrong(example)),
             ("1h30x", wrong(example)),
             ("1.99999s", wrong(example)),
