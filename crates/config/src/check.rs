@@ -42,6 +42,7 @@ pub(crate) fn check(config: &Config, report: &mut Report) {
         check_checks(upstream, &config.apps, report);
     }
     check_sticky(config, report);
+    check_grpc(config, report);
     check_group(config, report);
     for listener in &config.listeners {
         check_trust(listener, report);
@@ -347,6 +348,33 @@ fn check_sticky(config: &Config, report: &mut Report) {
             let message = format!("listener `{listener}` is for TCP, which has no cookies");
             let help = "write `sticky = \"address\"`, or give TCP an upstream of its own";
             report.add(&code::STICKY_ON_TCP, sticky.span, message, "", help);
+        }
+    }
+}
+
+/// Calls of gRPC are HTTP/2. An upstream that serves TCP alone passes on whatever comes.
+fn check_grpc(config: &Config, report: &mut Report) {
+    let tcp: HashSet<&str> = config.listeners.iter().filter(is_tcp).map(name).collect();
+    let of_listeners = config.listeners.iter().map(|one| (name(one), one.destination.as_ref()));
+    let of_routes =
+        config.routes.iter().map(|route| (&*route.listener.value, Some(&route.destination)));
+    let over_http: HashSet<&str> = of_listeners
+        .chain(of_routes)
+        .filter(|(listener, _)| !tcp.contains(listener))
+        .filter_map(|(_, destination)| Some(&*destination?.upstream()?.value))
+        .collect();
+    for upstream in config.upstreams.iter().filter(|one| over_http.contains(&*one.name.value)) {
+        let speaks_http2 = upstream.http2.unwrap_or(upstream.tls.is_some());
+        for setting in upstream.of_grpc.iter().filter(|_| !speaks_http2) {
+            let (upstream, setting, span) = (&upstream.name.value, setting.value, setting.span);
+            let message = match setting {
+                "health" => format!(
+                    "the check asks over HTTP/2, and requests to upstream `{upstream}` are HTTP/1.1"
+                ),
+                _ => format!("`{setting}` is for gRPC, and upstream `{upstream}` has no HTTP/2"),
+            };
+            let help = format!("set `http2 = true` in [upstreams.{upstream}]");
+            report.add(&code::GRPC_WITHOUT_HTTP2, span, message, "", help);
         }
     }
 }

@@ -234,6 +234,10 @@ codes! {
         "Raw TCP has no cookies, so that `sticky` by cookie does nothing for a listener of TCP: its \
          connections go where `balance` says. Use `sticky = \"address\"` to keep clients with an \
          endpoint there.";
+    GRPC_WITHOUT_HTTP2 = "W0505",
+        "Calls of gRPC need HTTP/2. To endpoints in clear HTTP/1.1 is spoken unless their upstream says \
+         `http2 = true`, and with `http2 = false` over TLS as well. Calls would fail there, while a \
+         check by gRPC, which asks over HTTP/2 in any case, finds the endpoints good.";
     BAD_LOG_TEMPLATE = "E0701",
         "The template of the access log is text with fields in braces, as in `{client} {status}`. \
          `{request.NAME}` and `{response.NAME}` are headers; `{{` and `}}` stand for the braces \

@@ -83,7 +83,79 @@ const SETTINGS: &[Foreign] = foreign! {
     "http-buffer-request" of "HAProxy" is "`buffer_requests = \"64KiB\"` in [upstreams.NAME]";
     "buffering" of "Traefik" is "`buffer_requests = \"64KiB\"` in [upstreams.NAME]";
     "stats" of "HAProxy" is "`socket` in [admin]";
+    "ssl_certificate" of "nginx" is "`cert` in `tls = { cert = \"site.pem\", key = \"site.key\" }` of [listeners.NAME]";
+    "ssl_certificate_key" of "nginx" is "`key` in `tls = { cert = \"site.pem\", key = \"site.key\" }` of [listeners.NAME]";
+    "ssl_protocols" of "nginx" is "`tls_min_version` in [listeners.NAME]";
+    "ssl_verify_client" of "nginx" is "`client_auth` in [listeners.NAME]";
+    "ssl" of "nginx and HAProxy" is "`tls`: `tls = { cert = \"site.pem\" }` in [listeners.NAME], `tls = true` in [upstreams.NAME]";
+    "crt" of "HAProxy" is "`tls = { cert = \"site.pem\" }` in [listeners.NAME]";
+    "certificate" of "Traefik" is "`tls = { cert = \"site.pem\", key = \"site.key\" }` in [listeners.NAME]";
+    "verify" of "HAProxy" is "`tls = true` in [upstreams.NAME], which verifies; `ca` and `insecure_skip_verify` in a `tls` that is a table";
+    "proxy_ssl_verify" of "nginx" is "`tls = true` in [upstreams.NAME], which verifies";
+    "client_max_body_size" of "nginx" is "`max_body = \"10MiB\"` in [listeners.NAME] or [[routes]]";
+    "proxy_set_header" of "nginx" is "`request_headers = { set = { NAME = \"VALUE\" } }` in [listeners.NAME] or [[routes]]";
+    "add_header" of "nginx" is "`response_headers = { set = { NAME = \"VALUE\" } }` in [listeners.NAME] or [[routes]]";
+    "http-request" of "HAProxy" is "`request_headers`, `redirect`, `respond` or `deny` in [listeners.NAME] or [[routes]]";
+    "http-response" of "HAProxy" is "`response_headers` in [listeners.NAME] or [[routes]]";
+    "keepalive_timeout" of "nginx" is "`idle_timeout` in [listeners.NAME] for clients, in [upstreams.NAME] for endpoints";
+    "return" of "nginx" is "`respond = 404`, or `redirect = \"https://HOST/\"`, in [[routes]]";
+    "acl" of "HAProxy" is "`host`, `path`, `method`, `headers`, `query` and `client` in [[routes]]";
+    "use_backend" of "HAProxy" is "`upstream = \"NAME\"` in [[routes]]";
+    "rule" of "Traefik" is "`host`, `path`, `method`, `headers`, `query` and `client` in [[routes]]";
+    "routers" of "Traefik" is "[[routes]]";
+    "send-proxy" of "HAProxy" is "`proxy_protocol = \"v1\"` in [upstreams.NAME]";
+    "send-proxy-v2" of "HAProxy" is "`proxy_protocol = \"v2\"` in [upstreams.NAME]";
+    "accept-proxy" of "HAProxy" is "`proxy_protocol = { from = [\"NETWORK\"] }` in [listeners.NAME]";
+    "cookie" of "HAProxy" is "`sticky = \"cookie\"` in [upstreams.NAME]";
+    "hash" of "nginx" is "`balance = \"source_hash\"` in [upstreams.NAME]";
+    "downinter" of "HAProxy" is "`fast_interval` in `health`, which holds while no endpoint is good";
+    "observe" of "HAProxy" is "`outlier` in [upstreams.NAME], which is on by default";
+    "error-limit" of "HAProxy" is "`outlier = { consecutive_failures = N }` in [upstreams.NAME]";
+    "fail_duration" of "Caddy" is "`outlier = { ejection = \"10s\" }` in [upstreams.NAME]";
+    "max_ejection_percent" of "Envoy" is "`outlier = { max_ejected = N }` in [upstreams.NAME]";
+    "base_ejection_time" of "Envoy" is "`outlier = { ejection = \"10s\" }` in [upstreams.NAME]";
+    "max_ejection_time" of "Envoy" is "`outlier = { max_ejection = \"5m\" }` in [upstreams.NAME]";
+    "consecutive_5xx" of "Envoy" is "`outlier = { consecutive_failures = N }` in [upstreams.NAME]";
+    "health_interval" of "Caddy" is "`interval` in `health`";
+    "proxy_next_upstream" of "nginx" is "`retries = N` and `retry_status` in [upstreams.NAME]";
+    "proxy_next_upstream_tries" of "nginx" is "`retries = N` in [upstreams.NAME]";
+    "num_retries" of "Envoy" is "`retries = N` in [upstreams.NAME]";
+    "retry_policy" of "Envoy" is "`retries = N` and `retry_status` in [upstreams.NAME]";
+    "retry-on" of "HAProxy" is "`retry_status` in [upstreams.NAME]; a request that did not arrive is tried again in any case";
+    "redispatch" of "HAProxy" is "`retries = N` in [upstreams.NAME]: each goes to another endpoint";
+    "timeout_connect" of "HAProxy" is "`connect_timeout` in [upstreams.NAME]";
+    "timeout_server" of "HAProxy" is "`response_timeout` in [upstreams.NAME], and `body_timeout` in [listeners.NAME]";
+    "timeout_queue" of "HAProxy" is "`queue_timeout` in [upstreams.NAME]";
+    "timeout_client" of "HAProxy" is "`body_timeout` in [listeners.NAME]";
+    "timeout_check" of "HAProxy" is "`timeout` in `health`";
+    "timeout_tunnel" of "HAProxy" is "`tunnel_timeout` in [listeners.NAME]";
+    "timeout_http_request" of "HAProxy" is "`request_head_timeout` in [listeners.NAME]";
+    "timeout_http_keep_alive" of "HAProxy" is "`idle_timeout` in [listeners.NAME]";
+    "proxy_connect_timeout" of "nginx" is "`connect_timeout` in [upstreams.NAME]";
+    "proxy_read_timeout" of "nginx" is "`response_timeout` in [upstreams.NAME], and `body_timeout` in [listeners.NAME]";
+    "circuit_breakers" of "Envoy" is "`max_connections`, `max_concurrency` and `max_queue` in [upstreams.NAME]; `circuit_breaker` there opens by failures";
+    "max_conns" of "nginx" is "`max_connections` in [upstreams.NAME], or `max_concurrency` of an endpoint";
+    "maxqueue" of "HAProxy" is "`max_queue` in [upstreams.NAME]";
+    "rate_limit" of "Envoy and Caddy" is "`rate_limits = [\"NAME\"]`, with `rate` in [rate_limits.NAME]";
+    "limit_conn" of "nginx" is "`max_connections_per_client` in [listeners.NAME]";
+    "limit_rate" of "nginx" is "`counts = \"bytes\"` in [rate_limits.NAME], which denies what is too much and slows nothing down";
+    "global" of "HAProxy" is "the top level of the file, before all tables";
 };
+
+/// What other programs have and we have not, and what there is instead.
+const ABSENT: &[(&str, &str, &str)] = &[
+    ("root", "nginx", "files are served by endpoints"),
+    ("try_files", "nginx", "files are served by endpoints"),
+    ("file_server", "Caddy", "files are served by endpoints"),
+    ("gzip", "nginx", "replies pass as endpoints encode them"),
+    ("encode", "Caddy", "replies pass as endpoints encode them"),
+    ("compression", "HAProxy", "replies pass as endpoints encode them"),
+    ("proxy_cache", "nginx", "every request goes to an endpoint"),
+    ("option", "HAProxy", "each has a setting of its own, such as `health` for `option httpchk`"),
+    ("defaults", "HAProxy", "what is left out has its default, which the reference tells"),
+    ("middlewares", "Traefik", "a listener or a route has its filters itself"),
+    ("acme", "Traefik and Caddy", "a certificate is a file: `tls = { cert = \"site.pem\" }`"),
+];
 
 /// Words of other programs that stand for one of ours.
 const WORDS: &[(&str, &str)] = &[
@@ -98,6 +170,15 @@ const WORDS: &[(&str, &str)] = &[
     ("source", "source_hash"),
     ("consistent_hash", "source_hash"),
     ("maglev", "source_hash"),
+    ("h2", "http"),
+    ("h2c", "http"),
+    ("http2", "http"),
+    ("https", "http"),
+    ("grpc", "http"),
+    ("ws", "http"),
+    ("wss", "http"),
+    ("websocket", "http"),
+    ("tls", "tcp"),
 ];
 
 /// Fields of the logs of other programs, and what they are called here.
@@ -164,11 +245,36 @@ pub(crate) fn field(name: &str) -> Option<String> {
     (!header.is_empty()).then(|| format!("{ours}{header}"))
 }
 
-/// "`worker_num` of Swoole is `threads = N` at the top level".
+/// "`worker_num` of Swoole is here `threads = N` at the top level".
 pub(crate) fn setting(name: &str) -> Option<String> {
     let name = name.to_ascii_lowercase();
-    let found = SETTINGS.iter().find(|foreign| foreign.name == name)?;
-    Some(format!("`{}` of {} is {} here", found.name, found.of, found.ours))
+    // Such as `timeout connect`, which a key of TOML cannot be without quotes.
+    let plain = |name: &str| name.replace([' ', '-', '.'], "_");
+    if let Some((_, of, instead)) = ABSENT.iter().find(|(foreign, ..)| *foreign == name) {
+        return Some(format!("`{name}` of {of} has no counterpart here: {instead}"));
+    }
+    let found = SETTINGS.iter().find(|foreign| plain(foreign.name) == plain(&name))?;
+    Some(format!("`{name}` of {} is here {}", found.of, found.ours))
+}
+
+/// What is to be said of a word that stands for no other one, in a setting.
+pub(crate) fn note(setting: &str, word: &str) -> Option<&'static str> {
+    Some(match (setting, &*word.to_ascii_lowercase()) {
+        ("protocol", "https") => "write `http`, and `tls = { cert = \"site.pem\" }` beside it",
+        ("protocol", "h2" | "h2c" | "http2" | "http/2" | "grpc") => {
+            "write `http`, which serves HTTP/2 and gRPC as well; for endpoints set `http2 = true` in \
+             [upstreams.NAME]"
+        }
+        ("protocol", "ws" | "wss" | "websocket") => "write `http`, which serves WebSocket as well",
+        ("protocol", "tls" | "ssl") => {
+            "write `tcp`, which passes TLS on as it comes; add `tls = { cert = \"site.pem\" }` to \
+             end it here"
+        }
+        ("protocol", "udp" | "quic" | "h3" | "http3") => {
+            "there is neither UDP nor HTTP/3; the choices are `http` and `tcp`"
+        }
+        _ => return None,
+    })
 }
 
 /// The word of ours, if it is one of `choices`.

@@ -22,6 +22,7 @@ mod source;
 mod span;
 mod suggest;
 mod syntax;
+mod unknown;
 mod variable;
 mod written;
 
@@ -30,7 +31,7 @@ pub use code::{CODES, Code, Severity, explain};
 pub use diagnostic::{Diagnostic, render};
 pub use format::{Unformatted, format, format_files};
 pub use include::Surroundings;
-pub use load::{load, parse};
+pub use load::{Places, load, parse, places};
 pub use model::{
     AccessLog, Admin, Agent, App, AppAddress, AppReady, AppSignal, AppTimeouts, Balance, BasicAuth,
     Certificate, Check, CheckKind, CircuitBreaker, Condition, Config, CookieSecure, Cors, Crowd,

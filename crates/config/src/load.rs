@@ -1,11 +1,15 @@
 //! A file and those that it includes, to one [`Config`].
 
+use std::path::PathBuf;
+
 use crate::check;
 use crate::diagnostic::Diagnostic;
 use crate::include::{self, Opened, Surroundings};
 use crate::model::Config;
 use crate::read::{self, Seen};
+use crate::reader::File;
 use crate::report::Report;
+use crate::syntax;
 use crate::written::Written;
 
 /// A file without any: it can include nothing, and no variable is set.
@@ -37,6 +41,37 @@ pub fn load(
     text: &[u8],
     around: &dyn Surroundings,
 ) -> (Option<Config>, Vec<Diagnostic>) {
+    let (config, report) = gather(file_name, text, around);
+    (Some(config).filter(|_| !report.has_errors()), report.finish())
+}
+
+/// Where a process that serves a configuration is found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    pub admin_socket: Option<PathBuf>,
+    pub run_dir: Option<PathBuf>,
+    /// Nothing is wrong with the files.
+    pub is_good: bool,
+}
+
+/// What can be read of [`Places`] in a file that may have mistakes, for questions to a process
+/// that was started when it had none.
+pub fn places(file_name: &str, text: &[u8], around: &dyn Surroundings) -> Places {
+    let (mut config, report) = gather(file_name, text, around);
+    if report.has_errors()
+        && let Some(rest) = syntax::salvage(text)
+    {
+        let file = File { number: 0, name: file_name, around };
+        read::add_places(&mut config, &rest, file);
+    }
+    Places {
+        admin_socket: config.admin.socket.map(|socket| socket.value),
+        run_dir: config.run_dir.map(|directory| directory.value),
+        is_good: !report.has_errors(),
+    }
+}
+
+fn gather(file_name: &str, text: &[u8], around: &dyn Surroundings) -> (Config, Report) {
     let mut config = Config::default();
     let mut seen = Seen::default();
     let mut written = Written::default();
@@ -56,5 +91,31 @@ pub fn load(
         config.written = written.json().into();
     }
     config.sources = report.sources();
-    (Some(config).filter(|_| !report.has_errors()), report.finish())
+    (config, report)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_process_is_found_by_a_file_with_mistakes() {
+        let dir = "run_dir = \"/run/a\"\n";
+        let socket = "[admin]\nsocket = \"/run/b.sock\"\n";
+        for (text, admin, run_dir) in [
+            (format!("{dir}{socket}"), Some("/run/b.sock"), Some("/run/a")),
+            (format!("{dir}nonsense = 1\n"), Some("/run/a/admin.sock"), Some("/run/a")),
+            (format!("{dir}a = = 1\n{socket}"), Some("/run/b.sock"), Some("/run/a")),
+            (format!("{dir}{socket}[listeners.web\nbind = 1"), Some("/run/b.sock"), Some("/run/a")),
+            ("nonsense".to_owned(), None, None),
+            (String::new(), None, None),
+        ] {
+            let found = places("f", text.as_bytes(), &Alone);
+            assert_eq!(found.admin_socket.as_deref(), admin.map(Path::new), "{text}");
+            assert_eq!(found.run_dir.as_deref(), run_dir.map(Path::new), "{text}");
+            assert!(!found.is_good);
+        }
+    }
 }

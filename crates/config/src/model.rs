@@ -468,6 +468,8 @@ pub struct Upstream {
     pub slow_start: Duration,
     /// Percent of good endpoints below which health is not looked at; 0 is never.
     pub panic_threshold: u32,
+    /// Settings that make sense for gRPC alone, where they stand.
+    pub of_grpc: Vec<Spanned<&'static str>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -576,6 +578,7 @@ impl Upstream {
             outlier: Some(Outlier::default()),
             slow_start: Duration::ZERO,
             panic_threshold: 0,
+            of_grpc: Vec::new(),
         }
     }
 }

@@ -29,9 +29,58 @@ const OTHER_DURATIONS: [(&str, &str); 16] = [
 ];
 
 pub(crate) fn duration(text: &str) -> Result<Duration, Problem> {
-    let example = "write a number and a unit (ms, s, m, h, d), as in `10s`";
+    let example = "write a whole number and a unit (ms, s, m, h, d), as in `10s`";
+    if let Some(problem) = several_parts(text) {
+        return Err(problem);
+    }
     quantity(text, "a duration", &DURATION_UNITS, &OTHER_DURATIONS, example)
         .map(Duration::from_millis)
+}
+
+/// What is wrong with a duration of several parts, such as `1h30m`, or of a fraction: one that is
+/// written in our way is the same.
+fn several_parts(text: &str) -> Option<Problem> {
+    let (mut rest, mut micros, mut parts) = (text.trim(), 0_u64, 0);
+    let has_fraction = text.contains('.');
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (digits, after) = rest.split_at(end);
+        let end = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(end);
+        let plain = unit.trim().to_ascii_lowercase();
+        let others = OTHER_DURATIONS.iter().find(|(name, _)| *name == plain);
+        let unit = others.map_or(&*plain, |(_, unit)| unit);
+        let (_, factor) = DURATION_UNITS.iter().find(|(name, _)| *name == unit)?;
+        micros = micros.checked_add(micros_of(digits, *factor)?)?;
+        (rest, parts) = (after.trim_start(), parts + 1);
+    }
+    if parts == 0 || (parts == 1 && !has_fraction) {
+        return None;
+    }
+    let what = match parts {
+        1 => "is no whole number of its unit",
+        _ => "has more than one unit",
+    };
+    let remedy = match micros % 1000 {
+        0 => format!(
+            "a duration is one whole number with one unit: write `{}`",
+            shown_ms(micros / 1000)
+        ),
+        _ => {
+            "a duration is one whole number with one unit, of which `ms` is the smallest".to_owned()
+        }
+    };
+    Some((format!("`{text}` {what}"), remedy))
+}
+
+/// A number that may have up to three digits behind its point, in thousandths of a millisecond.
+fn micros_of(digits: &str, factor_ms: u64) -> Option<u64> {
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    if fraction.len() > 3 {
+        return None;
+    }
+    let thousandths: u64 = format!("{fraction:0<3}").parse().ok()?;
+    whole.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(thousandths)?.checked_mul(factor_ms)
 }
 
 const SIZE_UNITS: [(&str, u64); 7] = [
@@ -50,7 +99,7 @@ const OTHER_SIZES: [(&str, &str); 6] =
 
 /// A number of bytes.
 pub(crate) fn size(text: &str) -> Result<u64, Problem> {
-    let example = "write a number and a unit (B, KB, KiB, MB, MiB, GB, GiB), as in `64KiB`";
+    let example = "write a whole number and a unit (B, KB, KiB, MB, MiB, GB, GiB), as in `64KiB`";
     quantity(text, "a size", &SIZE_UNITS, &OTHER_SIZES, example)
 }
 
@@ -138,16 +187,30 @@ fn quantity(
     if digits.is_empty() {
         return Err(problem(&format!("is not {what}"), example));
     }
+    if unit.starts_with(['.', ',']) {
+        return Err(problem("is no whole number", example));
+    }
     let Some((_, factor)) = units.iter().find(|(name, _)| *name == unit) else {
         let plain = unit.trim().to_ascii_lowercase();
         let meant = others.iter().find(|(name, _)| *name == plain).map(|(_, unit)| *unit);
         let same = units.iter().find(|(name, _)| name.eq_ignore_ascii_case(&plain));
         let meant = meant.or(same.map(|(name, _)| *name));
-        let message = match unit.is_empty() {
-            true => "has no unit".to_owned(),
-            false => format!("has the unit `{}`, which is none", unit.trim()),
+        let is_ours = units.iter().any(|(name, _)| *name == unit.trim());
+        let message = match (unit.is_empty(), is_ours) {
+            (true, _) => "has no unit".to_owned(),
+            (false, true) => "has a blank before its unit".to_owned(),
+            (false, false) => format!("has the unit `{}`, which is none", unit.trim()),
         };
         return Err(match meant {
+            Some(meant) if unit.is_empty() => {
+                let names = units.iter().map(|(name, _)| *name).filter(|name| name != &meant);
+                let names: Vec<_> = names.collect();
+                let names = names.join(", ");
+                problem(
+                    &message,
+                    &format!("write `{digits}{meant}`, or with another unit: {names}"),
+                )
+            }
             Some(meant) => problem(&message, &format!("write `{digits}{meant}`")),
             None => problem(&message, example),
         });
@@ -187,7 +250,7 @@ mod tests {
             ("+1/s", false, wrong("write a whole number before the slash, as in `100/s`")),
             ("1.5/s", false, wrong("write a whole number before the slash, as in `100/s`")),
             ("10MB/s", false, wrong("write a number, or `counts = \"bytes\"`")),
-            ("10/s", true, wrong("write `10B`")),
+            ("10/s", true, wrong("write `10B`, or with another unit: KB, KiB, MB, MiB, GB, GiB")),
             ("9999999999/s", false, wrong("write a smaller number")),
         ] {
             let found = rate(text, is_of_bytes).map_err(|(_, remedy)| remedy);
@@ -206,7 +269,13 @@ mod tests {
             ("10m", wrong("write `10MiB`")),
             ("64kib", wrong("write `64KiB`")),
             ("64 KiB", wrong("write `64KiB`")),
-            ("1024", wrong("write `1024B`")),
+            ("1024", wrong("write `1024B`, or with another unit: KB, KiB, MB, MiB, GB, GiB")),
+            (
+                "1.5GiB",
+                wrong(
+                    "write a whole number and a unit (B, KB, KiB, MB, MiB, GB, GiB), as in `64KiB`",
+                ),
+            ),
             ("99999999999GiB", wrong("write a smaller number")),
         ] {
             assert_eq!(size(text).map_err(|(_, remedy)| remedy), expected, "{text}");
@@ -219,7 +288,10 @@ mod tests {
             duration(text).map(|duration| duration.as_millis() as u64).map_err(|(_, remedy)| remedy)
         };
         let wrong = |remedy: &str| Err(remedy.to_owned());
-        let example = "write a number and a unit (ms, s, m, h, d), as in `10s`";
+        let example = "write a whole number and a unit (ms, s, m, h, d), as in `10s`";
+        let part = |text: &str| {
+            Err(format!("a duration is one whole number with one unit: write `{text}`"))
+        };
         for (text, expected) in [
             ("250ms", Ok(250)),
             ("0s", Ok(0)),
@@ -227,15 +299,29 @@ mod tests {
             ("5m", Ok(300_000)),
             ("1h", Ok(3_600_000)),
             ("2d", Ok(172_800_000)),
-            ("3", wrong("write `3s`")),
+            ("3", wrong("write `3s`, or with another unit: ms, m, h, d")),
             ("10 s", wrong("write `10s`")),
             ("10S", wrong("write `10s`")),
             ("5min", wrong("write `5m`")),
-            ("1.5s", wrong(example)),
+            ("1.5s", part("1500ms")),
+            ("0.5s", part("500ms")),
+            ("1.5 h", part("90m")),
+            ("1h30m", part("90m")),
+            ("1 hour 30 min", part("90m")),
+            ("1m 0.5s", part("60500ms")),
+            (
+                "0.5ms",
+                wrong(
+                    "a duration is one whole number with one unit, of which `ms` is the smallest",
+                ),
+            ),
+            ("1.5", wrong(example)),
+            ("1.2.3s", wrong(example)),
+            ("1h30x", wrong(example)),
+            ("1.99999s", wrong(example)),
             ("-1s", wrong(example)),
             ("s", wrong(example)),
             ("", wrong(example)),
-            ("1h30m", wrong(example)),
             ("99999999999999999999s", wrong("write a smaller number")),
         ] {
             assert_eq!(ms(text), expected, "{text}");

@@ -361,6 +361,23 @@ fn named<T>(
 /// Fills in what follows from other settings, once all files are read.
 pub(crate) fn complete(config: &mut Config, report: &mut Report) {
     tls::make_up(&mut config.listeners, &config.routes, report);
+    complete_places(config);
+}
+
+/// Adds what says where a process is found, and nothing else.
+pub(crate) fn add_places(config: &mut Config, root: &DeTable<'_>, file: File<'_>) {
+    let mut unheard = Report::default();
+    let node = |name| Table::get_of(&ROOT, root, file, name);
+    if let Some(node) = node("run_dir").filter(|_| config.run_dir.is_none()) {
+        config.run_dir = text::directory_path(node, &mut unheard);
+    }
+    if let Some(node) = node("admin").filter(|_| config.admin.socket.is_none()) {
+        config.admin = admin(node, &mut unheard);
+    }
+    complete_places(config);
+}
+
+fn complete_places(config: &mut Config) {
     let in_dir = |path: &PathBuf| path.join("admin.sock");
     let socket = config.run_dir.as_ref().map(|dir| Spanned::new(in_dir(&dir.value), dir.span));
     config.admin.socket = config.admin.socket.take().or(socket);

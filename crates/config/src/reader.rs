@@ -14,6 +14,7 @@ use crate::quantity;
 use crate::report::Report;
 use crate::span::{Span, Spanned};
 use crate::suggest::nearest;
+use crate::unknown;
 use crate::variable;
 
 /// What holds for all of a file.
@@ -61,13 +62,7 @@ impl<'t> Table<'t> {
             if declared.setting(name).is_some() {
                 continue;
             }
-            let help = match (foreign::setting(name), nearest(name, declared.names())) {
-                (Some(ours), _) => ours,
-                (None, Some(known)) => format!("did you mean `{known}`?"),
-                (None, None) => {
-                    format!("the settings of {title} are {}", listed(declared.names()))
-                }
-            };
+            let help = unknown::help(name, &title, declared);
             let message = format!("{title} has no setting `{name}`");
             let span = Span::new(file.number, key.span());
             report.add(&code::UNKNOWN_KEY, span, message, "not known here", help);
@@ -196,7 +191,9 @@ impl<'t> Node<'t> {
         let example = &self.setting.example;
         if let DeValue::Integer(number) = self.value {
             let message = format!("`{}` takes a duration, and this is a number", self.setting.name);
-            let help = format!("write it with its unit, as in `\"{}s\"`", number.as_str());
+            let number = number.as_str();
+            let help =
+                format!("write it with its unit: `\"{number}s\"` for seconds, or in ms, m, h or d");
             report.add(&code::BAD_DURATION, self.span, message, "", help);
             return None;
         }
@@ -271,7 +268,9 @@ impl<'t> Node<'t> {
             self.setting.name
         );
         let names = || self.kind.words().iter().map(|word| word.word);
+        let note = foreign::note(self.setting.name, text);
         let help = match foreign::word(text, names()).or_else(|| nearest(text, names())) {
+            _ if note.is_some() => note.unwrap_or_default().to_owned(),
             Some(name) => format!("did you mean `{name}`? The choices are {}", listed(names())),
             None => format!("the choices are {}", listed(names())),
         };
@@ -359,6 +358,18 @@ impl<'t> Node<'t> {
         Some(named)
     }
 
+    /// True or false, if a text that stands for it in other programs is where one of them may be.
+    fn meant_boolean(&self) -> Option<bool> {
+        let is_possible = matches!(self.kind, Kind::Boolean | Kind::Either(Kind::Boolean, _));
+        let DeValue::String(text) = self.value else { return None };
+        match &*text.to_ascii_lowercase() {
+            "on" | "yes" | "true" | "enabled" => Some(true),
+            "off" | "no" | "false" | "none" | "disabled" => Some(false),
+            _ => None,
+        }
+        .filter(|_| is_possible)
+    }
+
     fn wrong_type<T>(&self, expected: &str, report: &mut Report) -> Option<T> {
         let found = match self.value {
             DeValue::String(_) => "a string",
@@ -370,7 +381,10 @@ impl<'t> Node<'t> {
             DeValue::Table(_) => "a table",
         };
         let message = format!("`{}` takes {expected}, and this is {found}", self.setting.name);
-        let help = format!("write it as in `{}`", self.setting.example);
+        let help = match self.meant_boolean() {
+            Some(value) => format!("write `{} = {value}`, without quotes", self.setting.name),
+            None => format!("write it as in `{}`", self.setting.example),
+        };
         report.add(&code::WRONG_TYPE, self.span, message, "", help);
         None
     }

@@ -50,12 +50,19 @@ fn write_table(table: &'static Table, out: &mut String) {
         out.push('\n');
         out.push_str(table.notes);
     }
+    let mut last: Option<&'static Table> = None;
     for setting in table.settings {
         let words = setting.kind.words();
         if words.iter().any(|word| !word.meaning.is_empty()) {
             write_words(setting.name, words, out);
         }
-        setting.kind.tables().into_iter().for_each(|table| write_table(table, out));
+        for below in setting.kind.tables() {
+            // Two settings may have the same table, one behind the other.
+            if !last.is_some_and(|last| std::ptr::eq(last, below)) {
+                write_table(below, out);
+            }
+            last = Some(below);
+        }
     }
 }
 
@@ -66,6 +73,7 @@ fn heading(title: &str) -> String {
         "the top level" => "## The top level".to_owned(),
         "Filters" | "Path edits" | "The process" => format!("## {title}"),
         title if title.starts_with('[') => format!("## `{title}`"),
+        title if title.contains(", ") => format!("### `{}`", title.replace(", ", "`, `")),
         title if title.contains(' ') => {
             let (first, rest) = title.split_at(1);
             format!("### {}{rest}", first.to_uppercase())

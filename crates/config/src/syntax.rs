@@ -83,6 +83,13 @@ pub(crate) fn parse<'s>(source: &'s Source, file: u16, report: &mut Report) -> O
     None
 }
 
+/// What can be read of a text that is not TOML as a whole.
+pub(crate) fn salvage(text: &[u8]) -> Option<DeTable<'_>> {
+    let text = std::str::from_utf8(without_byte_order_mark(text)).ok()?;
+    let is_short = text.len() <= RECOVERY_BYTES_MAX;
+    is_short.then(|| DeTable::parse_recoverable(text).0.into_inner())
+}
+
 fn help(message: &str) -> &'static str {
     const HELPS: [(&str, &str); 6] = [
         ("must be quoted", "write the text in double quotes"),

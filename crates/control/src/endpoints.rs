@@ -47,7 +47,8 @@ pub(crate) fn tell_of_upstream(steward: &Steward, upstream: &str) -> Result<Stri
     let Some(sources) = steward.sources() else { return Ok(String::new()) };
     let plan = sources.plan.get();
     let members = steward.roster.0[index].iter();
-    Ok(overview::candidates(&status::endpoints(steward, &plan.upstreams[index], members)))
+    let upstream = (&steward.config.upstreams[index], &*plan.upstreams[index]);
+    Ok(overview::candidates(&status::endpoints(steward, upstream, members)))
 }
 
 /// # Errors
@@ -211,7 +212,8 @@ fn show(
     let endpoints = plan.map_or_else(
         || "[]".to_owned(),
         |plan| {
-            let all = status::endpoints(steward, &plan.upstreams[index], members);
+            let upstream = (&steward.config.upstreams[index], &*plan.upstreams[index]);
+            let all = status::endpoints(steward, upstream, members);
             list(all.iter().map(EndpointStatus::json))
         },
     );

@@ -316,7 +316,7 @@ fn health(text: &mut Text, health: &Health, plan: &Plan) {
         (
             "fairwater_endpoint_up",
             "gauge",
-            "1 while the endpoint gets requests, or could: 0 tells of a failed check or an ejection.",
+            "0 while its check fails, it is ejected or says that it is down, though it may be the last.",
             |known| u64::from(known.is_well()),
         ),
         (

@@ -98,7 +98,7 @@ fn endpoints(status: &Status<'_>) -> Table {
                 endpoint.connections.to_string(),
                 endpoint.connections_idle.to_string(),
                 endpoint.attempts_total.to_string(),
-                endpoint.connect_failures_total.to_string(),
+                endpoint.failures_total.to_string(),
                 note(endpoint),
             ]);
         }
@@ -118,7 +118,15 @@ fn note(endpoint: &EndpointStatus<'_>) -> String {
         (Some(check), Some(problem)) => format!("check {check}: {problem}"),
         _ => String::new(),
     };
-    let parts = [changed(endpoint).to_owned(), health];
+    let advice = match &endpoint.health.advice {
+        Some(advice) => format!("asks for {advice}"),
+        None => String::new(),
+    };
+    let words = match &endpoint.health.unknown_words {
+        Some(words) => format!("says `{words}`, which is not understood"),
+        None => String::new(),
+    };
+    let parts = [changed(endpoint).to_owned(), health, advice, words];
     let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     parts.join("; ")
 }

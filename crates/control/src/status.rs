@@ -4,14 +4,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use fairwater_config as config;
 use fairwater_message::app::{AppPlace, AppState, Exit};
 use fairwater_net::clock;
-use fairwater_plan::health::{Reason, State};
+use fairwater_plan::health::{Advice, Reason, State};
 use fairwater_plan::{EndpointState, Plan, Protocol, Upstream, Usage};
 use fairwater_telemetry::{EndpointCounters, ListenerCounters};
 
 use crate::dns::{Answer, Question};
-use crate::health::words::{self, why};
+use crate::health::words::{self, Subject, why};
 use crate::json::{list, object, text};
 use crate::metrics::sum;
 use crate::names::Known;
@@ -58,6 +59,7 @@ pub(crate) struct EndpointStatus<'a> {
     pub change: Option<&'static str>,
     pub in_flight: u32,
     pub attempts_total: u64,
+    pub failures_total: u64,
     pub connect_failures_total: u64,
     pub connections: u64,
     pub connections_idle: u64,
@@ -70,6 +72,8 @@ pub(crate) struct HealthStatus {
     /// Why the last one failed.
     pub problem: Option<String>,
     pub checked_s: Option<u64>,
+    /// What it asks for itself, in its words.
+    pub advice: Option<String>,
     /// Words of it that are not understood.
     pub unknown_words: Option<String>,
     pub failures: u32,
@@ -101,7 +105,7 @@ impl<'a> Status<'a> {
                 connections: one.admission().open(),
                 waiting: one.waiting(),
                 circuit: one.breaker().map(|(breaker, _)| words::circuit_word(breaker.state())),
-                endpoints: endpoints(steward, one, members.iter()),
+                endpoints: endpoints(steward, (configured, one), members.iter()),
             });
         Self {
             uptime_s: now_ms.saturating_sub(sources.started_ms) / 1000,
@@ -158,7 +162,7 @@ fn listeners<'a>(sources: &'a Sources, plan: &Plan) -> Vec<ListenerStatus<'a>> {
 /// Some endpoints of an upstream.
 pub(crate) fn endpoints<'a>(
     steward: &Steward,
-    upstream: &Upstream,
+    (configured, upstream): (&config::Upstream, &Upstream),
     members: impl Iterator<Item = &'a Member>,
 ) -> Vec<EndpointStatus<'a>> {
     let Some(sources) = steward.sources() else { return Vec::new() };
@@ -172,10 +176,11 @@ pub(crate) fn endpoints<'a>(
         };
         EndpointStatus {
             member,
-            health: health(steward, &upstream.settings.name, member, state.map(|state| &***state)),
+            health: health(steward, configured, member, state.map(|state| &***state)),
             change: steward.change_of(&upstream.settings.name, member),
             in_flight: state.map_or(0, |state| state.in_flight()),
             attempts_total: count(|endpoint| endpoint.attempts.get()),
+            failures_total: count(|endpoint| endpoint.failures.get()),
             connect_failures_total: count(|endpoint| endpoint.connect_failures.get()),
             connections: count(|endpoint| endpoint.open.get()),
             connections_idle: count(|endpoint| endpoint.idle.get()),
@@ -186,31 +191,34 @@ pub(crate) fn endpoints<'a>(
 
 fn health(
     steward: &Steward,
-    upstream: &str,
+    upstream: &config::Upstream,
     member: &Member,
     state: Option<&EndpointState>,
 ) -> HealthStatus {
     let now_ms = clock::coarse_ms();
-    let known = steward.health.known(upstream, &member.key());
-    let mut upstreams = steward.config.upstreams.iter();
-    let config = upstreams.find(|one| one.name.value == upstream);
-    let is_checked = config.is_some_and(|one| one.health.is_some());
-    let check = known.filter(|_| is_checked).map(|known| match known.verdict.state() {
-        State::Unknown => "unknown",
-        State::Up => "up",
-        State::Down => "down",
-    });
+    let name = &upstream.name.value;
+    let known = steward.health.known(name, &member.key());
+    let check =
+        known.filter(|_| upstream.health.is_some()).map(|known| match known.verdict.state() {
+            State::Unknown => "unknown",
+            State::Up => "up",
+            State::Down => "down",
+        });
     let checked_ms = known.and_then(|known| known.checked_ms);
-    let has_sessions = config.is_some_and(|one| keeps_sessions(one, member));
-    let mode = steward.health.mode(upstream);
+    let advice = known.map(|known| known.advice(upstream)).unwrap_or_default();
+    let has_sessions = keeps_sessions(upstream, member);
+    let subject = Subject { upstream, member, has_sessions };
     HealthStatus {
         check,
         problem: known.and_then(|known| known.problem.clone()),
         checked_s: checked_ms.map(|at_ms| now_ms.saturating_sub(at_ms) / 1000),
+        // That it is up goes without saying.
+        advice: (advice != Advice::default())
+            .then(|| advice.to_string().trim_start_matches("up ").to_owned()),
         unknown_words: known.and_then(|known| known.unknown_words.clone()),
         failures: state.map_or(0, EndpointState::failures),
         ejections_total: known.map_or(0, |known| known.ejections),
-        why: why((member, has_sessions), known, mode, now_ms),
+        why: why(&subject, known, steward.health.mode(name), now_ms),
     }
 }
 
@@ -278,6 +286,7 @@ impl EndpointStatus<'_> {
             ("check", or_null(self.health.check.map(text))),
             ("check_problem", or_null(self.health.problem.as_ref().map(text))),
             ("checked_seconds_ago", or_null(self.health.checked_s.map(|s| s.to_string()))),
+            ("advice", or_null(self.health.advice.as_ref().map(text))),
             ("unknown_words", or_null(self.health.unknown_words.as_ref().map(text))),
             ("failures_in_a_row", self.health.failures.to_string()),
             ("ejections_total", self.health.ejections_total.to_string()),
@@ -285,6 +294,7 @@ impl EndpointStatus<'_> {
             ("change", or_null(self.change.map(text))),
             ("in_flight", self.in_flight.to_string()),
             ("attempts_total", self.attempts_total.to_string()),
+            ("failures_total", self.failures_total.to_string()),
             ("connect_failures_total", self.connect_failures_total.to_string()),
             ("connections", self.connections.to_string()),
             ("connections_idle", self.connections_idle.to_string()),

@@ -41,7 +41,8 @@ pub(crate) enum Command {
     Status(StatusArguments),
     /// Format configuration files, in place
     Fmt(FormatArguments),
-    /// Say more about a diagnostic (E0104), or what becomes of a request (http://host/path)
+    /// Say more about a diagnostic (E0104) or a failure (no_endpoint), or what becomes of a request
+    /// (http://host/path)
     Explain(ExplainArguments),
     /// Make the hash of a password, read from standard input, for `basic_auth`
     HashPassword,
@@ -149,8 +150,9 @@ pub(crate) struct FormatArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArguments {
-    /// The code of a diagnostic, or a URL, with a method before it if that is not GET
-    #[arg(value_name = "CODE|[METHOD] URL", required = true)]
+    /// The code of a diagnostic, a reason of the access log, or a URL, with a method before it if
+    /// that is not GET
+    #[arg(value_name = "CODE|REASON|[METHOD] URL", required = true)]
     pub subject: Vec<String>,
     /// The configuration file, for a request
     #[arg(short, long, default_value = "fairwater.toml", value_name = "FILE")]

@@ -2,7 +2,7 @@
 //! it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -15,20 +15,22 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const PATIENCE_OF_APPS: Duration = Duration::from_secs(3600);
 
 pub(crate) fn run(command: &str, arguments: &MasterArguments) -> ExitCode {
-    tell(arguments, command, PATIENCE)
+    // What is wrong with the file is said here, as the master would.
+    let path = socket(arguments, |file| Ok(master::socket(&run::read(file)?)));
+    path.map_or_else(|code| code, |path| tell(&path, command, PATIENCE))
 }
 
 pub(crate) fn restart(arguments: &RestartArguments) -> ExitCode {
     let word = if arguments.renew { "renew" } else { "restart" };
-    tell(&arguments.master, &format!("{word} {}", arguments.app), PATIENCE_OF_APPS)
+    let command = format!("{word} {}", arguments.app);
+    let path = socket(&arguments.master, |file| {
+        Ok(run::places(file)?.run_dir.as_deref().map(master::socket_in))
+    });
+    path.map_or_else(|code| code, |path| tell(&path, &command, PATIENCE_OF_APPS))
 }
 
-fn tell(arguments: &MasterArguments, command: &str, patience: Duration) -> ExitCode {
-    let path = match socket(arguments) {
-        Ok(path) => path,
-        Err(code) => return code,
-    };
-    match fairwater_supervisor::ask(&path, command, patience) {
+fn tell(path: &Path, command: &str, patience: Duration) -> ExitCode {
+    match fairwater_supervisor::ask(path, command, patience) {
         Ok((code, said)) => {
             show(&said);
             ExitCode::from(code)
@@ -40,14 +42,15 @@ fn tell(arguments: &MasterArguments, command: &str, patience: Duration) -> ExitC
     }
 }
 
-/// The master's socket: the one that is named, or that of the configuration.
-fn socket(arguments: &MasterArguments) -> Result<PathBuf, ExitCode> {
+/// The master's socket: the one that is named, or the one that is found by the configuration.
+fn socket(
+    arguments: &MasterArguments,
+    find: impl FnOnce(&Path) -> Result<Option<PathBuf>, ExitCode>,
+) -> Result<PathBuf, ExitCode> {
     if let Some(path) = &arguments.socket {
         return Ok(path.clone());
     }
-    // What is wrong with it is said here, as the master would.
-    let config = run::read(&arguments.config)?;
-    master::socket(&config).ok_or_else(|| {
+    find(&arguments.config)?.ok_or_else(|| {
         let file = arguments.config.display();
         fail(format_args!(
             "{file} has no `run_dir`, where the socket of the master would be: set it and restart, \

@@ -3,8 +3,13 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use fairwater_config::CODES;
+
 use crate::arguments::ExplainArguments;
 use crate::{fail, way};
+
+/// The document with a row for each reason why a request fails.
+const FAULTS: &str = include_str!("../../../docs/faults.md");
 
 pub(crate) fn run(arguments: &ExplainArguments) -> ExitCode {
     let subject = arguments.subject.join(" ");
@@ -14,13 +19,68 @@ pub(crate) fn run(arguments: &ExplainArguments) -> ExitCode {
             Err(code) => code,
         };
     }
-    match fairwater_config::explain(&subject) {
-        Some(code) => print(&format!("{}: {}\n", code.id, code.explanation)),
-        None => fail(format_args!(
-            "`{subject}` is neither the code of a diagnostic, such as E0104 or W0101, nor a URL, such \
-             as http://example.com/path"
-        )),
+    if let Some(code) = fairwater_config::explain(&subject) {
+        return print(&format!("{}: {}\n", code.id, code.explanation));
     }
+    match fault(&subject) {
+        Some(text) => print(&text),
+        None => fail(unknown(&subject)),
+    }
+}
+
+/// What stands in the row of a reason of the access log.
+fn fault(reason: &str) -> Option<String> {
+    let name = format!("`{}`", reason.to_ascii_lowercase());
+    let cells = |line: &'static str| {
+        let line = line.strip_prefix("| ")?.strip_suffix(" |")?;
+        let cells: Vec<&str> = line.splitn(5, " | ").collect();
+        <[&str; 5]>::try_from(cells).ok().filter(|cells| cells[0] == name)
+    };
+    let [_, status, party, phase, words] = FAULTS.lines().find_map(cells)?;
+    let words = without_links(words);
+    let reason = reason.to_ascii_lowercase();
+    Some(format!("{reason}: {words}\nstatus {status}, party {party}, phase {phase}\n"))
+}
+
+/// The text of a row, with the words of a link alone.
+fn without_links(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("](") {
+        out.push_str(&before.replacen('[', "", 1));
+        rest = after.split_once(')').map_or("", |(_, rest)| rest);
+    }
+    out + rest
+}
+
+/// What was probably meant, where nothing is known by that name.
+fn unknown(subject: &str) -> String {
+    let upper = subject.to_ascii_uppercase();
+    let digits = upper.strip_prefix(['E', 'W']).unwrap_or("");
+    if digits.len() == 4 && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        let group = |id: &str| id[1..3] == digits[..2];
+        let codes: Vec<_> = CODES.iter().map(|code| code.id).filter(|id| group(id)).collect();
+        return match codes.is_empty() {
+            true => format!(
+                "no diagnostic has the code {upper}: it stands in brackets, as in error[E0104]"
+            ),
+            false => format!(
+                "no diagnostic has the code {upper}; of its group there are {}",
+                codes.join(", ")
+            ),
+        };
+    }
+    let words: Vec<&str> = subject.split(' ').collect();
+    let (last, method) = words.split_last().map_or(("", &[][..]), |(last, rest)| (*last, rest));
+    if last.contains(['.', ':', '/']) {
+        let host = if last.starts_with('/') { "HOST" } else { "" };
+        let request = [method, &[&*format!("http://{host}{last}")]].concat().join(" ");
+        return format!("a URL begins with http:// or https://: `fairwater explain {request}`");
+    }
+    format!(
+        "`{subject}` is neither the code of a diagnostic, such as E0104 or W0101, nor a reason of the \
+         access log, such as no_endpoint, nor a URL, such as http://example.com/path"
+    )
 }
 
 pub(crate) fn schema() -> ExitCode {
@@ -32,5 +92,37 @@ fn print(text: &str) -> ExitCode {
     match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fairwater_message::FaultKind;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_is_explained() {
+        for kind in FaultKind::ALL {
+            let text = fault(kind.reason()).unwrap_or_else(|| panic!("{}", kind.reason()));
+            assert!(!text.contains("]("), "{text}");
+        }
+        assert_eq!(fault("nonsense"), None);
+        assert_eq!(without_links("a [b c](d#e), [f](g)."), "a b c, f.");
+    }
+
+    #[test]
+    fn what_is_not_known_is_answered() {
+        for (subject, words) in [
+            ("localhost:8080/", "`fairwater explain http://localhost:8080/`"),
+            ("POST a.example/x", "`fairwater explain POST http://a.example/x`"),
+            ("/x", "`fairwater explain http://HOST/x`"),
+            ("E9999", "no diagnostic has the code E9999: it stands in brackets"),
+            ("e0199", "no diagnostic has the code E0199; of its group there are E0101, "),
+            ("nonsense", "neither the code of a diagnostic"),
+            ("", "neither the code of a diagnostic"),
+        ] {
+            assert!(unknown(subject).contains(words), "{subject}: {}", unknown(subject));
+        }
     }
 }

@@ -135,7 +135,11 @@ pub(crate) fn load(arguments: &LoadArguments) -> ExitCode {
 
 /// The master's own socket.
 pub(crate) fn socket(config: &Config) -> Option<PathBuf> {
-    config.run_dir.as_ref().map(|directory| directory.value.join(SOCKET))
+    config.run_dir.as_ref().map(|directory| socket_in(&directory.value))
+}
+
+pub(crate) fn socket_in(run_dir: &Path) -> PathBuf {
+    run_dir.join(SOCKET)
 }
 
 fn part(config: &Config) -> Result<Part, String> {

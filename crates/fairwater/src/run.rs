@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use fairwater_config::{Config, Diagnostic, FILE_BYTES_MAX, Surroundings};
+use fairwater_config::{Config, Diagnostic, FILE_BYTES_MAX, Places, Surroundings};
 use fairwater_control::{prove, sketch};
 use fairwater_sys::exec::Left;
 
@@ -72,9 +72,22 @@ pub(crate) fn read(path: &Path) -> Result<Config, ExitCode> {
     read_with(path, &Files).map(|(config, _)| config)
 }
 
-fn read_with(path: &Path, around: &dyn Surroundings) -> Result<(Config, Vec<u8>), ExitCode> {
-    let name = path.display().to_string();
-    let text = files::read(path, FILE_BYTES_MAX).map_err(|error| {
+/// Where the process of a file is found, whatever mistakes the file has by now.
+pub(crate) fn places(path: &Path) -> Result<Places, ExitCode> {
+    let (name, text) = (path.display().to_string(), text(path)?);
+    let found = fairwater_config::places(&name, &text, &Files);
+    if !found.is_good {
+        say(format_args!(
+            "{name} has mistakes, which `fairwater check -c {name}` shows; a process that runs has \
+             an earlier configuration"
+        ));
+    }
+    Ok(found)
+}
+
+fn text(path: &Path) -> Result<Vec<u8>, ExitCode> {
+    files::read(path, FILE_BYTES_MAX).map_err(|error| {
+        let name = path.display();
         let hint = match error.kind() {
             std::io::ErrorKind::NotFound => {
                 "; name the file with -c FILE, or go without: fairwater proxy --help"
@@ -82,7 +95,11 @@ fn read_with(path: &Path, around: &dyn Surroundings) -> Result<(Config, Vec<u8>)
             _ => "",
         };
         fail(format_args!("cannot read {name}: {error}{hint}"))
-    })?;
+    })
+}
+
+fn read_with(path: &Path, around: &dyn Surroundings) -> Result<(Config, Vec<u8>), ExitCode> {
+    let (name, text) = (path.display().to_string(), text(path)?);
     let (config, diagnostics) = fairwater_config::load(&name, &text, around);
     print(&diagnostics);
     config.map(|config| (config, text)).ok_or(ExitCode::FAILURE)

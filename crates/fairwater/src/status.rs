@@ -46,10 +46,13 @@ fn sockets(arguments: &StatusArguments) -> Result<(PathBuf, Option<PathBuf>), Ex
     if let Some(text) = &arguments.admin {
         return proxy::admin_socket(text).map(|path| (path, None)).map_err(fail);
     }
-    let config = run::read(&arguments.config)?;
-    let master = master::socket(&config);
-    let admin = config.admin.socket.map(|socket| socket.value).ok_or_else(|| {
+    let found = run::places(&arguments.config)?;
+    let master = found.run_dir.as_deref().map(master::socket_in);
+    let admin = found.admin_socket.ok_or_else(|| {
         let file = arguments.config.display();
+        if !found.is_good {
+            return fail("no admin socket can be read in it; name it with --admin PATH");
+        }
         fail(format_args!(
             "{file} opens no admin socket; add `admin.socket = \"/run/fairwater/admin.sock\"` and \
              reload, or name another with --admin PATH"

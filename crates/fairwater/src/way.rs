@@ -123,11 +123,20 @@ impl Text {
     /// written.
     fn candidates(&mut self, config: &Config, upstream: &Upstream) {
         let target = format!("/endpoints/{}", upstream.name.value);
-        let socket = config.admin.socket.as_ref();
-        let told = socket.and_then(|path| status::ask(&path.value, &target, "text/plain").ok());
-        if let Some(told) = told.filter(|told| !told.is_empty()) {
-            let lines = String::from_utf8_lossy(&told).into_owned();
-            return lines.lines().for_each(|line| self.line("endpoint", line));
+        let untold = match config.admin.socket.as_ref().map(|socket| &socket.value) {
+            None => "the configuration opens no admin socket to ask at".to_owned(),
+            Some(path) => match status::ask(path, &target, "text/plain") {
+                Ok(told) if !told.is_empty() => {
+                    let lines = String::from_utf8_lossy(&told).into_owned();
+                    return lines.lines().for_each(|line| self.line("endpoint", line));
+                }
+                Ok(_) => "the process that runs tells of none".to_owned(),
+                Err(error) => format!("no process answers at {}: {error}", path.display()),
+            },
+        };
+        self.line("states", format_args!("not known, {untold}; this is the configuration alone"));
+        if let Some(app) = &upstream.apps {
+            self.line("endpoint", format_args!("the processes of app {}", app.value));
         }
         for endpoint in &upstream.endpoints {
             let (address, weight) = (&endpoint.address.value, endpoint.weight);

@@ -322,6 +322,28 @@ fn strip_scheme(text: &str) -> Result<(&str, Option<u16>), AddressError> {
                 "write `HOST:PORT`, and `tls = true` in the upstream; to listen, `tls = { cert = .. }`",
             ));
         }
+        "h2" | "h2c" | "grpc" => {
+            return Err(AddressError::new(
+                format!("`{text}` asks for HTTP/2, which is a setting beside the address"),
+                "write `HOST:PORT`, and `http2 = true` in the upstream; listeners have it by default",
+            ));
+        }
+        "grpcs" => {
+            return Err(AddressError::new(
+                format!("`{text}` asks for HTTP/2 over TLS, which are settings beside the address"),
+                "write `HOST:PORT`, and `tls = true` in the upstream, which agrees on HTTP/2 there",
+            ));
+        }
+        "ws" | "wss" => {
+            let tls = match scheme.eq_ignore_ascii_case("ws") {
+                true => "",
+                false => ", and `tls = true` in the upstream",
+            };
+            return Err(AddressError::new(
+                format!("`{scheme}://` is not written in an address: WebSocket passes as HTTP"),
+                format!("write `HOST:PORT`{tls}"),
+            ));
+        }
         _ => {
             return Err(AddressError::new(
                 format!("`{scheme}://` is not a known scheme"),

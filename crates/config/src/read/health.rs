@@ -248,7 +248,7 @@ pub(super) fn of_upstream(table: &Table<'_>, report: &mut Report) -> Option<Heal
         let table = node.table(inner(table, "health"), &HEALTH, report)?;
         return Some(health(&table, report));
     }
-    let path = path(node, report)?;
+    let path = text::parsed(node, &code::BAD_CHECK, path_or_type, report)?;
     Some(Health::http(&path.value))
 }
 
@@ -410,17 +410,32 @@ fn service(table: &Table<'_>, report: &mut Report) -> String {
 
 /// What stands behind the method in a request.
 fn path(node: Node<'_>, report: &mut Report) -> Option<Spanned<String>> {
-    let parse = |text: &str| {
-        let is_path = text.starts_with('/')
-            && !text.contains('#')
-            && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if is_path {
-            return Ok(text.to_owned());
-        }
-        let remedy = "write it as it stands in a request, as in `/healthz` or `/ping?full=1`";
-        Err(AddressError::new(format!("`{text}` is not the path of a request"), remedy))
+    text::parsed(node, &code::BAD_CHECK, parse_path, report)
+}
+
+fn parse_path(text: &str) -> Result<String, AddressError> {
+    let is_path = text.starts_with('/')
+        && !text.contains('#')
+        && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_path {
+        return Ok(text.to_owned());
+    }
+    let remedy = "write it as it stands in a request, as in `/healthz` or `/ping?full=1`";
+    Err(AddressError::new(format!("`{text}` is not the path of a request"), remedy))
+}
+
+/// As above, for who writes a type where a path is wanted.
+fn path_or_type(text: &str) -> Result<String, AddressError> {
+    if OF_TYPE.iter().all(|(name, _)| *name != text) {
+        return parse_path(text);
+    }
+    let example = match text {
+        "bytes" => "{ type = \"bytes\", send = \"PING\", expect = \"PONG\" }".to_owned(),
+        "http" => "\"/healthz\"".to_owned(),
+        _ => format!("{{ type = \"{text}\" }}"),
     };
-    text::parsed(node, &code::BAD_CHECK, parse, report)
+    let problem = format!("`{text}` is the type of a check, and a path is expected here");
+    Err(AddressError::new(problem, format!("write `health = {example}`")))
 }
 
 pub(super) fn agent(table: &Table<'_>, report: &mut Report) -> Option<Agent> {

@@ -7,7 +7,8 @@ use fairwater_message::address::{AddressError, Endpoint};
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting, Word, words};
 use crate::model::{
-    Balance, EndpointRole, HostRule, Upstream, UpstreamEndpoint, WEIGHT_DEFAULT, WEIGHT_MAX,
+    Balance, CheckKind, EndpointRole, HostRule, Upstream, UpstreamEndpoint, WEIGHT_DEFAULT,
+    WEIGHT_MAX,
 };
 use crate::read::crowd::{self, CROWD, MAX_CONCURRENCY};
 use crate::read::health::{self, AGENT, HEALTH};
@@ -342,7 +343,19 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
     let slow_start = table.get("slow_start").and_then(|node| node.duration(report));
     upstream.slow_start = slow_start.unwrap_or_default();
     upstream.panic_threshold = panic_threshold(&table, report);
+    upstream.of_grpc = of_grpc(&upstream, &table);
     upstream
+}
+
+/// A check of another port asks another program, which has a version of its own.
+fn of_grpc(upstream: &Upstream, table: &Table<'_>) -> Vec<Spanned<&'static str>> {
+    let is_asked = upstream.health.as_ref().is_some_and(|health| {
+        matches!(health.check.kind, CheckKind::Grpc { .. }) && health.check.port.is_none()
+    });
+    let has_own = upstream.endpoints.iter().any(|endpoint| endpoint.role.check.is_some());
+    let found = [("health", is_asked && !has_own), ("retry_grpc", upstream.retry.count > 0)];
+    let named = found.into_iter().filter(|(_, is_there)| *is_there);
+    named.filter_map(|(name, _)| Some(Spanned::new(name, table.key_span(name)?))).collect()
 }
 
 fn panic_threshold(table: &Table<'_>, report: &mut Report) -> u32 {

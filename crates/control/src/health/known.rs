@@ -30,6 +30,8 @@ pub(crate) struct Known {
     pub ejections: u64,
     /// Why it was ejected last.
     pub cause: String,
+    /// Its ejection was on when that was decided last. It may have traffic all the same.
+    pub is_ejected: bool,
     /// Exchanges so far, when the current window began.
     pub counted: Tally,
     /// It is there for as long as its upstream.
@@ -43,7 +45,7 @@ pub(crate) struct Known {
 
 impl Known {
     /// What an endpoint asks for in all, where it is asked; its agent has the last word.
-    fn advice(&self, upstream: &config::Upstream) -> Advice {
+    pub(crate) fn advice(&self, upstream: &config::Upstream) -> Advice {
         let agent = upstream.agent.as_ref().map_or_else(Advice::default, |_| self.agent);
         let replied = upstream.health.as_ref().map_or_else(Advice::default, |_| self.replied);
         Advice { rest: agent.rest.or(replied.rest), weight: agent.weight.or(replied.weight) }
@@ -60,16 +62,21 @@ impl Known {
     pub(crate) fn facts(&self, upstream: &config::Upstream, member: &Member, now_ms: u64) -> Facts {
         let slow_start_ms = upstream.slow_start.as_millis() as u64;
         let elapsed_ms = self.joined_ms.map(|joined_ms| now_ms.saturating_sub(joined_ms));
-        let is_ejected = upstream.outlier.is_some() && self.ejection.is_on(now_ms);
         Facts {
             weight: member.weight,
             rest: member.standing.reason(),
             tier: member.tier,
             checked: upstream.health.is_some().then(|| self.verdict.state()),
-            ejected_until_ms: is_ejected.then_some(self.ejection.until_ms),
+            ejected_until_ms: self.ejected_until_ms(upstream, now_ms),
             share: elapsed_ms.map_or(Share::WHOLE, |ms| Share::after(ms, slow_start_ms)),
             advice: self.advice(upstream),
         }
+    }
+
+    /// The end of its ejection, if that is on.
+    pub(crate) fn ejected_until_ms(&self, upstream: &config::Upstream, now_ms: u64) -> Option<u64> {
+        let is_ejected = upstream.outlier.is_some() && self.ejection.is_on(now_ms);
+        is_ejected.then_some(self.ejection.until_ms)
     }
 
     /// When its facts change by themselves.
@@ -126,11 +133,13 @@ impl Known {
         advice
     }
 
-    /// Whether nothing that was found keeps it from traffic.
+    /// Whether nothing that was found tells against it. One that gets traffic because no other is
+    /// left is not well for that.
     pub(crate) fn is_well(&self) -> bool {
         let reason = self.last.and_then(|last| last.reason);
         !matches!(reason, Some(Reason::Failing | Reason::Ejected | Reason::AdvisedDown))
             && self.verdict.state() != State::Down
+            && !self.is_ejected
     }
 
     /// Whether an endpoint that was out is one to be brought back slowly.

@@ -116,11 +116,10 @@ impl Health {
                 }
                 known.identity.clone_from(&member.identity);
                 known.last = Some(standing);
+                known.is_ejected = known.ejected_until_ms(upstream, now_ms).is_some();
                 member.given = standing;
             }
-            if of.mode != found.mode {
-                lines.mode(name, &mut of.was_told, &found);
-            }
+            lines.mode(name, (of.mode, &mut of.was_told), &found);
             (of.mode, of.is_judged) = (found.mode, is_serving);
         }
         let names: HashSet<&str> = config.upstreams.iter().map(|one| &*one.name.value).collect();

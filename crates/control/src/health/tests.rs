@@ -49,6 +49,19 @@ impl Set {
         roster.0[0].iter().map(word).collect::<Vec<_>>().join(" ")
     }
 
+    /// Why the endpoints get requests, or none.
+    fn why(&mut self) -> Vec<String> {
+        let mut roster = self.roster();
+        self.said.extend(self.health.judge(&self.config, &mut roster, (self.now_ms, true)));
+        let upstream = &self.config.upstreams[0];
+        let why = |member: &Member| {
+            let known = self.health.known("app", &member.key());
+            let subject = words::Subject { upstream, member, has_sessions: false };
+            words::why(&subject, known, self.health.mode("app"), self.now_ms)
+        };
+        roster.0[0].iter().map(why).collect()
+    }
+
     /// Has requests at an endpoint fail, and looks at what follows.
     fn fail(&mut self, place: usize, count: u32) -> bool {
         let mut roster = self.roster();
@@ -154,6 +167,72 @@ fn one_that_comes_back_starts_slowly() {
     set.now_ms += 8000;
     assert_eq!(set.stand(), "1 1 1");
     assert_eq!(set.health.next_ms, NEVER_MS);
+}
+
+#[test]
+fn it_is_told_why_an_endpoint_gets_requests() {
+    let mut set = Set::new(|upstream| upstream.endpoints.truncate(2));
+    let good = "gets requests: weight 1, its check is good";
+    set.stand();
+    (0..2).for_each(|place| set.probe(place, None));
+    assert_eq!(set.why(), [good, good]);
+    set.probe(0, Some("it answers with 500"));
+    let failing = "gets requests: weight 1, its check fails (1 of the 3 times that take it out): it \
+                   answers with 500";
+    assert_eq!(set.why(), [failing, good]);
+    set.probes(0, 2, Some("it answers with 500"));
+    assert_eq!(set.why(), ["gets none: its check fails: it answers with 500", good]);
+    set.probe(0, None);
+    assert_eq!(set.why()[0], "gets none: its check has failed, and was good 1 of 2 times since");
+    set.probe(0, None);
+    for (words, why) in [
+        ("50%", "weight 1, of which it asks for 50%, its check is good"),
+        ("weight=30", "weight 30, which it asks for instead of 1, its check is good"),
+    ] {
+        set.probe_with(0, None, Some(words));
+        assert_eq!(set.why(), [format!("gets requests: {why}"), good.to_owned()]);
+    }
+    set.probe_with(0, None, Some("0%"));
+    assert_eq!(set.why()[0], "gets none: it asks for a weight of 0");
+}
+
+#[test]
+fn the_last_resort_is_not_called_good() {
+    let mut set = Set::new(|upstream| upstream.endpoints.truncate(2));
+    set.stand();
+    (0..2).for_each(|place| set.probe(place, None));
+    assert!(set.fail(0, 5));
+    assert_eq!(set.stand(), "ejected 1");
+    set.probes(1, 3, Some("x"));
+    let spared =
+        "gets requests: weight 1, though 5 requests in a row have failed: no other is left";
+    assert_eq!(set.why(), [spared, "gets none: its check fails: x"]);
+    let well: Vec<_> = set.health.upstreams["app"].known.values().map(Known::is_well).collect();
+    assert_eq!(well, [false, false]);
+    set.probes(1, 2, None);
+    assert_eq!(set.stand(), "ejected 1");
+    set.now_ms += 10_000;
+    assert_eq!(set.stand(), "1 1");
+    assert!(set.health.upstreams["app"].known.values().all(Known::is_well));
+}
+
+#[test]
+fn an_upstream_that_never_had_anybody_is_told_of_once() {
+    let mut set = Set::new(|upstream| {
+        upstream.endpoints.truncate(2);
+        upstream.health.as_mut().unwrap().is_mandatory = true;
+    });
+    set.stand();
+    set.probe(0, Some("x"));
+    assert_eq!(set.stand(), "failing unknown");
+    assert_eq!(set.said.len(), 1, "{:?}", set.said);
+    set.probe(1, Some("x"));
+    assert_eq!((set.stand(), set.stand()), ("failing failing".into(), "failing failing".into()));
+    let warning = "warning: app has no endpoint that takes traffic: requests fail";
+    assert_eq!((set.said.len(), &*set.said[2]), (3, warning), "{:?}", set.said);
+    set.probes(0, 2, None);
+    set.stand();
+    assert_eq!(set.said.last().unwrap(), "app has good endpoints again");
 }
 
 #[test]

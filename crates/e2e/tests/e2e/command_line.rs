@@ -446,6 +446,16 @@ fn status_is_shown_as_tables_and_as_json() {
     let cells: Vec<_> = row.split_whitespace().collect();
     assert_eq!(cells, ["app", &endpoint.address, "active", "1", "0", "1", "1", "1", "0"]);
     assert!(tables.contains("added until the next reload"), "{tables}");
+    // Mistakes in the file since the start are told of, and nothing more.
+    let text = std::fs::read_to_string(&file).unwrap();
+    for mistake in ["nonsense = 1\n", "a = = 1\n"] {
+        std::fs::write(&file, format!("{mistake}{text}")).unwrap();
+        let output = run(&["status", "-c", &file]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && said.contains("has mistakes, which"), "{said}");
+        assert!(String::from_utf8(output.stdout).unwrap().contains("UPSTREAM"));
+    }
+    std::fs::write(&file, text).unwrap();
     let json = run(&["status", "--admin", &socket, "--json"]);
     let json = String::from_utf8(json.stdout).unwrap();
     assert!(json.starts_with("{\"version\":") && json.contains("\"listeners\":["), "{json}");

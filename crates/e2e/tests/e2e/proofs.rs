@@ -130,6 +130,8 @@ fn the_way_of_a_request_is_explained() {
                 "route      host *.example.com, path /api/{id}/* (fairwater.toml:10)",
                 "filter     strip_prefix /api",
                 "upstream   api, which gets /7/x?y",
+                "states     not known, the configuration opens no admin socket to ask at; this is the \
+                 configuration alone",
                 "endpoint   127.0.0.1:9101, weight 1",
                 "endpoint   nowhere.invalid:9102, which takes nothing: weight 0",
             ][..],
@@ -137,6 +139,7 @@ fn the_way_of_a_request_is_explained() {
         (&["http://a.example.com:8080/api/7"], &["refused    403: access_denied"]),
         (&["POST", "http://b:8080/old/x"], &["reply      301, to https://b/x"]),
         (&["--listener", "other", "http://b/"], &["reply      404"]),
+        (&["no_endpoint"], &["status 503, party upstream, phase connect"]),
         (
             &["--listener", "other", "http://b/few"],
             &["rate limit few, 5 in 60 s, 5 at once", "reply      204"],
@@ -155,7 +158,9 @@ fn the_way_of_a_request_is_explained() {
     }
     for (arguments, words) in [
         (&["http://b/"][..], "no listener has port 80, and there are several: say which one"),
-        (&["E9999"], "neither the code of a diagnostic"),
+        (&["E9999"], "no diagnostic has the code E9999"),
+        (&["b:8080/x"], "`fairwater explain http://b:8080/x`"),
+        (&["nonsense"], "neither the code of a diagnostic"),
         (&["http://"], "has no host"),
         (&["--header", "x", "http://b:8080/"], "a header is written as"),
     ] {

@@ -49,7 +49,16 @@ fn answer(mut connection: impl Read + Write) {
     }
 }
 
-/// Answers each head, of which it reads no more than that it came (RFC 9113, section 4.1).
+/// `:status: 200`, as all peers have it in their table (RFC 7541, appendix A).
+const STATUS: &[u8] = &[0x88];
+/// The same, and `content-type: application/grpc`.
+const STATUS_OF_CALL: &[u8] = b"\x88\x0f\x10\x10application/grpc";
+/// A message of gRPC that says SERVING, which is 1 in the first field.
+const SERVING: &[u8] = b"\0\0\0\0\x02\x08\x01";
+const TRAILERS: &[u8] = b"\0\x0bgrpc-status\x010";
+
+/// Answers each head, of which it reads no more than that it came (RFC 9113, section 4.1). One with
+/// a body is a call of gRPC that asks for its health.
 fn answer_frames(mut came: Vec<u8>, mut connection: impl Read + Write) -> io::Result<()> {
     const DATA: u8 = 0;
     const HEADERS: u8 = 1;
@@ -57,8 +66,6 @@ fn answer_frames(mut came: Vec<u8>, mut connection: impl Read + Write) -> io::Re
     const ACK: u8 = 1;
     const END_STREAM: u8 = 1;
     const END_HEADERS: u8 = 4;
-    /// `:status: 200`, as all peers have it in their table (RFC 7541, appendix A).
-    const STATUS: [u8; 1] = [0x88];
     let frame = |kind: u8, flags: u8, stream: &[u8], payload: &[u8]| {
         [&[0, 0, payload.len() as u8, kind, flags], stream, payload].concat()
     };
@@ -71,8 +78,12 @@ fn answer_frames(mut came: Vec<u8>, mut connection: impl Read + Write) -> io::Re
             if came.len() < start + 9 + len {
                 break;
             }
-            if kind == HEADERS {
-                out.extend(frame(HEADERS, END_HEADERS, stream, &STATUS));
+            if kind == HEADERS && flags & END_STREAM == 0 {
+                out.extend(frame(HEADERS, END_HEADERS, stream, STATUS_OF_CALL));
+                out.extend(frame(DATA, 0, stream, SERVING));
+                out.extend(frame(HEADERS, END_HEADERS | END_STREAM, stream, TRAILERS));
+            } else if kind == HEADERS {
+                out.extend(frame(HEADERS, END_HEADERS, stream, STATUS));
                 out.extend(frame(DATA, END_STREAM, stream, b"ok\n"));
             } else if kind == SETTINGS && flags != ACK {
                 out.extend(frame(SETTINGS, ACK, stream, b""));

@@ -37,6 +37,11 @@ impl Verdict {
         self.state
     }
 
+    /// Results in a row that say otherwise, and are too few yet.
+    pub const fn contrary(self) -> u32 {
+        self.contrary
+    }
+
     /// Whether more results are wanted soon.
     pub fn is_changing(self) -> bool {
         self.contrary > 0 || self.is_open || self.state == State::Unknown

@@ -184,6 +184,9 @@ fn endpoints_ask_for_weights_and_rest() {
             (0..12).filter(|_| client.get("/").text() == "1").count() == share
         });
     }
+    let told = proxy.ask("/endpoints/app").text();
+    assert!(told.contains("\"advice\":\"50%\""), "{told}");
+    assert!(told.contains("weight 1, of which it asks for 50%"), "{told}");
 }
 
 #[test]

@@ -97,6 +97,7 @@ fn bytes_of_a_stream_reach_a_connection_as_they_are() {
     client.word("end");
     let line = &proxy.until_log(1)[0];
     assert_eq!((line.get("status"), line.get("reason"), line.get("target")), ("200", "", "/chat"));
+    assert_eq!((line.get("method"), line.get("protocol")), ("GET", "HTTP/2"));
     assert_eq!((line.number("bytes_in"), line.number("bytes_out")), {
         let len = odd.len() as u64 / 2;
         (len, len)
