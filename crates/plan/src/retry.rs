@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What a request adds and a retry takes: one retry in seven requests, so that with what was saved a
+/// What a request adds and a retry takes: one in seven requests, so that with what was saved a
 /// storm has less than a fifth more than its requests.
 const COST: u32 = 7;
 /// What comes in each second at the least: ten retries.
