@@ -38,3 +38,25 @@ fn a_body_that_is_held_in_part_is_sent_again_whole() {
         proxy.assert_sound();
     }
 }
+
+/// Only where another endpoint can be tried the time for a try counts.
+#[test]
+fn a_body_that_cannot_be_sent_again_waits_as_long_as_it_may() {
+    let slow = Endpoint::new(|caller| {
+        while let Some(request) = caller.request() {
+            std::thread::sleep(Duration::from_millis(800));
+            caller.reply(request.method(), &request.text());
+        }
+    });
+    let other = Endpoint::echo("other");
+    let list = format!("{:?}, {{ address = {:?}, backup = true }}", slow.address, other.address);
+    let mut proxy = Setup::http(&[]).endpoints(&list).upstream("try_timeout = \"200ms\"").start();
+    let mut client = Client::new(&proxy);
+    client.send(
+        "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+         3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n",
+    );
+    let reply = client.response_to("PUT").unwrap();
+    assert_eq!((reply.status(), reply.text()), (200, "abcdef".to_owned()));
+    proxy.assert_sound();
+}

@@ -74,8 +74,10 @@ pub(crate) async fn converse<'a>(
     let mut upload = Upload { source: &mut exchange.source, call: &call, meter };
     let outcome = if upload.is_nothing(&first) {
         call.send(exchange.out, asked, !is_tunnel)?;
+        let is_held = upload.source.is_held();
+        let follow = exchange.follow.filter(|_| is_held);
         // Whether the host is there is for the connection to find out.
-        fetch.wait = fetch.wait.until(response_timeout, exchange.follow);
+        fetch.wait = fetch.wait.until(response_timeout, follow);
         patience.timer.set(fetch.wait.first());
         fetch.run(reply, record, Some(upload.source)).await?
     } else {
