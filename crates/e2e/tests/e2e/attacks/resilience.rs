@@ -1,7 +1,110 @@
 //! Retries, the queue for room, bodies that are held, and what protects from overload: what a peer
 //! can make of each, and of two of them together.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
 use fairwater_e2e::{Client, Endpoint, Setup, until};
+
+use super::{ASK, Gate};
+
+/// Once several requests have failed together at an endpoint that takes one at a time, others must
+/// get through as soon as it is free.
+#[test]
+fn who_finds_nobody_left_to_try_passes_his_turn_on() {
+    let is_well = Arc::new(AtomicBool::new(false));
+    let gate = Gate::default();
+    let script = (Arc::clone(&is_well), gate.clone());
+    let endpoint = Endpoint::new(move |caller| {
+        while let Some(request) = caller.request() {
+            if !script.0.load(Ordering::SeqCst) {
+                script.1.pass();
+                return; // without an answer
+            }
+            caller.reply(request.method(), request.target());
+        }
+    });
+    let list = format!("{{ address = {:?}, max_concurrency = 1 }}", endpoint.address);
+    let mut proxy = Setup::http(&[])
+        .endpoints(&list)
+        .upstream("queue_timeout = \"20s\"\noutlier = false")
+        .start();
+    let waiting = || proxy.metric("fairwater_upstream_waiting", &["app"]);
+    let mut clients = Vec::new();
+    for count in 0..4 {
+        let mut client = Client::new(&proxy);
+        client.send(ASK);
+        until("it is at its place", || endpoint.requests().len() == 1 && waiting() == count);
+        clients.push(client);
+    }
+    (0..4).for_each(|_| gate.open());
+    endpoint.until_closed(4);
+    is_well.store(true, Ordering::SeqCst);
+    let begun = Instant::now();
+    for client in &mut clients {
+        let status = client.response().unwrap().status();
+        assert!(begun.elapsed() < Duration::from_secs(5), "{status} after {:?}", begun.elapsed());
+    }
+    proxy.until_metric("fairwater_upstream_waiting", &["app"], 0);
+    proxy.assert_sound();
+}
+
+/// Where more is allowed, all who wait and may go do so at once.
+#[test]
+fn a_higher_limit_lets_in_all_that_it_allows() {
+    let inside = Arc::new(AtomicUsize::new(0));
+    let gate = Gate::default();
+    let script = (Arc::clone(&inside), gate.clone());
+    let endpoint = Endpoint::new(move |caller| {
+        while let Some(request) = caller.request() {
+            script.0.fetch_add(1, Ordering::SeqCst);
+            script.1.pass();
+            caller.reply(request.method(), request.target());
+        }
+    });
+    let mut proxy = Setup::http(&[&endpoint]).upstream("max_concurrency = 1").reloadable().start();
+    let mut clients: Vec<_> = (0..5).map(|_| Client::new(&proxy)).collect();
+    clients.iter_mut().for_each(|client| client.send(ASK));
+    proxy.until_metric("fairwater_upstream_waiting", &["app"], 4);
+    proxy.edit("max_concurrency = 1", "max_concurrency = 4");
+    proxy.reload_well();
+    let begun = Instant::now();
+    until("four are inside", || inside.load(Ordering::SeqCst) == 4);
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    (0..5).for_each(|_| gate.open());
+    assert!(clients.iter_mut().all(|client| client.response().unwrap().status() == 200));
+    proxy.assert_sound();
+}
+
+/// Who waits for an endpoint of an earlier configuration does not hold up others whose endpoint is
+/// free.
+#[test]
+fn an_endpoint_that_joins_serves_those_that_come_after() {
+    let gate = Gate::default();
+    let busy = super::held(&gate);
+    let mut proxy = Setup::http(&[])
+        .endpoints(&format!("{{ address = {:?}, max_concurrency = 1 }}", busy.address))
+        .upstream("queue_timeout = \"20s\"")
+        .reloadable()
+        .start();
+    let mut clients: Vec<_> = (0..2).map(|_| Client::new(&proxy)).collect();
+    clients.iter_mut().for_each(|client| client.send(ASK));
+    proxy.until_metric("fairwater_upstream_waiting", &["app"], 1);
+    let free = Endpoint::echo("free");
+    let list = |address: &str| format!("{{ address = {address:?}, max_concurrency = 1 }}");
+    let before = list(&busy.address);
+    proxy.edit(&before, &format!("{before}, {}", list(&free.address)));
+    proxy.reload_well();
+    let begun = Instant::now();
+    for _ in 0..5 {
+        assert_eq!(Client::new(&proxy).get("/").status(), 200);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    (0..2).for_each(|_| gate.open());
+    assert!(clients.iter_mut().all(|client| client.response().unwrap().status() == 200));
+    proxy.assert_sound();
+}
 
 /// What came behind the held part of a body, and went to an endpoint that failed, belongs to the
 /// second try as well.
