@@ -102,9 +102,12 @@ async fn wait_for_room<'a>(
     (draw, tried): (Draw, &mut Tried),
 ) -> Result<Option<Pick<'a>>, Fault> {
     let priority = exchange.filters.map(|filters| filters.priority).unwrap_or_default();
-    let look = Timer::new(&exchange.shard.wheel);
+    let [look, room_look] = [(); 2].map(|()| Timer::new(&exchange.shard.wheel));
     let source = &mut exchange.source;
-    let gone = |cx: &mut Context<'_>| waiting::poll_client(source, &look, cx);
+    let gone = |cx: &mut Context<'_>| {
+        waiting::look_again(&room_look, cx);
+        waiting::poll_client(source, &look, cx)
+    };
     waiting::for_room(at, (draw, tried), priority, exchange.timer, gone).await
 }
 

@@ -49,6 +49,17 @@ pub(crate) async fn for_room<'a>(
     .await
 }
 
+/// Wakes who waits for room now and then, so that he looks for it: an exchange that began while its
+/// upstream had no limits tells nobody when it ends.
+pub(crate) fn look_again(timer: &Timer, cx: &mut Context<'_>) {
+    if !timer.is_set() {
+        timer.set(limits::ROOM_LOOK);
+    }
+    while timer.poll_expired(cx).is_ready() {
+        timer.set(limits::ROOM_LOOK);
+    }
+}
+
 /// Lets a while pass, unless the client goes.
 pub(crate) async fn pause(
     duration: Duration,

@@ -163,3 +163,31 @@ fn a_body_that_cannot_be_sent_again_waits_as_long_as_it_may() {
     assert_eq!((reply.status(), reply.text()), (200, "abcdef".to_owned()));
     proxy.assert_sound();
 }
+
+/// A limit that comes with a reload counts those that run already, and is told when they end.
+#[test]
+fn a_new_limit_knows_of_those_who_came_before_it() {
+    let gate = Gate::default();
+    let endpoint = super::held(&gate);
+    let mut proxy = Setup::http(&[])
+        .endpoints(&format!("{{ address = {:?} }}", endpoint.address))
+        .upstream("queue_timeout = \"20s\"")
+        .reloadable()
+        .start();
+    let mut first = Client::new(&proxy);
+    first.send(ASK);
+    endpoint.until_requests(1);
+    let before = format!("{{ address = {:?} }}", endpoint.address);
+    let after = format!("{{ address = {:?}, max_concurrency = 1 }}", endpoint.address);
+    proxy.edit(&before, &after);
+    proxy.reload_well();
+    let mut second = Client::new(&proxy);
+    second.send(ASK);
+    proxy.until_metric("fairwater_upstream_waiting", &["app"], 1);
+    (0..2).for_each(|_| gate.open());
+    let begun = Instant::now();
+    assert_eq!(first.response().unwrap().status(), 200);
+    assert_eq!(second.response().unwrap().status(), 200);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    proxy.assert_sound();
+}
