@@ -36,7 +36,7 @@ pub(crate) async fn run<'a, const IS_CALL: bool>(
     });
     let (settings, shard) = (&upstream.settings, exchange.shard);
     exchange.in_force.deposits[settings.index].add_request(upstream.budget());
-    if !admits(upstream) {
+    if !admits(upstream, &mut exchange.changes.admitted_ms) {
         return Err(Fault::undelivered(FaultKind::CircuitOpen));
     }
     if let Some(cookie) = &settings.sticky {
@@ -76,7 +76,8 @@ pub(crate) async fn run<'a, const IS_CALL: bool>(
         last = match result {
             Err(fault) if is_tried_again(exchange, upstream, fault) => fault,
             result => {
-                conclude(upstream, fault, exchange.reply.head.status);
+                let status = exchange.reply.head.status;
+                conclude(upstream, fault, status, exchange.changes.admitted_ms);
                 return result;
             }
         };
@@ -85,7 +86,7 @@ pub(crate) async fn run<'a, const IS_CALL: bool>(
             Box::pin(pause(exchange, upstream, number + 1)).await?;
         }
     }
-    conclude(upstream, Some(last.kind), 0);
+    conclude(upstream, Some(last.kind), 0, exchange.changes.admitted_ms);
     Err(last)
 }
 
@@ -133,26 +134,39 @@ fn follow<'a>(
     can_follow.then(|| Follow { rules: &settings.retry, budget: upstream.budget() })
 }
 
-/// Whether the breaker of an upstream, if it has one, lets a request through.
+/// Whether the breaker of an upstream, if it has one, lets a request through, and when it did.
 #[inline]
-pub(crate) fn admits(upstream: &Upstream) -> bool {
-    upstream.breaker().is_none_or(|(breaker, _)| breaker.admits(clock::coarse_ms()))
+pub(crate) fn admits(upstream: &Upstream, admitted_ms: &mut u64) -> bool {
+    upstream.breaker().is_none_or(|(breaker, _)| {
+        *admitted_ms = clock::coarse_ms();
+        breaker.admits(*admitted_ms)
+    })
 }
 
-/// Takes in how a request has ended, whatever its attempts were.
+/// Takes in how a request has ended that was let through at this time, whatever its attempts were.
 #[inline(always)]
-pub(crate) fn conclude(upstream: &Upstream, fault: Option<FaultKind>, status: u16) {
+pub(crate) fn conclude(
+    upstream: &Upstream,
+    fault: Option<FaultKind>,
+    status: u16,
+    admitted_ms: u64,
+) {
     if upstream.breaker().is_some() {
-        conclude_for_breaker(upstream, fault, status);
+        conclude_for_breaker(upstream, fault, status, admitted_ms);
     }
 }
 
 #[cold]
-fn conclude_for_breaker(upstream: &Upstream, fault: Option<FaultKind>, status: u16) {
+fn conclude_for_breaker(
+    upstream: &Upstream,
+    fault: Option<FaultKind>,
+    status: u16,
+    admitted_ms: u64,
+) {
     if let Some((breaker, rules)) = upstream.breaker()
         && let Some(is_good) = verdict(fault, status)
     {
-        breaker.observe(is_good, rules, clock::coarse_ms());
+        breaker.observe(is_good, rules, admitted_ms, clock::coarse_ms());
     }
 }
 

@@ -191,3 +191,38 @@ fn a_new_limit_knows_of_those_who_came_before_it() {
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     proxy.assert_sound();
 }
+
+/// What began before a breaker opened says nothing about how the endpoint is now.
+#[test]
+fn late_failures_of_earlier_requests_do_not_open_a_breaker_again() {
+    let is_well = Arc::new(AtomicBool::new(false));
+    let gate = Gate::default();
+    let script = (Arc::clone(&is_well), gate.clone());
+    let endpoint = Endpoint::new(move |caller| {
+        while let Some(request) = caller.request() {
+            let status = match request.target() {
+                "/late" => {
+                    script.1.pass();
+                    500
+                }
+                _ if script.0.load(Ordering::SeqCst) => 200,
+                _ => 500,
+            };
+            caller.send(format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n"));
+        }
+    });
+    let breaker = "outlier = false\ncircuit_breaker = { open = \"500ms\" }";
+    let mut proxy = Setup::http(&[&endpoint]).upstream(breaker).start();
+    let mut late = Client::new(&proxy);
+    late.send("GET /late HTTP/1.1\r\nHost: a\r\n\r\n");
+    endpoint.until_requests(1);
+    let mut client = Client::new(&proxy);
+    while client.get("/").status() != 503 {}
+    is_well.store(true, Ordering::SeqCst);
+    until("one is let through", || client.get("/").status() == 200);
+    gate.open();
+    assert_eq!(late.response().unwrap().status(), 500);
+    std::thread::sleep(Duration::from_millis(150));
+    assert_eq!(client.get("/").status(), 200);
+    proxy.assert_sound();
+}
