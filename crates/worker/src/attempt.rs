@@ -71,7 +71,7 @@ pub(crate) async fn run<'a, const IS_CALL: bool>(
             exchange.has_next |= exchange.follow.is_some();
         }
         let result = at_endpoint::<IS_CALL>(exchange, upstream, pick, record).await;
-        let fault = result.as_ref().err().map(|fault| fault.kind);
+        let fault = result.as_ref().err().map(|fault| blamed(exchange, *fault));
         observe(shard, upstream, endpoint, fault, exchange.reply.head.status);
         last = match result {
             Err(fault) if is_tried_again(exchange, upstream, fault) => fault,
@@ -94,6 +94,16 @@ pub(crate) async fn run<'a, const IS_CALL: bool>(
 #[cold]
 fn is_tried_again(exchange: &Exchange<'_>, upstream: &Upstream, fault: Fault) -> bool {
     may_retry(exchange, upstream, fault) && (is_paid(fault) || upstream.budget().take())
+}
+
+/// What a fault counts as: an endpoint that closes while the client owes it the rest of its request
+/// may have waited for that in vain.
+#[cold]
+fn blamed(exchange: &Exchange<'_>, fault: Fault) -> FaultKind {
+    match is_silence(fault) && !fault.undelivered && !exchange.source.is_done() {
+        true => FaultKind::ClientStalled,
+        false => fault.kind,
+    }
 }
 
 /// Waits until an endpoint has room for one exchange more.

@@ -226,3 +226,25 @@ fn late_failures_of_earlier_requests_do_not_open_a_breaker_again() {
     assert_eq!(client.get("/").status(), 200);
     proxy.assert_sound();
 }
+
+/// A client that does not send what it has announced is no failure of an endpoint that gives up.
+#[test]
+fn a_client_that_stalls_ejects_nobody() {
+    let endpoint = Endpoint::new(|caller| {
+        let bytes = caller.read_until(b"\r\n\r\n");
+        if !bytes.starts_with(b"POST") {
+            caller.reply("GET", "well");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    });
+    let mut proxy =
+        Setup::http(&[&endpoint]).upstream("circuit_breaker = { min_requests = 10 }").start();
+    for _ in 0..12 {
+        let mut client = Client::new(&proxy);
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nx");
+        let status = client.response_to("POST").unwrap().status();
+        assert_eq!(status, 502);
+    }
+    assert_eq!(Client::new(&proxy).get("/").status(), 200);
+    proxy.assert_sound();
+}
