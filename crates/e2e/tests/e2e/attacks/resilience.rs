@@ -248,3 +248,61 @@ fn a_client_that_stalls_ejects_nobody() {
     assert_eq!(Client::new(&proxy).get("/").status(), 200);
     proxy.assert_sound();
 }
+
+/// What a try prepares for the client is gone with it.
+#[test]
+fn heads_of_limits_and_cookies_are_there_once() {
+    let failing = Endpoint::new(|caller| {
+        while caller.request().is_some() {
+            caller
+                .send("HTTP/1.1 503 X\r\nset-cookie: evil=1\r\ncontent-length: 9\r\n\r\nHTTP/1.1 ");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let good = Endpoint::echo("good");
+    let list = format!("{:?}, {{ address = {:?}, backup = true }}", failing.address, good.address);
+    let mut proxy = Setup::http(&[])
+        .endpoints(&list)
+        .listener("rate_limits = \"all\"")
+        .upstream("retry_status = [\"500-504\"]\nsticky = \"cookie\"\noutlier = false")
+        .more("[rate_limits.all]\nrate = \"1000/s\"\nheaders = \"always\"\n")
+        .start();
+    let mut client = Client::new(&proxy);
+    for _ in 0..20 {
+        let reply = client.get("/");
+        assert_eq!(reply.status(), 200);
+        assert_eq!(reply.all("set-cookie").count(), 1);
+        assert_eq!(reply.all("ratelimit").count(), 1);
+        assert_eq!(reply.all("cache-control").count(), 1);
+    }
+    proxy.assert_sound();
+}
+
+/// What may be tried again may be over HTTP/2 too, with a body that is in memory.
+#[test]
+fn a_request_with_a_body_is_tried_again_over_http2() {
+    for (buffered, len) in [("", 3), ("", 10_000), ("buffer_requests = \"64KiB\"\n", 30_000)] {
+        let setup = Setup::http(&[]);
+        let [bad, good] = ["bad", "good"].map(|name| {
+            let path = setup.directory().join(name);
+            format!("unix:{}", path.display())
+        });
+        let list = format!("{bad:?}, {{ address = {good:?}, backup = true }}");
+        let listener = |name: &str, bind: &str, status: u16| {
+            format!(
+                "[listeners.{name}]\nbind = {bind:?}\n[[routes]]\nlistener = {name:?}\nrespond = \
+                 {status}\n"
+            )
+        };
+        let mut proxy = setup
+            .endpoints(&list)
+            .upstream(&format!("http2 = true\nretry_status = [500]\n{buffered}"))
+            .more(&(listener("bad", &bad, 500) + &listener("good", &good, 200)))
+            .start();
+        let mut client = Client::new(&proxy);
+        let head = format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n");
+        client.send([head.into_bytes(), vec![b'x'; len]].concat());
+        assert_eq!(client.response_to("PUT").unwrap().status(), 200, "{len}");
+        proxy.assert_sound();
+    }
+}
