@@ -103,7 +103,9 @@ impl Registry {
             budget: Arc::default(),
             gate: None,
             breaker: None,
+            generation: 0,
         });
+        shared.generation += 1;
         shared.admission.set_queue_max(upstream.crowd.queue_max);
         shared.admission.set_max(upstream.max_connections.as_ref().map(|max| max.value.get()));
         let has_limits = upstream.crowd.max.is_some()

@@ -53,8 +53,8 @@ pub enum State {
     Closed,
     /// Nothing is let through until then.
     Open { until_ms: u64, times: u32 },
-    /// A request at a time is, and not before then.
-    Trying { next_ms: u64, times: u32, succeeded: u32 },
+    /// A request at a time is, and not before then. What began before `since_ms` is no trial.
+    Trying { since_ms: u64, next_ms: u64, times: u32, succeeded: u32 },
 }
 
 /// What became of it, for people.
@@ -97,22 +97,24 @@ impl Breaker {
             State::Closed => true,
             State::Open { until_ms, .. } if now_ms < until_ms => false,
             State::Open { times, .. } => {
-                *state = State::Trying { next_ms: now_ms + TRIAL_MS, times, succeeded: 0 };
+                let (since_ms, next_ms) = (now_ms, now_ms + TRIAL_MS);
+                *state = State::Trying { since_ms, next_ms, times, succeeded: 0 };
                 true
             }
             State::Trying { next_ms, .. } if now_ms < next_ms => false,
-            State::Trying { times, succeeded, .. } => {
-                *state = State::Trying { next_ms: now_ms + TRIAL_MS, times, succeeded };
+            State::Trying { since_ms, times, succeeded, .. } => {
+                let next_ms = now_ms + TRIAL_MS;
+                *state = State::Trying { since_ms, next_ms, times, succeeded };
                 true
             }
         }
     }
 
-    /// Takes in how a request has ended.
+    /// Takes in how a request has ended that was let through at `begun_ms`.
     #[inline]
-    pub fn observe(&self, is_good: bool, rules: &BreakerRules, now_ms: u64) {
+    pub fn observe(&self, is_good: bool, rules: &BreakerRules, begun_ms: u64, now_ms: u64) {
         if self.is_closed_no_more.load(Ordering::Relaxed) {
-            return self.observe_trial(is_good, rules, now_ms);
+            return self.observe_trial(is_good, rules, begun_ms, now_ms);
         }
         let ends_ms = self.window_ends_ms.load(Ordering::Relaxed);
         if now_ms >= ends_ms {
@@ -141,16 +143,20 @@ impl Breaker {
     }
 
     #[cold]
-    fn observe_trial(&self, is_good: bool, rules: &BreakerRules, now_ms: u64) {
+    fn observe_trial(&self, is_good: bool, rules: &BreakerRules, begun_ms: u64, now_ms: u64) {
         let mut inner = self.lock();
         // What ends while it is open began before.
-        let State::Trying { next_ms, times, succeeded } = inner.state else { return };
+        let State::Trying { since_ms, next_ms, times, succeeded } = inner.state else { return };
+        if begun_ms < since_ms {
+            return;
+        }
         if !is_good {
             self.open(&mut inner, times.saturating_add(1), rules, now_ms);
             return self.tell(inner, Change::OpenedAgain);
         }
         if succeeded + 1 < TRIALS {
-            inner.state = State::Trying { next_ms, times, succeeded: succeeded + 1 };
+            let succeeded = succeeded + 1;
+            inner.state = State::Trying { since_ms, next_ms, times, succeeded };
             return;
         }
         inner.state = State::Closed;
@@ -188,12 +194,12 @@ mod tests {
         BreakerRules { failed_percent: 50, requests_min: 10, window_ms: 10_000, open_ms: 5_000 };
 
     fn fails(breaker: &Breaker, count: u32, now_ms: u64) -> Option<Change> {
-        (0..count).for_each(|_| breaker.observe(false, &RULES, now_ms));
+        (0..count).for_each(|_| breaker.observe(false, &RULES, now_ms, now_ms));
         breaker.take_news().pop()
     }
 
     fn succeeds(breaker: &Breaker, count: u32, now_ms: u64) -> Option<Change> {
-        (0..count).for_each(|_| breaker.observe(true, &RULES, now_ms));
+        (0..count).for_each(|_| breaker.observe(true, &RULES, now_ms, now_ms));
         breaker.take_news().pop()
     }
 
@@ -235,6 +241,18 @@ mod tests {
         assert_eq!(fails(&breaker, 9, 15_301), None);
         assert!(fails(&breaker, 1, 15_301).is_some());
         assert!(breaker.admits(20_301));
+    }
+
+    #[test]
+    fn what_began_before_it_opened_is_no_trial() {
+        let breaker = Breaker::default();
+        fails(&breaker, 10, 0);
+        assert!(breaker.admits(5000));
+        for is_good in [false, true, true, true] {
+            breaker.observe(is_good, &RULES, 4999, 5001);
+        }
+        assert!(breaker.take_news().is_empty());
+        assert_eq!(succeeds(&breaker, 3, 5001), Some(Change::Closed));
     }
 
     #[test]

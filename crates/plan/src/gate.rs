@@ -26,11 +26,11 @@ impl Default for Gate {
 
 impl Gate {
     /// So many exchanges at a time over all endpoints, and so many that wait. What is beyond goes
-    /// on.
+    /// on. There may be more room than before at any of the endpoints: all who wait look for it.
     pub fn set(&self, max: Option<u32>, queue_max: u32) {
         self.max.store(max.unwrap_or(u32::MAX), Ordering::SeqCst);
         self.queue.set_max(queue_max);
-        self.queue.call();
+        self.queue.call_all();
     }
 
     /// Exchanges that were let in and are not over.
@@ -71,7 +71,8 @@ impl Gate {
         self.queue.call();
     }
 
-    pub(crate) fn call(&self) {
+    /// Calls who is next: also by a waiter whose turn it was and who has taken nothing.
+    pub fn call(&self) {
         self.queue.call();
     }
 }

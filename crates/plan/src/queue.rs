@@ -38,6 +38,8 @@ pub struct Queue {
 struct State {
     waiters: BTreeMap<Place, Waiting>,
     last_id: u64,
+    /// The latest that anybody knows of.
+    generation: u64,
 }
 
 #[derive(Debug)]
@@ -45,6 +47,7 @@ struct Waiting {
     waker: Waker,
     is_called: bool,
     is_picky: bool,
+    generation: u64,
 }
 
 impl Default for Queue {
@@ -74,7 +77,14 @@ impl Queue {
 
     /// A place in the queue, taken when it is first polled.
     pub fn waiter(&self, priority: Priority) -> Waiter<'_> {
-        Waiter { queue: self, priority, place: None, is_picky: false, is_over: false }
+        Waiter {
+            queue: self,
+            priority,
+            place: None,
+            is_picky: false,
+            generation: 0,
+            is_over: false,
+        }
     }
 
     /// Calls who is next: something came back. To be called after that was given back, which must
@@ -84,6 +94,23 @@ impl Queue {
         if !self.is_empty() {
             self.call_behind(None);
         }
+    }
+
+    /// Calls all of them, where nobody knows how much has come back.
+    pub(crate) fn call_all(&self) {
+        if self.is_empty() {
+            return;
+        }
+        let mut state = self.lock();
+        let all = state.waiters.values_mut();
+        let wakers: Vec<Waker> = all
+            .map(|waiting| {
+                waiting.is_called = true;
+                waiting.waker.clone()
+            })
+            .collect();
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Calls who is next behind a place.
@@ -117,7 +144,9 @@ impl State {
 
     /// Whether nobody is before this place who was not called and would take whatever there is.
     fn is_next(&self, place: Place) -> bool {
-        let holds = |waiting: &Waiting| !waiting.is_called && !waiting.is_picky;
+        let is_current = |waiting: &Waiting| waiting.generation >= self.generation;
+        let holds =
+            |waiting: &Waiting| !waiting.is_called && !waiting.is_picky && is_current(waiting);
         let first = self.waiters.iter().find(|(_, waiting)| holds(waiting));
         first.is_none_or(|(first, _)| *first >= place)
     }
@@ -140,6 +169,7 @@ pub struct Waiter<'a> {
     priority: Priority,
     place: Option<Place>,
     is_picky: bool,
+    generation: u64,
     is_over: bool,
 }
 
@@ -148,6 +178,13 @@ impl Waiter<'_> {
     #[must_use]
     pub fn picky(self, is_picky: bool) -> Self {
         Self { is_picky, ..self }
+    }
+
+    /// Which state of things it knows: those who know of a later one, and of more that can be
+    /// taken, do not wait behind it.
+    #[must_use]
+    pub fn of_generation(self, generation: u64) -> Self {
+        Self { generation, ..self }
     }
 
     /// Takes something if it is this one's turn, or sees to it that the waker is woken when it is.
@@ -171,6 +208,7 @@ impl Waiter<'_> {
         waker: &Waker,
         take: impl FnOnce() -> Option<T>,
     ) -> (Turn<T>, Option<Waker>) {
+        state.generation = state.generation.max(self.generation);
         let (is_called, may_take) = match self.place {
             Some(place) => match state.waiters.get(&place) {
                 Some(waiting) => (waiting.is_called, waiting.is_called || state.is_next(place)),
@@ -213,7 +251,12 @@ impl Waiter<'_> {
         let place = (self.priority, state.last_id);
         state.waiters.insert(
             place,
-            Waiting { waker: waker.clone(), is_called: false, is_picky: self.is_picky },
+            Waiting {
+                waker: waker.clone(),
+                is_called: false,
+                is_picky: self.is_picky,
+                generation: self.generation,
+            },
         );
         self.place = Some(place);
         (Turn::Wait, loser)

@@ -112,6 +112,8 @@ pub struct Shared {
     /// Where there may be only so many exchanges at a time.
     pub gate: Option<Arc<Gate>>,
     pub breaker: Option<Arc<Breaker>>,
+    /// Of how many plans this is the last.
+    pub generation: u64,
 }
 
 /// What came of looking for an endpoint.
@@ -280,6 +282,11 @@ impl Upstream {
         self.shared.gate.as_ref()
     }
 
+    /// Greater than that of the plans before in which it was another.
+    pub fn generation(&self) -> u64 {
+        self.shared.generation
+    }
+
     /// The breaker, if it shall be asked, and by which rules it goes.
     pub fn breaker(&self) -> Option<(&Arc<Breaker>, &BreakerRules)> {
         self.shared.breaker.as_ref().zip(self.settings.breaker.as_ref())
@@ -382,6 +389,7 @@ pub(crate) mod tests {
             budget: Arc::default(),
             gate: gate.map(Arc::new),
             breaker: None,
+            generation: 0,
         };
         Upstream::new(settings, endpoints, balance, shared)
     }

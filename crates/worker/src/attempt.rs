@@ -36,7 +36,7 @@ pub(crate) async fn run<'a, const IS_CALL: bool>(
     });
     let (settings, shard) = (&upstream.settings, exchange.shard);
     exchange.in_force.deposits[settings.index].add_request(upstream.budget());
-    if !admits(upstream) {
+    if !admits(upstream, &mut exchange.changes.admitted_ms) {
         return Err(Fault::undelivered(FaultKind::CircuitOpen));
     }
     if let Some(cookie) = &settings.sticky {
@@ -71,12 +71,13 @@ pub(crate) async fn run<'a, const IS_CALL: bool>(
             exchange.has_next |= exchange.follow.is_some();
         }
         let result = at_endpoint::<IS_CALL>(exchange, upstream, pick, record).await;
-        let fault = result.as_ref().err().map(|fault| fault.kind);
+        let fault = result.as_ref().err().map(|fault| blamed(exchange, *fault));
         observe(shard, upstream, endpoint, fault, exchange.reply.head.status);
         last = match result {
             Err(fault) if is_tried_again(exchange, upstream, fault) => fault,
             result => {
-                conclude(upstream, fault, exchange.reply.head.status);
+                let status = exchange.reply.head.status;
+                conclude(upstream, fault, status, exchange.changes.admitted_ms);
                 return result;
             }
         };
@@ -85,7 +86,7 @@ pub(crate) async fn run<'a, const IS_CALL: bool>(
             Box::pin(pause(exchange, upstream, number + 1)).await?;
         }
     }
-    conclude(upstream, Some(last.kind), 0);
+    conclude(upstream, Some(last.kind), 0, exchange.changes.admitted_ms);
     Err(last)
 }
 
@@ -95,6 +96,16 @@ fn is_tried_again(exchange: &Exchange<'_>, upstream: &Upstream, fault: Fault) ->
     may_retry(exchange, upstream, fault) && (is_paid(fault) || upstream.budget().take())
 }
 
+/// What a fault counts as: an endpoint that closes while the client owes it the rest of its request
+/// may have waited for that in vain.
+#[cold]
+fn blamed(exchange: &Exchange<'_>, fault: Fault) -> FaultKind {
+    match is_silence(fault) && !fault.undelivered && !exchange.source.is_done() {
+        true => FaultKind::ClientStalled,
+        false => fault.kind,
+    }
+}
+
 /// Waits until an endpoint has room for one exchange more.
 async fn wait_for_room<'a>(
     exchange: &mut Exchange<'a>,
@@ -102,9 +113,12 @@ async fn wait_for_room<'a>(
     (draw, tried): (Draw, &mut Tried),
 ) -> Result<Option<Pick<'a>>, Fault> {
     let priority = exchange.filters.map(|filters| filters.priority).unwrap_or_default();
-    let look = Timer::new(&exchange.shard.wheel);
+    let [look, room_look] = [(); 2].map(|()| Timer::new(&exchange.shard.wheel));
     let source = &mut exchange.source;
-    let gone = |cx: &mut Context<'_>| waiting::poll_client(source, &look, cx);
+    let gone = |cx: &mut Context<'_>| {
+        waiting::look_again(&room_look, cx);
+        waiting::poll_client(source, &look, cx)
+    };
     waiting::for_room(at, (draw, tried), priority, exchange.timer, gone).await
 }
 
@@ -130,26 +144,39 @@ fn follow<'a>(
     can_follow.then(|| Follow { rules: &settings.retry, budget: upstream.budget() })
 }
 
-/// Whether the breaker of an upstream, if it has one, lets a request through.
+/// Whether the breaker of an upstream, if it has one, lets a request through, and when it did.
 #[inline]
-pub(crate) fn admits(upstream: &Upstream) -> bool {
-    upstream.breaker().is_none_or(|(breaker, _)| breaker.admits(clock::coarse_ms()))
+pub(crate) fn admits(upstream: &Upstream, admitted_ms: &mut u64) -> bool {
+    upstream.breaker().is_none_or(|(breaker, _)| {
+        *admitted_ms = clock::coarse_ms();
+        breaker.admits(*admitted_ms)
+    })
 }
 
-/// Takes in how a request has ended, whatever its attempts were.
+/// Takes in how a request has ended that was let through at this time, whatever its attempts were.
 #[inline(always)]
-pub(crate) fn conclude(upstream: &Upstream, fault: Option<FaultKind>, status: u16) {
+pub(crate) fn conclude(
+    upstream: &Upstream,
+    fault: Option<FaultKind>,
+    status: u16,
+    admitted_ms: u64,
+) {
     if upstream.breaker().is_some() {
-        conclude_for_breaker(upstream, fault, status);
+        conclude_for_breaker(upstream, fault, status, admitted_ms);
     }
 }
 
 #[cold]
-fn conclude_for_breaker(upstream: &Upstream, fault: Option<FaultKind>, status: u16) {
+fn conclude_for_breaker(
+    upstream: &Upstream,
+    fault: Option<FaultKind>,
+    status: u16,
+    admitted_ms: u64,
+) {
     if let Some((breaker, rules)) = upstream.breaker()
         && let Some(is_good) = verdict(fault, status)
     {
-        breaker.observe(is_good, rules, clock::coarse_ms());
+        breaker.observe(is_good, rules, admitted_ms, clock::coarse_ms());
     }
 }
 

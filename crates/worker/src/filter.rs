@@ -22,6 +22,8 @@ pub(crate) struct Changes {
     pub own_cookie: Vec<u8>,
     /// Of a request whose session stays with an endpoint.
     pub seating: Seating,
+    /// When the breaker of its upstream, if there is one, let a request through.
+    pub admitted_ms: u64,
 }
 
 impl Changes {

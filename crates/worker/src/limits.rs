@@ -8,6 +8,8 @@ pub const STALL_LOOK: Duration = Duration::from_secs(5);
 pub const WATCH_AFTER: Duration = Duration::from_millis(100);
 /// Between two looks at a client whose upload is stuck, and from whom nothing is read therefore.
 pub const ABORT_LOOK: Duration = Duration::from_millis(500);
+/// Between two looks for room at a full upstream, beside those that somebody calls for.
+pub const ROOM_LOOK: Duration = Duration::from_millis(500);
 /// For the rest of a request that is answered already: read and dropped, so that the answer is not
 /// lost to a reset.
 pub const LINGER: Duration = Duration::from_secs(1);

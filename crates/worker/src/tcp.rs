@@ -154,7 +154,8 @@ async fn connect<'a>(
     accepted: &Accepted,
     account: &mut Account<'a>,
 ) -> Result<Detached, Fault> {
-    if !attempt::admits(upstream) {
+    let mut admitted_ms = 0;
+    if !attempt::admits(upstream, &mut admitted_ms) {
         return Err(Fault::undelivered(FaultKind::CircuitOpen));
     }
     let mut tried = Tried::default();
@@ -172,7 +173,7 @@ async fn connect<'a>(
         observe(shard, upstream, pick.endpoint, fault, 0);
         match result {
             Ok(lease) => {
-                attempt::conclude(upstream, None, 0);
+                attempt::conclude(upstream, None, 0, admitted_ms);
                 account.connected_us = shard.now_us();
                 return Ok(lease.detach(shard));
             }
@@ -181,7 +182,7 @@ async fn connect<'a>(
             Err(fault) => last = fault,
         }
     }
-    attempt::conclude(upstream, Some(last.kind), 0);
+    attempt::conclude(upstream, Some(last.kind), 0, admitted_ms);
     Err(last)
 }
 

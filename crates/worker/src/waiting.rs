@@ -21,7 +21,8 @@ pub(crate) async fn for_room<'a>(
     mut gone: impl FnMut(&mut Context<'_>) -> Poll<Fault>,
 ) -> Result<Option<Pick<'a>>, Fault> {
     timer.set(upstream.settings.timeouts.queue);
-    let mut waiter = gate.waiter(priority).picky(draw.seat.is_some());
+    let waiter = gate.waiter(priority).picky(draw.seat.is_some());
+    let mut waiter = waiter.of_generation(upstream.generation());
     poll_fn(|cx| {
         let take = || match upstream.pick_in_turn(gate, draw, tried) {
             Choice::Full => None,
@@ -29,7 +30,11 @@ pub(crate) async fn for_room<'a>(
         };
         match waiter.poll(cx.waker(), take) {
             Turn::Enter(Choice::Pick(pick)) => return Poll::Ready(Ok(Some(pick))),
-            Turn::Enter(_) => return Poll::Ready(Ok(None)),
+            Turn::Enter(_) => {
+                // He was called for what he takes nothing of.
+                gate.call();
+                return Poll::Ready(Ok(None));
+            }
             Turn::Refused => {
                 let fault = Fault::undelivered(FaultKind::UpstreamFull);
                 return Poll::Ready(Err(Fault { detail: "queue_full", ..fault }));
@@ -42,6 +47,17 @@ pub(crate) async fn for_room<'a>(
         timer.poll_expired(cx).map(|()| Err(FaultKind::UpstreamFull.into()))
     })
     .await
+}
+
+/// Wakes who waits for room now and then, so that he looks for it: an exchange that began while its
+/// upstream had no limits tells nobody when it ends.
+pub(crate) fn look_again(timer: &Timer, cx: &mut Context<'_>) {
+    if !timer.is_set() {
+        timer.set(limits::ROOM_LOOK);
+    }
+    while timer.poll_expired(cx).is_ready() {
+        timer.set(limits::ROOM_LOOK);
+    }
 }
 
 /// Lets a while pass, unless the client goes.

@@ -17,6 +17,9 @@ pub const DEBT_NS_MAX: u64 = 300 * SECOND_NS;
 
 pub(crate) const SECOND_NS: u64 = 1_000_000_000;
 
+/// What can be saved up at the most: 146 years. Beyond the end of time nothing could be denied.
+const CAPACITY_NS_MAX: u64 = u64::MAX / 4;
+
 /// A quota in units of time: what is used is paid for with nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gcra {
@@ -38,14 +41,15 @@ impl Gcra {
     pub(crate) fn new(quota: Quota) -> Self {
         let unit_ns = quota.period_ns.div_ceil(quota.count.max(1)).max(1);
         // Of bytes one costs less than can be told; many together are told exactly.
-        let capacity_ns = cost(quota, quota.burst);
+        let capacity_ns = cost(quota, quota.burst).min(CAPACITY_NS_MAX);
         Self { quota, unit_ns, capacity_ns }
     }
 
     /// The same for things that come one by one.
     pub(crate) fn of_units(quota: Quota) -> Self {
         let new = Self::new(quota);
-        Self { capacity_ns: new.unit_ns.saturating_mul(quota.burst.max(1)), ..new }
+        let capacity_ns = new.unit_ns.saturating_mul(quota.burst.max(1)).min(CAPACITY_NS_MAX);
+        Self { capacity_ns, ..new }
     }
 
     /// The time at which a key is made up for after one more.
@@ -122,6 +126,18 @@ mod tests {
             assert_eq!(gcra.take(gcra.give_back(made_up), START), Ok(made_up));
             assert_eq!(gcra.left(0, START), burst);
         }
+    }
+
+    #[test]
+    fn the_longest_burst_has_an_end() {
+        let gcra = Gcra::of_units(quota(1, 86_400, 1_000_000));
+        let (mut made_up, mut count) = (0, 0);
+        while let Ok(next) = gcra.take(made_up, START) {
+            (made_up, count) = (next, count + 1);
+            assert!(count <= 1_000_000);
+        }
+        assert!(count > 50_000, "{count}");
+        assert!(gcra.take(gcra.give_back(made_up), START).is_ok());
     }
 
     #[test]

@@ -275,7 +275,7 @@ impl<'a> Source<'a> {
     /// Whether so much is left of a body of known length that splicing it is cheaper.
     pub(crate) fn is_worth_splicing(&self) -> bool {
         let is_long = matches!(self.body, Body::Length(left) if left >= limits::SPLICE_BYTES_MIN);
-        is_long && self.carrier.connection().is_some()
+        is_long && self.start == self.end && self.carrier.connection().is_some()
     }
 
     /// Splices the rest of a body of known length to an endpoint, and counts what that takes. What
@@ -308,8 +308,12 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Reads more of the body; the bytes before must all be taken.
+    /// Reads more of the body; the bytes before must all be taken. Those that were read behind the
+    /// held part of a body, for a try that failed, are there already.
     pub(crate) async fn fill(&mut self, patience: Patience<'_>) -> Result<(), Fault> {
+        if self.held.is_some() && self.start < self.end {
+            return Ok(());
+        }
         patience.renew();
         self.fill_in_time(patience.timer).await
     }

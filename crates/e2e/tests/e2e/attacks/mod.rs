@@ -12,6 +12,7 @@ mod heads;
 mod pace;
 mod process;
 mod queue;
+mod resilience;
 mod slow;
 mod stopping;
 mod tcp;

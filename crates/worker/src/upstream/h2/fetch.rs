@@ -72,9 +72,7 @@ impl Fetch<'_> {
                 if head.is_all && self.is_refused(reply) {
                     return Ok(Outcome::CallRefused);
                 }
-                if watch.as_ref().is_some_and(|source| source.is_held())
-                    && self.wait.refuses(reply.head, reply.buffer.data())
-                {
+                if self.wait.refuses(reply.head, reply.buffer.data()) {
                     return Ok(Outcome::Refused);
                 }
                 break;

@@ -54,8 +54,16 @@ pub(crate) async fn converse<'a>(
     }
     let asked = Requested { is_tunnel, is_head: head.method == Method::Head };
     let patience = exchange.patience();
-    let response_timeout = exchange.response_timeout(upstream);
-    let is_uploading = Cell::new(false);
+    let (response_timeout, is_uploading) = (exchange.response_timeout(upstream), Cell::new(false));
+    let carrier = exchange.source.carrier();
+    let reply = &mut exchange.reply;
+    let first = exchange.source.take()?;
+    // Only then it is sure that the request can be sent again once there is a reply. Whether the
+    // host is there is for the connection to find out.
+    let is_in_memory = exchange.source.is_done() && exchange.source.is_held();
+    let follow = exchange.follow.filter(|_| is_in_memory);
+    let wait = HeadWait::new(response_timeout).until(response_timeout, follow);
+    let first_wait = wait.first();
     let mut fetch = Fetch {
         shard: exchange.shard,
         call: &call,
@@ -65,18 +73,13 @@ pub(crate) async fn converse<'a>(
         is_tunnel,
         upstream: &upstream.settings,
         is_uploading: &is_uploading,
-        wait: HeadWait::new(response_timeout),
+        wait,
     };
-    let carrier = exchange.source.carrier();
-    let reply = &mut exchange.reply;
-    let first = exchange.source.take()?;
     let meter = record.meter.clone();
     let mut upload = Upload { source: &mut exchange.source, call: &call, meter };
     let outcome = if upload.is_nothing(&first) {
         call.send(exchange.out, asked, !is_tunnel)?;
-        // Whether the host is there is for the connection to find out.
-        fetch.wait = fetch.wait.until(response_timeout, exchange.follow);
-        patience.timer.set(fetch.wait.first());
+        patience.timer.set(first_wait);
         fetch.run(reply, record, Some(upload.source)).await?
     } else {
         call.send(exchange.out, asked, false)?;
@@ -90,9 +93,8 @@ pub(crate) async fn converse<'a>(
         let look_timer = Timer::new(&exchange.shard.wheel);
         fetch.timer = &reply_timer;
         let abort = |cx: &mut Context<'_>| poll_gone(carrier, &look_timer, cx);
-        let times = (&reply_timer, response_timeout);
         let fetching = pin!(fetch.run(reply, record, None));
-        both(sending, fetching, abort, times, &mut false).await?
+        both(sending, fetching, abort, (&reply_timer, first_wait), &mut false).await?
     };
     exchange.shard.counters.endpoints[pick.endpoint.slot].response(exchange.reply.head.status);
     match outcome {
