@@ -246,11 +246,19 @@ impl Upstream {
         }
     }
 
-    /// Whether an endpoint is left that was not tried.
+    /// Whether an endpoint is left that was not tried, and has room for an exchange that nobody else
+    /// waits for.
     pub fn has_another(&self, tried: &Tried) -> bool {
-        let is_left = |(index, one): (usize, &Endpoint)| one.weight > 0 && !tried.contains(index);
-        self.endpoints.iter().enumerate().any(is_left)
-            || self.reserve.pick(0, |index| !tried.contains(index)).is_some()
+        if self.shared.gate.as_ref().is_some_and(|gate| gate.waiting() > 0) {
+            return false;
+        }
+        let may = |index: usize| {
+            let endpoint = &self.endpoints[index];
+            !tried.contains(index) && endpoint.state.in_flight() < endpoint.in_flight_max
+        };
+        let mut others =
+            (0..self.endpoints.len()).filter(|&index| self.endpoints[index].weight > 0);
+        others.any(may) || self.reserve.pick(0, may).is_some()
     }
 
     /// Whether a pick depends on the client's address, which is not free to find out.

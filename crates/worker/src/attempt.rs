@@ -141,7 +141,7 @@ fn follow<'a>(
         && is_repeatable(exchange, upstream)
         && upstream.budget().has_any()
         && upstream.has_another(tried);
-    can_follow.then(|| Follow { rules: &settings.retry, budget: upstream.budget() })
+    can_follow.then_some(Follow { upstream, tried: *tried })
 }
 
 /// Whether the breaker of an upstream, if it has one, lets a request through, and when it did.

@@ -6,23 +6,28 @@ use std::time::Duration;
 
 use fairwater_message::{Fault, FaultKind, HeaderId, ResponseHead};
 use fairwater_net::{Stream, Timer};
-use fairwater_plan::{RetryBudget, RetryRules};
+use fairwater_plan::{RetryRules, Tried, Upstream};
 
 /// Known of an attempt before it is made, where rules say what another one follows from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Follow<'a> {
-    pub rules: &'a RetryRules,
-    pub budget: &'a RetryBudget,
+    pub upstream: &'a Upstream,
+    pub tried: Tried,
 }
 
 impl Follow<'_> {
-    /// Whether a reply is as good as none, so that another endpoint is tried: the retry is taken
-    /// out of the budget. One that says when to come again says so to the client.
+    fn rules(&self) -> &RetryRules {
+        &self.upstream.settings.retry
+    }
+
+    /// Whether a reply is as good as none, so that another endpoint is tried, which has room for it:
+    /// the retry is taken out of the budget. One that says when to come again says so to the client.
     pub(crate) fn refuses(&self, head: &ResponseHead, bytes: &[u8]) -> bool {
         let waits = head.find(HeaderId::RetryAfter).map(|field| field.value.of(bytes));
-        self.rules.refuses(head.status)
+        self.rules().refuses(head.status)
             && waits.is_none_or(|seconds| seconds == b"0")
-            && self.budget.take()
+            && self.upstream.has_another(&self.tried)
+            && self.upstream.budget().take()
     }
 }
 
@@ -59,7 +64,7 @@ impl<'a> HeadWait<'a> {
 
     #[inline]
     fn patience(&self) -> Option<Duration> {
-        self.follow.and_then(|follow| follow.rules.patience)
+        self.follow.as_ref().and_then(|follow| follow.rules().patience)
     }
 
     /// Whether a reply is as good as none.
@@ -86,7 +91,9 @@ impl<'a> HeadWait<'a> {
             return Err(fault);
         }
         // Where the budget has no other the endpoint has the rest of the time.
-        if self.patience() == Some(waited) && self.follow.is_some_and(|one| one.budget.take()) {
+        if self.patience() == Some(waited)
+            && self.follow.is_some_and(|one| one.upstream.budget().take())
+        {
             return Err(FaultKind::TryTimeout.into());
         }
         if self.patience() != Some(waited) && endpoint.is_some_and(Stream::is_unheard) {

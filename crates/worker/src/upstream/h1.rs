@@ -94,12 +94,17 @@ pub(crate) async fn converse<'a>(
         Outcome::Refused => return refuse(exchange, lease, is_sent.then_some(written)),
     };
     if is_reusable && is_sent {
-        // Half of what the endpoint promises: its clock started before ours.
-        let promised = exchange.reply.head.keep_alive_timeout_s;
-        let keep = promised.map(|seconds| Duration::from_millis(u64::from(seconds) * 500));
-        lease.give_back(written, keep);
+        lease.give_back(written, promised(exchange));
     }
     Ok(None)
+}
+
+/// How long a connection is kept at the most: half of what the endpoint promises, whose clock
+/// started before ours.
+#[inline]
+fn promised(exchange: &Exchange<'_>) -> Option<Duration> {
+    let promised = exchange.reply.head.keep_alive_timeout_s;
+    promised.map(|seconds| Duration::from_millis(u64::from(seconds) * 500))
 }
 
 /// A fault, with what is known of the bytes that were written.
@@ -115,7 +120,7 @@ fn judged(mut fault: Fault, lease: &Lease<'_>, written: u64) -> Fault {
 #[cold]
 fn refuse<T>(exchange: &mut Exchange<'_>, lease: Lease<'_>, sent: Option<u64>) -> Result<T, Fault> {
     if let Some(written) = sent.filter(|_| is_whole(exchange)) {
-        lease.give_back(written, None);
+        lease.give_back(written, promised(exchange));
     }
     exchange.reply.buffer.clear();
     Err(FaultKind::StatusRefused.into())

@@ -107,6 +107,30 @@ fn the_last_reply_goes_to_the_client_as_it_is() {
     proxy.assert_sound();
 }
 
+/// A reply in hand is worth more than a place in a queue.
+#[test]
+fn a_reply_is_not_dropped_for_an_endpoint_without_room() {
+    let (bad, busy) = (answering("bad", 503, ""), silent());
+    let list =
+        format!("{:?}, {{ address = {:?}, max_concurrency = 1 }}", bad.address, busy.address);
+    let mut proxy =
+        Setup::http(&[]).endpoints(&list).upstream(LISTED).upstream("outlier = false").start();
+    let mut held = Client::new(&proxy);
+    held.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    let begun = Instant::now();
+    while busy.requests().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        held = Client::new(&proxy);
+        held.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let begun = Instant::now();
+    assert!((0..4).all(|_| ask(&proxy, "GET", "").text() == "bad"));
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    drop(held);
+    proxy.assert_sound();
+}
+
 #[test]
 fn who_is_told_to_come_again_is_not_asked_again_for() {
     let bad = answering("bad", 503, "retry-after: 7\r\n");
