@@ -246,8 +246,8 @@ impl Upstream {
         }
     }
 
-    /// Whether an endpoint is left that was not tried, and has room for an exchange that nobody else
-    /// waits for.
+    /// Whether an endpoint is left that was not tried, and has room for an exchange that nobody
+    /// else waits for.
     pub fn has_another(&self, tried: &Tried) -> bool {
         if self.shared.gate.as_ref().is_some_and(|gate| gate.waiting() > 0) {
             return false;

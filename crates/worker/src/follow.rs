@@ -20,8 +20,9 @@ impl Follow<'_> {
         &self.upstream.settings.retry
     }
 
-    /// Whether a reply is as good as none, so that another endpoint is tried, which has room for it:
-    /// the retry is taken out of the budget. One that says when to come again says so to the client.
+    /// Whether a reply is as good as none, so that another endpoint is tried, which has room for
+    /// it: the retry is taken out of the budget. One that says when to come again says so to the
+    /// client.
     pub(crate) fn refuses(&self, head: &ResponseHead, bytes: &[u8]) -> bool {
         let waits = head.find(HeaderId::RetryAfter).map(|field| field.value.of(bytes));
         self.rules().refuses(head.status)
