@@ -94,7 +94,8 @@ fn floods_end_and_others_are_served() {
         // A client that still sends may lose the last word to the reset behind it.
         let is_wanted = code.parse().map_or(true, |code| codes.contains(&code));
         assert!(is_wanted, "{name}: {code} in {said}");
-        cut += u64::from(!codes.is_empty() && code != "0");
+        // What may end well may be no fault.
+        cut += u64::from(!codes.is_empty() && !codes.contains(&0));
         // So many the library takes before it stops.
         assert!(found[name][2].parse::<u32>().unwrap() <= 1024, "{said}");
     }
