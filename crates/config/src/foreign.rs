@@ -76,7 +76,7 @@ const SETTINGS: &[Foreign] = foreign! {
     "daemonize" of "Swoole" is "`fairwater run --daemon`";
     "log_format" of "nginx" is "`format` or `template` in [access_log]";
     "log-format" of "HAProxy" is "`format` or `template` in [access_log]";
-    "maxconn" of "HAProxy" is "`max_connections`";
+    "maxconn" of "HAProxy" is "`max_concurrency` of an endpoint, or `max_connections` of a listener";
     "worker_connections" of "nginx" is "`max_connections` at the top level";
     "overload_manager" of "Envoy" is "[overload]";
     "proxy_request_buffering" of "nginx" is "`buffer_requests = \"64KiB\"` in [upstreams.NAME]";

@@ -140,7 +140,13 @@ pub(crate) fn rate(text: &str, is_of_bytes: bool) -> Result<(u64, u64), Problem>
         return Err(problem(&format!("has the unit `{unit}`, which is none"), remedy));
     };
     let (many, max) = if is_of_bytes {
-        (size(many)?, BYTE_RATE_MAX)
+        let size = size(many).map_err(|(message, remedy)| match many.parse::<u64>() {
+            Ok(number) => {
+                (message, format!("write `{number}B/{unit}`, or KB, KiB, MB, MiB, GB, GiB"))
+            }
+            Err(_) => (message, remedy),
+        });
+        (size?, BYTE_RATE_MAX)
     } else {
         let is_number = !many.is_empty() && many.bytes().all(|byte| byte.is_ascii_digit());
         let Some(number) = many.parse::<u64>().ok().filter(|_| is_number) else {
@@ -250,7 +256,7 @@ mod tests {
             ("+1/s", false, wrong("write a whole number before the slash, as in `100/s`")),
             ("1.5/s", false, wrong("write a whole number before the slash, as in `100/s`")),
             ("10MB/s", false, wrong("write a number, or `counts = \"bytes\"`")),
-            ("10/s", true, wrong("write `10B`, or with another unit: KB, KiB, MB, MiB, GB, GiB")),
+            ("10/s", true, wrong("write `10B/s`, or KB, KiB, MB, MiB, GB, GiB")),
             ("9999999999/s", false, wrong("write a smaller number")),
         ] {
             let found = rate(text, is_of_bytes).map_err(|(_, remedy)| remedy);

@@ -47,8 +47,10 @@ pub(crate) fn tell_of_upstream(steward: &Steward, upstream: &str) -> Result<Stri
     let Some(sources) = steward.sources() else { return Ok(String::new()) };
     let plan = sources.plan.get();
     let members = steward.roster.0[index].iter();
-    let upstream = (&steward.config.upstreams[index], &*plan.upstreams[index]);
-    Ok(overview::candidates(&status::endpoints(steward, upstream, members)))
+    let served = &*plan.upstreams[index];
+    let endpoints = status::endpoints(steward, (&steward.config.upstreams[index], served), members);
+    let circuit = served.breaker().map(|(breaker, _)| breaker.state());
+    Ok(overview::candidates(&endpoints, circuit.unwrap_or_default(), served.waiting()))
 }
 
 /// # Errors

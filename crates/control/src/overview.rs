@@ -1,6 +1,8 @@
 //! The state of the process as tables for people, for `fairwater status`.
 
 use crate::overload::Resource;
+use fairwater_plan::BreakerState;
+
 use crate::status::{EndpointStatus, Status};
 
 /// Addresses of one name that fit into a line.
@@ -107,9 +109,27 @@ fn endpoints(status: &Status<'_>) -> Table {
 }
 
 /// An endpoint a line, with the reason why it gets requests or none.
-pub(crate) fn candidates(endpoints: &[EndpointStatus<'_>]) -> String {
+/// Before them what holds for all of them.
+pub(crate) fn candidates(
+    endpoints: &[EndpointStatus<'_>],
+    circuit: BreakerState,
+    waiting: usize,
+) -> String {
+    let circuit = match circuit {
+        BreakerState::Closed => "",
+        BreakerState::Open { .. } => {
+            "(all) the circuit breaker is open: requests get 503 at once\n"
+        }
+        BreakerState::Trying { .. } => {
+            "(all) the circuit breaker lets a request through now and then, others get 503\n"
+        }
+    };
+    let queue = match waiting {
+        0 => String::new(),
+        _ => format!("(all) {waiting} requests wait for room\n"),
+    };
     let line = |one: &EndpointStatus<'_>| format!("{} {}\n", one.member.identity, one.health.why);
-    endpoints.iter().map(line).collect()
+    [circuit.to_owned(), queue].into_iter().chain(endpoints.iter().map(line)).collect()
 }
 
 /// What people should know of it.

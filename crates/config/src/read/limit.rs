@@ -165,7 +165,10 @@ pub(super) static LIMITS: declare::Table = declare::Table {
 
 const FULL_WORDS: &[Word] = &[
     Word { word: "wait", meaning: "it stays in the backlog until another ends" },
-    Word { word: "reject", meaning: "it gets a 503 at once, or for `tcp` a reset" },
+    Word {
+        word: "reject",
+        meaning: "it gets a 503 at once, or a reset: for `tcp`, and where many come at a time",
+    },
 ];
 
 const WHEN_FULL: [(&str, WhenFull); 2] = [("wait", WhenFull::Wait), ("reject", WhenFull::Reject)];

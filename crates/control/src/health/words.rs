@@ -117,12 +117,12 @@ impl Lines {
 pub(super) fn circuit(upstream: &str, change: BreakerChange) -> String {
     match change {
         BreakerChange::Opened { failed, requests } => format!(
-            "warning: {upstream} is not asked for a while: {failed} of {requests} requests have failed"
+            "warning: {upstream}: its circuit breaker is open: {failed} of {requests} requests have failed"
         ),
         BreakerChange::OpenedAgain => {
-            format!("warning: {upstream} is not asked for a longer while: it fails still")
+            format!("warning: {upstream}: its circuit breaker is open for longer: it fails still")
         }
-        BreakerChange::Closed => format!("{upstream} is asked again"),
+        BreakerChange::Closed => format!("{upstream}: its circuit breaker is closed again"),
     }
 }
 

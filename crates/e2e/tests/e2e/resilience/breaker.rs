@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
+use fairwater_e2e::proxy::binary;
 use fairwater_e2e::{Client, Endpoint, Setup, until};
 
 /// An endpoint whose status can be set, and one that stays open for long.
@@ -40,11 +41,16 @@ fn it_opens_when_most_requests_fail_and_closes_when_they_do_not() {
     assert!(lines.iter().any(|line| line.get("reason") == "circuit_open"), "{lines:?}");
     assert_eq!(proxy.metric("fairwater_upstream_circuit_open", &["app"]), 1);
     assert!(proxy.ask("/status").text().contains("\"circuit\":\"open\""));
-    until("it is told", || proxy.said().contains("app is not asked for a while: "));
+    let mut explain = std::process::Command::new(binary());
+    let file = proxy.directory().join("fairwater.toml");
+    let told = explain.args(["explain", "http://a/", "-c"]).arg(&file).output().unwrap();
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("(all) the circuit breaker is open"), "{told}");
+    until("it is told", || proxy.said().contains("app: its circuit breaker is open: "));
     // One request finds out that nothing is better, and it is open for longer.
     until("a trial", || ask() == 500);
     assert!(begun.elapsed() >= Duration::from_millis(550));
-    until("it is told", || proxy.said().contains("app is not asked for a longer while"));
+    until("it is told", || proxy.said().contains("circuit breaker is open for longer"));
     status.store(200, Ordering::SeqCst);
     until("it is closed", || {
         ask();
@@ -52,7 +58,7 @@ fn it_opens_when_most_requests_fail_and_closes_when_they_do_not() {
     });
     assert!(begun.elapsed() >= Duration::from_millis(1700));
     assert!((0..20).all(|_| ask() == 200));
-    until("it is told", || proxy.said().contains("app is asked again"));
+    until("it is told", || proxy.said().contains("app: its circuit breaker is closed again"));
     proxy.assert_sound();
 }
 
