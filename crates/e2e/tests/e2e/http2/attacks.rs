@@ -87,8 +87,9 @@ fn a_body_that_ends_early_is_no_request() {
     assert_eq!(attack.says(), "reset 1");
     until("the canary to come", || endpoint.accepted() == 2);
     endpoint.until_closed(1);
+    // Nothing of it, where the end came as soon as there was a connection.
     let partial = endpoint.partial_requests();
-    assert_eq!((partial.len(), partial[0].body.as_slice()), (1, &b""[..]), "{partial:?}");
+    assert!(partial.len() <= 1 && partial.iter().all(|one| one.body.is_empty()), "{partial:?}");
     assert_eq!(endpoint.requests().len(), 1);
     assert_eq!(proxy.until_log(2)[0].get("reason"), "client_aborted");
     proxy.assert_sound();
