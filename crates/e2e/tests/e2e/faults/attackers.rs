@@ -107,9 +107,9 @@ fn others_do_not_notice_slow_readers() {
 const SLOTS: usize = 10;
 const SERVICE: Duration = Duration::from_millis(20);
 const PEAK: f64 = 1000.0;
-/// Of what twenty slots of 20 ms could do. A slot of the endpoints here takes longer than that, with
-/// the time that their threads need to wake: 795 and not 1000 a second were seen on two quiet cores.
-/// `cargo xtask faults` compares with the peak of endpoints that are faster.
+/// Of what twenty slots of 20 ms could do. A slot of the endpoints here takes longer than that,
+/// with the time that their threads need to wake: 795 and not 1000 a second were seen on two quiet
+/// cores. `cargo xtask faults` compares with the peak of endpoints that are faster.
 const GOODPUT_MIN: f64 = 0.7;
 /// Clients that each ask twenty times a second, if they are answered: 70 %, and twice as much.
 const CLIENTS_QUIET: usize = 35;
