@@ -37,25 +37,30 @@ impl Clients {
     }
 
     pub(super) fn with(proxy: &Proxy, count: usize, pause: Duration) -> Self {
-        Self::after(proxy, count, move |_| pause)
+        Self::after(proxy, (count, Duration::ZERO), move |_| pause)
     }
 
-    /// Each asks as often as this, however long answers take, if they take no longer.
+    /// Each asks as often as this, however long answers take, if they take no longer; one after
+    /// the other, or all would ask at once and nobody in between.
     pub(super) fn every(proxy: &Proxy, count: usize, every: Duration) -> Self {
-        Self::after(proxy, count, move |took| every.saturating_sub(took))
+        Self::after(proxy, (count, every), move |took| every.saturating_sub(took))
     }
 
     fn after(
         proxy: &Proxy,
-        count: usize,
+        (count, spread): (usize, Duration),
         pause: impl Fn(Duration) -> Duration + Copy + Send + 'static,
     ) -> Self {
         let (is_over, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let threads = (0..count)
-            .map(|_| {
+            .map(|number| {
+                let first = spread * number as u32 / count as u32;
                 let address = proxy.address.clone();
                 let (is_over, asked) = (Arc::clone(&is_over), Arc::clone(&asked));
-                std::thread::spawn(move || ask_on(&address, pause, &is_over, &asked))
+                std::thread::spawn(move || {
+                    std::thread::sleep(first);
+                    ask_on(&address, pause, &is_over, &asked)
+                })
             })
             .collect();
         Self { is_over, asked, threads }
