@@ -345,6 +345,7 @@ fn settings(
         timeouts: UpstreamTimeouts {
             connect: upstream.timeouts.connect,
             response: upstream.timeouts.response,
+            reply: upstream.timeouts.response,
             idle: upstream.timeouts.idle,
             queue: upstream.timeouts.queue,
         },
@@ -359,6 +360,9 @@ fn settings(
         grpc_retries: upstream.retry.grpc,
         failures_max: upstream.outlier.map_or(0, |outlier| outlier.consecutive),
         sticky: sticky::cookie(upstream, || registry.secret()),
+        connections: None,
+        connections_kept: 0,
+        greeting: None,
     }
 }
 

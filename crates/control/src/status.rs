@@ -146,6 +146,7 @@ fn listeners<'a>(sources: &'a Sources, plan: &Plan) -> Vec<ListenerStatus<'a>> {
             protocol: match listener.protocol {
                 Protocol::Http(_) => "http",
                 Protocol::Tcp { .. } => "tcp",
+                Protocol::Framed(_) => "framed",
                 Protocol::Gone => "gone",
             },
             addresses: addresses.map(|(_, address)| address.as_str()).collect(),

@@ -82,6 +82,10 @@ fault_kinds! {
     Http2Error = ("http2_error", Downstream, Request, 0),
     /// An HTTP/2 client asks for more at a time than it may.
     Http2Busy = ("http2_busy", Downstream, Request, 0),
+    /// A message has no length, or one that it may not have.
+    BadFrame = ("bad_frame", Downstream, Request, 0),
+    /// The rest of a message did not come in time.
+    FrameTimeout = ("frame_timeout", Downstream, Request, 0),
     HeadTimeout = ("request_head_timeout", Downstream, Request, 408),
     TargetTooLong = ("target_too_long", Downstream, Request, 414),
     HeadTooLarge = ("head_too_large", Downstream, Request, 431),

@@ -8,6 +8,7 @@ pub mod address;
 pub mod app;
 pub mod cookie;
 mod fault;
+pub mod frame;
 mod grpc;
 mod head;
 mod header;

@@ -7,7 +7,7 @@ use fairwater_message::HeadLimits;
 use fairwater_message::network::IpNet;
 use fairwater_tls::Server;
 
-use crate::{ConnectionLimits, Filters, Hosts, Limits, RouteTable, UpstreamId};
+use crate::{ConnectionLimits, Filters, Framed, Hosts, Limits, RouteTable, UpstreamId};
 
 #[derive(Debug)]
 pub struct Listener {
@@ -80,6 +80,7 @@ pub enum Protocol {
         on_error: OnError,
         idle: TcpIdle,
     },
+    Framed(Box<Framed>),
     /// The listener is gone, but not all of its connections.
     Gone,
 }

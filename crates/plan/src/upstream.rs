@@ -9,7 +9,7 @@ use fairwater_tls::Client;
 
 use crate::sticky::{Seats, SessionCookie};
 use crate::{
-    Admission, Balance, Breaker, BreakerRules, Draw, Endpoint, Gate, InFlight, Reserve,
+    Admission, Balance, Breaker, BreakerRules, Draw, Endpoint, Gate, Greeting, InFlight, Reserve,
     RetryBudget, RetryRules,
 };
 
@@ -55,6 +55,11 @@ pub struct UpstreamSettings {
     pub failures_max: u32,
     /// Clients keep a cookie that says where their session is.
     pub sticky: Option<SessionCookie>,
+    /// Connections to each endpoint that are open at the most, and that are kept open.
+    pub connections: Option<u32>,
+    pub connections_kept: u32,
+    /// What a connection for messages begins with.
+    pub greeting: Option<Greeting>,
 }
 
 /// What endpoints are spoken to in.
@@ -87,6 +92,8 @@ pub struct UpstreamTls {
 pub struct UpstreamTimeouts {
     pub connect: Duration,
     pub response: Duration,
+    /// For the rest of a reply in messages, from its first byte.
+    pub reply: Duration,
     pub idle: Duration,
     pub queue: Duration,
 }
@@ -377,6 +384,7 @@ pub(crate) mod tests {
             timeouts: UpstreamTimeouts {
                 connect: second,
                 response: second,
+                reply: second,
                 idle: second,
                 queue: second,
             },
@@ -391,6 +399,9 @@ pub(crate) mod tests {
             grpc_retries: GrpcCodes::default(),
             failures_max: 0,
             sticky: None,
+            connections: None,
+            connections_kept: 0,
+            greeting: None,
         };
         let shared = Shared {
             admission: Arc::new(Admission::new(None)),

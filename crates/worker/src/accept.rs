@@ -261,8 +261,10 @@ impl Source {
             }
             let arrival = Arrival { peer, listener, counted_by };
             // Handing over costs more than most requests: for those a difference may stay.
-            let is_raw = matches!(in_force.plan.listener(listener).protocol, Protocol::Tcp { .. });
-            let slack = if is_raw { 0 } else { limits::SPREAD_SLACK };
+            let slack = match in_force.plan.listener(listener).protocol {
+                Protocol::Tcp { .. } | Protocol::Framed(_) => 0,
+                Protocol::Http(_) | Protocol::Gone => limits::SPREAD_SLACK,
+            };
             let own = shard.spread.hand_over(stream, arrival, slack);
             return own.into_iter().for_each(|stream| {
                 spawn(Accepted::new(shard, stream, arrival));
@@ -322,7 +324,7 @@ pub(crate) fn serve(accepted: Accepted) {
         }
         Protocol::Http(_) => drop(tokio::task::spawn_local(h1::serve(accepted))),
         // It went while this connection came.
-        Protocol::Gone => {}
+        Protocol::Gone | Protocol::Framed(_) => {}
         Protocol::Tcp { .. } => {
             accepted.stream.keep_alive(limits::KEEPALIVE_IDLE, limits::KEEPALIVE_INTERVAL);
             drop(tokio::task::spawn_local(tcp::serve(accepted, None)));

@@ -108,7 +108,7 @@ fn accept(shard: &Rc<Shard>, kind: Kind, door: &Door, client: OwnedFd) -> Option
     let in_force = shard.in_force();
     let speaks = |listener: &Listener| match (&listener.protocol, kind) {
         (Protocol::Http(_), Kind::Idle | Kind::Tunnel) | (Protocol::Tcp { .. }, Kind::Tcp) => true,
-        (Protocol::Http(_) | Protocol::Tcp { .. } | Protocol::Gone, _) => false,
+        (Protocol::Http(_) | Protocol::Tcp { .. } | Protocol::Framed(_) | Protocol::Gone, _) => false,
     };
     let mut listeners = in_force.plan.listeners.iter();
     let place = listeners.position(|own| own.name == door.listener && speaks(own))?;

@@ -1,0 +1,61 @@
+//! How messages lie in a stream of bytes: what tells where one ends.
+
+/// How the messages of one direction are told apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// A number says how long each is.
+    Length(LengthField),
+    /// Each ends with these bytes, which belong to it: 1 to 64 of them. A line is one that ends
+    /// with a line feed.
+    Delimiter { bytes: Box<[u8]>, max: u64 },
+    /// All have this many bytes, at least one.
+    Fixed { size: u64 },
+    /// The end of the stream is the end of the one message.
+    Eof { max: u64 },
+}
+
+/// Where the length of a message stands, and what it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LengthField {
+    pub number: Number,
+    /// Where the number begins.
+    pub offset: u32,
+    /// A message has as many bytes as the number says, and this many more. 0 where the number
+    /// counts all of it.
+    pub body_offset: u32,
+    /// The most that a message may have in all.
+    pub max: u64,
+}
+
+/// How a number is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Number {
+    Binary {
+        /// 1, 2, 3, 4 or 8.
+        bytes: u8,
+        is_signed: bool,
+        is_little: bool,
+    },
+    /// Seven bits a byte, the low ones first, as Protocol Buffers and MQTT have it: at most ten
+    /// bytes.
+    Varint,
+    /// Decimal digits, as many as there are: 1 to 10.
+    Ascii { digits: u8 },
+}
+
+impl Framing {
+    /// Where each line is a message; a carriage return before its end is part of it.
+    pub fn line(max: u64) -> Self {
+        Self::Delimiter { bytes: Box::new([b'\n']), max }
+    }
+
+    /// The most that a message may have.
+    pub fn max(&self) -> u64 {
+        match self {
+            Self::Length(LengthField { max, .. })
+            | Self::Delimiter { max, .. }
+            | Self::Eof { max } => *max,
+            Self::Fixed { size } => *size,
+        }
+    }
+}
