@@ -14,8 +14,8 @@ fairwater-load backend --http ADDRESS --echo ADDRESS --grpc ADDRESS [--core N]
     on the second address, and gRPC messages on the third.
     Prints `ready` once all listen.
 
-fairwater-load drive --target ADDRESS --mode keepalive|close|echo|tunnel [--profile bare|full]
-                     [--body BYTES] [--window N] [--core N] [--trust FILE [--resume true]]
+fairwater-load drive --target ADDRESS --mode keepalive|close|echo|tunnel|frames
+                     [--profile bare|full] [--body BYTES] [--window N] [--core N] [--trust FILE [--resume true]]
     Obeys lines on its standard input, and answers each with one line:
     open N      open connections until there are N (not in mode close)
     go N        N requests in a closed loop, at most `window` of them in flight
@@ -153,6 +153,8 @@ pub(crate) enum Mode {
     Echo,
     /// The same, once HTTP has switched to it.
     Tunnel,
+    /// Messages behind their length, which come back as they are.
+    Frames,
 }
 
 /// What is asked for over HTTP/2.
@@ -285,6 +287,7 @@ impl FromStr for Mode {
             "close" => Ok(Self::Close),
             "echo" => Ok(Self::Echo),
             "tunnel" => Ok(Self::Tunnel),
+            "frames" => Ok(Self::Frames),
             _ => Err(()),
         }
     }

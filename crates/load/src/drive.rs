@@ -49,8 +49,11 @@ enum State {
 impl Drive {
     pub(crate) fn new(settings: &DriveSettings) -> io::Result<Self> {
         pin_to(settings.core)?;
-        let pattern = message::pattern();
         let DriveSettings { mode, profile, body_bytes, .. } = *settings;
+        let pattern = match mode {
+            Mode::Frames => message::frames(body_bytes),
+            _ => message::pattern(),
+        };
         let tls = settings.trust.as_ref().map(|path| Tls::new(path, settings.resumes, &[]));
         Ok(Self {
             target: settings.target,
@@ -243,7 +246,9 @@ impl Generator for Drive {
             let socket = match self.mode {
                 Mode::Close => None,
                 // Blocking: so the proxy's backlog can't overflow, however many are asked for.
-                Mode::Keepalive | Mode::Echo | Mode::Tunnel => Some(self.connect(slot)?),
+                Mode::Keepalive | Mode::Echo | Mode::Tunnel | Mode::Frames => {
+                    Some(self.connect(slot)?)
+                }
             };
             self.connections.push(Connection { socket, request: 0, state: State::Idle });
         }
@@ -273,7 +278,7 @@ impl Connection {
 
 fn first_state(mode: Mode) -> Reply {
     match mode {
-        Mode::Echo | Mode::Tunnel => Reply::Body(0),
+        Mode::Echo | Mode::Tunnel | Mode::Frames => Reply::Body(0),
         Mode::Keepalive | Mode::Close => Reply::Head(Vec::new()),
     }
 }

@@ -40,6 +40,16 @@ pub(crate) fn pattern() -> Vec<u8> {
     (0..BODY_BYTES_MAX + SERVICES_MAX).map(|_| letter()).collect()
 }
 
+/// The same cut into messages of this size, each of which begins with how many bytes follow, in four
+/// bytes, the high ones first.
+pub(crate) fn frames(body_bytes: usize) -> Vec<u8> {
+    let mut pattern = pattern();
+    pattern.truncate(ROUTES * body_bytes);
+    let length = (body_bytes as u32).saturating_sub(4).to_be_bytes();
+    pattern.chunks_mut(body_bytes).for_each(|frame| frame[..4].copy_from_slice(&length));
+    pattern
+}
+
 /// The requests of a run, to be sent in turn.
 pub(crate) fn requests(
     mode: Mode,
@@ -48,6 +58,13 @@ pub(crate) fn requests(
     pattern: &[u8],
 ) -> Vec<Request> {
     match (mode, profile) {
+        (Mode::Frames, _) => (0..ROUTES)
+            .map(|start| start * body_bytes)
+            .map(|start| Request {
+                bytes: pattern[start..start + body_bytes].to_vec(),
+                body_start: start,
+            })
+            .collect(),
         (Mode::Echo | Mode::Tunnel, _) => (0..ROUTES)
             .map(|start| Request {
                 bytes: pattern[start..start + body_bytes].to_vec(),

@@ -42,6 +42,20 @@ impl Admission {
         self.queue.set_max(max);
     }
 
+    /// The most connections, and the most that wait for one.
+    pub fn max(&self) -> u32 {
+        self.max.load(Ordering::Relaxed)
+    }
+
+    pub fn queue_max(&self) -> usize {
+        self.queue.max()
+    }
+
+    /// Whether there may be one more, at this moment.
+    pub fn has_room(&self) -> bool {
+        self.open() < self.max()
+    }
+
     /// Connections that are open now.
     pub fn open(&self) -> u32 {
         self.open.load(Ordering::Relaxed)

@@ -41,6 +41,8 @@ pub struct Endpoint {
 #[repr(align(128))]
 pub struct EndpointState {
     in_flight: AtomicU32,
+    /// Connections for messages that are open, on all threads.
+    connections: AtomicU32,
     /// Failures in a row, of all threads.
     failures: AtomicU32,
     slot: Slot,
@@ -50,7 +52,8 @@ pub struct EndpointState {
 impl EndpointState {
     /// `alarm` is rung when it fails too often.
     pub fn new(slot: Slot, alarm: Arc<Alarm>) -> Self {
-        Self { in_flight: AtomicU32::new(0), failures: AtomicU32::new(0), slot, alarm }
+        let [in_flight, connections, failures] = [(); 3].map(|()| AtomicU32::new(0));
+        Self { in_flight, connections, failures, slot, alarm }
     }
 
     /// The number under which it is counted and pooled, for as long as anybody holds the state.
@@ -89,6 +92,22 @@ impl EndpointState {
         self.failures.store(0, Ordering::Relaxed);
     }
 
+    /// Counts a connection for messages, if there are less than that; `disconnect` takes it back.
+    pub fn connect_below(&self, max: u32) -> bool {
+        let one_more = |count| (count < max).then_some(count + 1);
+        self.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+    }
+
+    pub fn disconnect(&self) {
+        let before = self.connections.fetch_sub(1, Ordering::Relaxed);
+        debug_assert!(before > 0, "every end follows its beginning");
+    }
+
+    /// Connections for messages that are open, on all threads.
+    pub fn connections(&self) -> u32 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn enter(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
@@ -122,6 +141,11 @@ impl InFlight {
     pub(crate) fn new(state: &Arc<EndpointState>, gate: Option<&Arc<Gate>>) -> Self {
         state.enter();
         gate.inspect(|gate| gate.hold());
+        Self::taken(state, gate)
+    }
+
+    /// Of an exchange that is counted already.
+    pub(crate) fn taken(state: &Arc<EndpointState>, gate: Option<&Arc<Gate>>) -> Self {
         Self { state: Arc::clone(state), gate: gate.map(Arc::clone) }
     }
 }

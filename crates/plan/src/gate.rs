@@ -54,6 +54,11 @@ impl Gate {
         self.in_flight.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_ok()
     }
 
+    /// Whether one more may enter, at this moment.
+    pub fn has_room(&self) -> bool {
+        self.in_flight.load(Ordering::SeqCst) < self.max.load(Ordering::Relaxed)
+    }
+
     /// One more, whatever the limit is: it was let in before.
     pub(crate) fn hold(&self) {
         self.in_flight.fetch_add(1, Ordering::SeqCst);

@@ -66,6 +66,11 @@ impl Queue {
         self.max.store(max as usize, Ordering::Relaxed);
     }
 
+    /// How many may wait.
+    pub fn max(&self) -> usize {
+        self.max.load(Ordering::Relaxed)
+    }
+
     /// How many wait.
     pub fn len(&self) -> usize {
         self.waiting.load(Ordering::SeqCst)

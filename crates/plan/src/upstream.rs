@@ -214,6 +214,79 @@ impl Upstream {
         choice
     }
 
+    /// Picks an endpoint among those that `may` have the exchange now: the one that balancing
+    /// names, or else the next one in turn, unless only that one will do. Who is full, as
+    /// `max_concurrency` says, may not. Nobody is waited for who waits at the gate.
+    pub fn pick_where(
+        &self,
+        draw: Draw,
+        tried: &mut Tried,
+        mut may: impl FnMut(&Endpoint) -> bool,
+    ) -> Choice<'_> {
+        let first = match self.balance.pick(&self.endpoints, draw, tried) {
+            Some(first) => first,
+            None => match self.reserve_untried(draw, tried) {
+                Some(reservist) => reservist,
+                None => return Choice::None,
+            },
+        };
+        let gate = self.shared.gate.as_ref();
+        if gate.is_some_and(|gate| !gate.enter()) {
+            return Choice::Full;
+        }
+        let mut enter = |index: usize| {
+            let endpoint = &self.endpoints[index];
+            may(endpoint) && self.enter_endpoint(endpoint)
+        };
+        let (count, is_bound) = (self.endpoints.len(), self.balance.is_consistent());
+        let found = Some(first).filter(|&index| enter(index)).or_else(|| {
+            let others = (1..if is_bound { 1 } else { count }).map(|step| (first + step) % count);
+            others.into_iter().find(|&index| {
+                self.endpoints[index].weight > 0 && !tried.contains(index) && enter(index)
+            })
+        });
+        match found {
+            Some(index) => {
+                tried.add(index);
+                Choice::Pick(Pick { endpoint: &self.endpoints[index], gate })
+            }
+            None => {
+                gate.inspect(|gate| gate.leave());
+                Choice::Full
+            }
+        }
+    }
+
+    /// Takes an exchange in at an endpoint that nobody has picked, if there is room for it.
+    pub fn enter(&self, index: usize) -> Option<Pick<'_>> {
+        let gate = self.shared.gate.as_ref();
+        if gate.is_some_and(|gate| !gate.enter()) {
+            return None;
+        }
+        let endpoint = &self.endpoints[index];
+        if self.enter_endpoint(endpoint) {
+            return Some(Pick { endpoint, gate });
+        }
+        gate.inspect(|gate| gate.leave());
+        None
+    }
+
+    fn enter_endpoint(&self, endpoint: &Endpoint) -> bool {
+        match &self.shared.gate {
+            Some(_) => endpoint.state.enter_below(endpoint.in_flight_max),
+            None => {
+                endpoint.state.enter();
+                true
+            }
+        }
+    }
+
+    /// Where balancing sends this, whoever has room: for those who wait for that endpoint alone.
+    pub fn place_of(&self, draw: Draw, tried: &Tried) -> Option<usize> {
+        let is_bound = self.balance.is_consistent();
+        is_bound.then(|| self.balance.pick(&self.endpoints, draw, tried)).flatten()
+    }
+
     fn choose_within(&self, draw: Draw, tried: &mut Tried) -> Choice<'_> {
         let mut is_full = false;
         let mut enter = |index: usize| {
@@ -320,6 +393,15 @@ pub struct Pick<'a> {
     gate: Option<&'a Arc<Gate>>,
 }
 
+impl Pick<'_> {
+    /// Apart from the plan.
+    pub fn keep(self) -> InFlight {
+        let kept = InFlight::taken(&self.endpoint.state, self.gate);
+        std::mem::forget(self);
+        kept
+    }
+}
+
 impl Drop for Pick<'_> {
     #[inline]
     fn drop(&mut self) {
@@ -350,7 +432,7 @@ impl Tried {
         usize::from(self.len)
     }
 
-    pub(crate) fn add(&mut self, index: usize) {
+    pub fn add(&mut self, index: usize) {
         if usize::from(self.len) < TRIED_MAX {
             self.indexes[usize::from(self.len)] = index as u32;
             self.len += 1;

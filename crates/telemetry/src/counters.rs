@@ -129,6 +129,10 @@ pub struct EndpointCounters {
     pub reuses: Count,
     /// Pooled connections that turned out to be dead when they were used.
     pub stale: Count,
+    /// Connections for messages that were closed because something came that nobody had asked for.
+    pub unsolicited: Count,
+    /// Replies that came when nobody waited for them any more.
+    pub late_replies: Count,
     pub responses: [Count; 6],
     /// Exchanges that tell for the endpoint, and against it.
     pub successes: Count,
@@ -190,6 +194,8 @@ impl EndpointCounters {
             connect_failures,
             reuses,
             stale,
+            unsolicited,
+            late_replies,
             responses,
             successes,
             failures,
@@ -198,11 +204,13 @@ impl EndpointCounters {
             sessions,
         } = self;
         let outcomes = [successes, failures];
-        let counts = [attempts, connects, connect_failures, reuses, stale, idle, open];
+        let stray = [stale, unsolicited, late_replies];
+        let counts = [attempts, connects, connect_failures, reuses, idle, open];
         counts
             .into_iter()
             .chain(responses)
             .chain(outcomes)
+            .chain(stray)
             .chain(sessions)
             .for_each(|count| count.subtract(count.get()));
     }

@@ -19,7 +19,7 @@ use crate::listening::Place;
 use crate::moving::{Door, Kind};
 use crate::patience::Patience;
 use crate::shard::Shard;
-use crate::{handshake, limits, rate, refuse, tcp};
+use crate::{framed, handshake, limits, rate, refuse, tcp};
 
 /// Pause after an accept that failed for want of descriptors: trying at once would only burn the
 /// processor, and closing connections free some.
@@ -324,7 +324,11 @@ pub(crate) fn serve(accepted: Accepted) {
         }
         Protocol::Http(_) => drop(tokio::task::spawn_local(h1::serve(accepted))),
         // It went while this connection came.
-        Protocol::Gone | Protocol::Framed(_) => {}
+        Protocol::Gone => {}
+        Protocol::Framed(_) => {
+            accepted.stream.keep_alive(limits::KEEPALIVE_IDLE, limits::KEEPALIVE_INTERVAL);
+            drop(tokio::task::spawn_local(framed::serve(accepted, Vec::new())));
+        }
         Protocol::Tcp { .. } => {
             accepted.stream.keep_alive(limits::KEEPALIVE_IDLE, limits::KEEPALIVE_INTERVAL);
             drop(tokio::task::spawn_local(tcp::serve(accepted, None)));

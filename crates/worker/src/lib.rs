@@ -14,6 +14,7 @@ mod duplex;
 mod exchange;
 mod filter;
 mod follow;
+mod framed;
 mod grpc;
 mod h2;
 mod handshake;

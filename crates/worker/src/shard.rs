@@ -13,6 +13,7 @@ use fairwater_telemetry::{Counters, LogBatch};
 use tokio::sync::Semaphore;
 
 use crate::auth::Remembered;
+use crate::framed::Desks;
 use crate::in_force::InForce;
 use crate::limits::{self, BUFFER_BYTES};
 use crate::moving::Heir;
@@ -33,6 +34,8 @@ pub(crate) struct Shard {
     pub pulse: Arc<Pulse>,
     pub wheel: Rc<Wheel>,
     pub pools: Pools,
+    /// Where messages find connections to endpoints.
+    pub desks: Desks,
     /// Memory for the futures of running exchanges.
     pub futures: Recycler,
     /// The same of HTTP/2: streams of clients, their attempts, and calls.
@@ -96,6 +99,7 @@ impl Shard {
         let held_max = memory_bytes.map_or(u64::MAX, |bytes| bytes / limits::HELD_PART);
         Self {
             pools: Pools::new(plan.slots_end),
+            desks: Desks::default(),
             in_force: RefCell::new(Rc::new(InForce::new(plan))),
             counters,
             spread,
@@ -141,12 +145,18 @@ impl Shard {
         Rc::clone(&self.in_force.borrow())
     }
 
+    #[inline]
+    pub(crate) fn is_in_force(&self, in_force: &Rc<InForce>) -> bool {
+        Rc::ptr_eq(&self.in_force.borrow(), in_force)
+    }
+
     /// Puts another plan into force; what has begun goes on under the one before.
     pub(crate) fn adopt(&self, plan: Arc<Plan>) {
         let before = self.in_force();
         let next = Rc::new(InForce::new(plan));
         let loses_listeners = next.loses_listeners(&before);
         self.pools.adopt(self, &next.plan);
+        self.desks.adopt(&next.plan);
         *self.in_force.borrow_mut() = next;
         if loses_listeners {
             // Idle connections see that their listener is gone.

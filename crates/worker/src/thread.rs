@@ -254,6 +254,7 @@ async fn until_stopped(
         }
         if ticks % SWEEP_TICKS == 0 || shard.is_draining() || shard.has_waiters() {
             shard.pools.sweep(shard, &shard.in_force().plan, now_ms);
+            shard.desks.tend(shard);
         }
         let (level, has_risen) = shard.look_at_overload();
         if level > Level::Normal && (has_risen || ticks % SHED_TICKS == 0) {

@@ -66,6 +66,11 @@ impl Balance {
         matches!(self.0, Algorithm::SourceHash(_))
     }
 
+    /// Whether the same client is always sent to the same endpoint.
+    pub(crate) fn is_consistent(&self) -> bool {
+        matches!(self.0, Algorithm::SourceHash(_))
+    }
+
     pub(crate) fn pick(&self, endpoints: &[Endpoint], draw: Draw, tried: &Tried) -> Option<usize> {
         match &self.0 {
             Algorithm::RoundRobin(balance) => balance.pick(endpoints, draw.random, tried),

@@ -45,6 +45,11 @@ impl<T> Hosts<T> {
         }
     }
 
+    /// All that stand for any host.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.exact.values().chain(self.wildcards.values()).chain(&self.any)
+    }
+
     /// Whether all hosts are alike.
     #[inline]
     pub fn are_alike(&self) -> bool {

@@ -18,7 +18,7 @@ use crate::downstream::h1;
 use crate::shard::Shard;
 use crate::tunnel::{self, Tunnel};
 use crate::upstream::Detached;
-use crate::{limits, tcp};
+use crate::{framed, limits, tcp};
 
 /// A word, and the number of the connection.
 const PREFIX_BYTES: usize = 9;
@@ -58,6 +58,7 @@ enum Adopted {
     Idle(Accepted),
     Tcp(Accepted, Box<tcp::Moved>),
     Tunnel(Accepted, Box<Tunnel>),
+    Framed(Accepted, Vec<u8>),
 }
 
 impl Adopted {
@@ -69,6 +70,9 @@ impl Adopted {
             }
             Self::Tunnel(accepted, tunnel) => {
                 tokio::task::spawn_local(tunnel::serve(accepted, tunnel))
+            }
+            Self::Framed(accepted, held) => {
+                tokio::task::spawn_local(framed::serve(accepted, held))
             }
         });
     }
@@ -91,6 +95,7 @@ fn adopt(shard: &Rc<Shard>, word: u8, rest: &[u8], mut fds: Vec<OwnedFd>) -> Opt
     let accepted = accept(shard, kind, &door, fds.next()?)?;
     let adopted = match kind {
         Kind::Idle => Adopted::Idle(accepted),
+        Kind::Framed => Adopted::Framed(accepted, from.bytes()?.to_vec()),
         Kind::Tcp => {
             let endpoint = endpoint(shard, &mut from, fds.next()?)?;
             Adopted::Tcp(accepted, Box::new(tcp::Moved::unpack(&mut from, endpoint)?))
@@ -107,8 +112,9 @@ fn adopt(shard: &Rc<Shard>, word: u8, rest: &[u8], mut fds: Vec<OwnedFd>) -> Opt
 fn accept(shard: &Rc<Shard>, kind: Kind, door: &Door, client: OwnedFd) -> Option<Accepted> {
     let in_force = shard.in_force();
     let speaks = |listener: &Listener| match (&listener.protocol, kind) {
-        (Protocol::Http(_), Kind::Idle | Kind::Tunnel) | (Protocol::Tcp { .. }, Kind::Tcp) => true,
-        (Protocol::Http(_) | Protocol::Tcp { .. } | Protocol::Framed(_) | Protocol::Gone, _) => false,
+        (Protocol::Http(_), Kind::Idle | Kind::Tunnel) => true,
+        (Protocol::Tcp { .. }, Kind::Tcp) | (Protocol::Framed(_), Kind::Framed) => true,
+        _ => false,
     };
     let mut listeners = in_force.plan.listeners.iter();
     let place = listeners.position(|own| own.name == door.listener && speaks(own))?;

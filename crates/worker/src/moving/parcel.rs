@@ -15,10 +15,12 @@ pub(crate) enum Kind {
     Idle,
     Tcp,
     Tunnel,
+    /// A client that sends messages, and has none under way.
+    Framed,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Idle, Self::Tcp, Self::Tunnel];
+    const ALL: [Self; 4] = [Self::Idle, Self::Tcp, Self::Tunnel, Self::Framed];
 }
 
 /// Where a connection came in.

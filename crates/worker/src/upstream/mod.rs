@@ -137,7 +137,7 @@ async fn admit<T>(
 
 /// Opens a connection, under a permit of the caller, and begins it with a header if there is one.
 /// Over TLS it shall speak one of these protocols, or what goes without saying.
-async fn connect(
+pub(crate) async fn connect(
     shard: &Shard,
     upstream: &Upstream,
     endpoint: &Endpoint,
@@ -369,7 +369,7 @@ impl Drop for Lease<'_> {
 }
 
 /// Accounts for a connection that is closed.
-fn closed(shard: &Shard, admission: &Admission, slot: usize) {
+pub(crate) fn closed(shard: &Shard, admission: &Admission, slot: usize) {
     shard.counters.endpoints[slot].open.subtract(1);
     admission.leave();
 }

@@ -35,6 +35,7 @@ pub(crate) enum Row {
     Http2Idle,
     Grpc,
     WebSocket,
+    Messages,
 }
 
 /// What is read before and after.
@@ -75,7 +76,7 @@ pub(crate) enum GoalKind {
 }
 
 impl Row {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Keepalive,
         Self::Syscalls,
         Self::Allocations,
@@ -91,6 +92,7 @@ impl Row {
         Self::Http2Idle,
         Self::Grpc,
         Self::WebSocket,
+        Self::Messages,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -110,6 +112,7 @@ impl Row {
             Self::Http2Idle => "http2-idle",
             Self::Grpc => "grpc",
             Self::WebSocket => "websocket",
+            Self::Messages => "messages",
         }
     }
 
@@ -130,6 +133,7 @@ impl Row {
             Self::Http2Idle => "resident bytes per idle connection of HTTP/2",
             Self::Grpc => "CPU per unary call",
             Self::WebSocket => "CPU per message of 64 bytes, and idle tunnels",
+            Self::Messages => "CPU per message of 128 bytes that shares connections",
         }
     }
 
@@ -185,6 +189,7 @@ impl Row {
                 grpc("unary call, 64 B, 8 x 10 streams", 8, 10),
             ],
             Self::WebSocket => vec![message(), idle_tunnel()],
+            Self::Messages => messages(),
         }
     }
 }
@@ -446,6 +451,55 @@ fn idle_tunnel() -> Case {
         goal: goal(GoalKind::ValueAtMost, 2.5 * 1024.0, None),
         ..message()
     }
+}
+
+/// A thousand clients over 32 connections, where the others have a connection for each.
+fn messages() -> Vec<Case> {
+    let connections = 1000;
+    let one = |title, depth, bar| {
+        let plain = exchange();
+        let protocol = Protocol::Messages { depth };
+        Case {
+            row: Row::Messages,
+            title,
+            scenario: Scenario { protocol, requests: connections, ..plain.scenario },
+            load: Load { mode: Mode::Frames, body_bytes: 128, connections, ..plain.load },
+            goal: goal(GoalKind::RatioAtMost, bar, None),
+            ..plain
+        }
+    };
+    let exchange = one("message of 128 B, 1000 clients, one at a time", 1, 1.0);
+    let allocations = Case {
+        title: "message of 128 B",
+        meter: Meter::Allocations,
+        goal: goal(GoalKind::ValueAtMost, 0.005, None),
+        ..exchange
+    };
+    let idle = Case {
+        title: "idle client after two messages",
+        meter: Meter::Resident { uses: 2 },
+        goal: goal(GoalKind::ValueAtMost, 1300.0, None),
+        ..exchange
+    };
+    let keepalive = keepalive("keep-alive request, 1000 clients", Profile::Bare, 128);
+    let pooled = Case {
+        row: Row::Messages,
+        scenario: Scenario {
+            protocol: Protocol::Pooled,
+            requests: connections,
+            ..keepalive.scenario
+        },
+        load: Load { connections, ..keepalive.load },
+        goal: goal(GoalKind::RatioAtMost, 1.0, None),
+        ..keepalive
+    };
+    vec![
+        exchange,
+        one("message of 128 B, 1000 clients, 16 at a time", 16, 0.7),
+        allocations,
+        idle,
+        pooled,
+    ]
 }
 
 fn goal(kind: GoalKind, bar: f64, beyond: Option<f64>) -> Option<Goal> {

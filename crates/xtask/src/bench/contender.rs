@@ -64,6 +64,11 @@ pub(crate) enum Protocol {
     TcpToHttp,
     /// A TCP relay in front of the echo server.
     TcpToEcho,
+    /// Messages in front of the same; ours balances them one by one, so many at a time over each
+    /// connection.
+    Messages { depth: u32 },
+    /// HTTP over 32 connections to the backend, with ours.
+    Pooled,
 }
 
 /// What the text of a configuration depends on.
@@ -78,7 +83,13 @@ pub(crate) struct Setup<'a> {
 
 impl Setup<'_> {
     pub(crate) fn is_http(&self) -> bool {
-        !matches!(self.scenario.protocol, Protocol::TcpToHttp | Protocol::TcpToEcho)
+        let is_http = |protocol| {
+            !matches!(
+                protocol,
+                Protocol::TcpToHttp | Protocol::TcpToEcho | Protocol::Messages { .. }
+            )
+        };
+        is_http(self.scenario.protocol)
     }
 
     /// Whether clients speak HTTP/2.

@@ -10,6 +10,9 @@ use crate::Failure;
 /// Generator and backend share this core; the proxy has the other to itself.
 pub(crate) const LOAD_CORE: usize = 0;
 
+/// Requests that are in flight at a time, unless the generator is told.
+const IN_FLIGHT_DEFAULT: usize = 64;
+
 /// What one connection does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mode {
@@ -18,6 +21,8 @@ pub(crate) enum Mode {
     Echo,
     /// The same, once an upgrade has made a tunnel of it.
     Tunnel,
+    /// Messages behind their length, which come back.
+    Frames,
     /// Many HTTP/2 requests at a time.
     Http2,
     /// As many calls with one message each way.
@@ -106,6 +111,7 @@ impl Drive {
             Mode::Close => command.args(["drive", "--mode", "close"]),
             Mode::Echo => command.args(["drive", "--mode", "echo"]),
             Mode::Tunnel => command.args(["drive", "--mode", "tunnel"]),
+            Mode::Frames => command.args(["drive", "--mode", "frames"]),
             Mode::Http2 => command.args(["multiplex", "--asks", "http"]),
             Mode::Grpc => command.args(["multiplex", "--asks", "grpc"]),
         };
@@ -113,6 +119,9 @@ impl Drive {
         command.args(["--body", &load.body_bytes.to_string()]);
         if matches!(load.mode, Mode::Http2 | Mode::Grpc) {
             command.args(["--streams", &load.streams.to_string()]);
+        }
+        if load.connections > IN_FLIGHT_DEFAULT && load.streams == 1 {
+            command.args(["--window", &load.connections.to_string()]);
         }
         if let Some(path) = trust {
             command.arg("--trust").arg(path);

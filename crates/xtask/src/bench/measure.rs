@@ -83,12 +83,14 @@ impl Bench {
 
     fn proxy(&self, contender: Contender, case: &Case) -> Result<Proxy, Failure> {
         let endpoint = match case.scenario.protocol {
-            Protocol::Http | Protocol::WebSocket | Protocol::Http2ToHttp | Protocol::TcpToHttp => {
-                self.backend.http
-            }
+            Protocol::Http
+            | Protocol::Pooled
+            | Protocol::WebSocket
+            | Protocol::Http2ToHttp
+            | Protocol::TcpToHttp => self.backend.http,
             Protocol::Http2 => self.files.as_ref().ok_or("nghttpd does not run")?.port,
             Protocol::Grpc => self.backend.grpc,
-            Protocol::TcpToEcho => self.backend.echo,
+            Protocol::TcpToEcho | Protocol::Messages { .. } => self.backend.echo,
         };
         Proxy::start(contender, case.scenario, &self.ours, endpoint, self.work.path())
     }

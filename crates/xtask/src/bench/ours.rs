@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use super::contender::{ACCESS_LOG, ROUTES, Setup};
+use super::contender::{ACCESS_LOG, Protocol, ROUTES, Setup};
 use super::pair::{CERTIFICATE, KEY};
 use crate::Failure;
 
@@ -35,6 +35,18 @@ fn configuration(setup: &Setup<'_>) -> Result<String, Failure> {
         (true, false) => ("http", "http2 = false\n"),
         (false, _) => ("tcp", ""),
     };
+    let (protocol, http2) = match scenario.protocol {
+        Protocol::Messages { .. } => ("framed", "frame = \"swoole\"\n"),
+        _ => (protocol, http2),
+    };
+    let shared = match scenario.protocol {
+        Protocol::Messages { .. } | Protocol::Pooled => "max_connections = 32\n",
+        _ => "",
+    };
+    let depth = match scenario.protocol {
+        Protocol::Messages { depth } if depth > 1 => format!("pipeline = {depth}\n"),
+        _ => String::new(),
+    };
     let to_endpoints = if setup.is_http2_to_endpoints() { "http2 = true\n" } else { "" };
     let tls = match scenario.tls {
         true => {
@@ -56,11 +68,11 @@ socket = "{socket}"
 [listeners.web]
 bind = "127.0.0.1:{port}"
 protocol = "{protocol}"
-{http2}{tls}upstream = "app"
+{http2}{depth}{tls}upstream = "app"
 
 [upstreams.app]
 endpoints = ["127.0.0.1:{endpoint}"]
-{to_endpoints}"#
+{shared}{to_endpoints}"#
     );
     for route in 0..if scenario.routes { ROUTES } else { 0 } {
         write!(

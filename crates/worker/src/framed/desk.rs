@@ -1,0 +1,554 @@
+//! Where messages of one upstream, under one set of rules, find a connection: at once, or by
+//! waiting for one. Of one thread.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+
+use fairwater_message::frame::Framing;
+use fairwater_message::{Fault, FaultKind};
+use fairwater_net::clock;
+use fairwater_plan::{Choice, FrameRules, InFlight, Pick, Replies, Tried, Upstream};
+
+use super::job::{Job, Owner};
+use super::wire::Wire;
+use super::{dial, keeper};
+use crate::attempt;
+use crate::limits;
+use crate::shard::Shard;
+use crate::spares::Spares;
+
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub rules: Arc<FrameRules>,
+    /// A connection has one message, whose end or whose reply's end is that of the stream.
+    pub is_single: bool,
+    upstream: RefCell<Arc<Upstream>>,
+    /// By the slot of their endpoint.
+    wires: RefCell<Vec<Wires>>,
+    waiting: RefCell<VecDeque<Job>>,
+    /// Connections that are being opened, and how many ever were.
+    dials: Cell<u32>,
+    dialled: Cell<u64>,
+    keeper: RefCell<Option<Waker>>,
+    spares: Spares<Vec<u8>>,
+    yielded_ms: Cell<u64>,
+}
+
+/// The connections to an endpoint.
+#[derive(Debug, Default)]
+struct Wires {
+    all: Vec<Rc<Wire>>,
+    /// Those on which nothing is under way; the one that was used last is used first.
+    idle: Vec<Rc<Wire>>,
+}
+
+/// Where a message goes.
+enum Place<'a> {
+    Wire(Rc<Wire>, Pick<'a>),
+    /// To a new connection to this endpoint.
+    Dial(usize),
+    /// Nowhere yet.
+    Full,
+    None,
+}
+
+impl Desk {
+    pub(super) fn new(upstream: &Arc<Upstream>, rules: &Arc<FrameRules>) -> Self {
+        let is_eof = |framing: &Framing| matches!(framing, Framing::Eof { .. });
+        Self {
+            is_single: is_eof(&rules.request) || is_eof(&rules.reply),
+            rules: Arc::clone(rules),
+            upstream: RefCell::new(Arc::clone(upstream)),
+            wires: RefCell::default(),
+            waiting: RefCell::default(),
+            dials: Cell::new(0),
+            dialled: Cell::new(0),
+            keeper: RefCell::new(None),
+            spares: Spares::default(),
+            yielded_ms: Cell::new(0),
+        }
+    }
+
+    pub(super) fn upstream(&self) -> Arc<Upstream> {
+        Arc::clone(&self.upstream.borrow())
+    }
+
+    /// A block for a message.
+    pub(super) fn spare(&self) -> Vec<u8> {
+        self.spares.take()
+    }
+
+    pub(super) fn give_back(&self, mut block: Vec<u8>) {
+        if (1..=limits::BUFFER_BYTES).contains(&block.capacity()) {
+            block.clear();
+            self.spares.give_back(block);
+        }
+    }
+
+    pub(super) fn trim(&self) {
+        self.spares.trim();
+    }
+
+    /// Messages that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.borrow().len()
+    }
+
+    pub(super) fn is_unused(&self) -> bool {
+        self.waiting() == 0
+            && self.dials.get() == 0
+            && self.wires.borrow().iter().all(|wires| wires.all.is_empty())
+    }
+
+    /// Sends a message, or lets it wait. `bytes` are it, or its beginning.
+    pub(super) fn submit(self: &Rc<Self>, shard: &Rc<Shard>, mut job: Job, bytes: &[u8]) {
+        let upstream = self.upstream();
+        if !attempt::admits(&upstream, &mut job.admitted_ms) {
+            return self.fail(job, Fault::undelivered(FaultKind::CircuitOpen));
+        }
+        if self.waiting() == 0 {
+            match self.place(shard, &upstream, &mut job) {
+                Place::Wire(wire, pick) => return wire.send(job, Some(bytes), pick.keep()),
+                Place::Dial(index) => dial::start(shard, self, &upstream, index, &mut job),
+                Place::Full => {}
+                Place::None => return self.fail(job, Fault::undelivered(FaultKind::NoEndpoint)),
+            }
+        }
+        if self.waiting() >= upstream.admission().queue_max() {
+            let fault = Fault::undelivered(FaultKind::UpstreamFull);
+            return self.fail(job, Fault { detail: "queue_full", ..fault });
+        }
+        job.bytes = self.spare();
+        job.bytes.extend_from_slice(bytes);
+        self.enqueue(shard, job, false);
+    }
+
+    fn enqueue(self: &Rc<Self>, shard: &Rc<Shard>, mut job: Job, is_first: bool) {
+        let queue = self.upstream.borrow().settings.timeouts.queue;
+        job.until_ms = clock::coarse_ms() + queue.as_millis() as u64;
+        let has_dial = job.dial.is_some();
+        match is_first {
+            true => self.waiting.borrow_mut().push_front(job),
+            false => self.waiting.borrow_mut().push_back(job),
+        }
+        if !has_dial {
+            self.open_more(shard);
+        }
+        if self.waiting() > 0 && self.keeper.borrow().is_none() {
+            keeper::start(shard, self);
+        }
+    }
+
+    /// Where a message goes that nobody is before.
+    fn place<'a>(&self, shard: &Shard, upstream: &'a Upstream, job: &mut Job) -> Place<'a> {
+        let wires = self.wires.borrow();
+        let may_open = upstream.admission().has_room() && self.others_waiting(upstream) == 0;
+        let per_endpoint = upstream.settings.connections.unwrap_or(u32::MAX);
+        let mut tried = job.tried;
+        let choice = upstream.pick_where(job.draw(shard, upstream), &mut tried, |endpoint| {
+            wires.get(endpoint.slot).is_some_and(Wires::has_room)
+                || (may_open && endpoint.state.connections() < per_endpoint)
+        });
+        let pick = match choice {
+            Choice::Pick(pick) => pick,
+            Choice::Full => return Place::Full,
+            Choice::None => return Place::None,
+        };
+        drop(wires);
+        let slot = pick.endpoint.slot;
+        let opens = may_open && pick.endpoint.state.connections() < per_endpoint;
+        match self.take_wire(shard, slot, !opens) {
+            Some(wire) => {
+                job.tried = tried;
+                Place::Wire(wire, pick)
+            }
+            None => {
+                let at = |endpoint: &fairwater_plan::Endpoint| endpoint.slot == slot;
+                // As it was picked from among them.
+                upstream.endpoints.iter().position(at).map_or(Place::Full, Place::Dial)
+            }
+        }
+    }
+
+    /// A connection to an endpoint that has room; one on which something is under way only if there
+    /// may be no further one.
+    fn take_wire(&self, shard: &Shard, slot: usize, is_last: bool) -> Option<Rc<Wire>> {
+        let mut wires = self.wires.borrow_mut();
+        let wires = wires.get_mut(slot)?;
+        while let Some(wire) = wires.idle.pop() {
+            shard.counters.endpoints[slot].idle.subtract(1);
+            if wire.has_room() {
+                return Some(wire);
+            }
+        }
+        let is_shared = !matches!(self.rules.replies, Replies::One { depth: 1 });
+        if !is_shared || !is_last || wires.all.is_empty() {
+            return None;
+        }
+        // The better one of two by chance is nearly as good as the best one.
+        let count = wires.all.len() as u64;
+        let random = shard.random();
+        let two = [random % count, (random >> 32) % count].map(|at| &wires.all[at as usize]);
+        let better = two.into_iter().filter(|wire| wire.has_room()).min_by_key(|wire| wire.load());
+        better.or_else(|| wires.all.iter().find(|wire| wire.has_room())).cloned()
+    }
+
+    /// A message that waits and may go over this connection.
+    pub(super) fn next_for(&self, wire: &Wire) -> Option<(Job, InFlight)> {
+        if self.waiting.borrow().is_empty() || self.yields(wire) {
+            return None;
+        }
+        let upstream = self.upstream();
+        // Those who wait at the gate, on all threads, come in turn.
+        if upstream.gate().is_some_and(|gate| gate.waiting() > 0) {
+            return None;
+        }
+        let place = wire.place_in(&upstream)?;
+        if upstream.endpoints[place].weight == 0 {
+            return None;
+        }
+        let mut waiting = self.waiting.borrow_mut();
+        let takes = |job: &Job| {
+            let goes_here = |bound: usize| bound == place;
+            !job.tried.contains(place)
+                && upstream
+                    .place_of(job.draw(&wire.shard, &upstream), &job.tried)
+                    .is_none_or(goes_here)
+        };
+        let at = waiting.iter().position(takes)?;
+        let pick = upstream.enter(place)?;
+        let mut job = waiting.remove(at)?;
+        job.tried.add(place);
+        Some((job, pick.keep()))
+    }
+
+    /// Opens connections for those who wait, as far as there may be more.
+    pub(super) fn open_more(self: &Rc<Self>, shard: &Rc<Shard>) {
+        let upstream = self.upstream();
+        while (self.dials.get() as usize) < self.waiting() {
+            let next = {
+                let mut waiting = self.waiting.borrow_mut();
+                let at = waiting.iter().position(|job| job.dial.is_none());
+                at.and_then(|at| Some((at, waiting.remove(at)?)))
+            };
+            let Some((at, mut job)) = next else { return };
+            match self.place(shard, &upstream, &mut job) {
+                Place::Wire(wire, pick) => {
+                    wire.send(job, None, pick.keep());
+                    continue;
+                }
+                Place::Dial(index) => dial::start(shard, self, &upstream, index, &mut job),
+                Place::Full => {}
+                Place::None => {
+                    self.fail(job, Fault::undelivered(FaultKind::NoEndpoint));
+                    continue;
+                }
+            }
+            let is_full = job.dial.is_none();
+            self.waiting.borrow_mut().insert(at, job);
+            if is_full {
+                return;
+            }
+        }
+    }
+
+    /// Opens one under a permit that is taken. Returns whether it was used.
+    pub(super) fn open_permitted(
+        self: &Rc<Self>,
+        shard: &Rc<Shard>,
+        upstream: &Arc<Upstream>,
+    ) -> bool {
+        let mut waiting = self.waiting.borrow_mut();
+        let Some(job) = waiting.iter_mut().find(|job| job.dial.is_none()) else { return false };
+        let most = upstream.settings.connections.unwrap_or(u32::MAX);
+        let mut tried = job.tried;
+        let choice = upstream.pick_where(job.draw(shard, upstream), &mut tried, |endpoint| {
+            endpoint.state.connections() < most
+        });
+        let Choice::Pick(pick) = choice else { return false };
+        let slot = pick.endpoint.slot;
+        let place = upstream.endpoints.iter().position(|endpoint| endpoint.slot == slot);
+        place.is_some_and(|place| dial::start_permitted(shard, self, upstream, place, job))
+    }
+
+    /// Whether somebody waits for whom a connection more could be opened.
+    pub(super) fn wants_connection(&self, upstream: &Upstream) -> bool {
+        let most = upstream.settings.connections.unwrap_or(u32::MAX);
+        let mut endpoints = upstream.endpoints.iter();
+        (self.dials.get() as usize) < self.waiting()
+            && endpoints
+                .any(|endpoint| endpoint.weight > 0 && endpoint.state.connections() < most)
+    }
+
+    /// A connection is being opened. Returns its number.
+    pub(super) fn begins_dial(&self) -> u64 {
+        self.dials.set(self.dials.get() + 1);
+        self.dialled.set(self.dialled.get() + 1);
+        self.dialled.get()
+    }
+
+    /// It is open, or it has failed with this fault: whom it was opened for goes elsewhere.
+    pub(super) fn ends_dial(
+        self: &Rc<Self>,
+        shard: &Rc<Shard>,
+        dial: u64,
+        (to, place): (&Arc<Upstream>, usize),
+        fault: Option<Fault>,
+    ) {
+        self.dials.set(self.dials.get() - 1);
+        let found = {
+            let mut waiting = self.waiting.borrow_mut();
+            let at = waiting.iter().position(|job| job.dial == Some(dial));
+            match (at, fault) {
+                (Some(at), Some(fault)) => waiting.remove(at).map(|job| (job, fault)),
+                (Some(at), None) => {
+                    waiting[at].dial = None;
+                    None
+                }
+                (None, _) => None,
+            }
+        };
+        if let Some((mut job, fault)) = found {
+            job.dial = None;
+            job.attempts += 1;
+            let upstream = self.upstream();
+            if Arc::ptr_eq(&upstream, to) {
+                job.tried.add(place);
+            }
+            match job.attempts <= upstream.settings.retries && upstream.has_another(&job.tried) {
+                true => self.enqueue(shard, job, true),
+                false => self.fail(job, fault),
+            }
+        }
+        if fault.is_some() {
+            self.tend_on(shard);
+        }
+    }
+
+    /// Something has become free that those who wait may want.
+    fn tend_on(self: &Rc<Self>, shard: &Rc<Shard>) {
+        if self.waiting() > 0 {
+            self.open_more(shard);
+        }
+        self.wake_keeper();
+    }
+
+    pub(super) fn wake_keeper(&self) {
+        if let Some(keeper) = &*self.keeper.borrow() {
+            keeper.wake_by_ref();
+        }
+    }
+
+    pub(super) fn has_keeper(&self, waker: Option<&Waker>) {
+        *self.keeper.borrow_mut() = waker.cloned();
+    }
+
+    /// Until when the one waits who has waited longest.
+    pub(super) fn waits_until_ms(&self) -> Option<u64> {
+        self.waiting.borrow().iter().map(|job| job.until_ms).next()
+    }
+
+    /// Ends the waiting of those whose time is over, or who have gone.
+    pub(super) fn drop_late(&self, now_ms: u64) {
+        loop {
+            let late = {
+                let mut waiting = self.waiting.borrow_mut();
+                let is_over = |job: &Job| now_ms >= job.until_ms || job.client.is_gone();
+                match waiting.front().is_some_and(is_over) {
+                    true => waiting.pop_front(),
+                    false => None,
+                }
+            };
+            let Some(job) = late else { return };
+            let fault = Fault::undelivered(FaultKind::UpstreamFull);
+            self.fail(job, fault);
+        }
+    }
+
+    /// A client has gone: what of it waits is dropped.
+    pub(super) fn forget(&self, client: &Rc<super::client::Client>) {
+        let mut gone = Vec::new();
+        self.waiting.borrow_mut().retain_mut(|job| {
+            let is_kept = !Rc::ptr_eq(&job.client, client);
+            if !is_kept {
+                gone.push(std::mem::take(&mut job.bytes));
+            }
+            is_kept
+        });
+        gone.into_iter().for_each(|block| self.give_back(block));
+    }
+
+    /// It wants no replies any more.
+    pub(super) fn abandon(&self, client: &Rc<super::client::Client>) {
+        for wires in &*self.wires.borrow() {
+            wires.all.iter().for_each(|wire| wire.abandon(client));
+        }
+    }
+
+    /// A message was sent and has failed: with a part of the reply, or without having got there.
+    pub(super) fn failed(
+        self: &Rc<Self>,
+        owner: Owner,
+        fault: Fault,
+        (was_begun, undelivered): (bool, bool),
+        slot: usize,
+    ) {
+        let Owner { job, in_flight, .. } = owner;
+        drop(in_flight);
+        let upstream = self.upstream();
+        let shard = Rc::clone(&job.client.accepted.shard);
+        if !was_begun
+            && job.may_go_on(&upstream, undelivered)
+            && (undelivered || upstream.has_another(&job.tried))
+        {
+            shard.counters.endpoints[slot].stale.add(u64::from(job.trace.is_reused));
+            return self.enqueue(&shard, job, true);
+        }
+        let fault = match was_begun {
+            true if fault.kind == FaultKind::EmptyReply => FaultKind::BodyTruncated.into(),
+            _ => fault,
+        };
+        self.fail_at(job, fault, Some(slot));
+    }
+
+    /// Tells a client that there is no reply.
+    pub(super) fn fail(&self, job: Job, fault: Fault) {
+        self.fail_at(job, fault, None);
+    }
+
+    fn fail_at(&self, mut job: Job, fault: Fault, slot: Option<usize>) {
+        let upstream = self.upstream();
+        let shard = &job.client.accepted.shard;
+        self.conclude(&upstream, &job, Some(fault.kind));
+        let endpoint =
+            slot.and_then(|slot| upstream.known().find(|endpoint| endpoint.slot == slot));
+        job.client.fails(job.number, fault.kind, &self.rules);
+        job.record(shard, (&upstream, endpoint), Some(fault));
+        self.give_back(std::mem::take(&mut job.bytes));
+    }
+
+    /// Tells the circuit breaker what a message has come to.
+    pub(super) fn conclude(&self, upstream: &Upstream, job: &Job, fault: Option<FaultKind>) {
+        attempt::conclude(upstream, fault, 0, job.admitted_ms);
+    }
+}
+
+/// The connections of a desk.
+impl Desk {
+    pub(super) fn has_come(&self, wire: &Rc<Wire>) {
+        let mut wires = self.wires.borrow_mut();
+        if wires.len() <= wire.slot {
+            wires.resize_with(wire.slot + 1, Wires::default);
+        }
+        wires[wire.slot].all.push(Rc::clone(wire));
+    }
+
+    pub(super) fn is_free(&self, wire: &Rc<Wire>) {
+        let mut wires = self.wires.borrow_mut();
+        let wires = &mut wires[wire.slot];
+        if !wires.idle.iter().any(|idle| Rc::ptr_eq(idle, wire)) {
+            wires.idle.push(Rc::clone(wire));
+            wire.shard.counters.endpoints[wire.slot].idle.add(1);
+        }
+    }
+
+    pub(super) fn has_gone(&self, wire: &Rc<Wire>) {
+        let mut wires = self.wires.borrow_mut();
+        let wires = &mut wires[wire.slot];
+        let is_other = |other: &Rc<Wire>| !Rc::ptr_eq(other, wire);
+        wires.all.retain(is_other);
+        let before = wires.idle.len();
+        wires.idle.retain(is_other);
+        let gone = (before - wires.idle.len()) as u64;
+        wire.shard.counters.endpoints[wire.slot].idle.subtract(gone);
+    }
+
+    /// A connection has gone: those who wait may have another one.
+    pub(super) fn tend(self: &Rc<Self>, shard: &Rc<Shard>) {
+        self.tend_on(shard);
+    }
+
+    /// Whether an idle connection is one of those that are kept open.
+    pub(super) fn keeps(&self, wire: &Wire) -> bool {
+        let upstream = self.upstream.borrow();
+        let kept = upstream.settings.connections_kept;
+        kept > 0
+            && !wire.shard.is_draining()
+            && wire.place_in(&upstream).is_some_and(|place| {
+                upstream.endpoints[place].state.connections() <= kept
+            })
+    }
+
+    /// Whether a connection that comes free goes to another thread: that has less than its share of
+    /// those that there may be.
+    fn yields(&self, wire: &Wire) -> bool {
+        let upstream = self.upstream.borrow();
+        let admission = upstream.admission();
+        let others = self.others_waiting(&upstream);
+        if others == 0 || !wire.is_idle() {
+            return false;
+        }
+        let count: usize = self.wires.borrow().iter().map(|wires| wires.all.len()).sum();
+        let share = admission.max() as usize / (others + 1);
+        let now_ms = clock::coarse_ms();
+        let is_turn = now_ms >= self.yielded_ms.get() + limits::YIELD_AFTER.as_millis() as u64;
+        if count > share.max(1) || (share == 0 && is_turn) {
+            self.yielded_ms.set(now_ms);
+            wire.retire();
+            return true;
+        }
+        false
+    }
+
+    /// Who waits for a connection to the upstream, beside the keeper of this desk.
+    pub(super) fn others_waiting(&self, upstream: &Upstream) -> usize {
+        let own = usize::from(self.keeper.borrow().is_some());
+        upstream.admission().waiting().saturating_sub(own)
+    }
+
+    /// Follows another plan.
+    pub(super) fn follow(&self, upstream: &Arc<Upstream>) {
+        let before = self.upstream.replace(Arc::clone(upstream));
+        if Arc::ptr_eq(&before, upstream) {
+            return;
+        }
+        let is_spoken_to_so = before.settings.tls == upstream.settings.tls
+            && before.settings.greeting == upstream.settings.greeting;
+        for wire in self.wires.borrow().iter().flat_map(|wires| &wires.all) {
+            let mut endpoints = upstream.endpoints.iter();
+            match endpoints.position(|endpoint| wire.endpoint_is(endpoint)) {
+                Some(place) if is_spoken_to_so => wire.follow(upstream, place),
+                _ => wire.retire(),
+            }
+        }
+        // Their places are others now.
+        self.waiting.borrow_mut().iter_mut().for_each(|job| job.tried = Tried::default());
+        self.wake_keeper();
+    }
+
+    /// Opens connections that shall be there before anybody wants them.
+    pub(super) fn keep_some(self: &Rc<Self>, shard: &Rc<Shard>) {
+        let upstream = self.upstream();
+        let kept = upstream.settings.connections_kept;
+        for (index, endpoint) in upstream.endpoints.iter().enumerate() {
+            if endpoint.weight > 0 && endpoint.state.connections() < kept {
+                dial::ahead(shard, self, &upstream, index);
+            }
+        }
+    }
+
+    /// Closes idle connections, because another thread waits for one, or the process ends.
+    pub(super) fn close_idle(&self, most: usize) {
+        let wires = self.wires.borrow();
+        wires.iter().flat_map(|wires| &wires.idle).take(most).for_each(|wire| wire.retire());
+    }
+}
+
+impl Wires {
+    fn has_room(&self) -> bool {
+        !self.idle.is_empty() || self.all.iter().any(|wire| wire.has_room())
+    }
+}

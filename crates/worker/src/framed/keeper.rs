@@ -1,0 +1,86 @@
+//! Who looks after the messages that wait at a desk: ends the waiting of those whose time is over,
+//! and stands in the queues that all threads share, for a connection or for an exchange more.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use fairwater_net::{Timer, clock};
+use fairwater_plan::{Gate, Priority, Turn, Upstream, Waiter};
+
+use super::desk::Desk;
+use crate::limits;
+use crate::shard::Shard;
+
+/// What there is to do.
+enum Step {
+    /// Nobody waits any more.
+    Done,
+    /// The plan is another, or there is room at the gate.
+    Again,
+    /// There is a permit for one connection more.
+    Open,
+}
+
+/// To be called when the first message waits.
+pub(super) fn start(shard: &Rc<Shard>, desk: &Rc<Desk>) {
+    desk.has_keeper(Some(Waker::noop()));
+    drop(tokio::task::spawn_local(keep(Rc::clone(shard), Rc::clone(desk))));
+}
+
+async fn keep(shard: Rc<Shard>, desk: Rc<Desk>) {
+    let timer = Timer::new(&shard.wheel);
+    loop {
+        let upstream = desk.upstream();
+        match next(&desk, &upstream, &timer).await {
+            Step::Done => break,
+            Step::Again => desk.open_more(&shard),
+            Step::Open => {
+                if !desk.open_permitted(&shard, &upstream) {
+                    upstream.admission().leave();
+                    // Somebody else was faster; not at once again.
+                    timer.pass(limits::YIELD_AFTER).await;
+                }
+            }
+        }
+    }
+    desk.has_keeper(None);
+}
+
+async fn next(desk: &Rc<Desk>, upstream: &Arc<Upstream>, timer: &Timer) -> Step {
+    let admission = upstream.admission();
+    let mut for_connection = admission.waiter(Priority::Normal);
+    let gate = upstream.gate().map(|gate| &**gate);
+    let mut for_exchange = gate.map(|gate| (gate, gate.waiter(Priority::Normal)));
+    poll_fn(|cx| {
+        desk.has_keeper(Some(cx.waker()));
+        loop {
+            desk.drop_late(clock::coarse_ms());
+            let Some(until_ms) = desk.waits_until_ms() else { return Poll::Ready(Step::Done) };
+            if !Arc::ptr_eq(&desk.upstream(), upstream) {
+                return Poll::Ready(Step::Again);
+            }
+            if desk.wants_connection(upstream)
+                && let Turn::Enter(()) =
+                    for_connection.poll(cx.waker(), || admission.take_permit())
+            {
+                return Poll::Ready(Step::Open);
+            }
+            if let Some((gate, waiter)) = &mut for_exchange
+                && is_open(gate, waiter, cx)
+            {
+                return Poll::Ready(Step::Again);
+            }
+            timer.set_at(until_ms);
+            if timer.poll_expired(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await
+}
+
+fn is_open(gate: &Gate, waiter: &mut Waiter<'_>, cx: &Context<'_>) -> bool {
+    matches!(waiter.poll(cx.waker(), || gate.has_room().then_some(())), Turn::Enter(()))
+}

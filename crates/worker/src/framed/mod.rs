@@ -1,0 +1,209 @@
+//! Messages over TCP: each goes to an endpoint of its own, over connections that all clients share.
+//!
+//! `client` tells the messages of a client apart (`input`) and gives it its replies in their order
+//! (`order`). A message on its way is a `job`. The `desk` finds a connection for it, at once or
+//! when one comes free (`keeper`, `dial`). `wire` is such a connection: who is owed what on it is
+//! in its `ledger`, and nowhere else.
+
+mod client;
+mod desk;
+mod dial;
+mod input;
+mod job;
+mod keeper;
+mod ledger;
+mod order;
+mod wire;
+
+use std::cell::RefCell;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use fairwater_message::pack::Packer;
+use fairwater_plan::{FrameRules, Framed, Plan, Protocol, Upstream};
+use fairwater_proto::client_hello::Alert;
+
+use crate::accept::Accepted;
+use crate::in_force::InForce;
+use crate::moving::{Door, Kind};
+use crate::server_name::{self, Nowhere};
+use crate::shard::Shard;
+use crate::work::Buffer;
+use crate::{rate, respond};
+use client::{Client, Ending};
+use desk::Desk;
+
+/// All desks of a thread.
+#[derive(Debug, Default)]
+pub(crate) struct Desks(RefCell<Vec<Rc<Desk>>>);
+
+impl Desks {
+    /// The desk for messages to an upstream under these rules.
+    fn of(&self, upstream: &Arc<Upstream>, rules: &Arc<FrameRules>) -> Rc<Desk> {
+        let mut desks = self.0.borrow_mut();
+        let name = &upstream.settings.name;
+        let fits = |desk: &&Rc<Desk>| {
+            (Arc::ptr_eq(&desk.rules, rules) || desk.rules == *rules)
+                && desk.upstream().settings.name == *name
+        };
+        if let Some(desk) = desks.iter().find(fits) {
+            return Rc::clone(desk);
+        }
+        let desk = Rc::new(Desk::new(upstream, rules));
+        desks.push(Rc::clone(&desk));
+        desk
+    }
+
+    /// Follows another plan: what leads to endpoints that are gone is closed when it is idle.
+    pub(crate) fn adopt(&self, plan: &Plan) {
+        self.0.borrow_mut().retain(|desk| {
+            let before = desk.upstream();
+            let name = &before.settings.name;
+            match plan.upstreams.iter().find(|upstream| upstream.settings.name == *name) {
+                Some(upstream) => desk.follow(upstream),
+                None => desk.close_idle(usize::MAX),
+            }
+            !desk.is_unused()
+        });
+    }
+
+    /// To be called some times a second: gives way to other threads, and opens connections ahead.
+    pub(crate) fn tend(&self, shard: &Rc<Shard>) {
+        if self.0.borrow().is_empty() && !has_framed(&shard.in_force().plan) {
+            return;
+        }
+        self.open_ahead(shard);
+        for desk in self.0.borrow().iter() {
+            desk.trim();
+            let others = desk.others_waiting(&desk.upstream());
+            match shard.is_draining() {
+                true => desk.close_idle(usize::MAX),
+                false => desk.close_idle(others),
+            }
+        }
+    }
+
+    fn open_ahead(&self, shard: &Rc<Shard>) {
+        let in_force = shard.in_force();
+        if shard.is_draining() {
+            return;
+        }
+        for listener in in_force.plan.listeners.iter() {
+            let Protocol::Framed(framed) = &listener.protocol else { continue };
+            for id in framed.upstreams.values() {
+                let upstream = &in_force.plan.upstreams[id.0 as usize];
+                if upstream.settings.connections_kept > 0 {
+                    self.of(upstream, &framed.rules).keep_some(shard);
+                }
+            }
+        }
+    }
+
+    /// Messages that wait for a connection, on this thread.
+    pub(crate) fn are_wanting(&self) -> bool {
+        self.0.borrow().iter().any(|desk| desk.waiting() > 0)
+    }
+}
+
+fn has_framed(plan: &Plan) -> bool {
+    plan.listeners.iter().any(|listener| matches!(listener.protocol, Protocol::Framed(_)))
+}
+
+/// The desk for the next message of a client.
+fn desk_of(shard: &Shard, in_force: &InForce, client: &Client) -> Option<Rc<Desk>> {
+    let listener = in_force.plan.listener(client.accepted.listener);
+    let Protocol::Framed(framed) = &listener.protocol else { return None };
+    let name = client.server_name.as_deref().unwrap_or_default();
+    desk_for(shard, in_force, framed, name)
+}
+
+fn desk_for(shard: &Shard, in_force: &InForce, framed: &Framed, name: &str) -> Option<Rc<Desk>> {
+    let any = || framed.upstreams.any().copied();
+    let id = framed.upstreams.find(name.as_bytes(), |id| Some(*id)).or_else(any)?;
+    let upstream = in_force.plan.upstreams.get(id.0 as usize)?;
+    Some(shard.desks.of(upstream, &framed.rules))
+}
+
+/// What balancing goes by in a message, if it goes by the message.
+fn key_of(rules: &FrameRules, message: &[u8]) -> Option<u64> {
+    let key = rules.key.as_ref()?;
+    let end = message.len().min(key.end as usize);
+    let bytes = message.get(key.start as usize..end).unwrap_or_default();
+    // Without keys of its own: all threads and processes come to the same.
+    Some(BuildHasherDefault::<DefaultHasher>::new().hash_one(bytes))
+}
+
+/// Serves a client until its connection ends, or another process does. `held` was read before.
+pub(crate) async fn serve(accepted: Accepted, held: Vec<u8>) {
+    let shard = Rc::clone(&accepted.shard);
+    let in_force = shard.in_force();
+    let listener = in_force.plan.listener(accepted.listener);
+    let Protocol::Framed(framed) = &listener.protocol else { return };
+    let name = match server_name::choose(&accepted, &framed.upstreams).await {
+        Ok((_, name)) => name,
+        Err(Nowhere { fault, alert, .. }) => {
+            fault.inspect(|&kind| accepted.count_fault(kind));
+            return Box::pin(refuse(accepted, alert)).await;
+        }
+    };
+    let agreed = accepted.stream.agreed();
+    let known = agreed.as_deref().map(|agreed| &*agreed.server_name);
+    let asked = name.as_deref().or(known).unwrap_or_default();
+    let Some(desk) = desk_for(&shard, &in_force, framed, asked) else { return };
+    let meter = rate::meter_of(listener, accepted.peer().ip());
+    let server_name = asked.is_empty().then_some(()).map_or(Some(asked.into()), |()| None);
+    let desk = (Rc::clone(&in_force), desk);
+    let client = Rc::new(Client::new(accepted, server_name, desk, meter, held));
+    drop(in_force);
+    run(client).await;
+}
+
+async fn run(client: Rc<Client>) {
+    loop {
+        match client.run().await {
+            Ending::Moves => {
+                if Box::pin(give_away(&client)).await {
+                    return;
+                }
+            }
+            Ending::Closed => return,
+            Ending::Over => return Box::pin(linger(client)).await,
+            Ending::Lost => {
+                // What was not answered is seen to be so.
+                return client.accepted.stream.reset_on_close();
+            }
+            Ending::Fault(fault) => {
+                client.tell(fault);
+                return Box::pin(linger(client)).await;
+            }
+        }
+    }
+}
+
+/// Gives a client, which has nothing under way, to the process that serves in place of this one.
+async fn give_away(client: &Client) -> bool {
+    let accepted = &client.accepted;
+    let (Some(heir), Some(held)) = (accepted.shard.heir(), client.held()) else { return false };
+    let mut parcel = Packer::default();
+    Door::of(accepted).pack(Kind::Framed, &mut parcel);
+    parcel.bytes(&held);
+    let is_taken = heir.give(parcel.into_vec(), &accepted.stream, None).await;
+    client.stays.set(!is_taken);
+    is_taken
+}
+
+/// Lets the last reply get there: unread bytes would turn the close into a reset.
+async fn linger(client: Rc<Client>) {
+    let mut rest = Buffer::default();
+    respond::linger(&client.accepted.stream, client.accepted.patience(), &mut rest).await;
+}
+
+async fn refuse(accepted: Accepted, alert: Option<Alert>) {
+    let Some(alert) = alert else { return accepted.stream.reset_on_close() };
+    let mut parts = [std::io::IoSlice::new(&alert.record()[..])];
+    let patience = accepted.patience();
+    if crate::write::write_all(&accepted.stream, patience, &mut parts, &mut 0).await.is_ok() {
+        respond::linger(&accepted.stream, accepted.patience(), &mut Buffer::default()).await;
+    }
+}

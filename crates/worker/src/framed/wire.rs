@@ -1,0 +1,653 @@
+//! A connection to an endpoint that the messages of many clients go over. One task reads it; who
+//! has a message writes it himself where nothing else is on its way.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use fairwater_message::{Fault, FaultKind};
+use fairwater_net::{Stream, Timer, clock};
+use fairwater_plan::{Endpoint, Replies, Upstream};
+use fairwater_proto::frame::{End as StreamEnd, Look, Progress};
+
+use super::client::Client;
+use super::desk::Desk;
+use super::job::{Job, Owner};
+use super::ledger::{Claim, Ledger, OPEN_END};
+use super::order::End;
+use crate::attempt::observe;
+use crate::limits;
+use crate::shard::Shard;
+use crate::upstream;
+
+#[derive(Debug)]
+pub(super) struct Wire {
+    pub shard: Rc<Shard>,
+    pub desk: Rc<Desk>,
+    pub stream: Stream,
+    /// What it is a connection of: its upstream in the newest plan, and its place there.
+    at: RefCell<(Arc<Upstream>, usize)>,
+    pub slot: usize,
+    timer: Timer,
+    flow: RefCell<Flow>,
+    waker: RefCell<Waker>,
+    /// No further message may go over it.
+    is_retired: Cell<bool>,
+    born_ms: u64,
+    /// Since when nothing is on its way.
+    idle_since_ms: Cell<u64>,
+    served: Cell<u32>,
+}
+
+/// What is on its way, in both directions.
+#[derive(Debug, Default)]
+struct Flow {
+    ledger: Ledger<Owner>,
+    /// To be sent: what the socket does not take yet.
+    out: Vec<u8>,
+    out_start: usize,
+    /// All that the socket has taken.
+    written: u64,
+    /// The reply that comes.
+    progress: Progress,
+    stored: Vec<u8>,
+    /// Its pieces go to the client as they come.
+    is_cut: bool,
+    begun_ms: u64,
+    /// Who sends a message piece by piece: nobody else's may come between.
+    writer: Option<Rc<Client>>,
+    /// Who must take something before more is read.
+    reader: Option<Rc<Client>>,
+    /// The connection has failed, and its task was not told yet.
+    broken: Option<Fault>,
+}
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WireEnd {
+    fault: Fault,
+    is_reset: bool,
+}
+
+impl WireEnd {
+    fn of(fault: Fault) -> Self {
+        Self { fault, is_reset: false }
+    }
+}
+
+impl Flow {
+    fn pending(&self) -> usize {
+        self.out.len() - self.out_start
+    }
+
+    fn flush(&mut self, stream: &Stream, cx: &mut Context<'_>) -> Result<(), ()> {
+        while self.pending() > 0 {
+            match stream.poll_write(cx, &[IoSlice::new(&self.out[self.out_start..])]) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(len)) => {
+                    self.out_start += len;
+                    self.written += len as u64;
+                }
+                Poll::Ready(Err(_)) => return Err(()),
+            }
+        }
+        self.out.clear();
+        self.out_start = 0;
+        if self.out.capacity() > limits::BUFFER_BYTES {
+            self.out = Vec::new();
+        }
+        match stream.is_plain() {
+            true => Ok(()),
+            false => match stream.poll_flush(cx) {
+                Poll::Ready(Err(_)) => Err(()),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// Sends bytes at once if nothing is before them, and keeps what the socket does not take.
+    fn send(&mut self, stream: &Stream, cx: &mut Context<'_>, bytes: &[u8], at_once: bool) {
+        let mut taken = 0;
+        if at_once && self.pending() == 0 {
+            match stream.poll_write(cx, &[IoSlice::new(bytes)]) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(len)) => taken = len,
+                Poll::Ready(Err(_)) => self.broken = Some(FaultKind::ReplyReset.into()),
+            }
+        }
+        self.written += taken as u64;
+        self.out.extend_from_slice(&bytes[taken..]);
+    }
+}
+
+impl Wire {
+    /// Of a connection over which so many bytes have gone, and nothing is owed.
+    pub(super) fn new(
+        shard: &Rc<Shard>,
+        desk: &Rc<Desk>,
+        at: (Arc<Upstream>, usize),
+        (stream, written): (Stream, u64),
+    ) -> Rc<Self> {
+        let now_ms = clock::coarse_ms();
+        Rc::new(Self {
+            shard: Rc::clone(shard),
+            desk: Rc::clone(desk),
+            stream,
+            slot: at.0.endpoints[at.1].slot,
+            at: RefCell::new(at),
+            timer: Timer::new(&shard.wheel),
+            flow: RefCell::new(Flow { written, ..Flow::default() }),
+            waker: RefCell::new(Waker::noop().clone()),
+            is_retired: Cell::new(false),
+            born_ms: now_ms,
+            idle_since_ms: Cell::new(now_ms),
+            served: Cell::new(0),
+        })
+    }
+
+    /// Serves until the connection ends.
+    pub(super) async fn run(self: Rc<Self>) {
+        self.desk.has_come(&self);
+        self.refill();
+        let end = poll_fn(|cx| self.poll(cx)).await;
+        self.finish(end);
+    }
+
+    /// Does something with the endpoint, as the newest plan has it.
+    fn with_endpoint<T>(&self, with: impl FnOnce(&Upstream, &Endpoint) -> T) -> T {
+        let at = self.at.borrow();
+        with(&at.0, &at.0.endpoints[at.1])
+    }
+
+    /// The place of its endpoint in this upstream, if it is there.
+    pub(super) fn place_in(&self, upstream: &Arc<Upstream>) -> Option<usize> {
+        let at = self.at.borrow();
+        Arc::ptr_eq(&at.0, upstream).then_some(at.1)
+    }
+
+    /// Follows another plan, in which its endpoint has this place.
+    pub(super) fn follow(&self, upstream: &Arc<Upstream>, place: usize) {
+        *self.at.borrow_mut() = (Arc::clone(upstream), place);
+    }
+
+    pub(super) fn endpoint_is(&self, endpoint: &Endpoint) -> bool {
+        self.with_endpoint(|_, own| Arc::ptr_eq(&own.state, &endpoint.state))
+    }
+
+    pub(super) fn wake(&self) {
+        self.waker.borrow().wake_by_ref();
+    }
+
+    /// Lets no further message go over it; it is closed behind the last reply.
+    pub(super) fn retire(&self) {
+        self.is_retired.set(true);
+        self.wake();
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        let flow = self.flow.borrow();
+        flow.ledger.is_empty() && flow.writer.is_none() && flow.pending() == 0
+    }
+
+    /// Replies that are owed, or messages that wait to be sent.
+    pub(super) fn load(&self) -> usize {
+        let flow = self.flow.borrow();
+        flow.ledger.len() + flow.pending() / limits::BUFFER_BYTES
+    }
+
+    /// Whether another message can go over it now.
+    pub(super) fn has_room(&self) -> bool {
+        let flow = self.flow.borrow();
+        let is_open = !self.is_retired.get() && flow.broken.is_none() && flow.writer.is_none();
+        is_open
+            && match self.desk.rules.replies {
+                Replies::One { depth } => flow.ledger.len() < depth as usize,
+                Replies::None => true,
+            }
+            && flow.pending() < limits::FRAME_STORED_BYTES
+    }
+
+    /// Sends a message: these bytes, or else those that it has.
+    pub(super) fn send(
+        self: &Rc<Self>,
+        mut job: Job,
+        bytes: Option<&[u8]>,
+        in_flight: fairwater_plan::InFlight,
+    ) {
+        let shard = &self.shard;
+        let counters = &shard.counters.endpoints[self.slot];
+        counters.attempts.add(1);
+        if self.served.get() > 0 {
+            counters.reuses.add(1);
+        }
+        job.attempts += 1;
+        (job.trace.sent_us, job.trace.is_reused) = (shard.now_us(), self.served.get() > 0);
+        self.served.set(self.served.get() + 1);
+        let mut flow = self.flow.borrow_mut();
+        let start = flow.written + flow.pending() as u64;
+        let waker = self.waker.borrow();
+        let mut cx = Context::from_waker(&waker);
+        let at_once = flow.ledger.is_empty();
+        flow.send(&self.stream, &mut cx, bytes.unwrap_or(&job.bytes), at_once);
+        let end = flow.written + flow.pending() as u64;
+        if let Some(bytes) = bytes
+            && bytes.len() <= limits::FRAME_COPY_BYTES
+            && !job.is_cut
+        {
+            job.bytes = self.desk.spare();
+            job.bytes.extend_from_slice(bytes);
+        }
+        if flow.pending() > 0 || flow.broken.is_some() || !self.stream.is_plain() {
+            waker.wake_by_ref();
+        }
+        if job.is_cut {
+            flow.writer = Some(Rc::clone(&job.client));
+            job.client.may_send_on(self);
+        }
+        let end = if job.is_cut { OPEN_END } else { end };
+        let owner = Owner { job, sent_ms: clock::coarse_ms(), in_flight };
+        if self.desk.rules.replies == Replies::None && end != OPEN_END {
+            drop(flow);
+            return self.conclude(owner);
+        }
+        flow.ledger.owe(owner, start, end);
+        if flow.ledger.len() == 1 {
+            self.timer.set(self.with_endpoint(|upstream, _| upstream.settings.timeouts.response));
+        }
+    }
+
+    /// Sends more of a message that goes out piece by piece. Returns whether more may follow at
+    /// once.
+    pub(super) fn send_on(&self, bytes: &[u8], is_last: bool) -> bool {
+        let mut flow = self.flow.borrow_mut();
+        let waker = self.waker.borrow();
+        flow.send(&self.stream, &mut Context::from_waker(&waker), bytes, true);
+        if is_last {
+            flow.writer = None;
+            self.has_sent(&mut flow);
+        }
+        if flow.pending() > 0 || flow.broken.is_some() || is_last || !self.stream.is_plain() {
+            waker.wake_by_ref();
+        }
+        flow.pending() < limits::FRAME_STORED_BYTES
+    }
+
+    /// The message that was sent piece by piece, which is the last one, ends here.
+    fn has_sent(&self, flow: &mut Flow) {
+        let all = flow.written + flow.pending() as u64;
+        let is_alone = flow.ledger.len() == 1;
+        let Some((owner, end)) = flow.ledger.last() else { return };
+        *end = all;
+        if let Some(owner) = owner {
+            owner.sent_ms = clock::coarse_ms();
+        }
+        if is_alone {
+            self.timer.set(self.with_endpoint(|upstream, _| upstream.settings.timeouts.response));
+        }
+    }
+
+    /// Whether a piece may be sent on now.
+    pub(super) fn takes_more(&self) -> bool {
+        let flow = self.flow.borrow();
+        flow.broken.is_none() && flow.pending() < limits::FRAME_STORED_BYTES
+    }
+
+    /// Whose message goes out piece by piece will send no more of it: what has gone out is torn.
+    pub(super) fn break_off(&self, client: &Rc<Client>) {
+        let mut flow = self.flow.borrow_mut();
+        if flow.writer.as_ref().is_some_and(|writer| Rc::ptr_eq(writer, client)) {
+            flow.broken = Some(FaultKind::ClientAborted.into());
+            self.wake();
+        }
+    }
+
+    /// A client has gone that wants nothing of what is under way for it.
+    pub(super) fn abandon(&self, client: &Rc<Client>) {
+        let mut flow = self.flow.borrow_mut();
+        let is_of_client = |owner: &Owner| Rc::ptr_eq(&owner.job.client, client);
+        if !flow.ledger.owners().any(is_of_client) {
+            return;
+        }
+        match self.desk.rules.replies {
+            Replies::One { depth: 1 } => {
+                flow.broken = Some(FaultKind::ClientAborted.into());
+                self.wake();
+            }
+            _ => flow.ledger.forsake(is_of_client),
+        }
+    }
+}
+
+/// The task of the connection.
+impl Wire {
+    fn poll(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<WireEnd> {
+        if !self.waker.borrow().will_wake(cx.waker()) {
+            *self.waker.borrow_mut() = cx.waker().clone();
+        }
+        let mut budget = limits::BYTES_PER_TURN as usize;
+        loop {
+            if let Err(end) = self.flush(cx) {
+                return Poll::Ready(end);
+            }
+            if self.waits_for_reader() {
+                break;
+            }
+            if budget == 0 {
+                cx.waker().wake_by_ref();
+                break;
+            }
+            let mut scratch = self.shard.scratch.borrow_mut();
+            let len = match self.stream.poll_read(cx, &mut scratch) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => return Poll::Ready(self.end_of_stream(false)),
+                Poll::Ready(Ok(len)) => len,
+                Poll::Ready(Err(_)) => return Poll::Ready(self.end_of_stream(true)),
+            };
+            budget = budget.saturating_sub(len);
+            if let Err(fault) = self.take_in(&scratch[..len]) {
+                return Poll::Ready(WireEnd::of(fault));
+            }
+        }
+        // Not before all that has come is looked at: what was not asked for shows first.
+        self.refill();
+        if let Err(end) = self.flush(cx) {
+            return Poll::Ready(end);
+        }
+        if self.timer.poll_expired(cx).is_ready()
+            && let Some(end) = self.look_at_time(cx)
+        {
+            return Poll::Ready(end);
+        }
+        if self.is_retired.get() && self.is_idle() {
+            return Poll::Ready(WireEnd::of(FaultKind::Stopped.into()));
+        }
+        Poll::Pending
+    }
+
+    fn flush(&self, cx: &mut Context<'_>) -> Result<(), WireEnd> {
+        let mut flow = self.flow.borrow_mut();
+        let had = flow.pending();
+        if had > 0 || !self.stream.is_plain() {
+            flow.flush(&self.stream, cx).map_err(|()| WireEnd {
+                fault: FaultKind::ReplyReset.into(),
+                is_reset: true,
+            })?;
+        }
+        if let Some(fault) = flow.broken {
+            return Err(WireEnd { fault, is_reset: true });
+        }
+        let writer = flow.writer.clone();
+        let has_room = had > 0 && flow.pending() < limits::FRAME_STORED_BYTES;
+        drop(flow);
+        if let Some(writer) = writer.filter(|_| has_room) {
+            writer.wake();
+        }
+        Ok(())
+    }
+
+    /// Whether a client has to take some of its reply first.
+    fn waits_for_reader(&self) -> bool {
+        let mut flow = self.flow.borrow_mut();
+        flow.reader.take_if(|reader| !reader.is_behind());
+        flow.reader.is_some()
+    }
+
+    /// Takes messages that wait, while there is room for them.
+    fn refill(self: &Rc<Self>) {
+        while self.has_room() && !self.is_used_up() {
+            let Some((job, in_flight)) = self.desk.next_for(self) else { break };
+            self.send(job, None, in_flight);
+        }
+        if self.is_idle() {
+            self.idle_since_ms.set(clock::coarse_ms());
+            match self.is_used_up() {
+                true => self.is_retired.set(true),
+                false => self.desk.is_free(self),
+            }
+            self.timer.set(self.with_endpoint(|upstream, _| upstream.settings.timeouts.idle));
+        }
+    }
+
+    /// Whether it has had as many messages, or is as old, as it may.
+    fn is_used_up(&self) -> bool {
+        self.is_retired.get()
+            || self.desk.is_single
+            || self.with_endpoint(|upstream, _| {
+                let settings = &upstream.settings;
+                let age = |age: Duration| self.born_ms + age.as_millis() as u64;
+                settings.max_requests.is_some_and(|max| self.served.get() >= max)
+                    || settings.max_age.is_some_and(|max| clock::coarse_ms() >= age(max))
+            })
+    }
+
+    /// Takes in bytes from the endpoint.
+    fn take_in(self: &Rc<Self>, bytes: &[u8]) -> Result<(), Fault> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let mut flow = self.flow.borrow_mut();
+            if !flow.ledger.is_asked(flow.written) {
+                self.shard.counters.endpoints[self.slot].unsolicited.add(1);
+                return Err(Fault::because(FaultKind::ExcessBytes, "unsolicited"));
+            }
+            match flow.progress.look(&self.desk.rules.reply, rest) {
+                Err(bad) => return Err(Fault::because(FaultKind::BadReply, bad.detail())),
+                Ok(Look::More) => {
+                    self.part(flow, rest);
+                    return Ok(());
+                }
+                Ok(Look::Ends(len)) => {
+                    let (last, behind) = rest.split_at(len);
+                    rest = behind;
+                    self.settle(flow, last)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of the oldest reply, which goes on behind them.
+    fn part(self: &Rc<Self>, mut flow: std::cell::RefMut<'_, Flow>, bytes: &[u8]) {
+        if !flow.ledger.is_begun() {
+            flow.begun_ms = clock::coarse_ms();
+            self.timer.set(self.with_endpoint(|upstream, _| upstream.settings.timeouts.reply));
+        }
+        let now_us = self.shard.now_us();
+        let (stored, is_cut) = (flow.stored.len(), flow.is_cut);
+        let total = flow.progress.total().unwrap_or_default();
+        let stays = stored + bytes.len() <= limits::FRAME_STORED_BYTES
+            && total <= limits::FRAME_STORED_BYTES as u64;
+        let Claim::Of(owner) = flow.ledger.part() else { return };
+        if owner.job.trace.answered_us == 0 {
+            owner.job.trace.answered_us = now_us;
+        }
+        owner.job.trace.bytes_out += bytes.len() as u64;
+        let (client, number) = (Rc::clone(&owner.job.client), owner.job.number);
+        if stays && !is_cut {
+            flow.stored.extend_from_slice(bytes);
+            return;
+        }
+        flow.is_cut = true;
+        let stored = std::mem::take(&mut flow.stored);
+        drop(flow);
+        client.deliver(number, &stored, None);
+        client.deliver(number, bytes, None);
+        if client.is_behind() {
+            client.keeps_waiting(self);
+            self.flow.borrow_mut().reader = Some(client);
+        }
+    }
+
+    /// The last bytes of the oldest reply.
+    fn settle(
+        self: &Rc<Self>,
+        mut flow: std::cell::RefMut<'_, Flow>,
+        bytes: &[u8],
+    ) -> Result<(), Fault> {
+        let is_early = !flow.ledger.is_sent(flow.written);
+        let claim = flow.ledger.settle();
+        let mut stored = std::mem::take(&mut flow.stored);
+        flow.progress = Progress::default();
+        flow.is_cut = false;
+        let next_ms = flow.ledger.first().map(|owner| owner.sent_ms);
+        drop(flow);
+        if let Some(sent_ms) = next_ms {
+            let response = self.with_endpoint(|upstream, _| upstream.settings.timeouts.response);
+            self.timer.set_at(sent_ms + response.as_millis() as u64);
+        }
+        match claim {
+            Claim::Of(mut owner) => {
+                let (client, number) = (Rc::clone(&owner.job.client), owner.job.number);
+                match stored.is_empty() {
+                    true => client.deliver(number, bytes, Some(End::Whole)),
+                    false => {
+                        stored.extend_from_slice(bytes);
+                        client.deliver(number, &stored, Some(End::Whole));
+                    }
+                }
+                if owner.job.trace.answered_us == 0 {
+                    owner.job.trace.answered_us = self.shard.now_us();
+                }
+                owner.job.trace.bytes_out += bytes.len() as u64;
+                self.conclude(owner);
+            }
+            Claim::Nobody => self.shard.counters.endpoints[self.slot].late_replies.add(1),
+            Claim::Excess => return Err(FaultKind::ExcessBytes.into()),
+        }
+        if stored.capacity() <= limits::BUFFER_BYTES {
+            stored.clear();
+            self.flow.borrow_mut().stored = stored;
+        }
+        match is_early {
+            // The rest of the message is of no use to anybody, and what is sent of it is torn.
+            true => Err(Fault::because(FaultKind::ExcessBytes, "early_reply")),
+            false => Ok(()),
+        }
+    }
+
+    /// A message has come to its good end.
+    fn conclude(&self, owner: Owner) {
+        let Owner { mut job, in_flight, .. } = owner;
+        drop(in_flight);
+        self.with_endpoint(|upstream, endpoint| {
+            observe(&self.shard, upstream, endpoint, None, 0);
+            self.desk.conclude(upstream, &job, None);
+            job.record(&self.shard, (upstream, Some(endpoint)), None);
+        });
+        self.desk.give_back(std::mem::take(&mut job.bytes));
+    }
+
+    /// The endpoint has closed its direction, or the connection was reset.
+    fn end_of_stream(self: &Rc<Self>, is_reset: bool) -> WireEnd {
+        let flow = self.flow.borrow_mut();
+        let kind = match is_reset {
+            _ if flow.ledger.is_empty() => FaultKind::Stopped,
+            true => FaultKind::ReplyReset,
+            false => match flow.progress.at_end(&self.desk.rules.reply) {
+                StreamEnd::Complete => {
+                    self.is_retired.set(true);
+                    let settled = self.settle(flow, &[]);
+                    let fault = settled.err().unwrap_or(FaultKind::Stopped.into());
+                    return WireEnd::of(fault);
+                }
+                StreamEnd::Between => FaultKind::EmptyReply,
+                StreamEnd::Torn => FaultKind::BodyTruncated,
+            },
+        };
+        WireEnd { fault: kind.into(), is_reset }
+    }
+
+    /// The timer has fired: looks at what is due, and sets it anew.
+    fn look_at_time(self: &Rc<Self>, cx: &mut Context<'_>) -> Option<WireEnd> {
+        loop {
+            let now_ms = clock::coarse_ms();
+            let (due_ms, fault) = self.due();
+            if now_ms < due_ms {
+                self.timer.set_at(due_ms);
+                if self.timer.poll_expired(cx).is_pending() {
+                    return None;
+                }
+                continue;
+            }
+            if self.is_idle() && self.desk.keeps(self) {
+                self.idle_since_ms.set(now_ms);
+                continue;
+            }
+            let is_shared = !matches!(self.desk.rules.replies, Replies::One { depth: 1 });
+            let mut flow = self.flow.borrow_mut();
+            let is_begun = flow.ledger.is_begun();
+            let Some(owner) = flow.ledger.give_up_first().filter(|_| is_shared) else {
+                // Nobody gets what may come late.
+                return Some(WireEnd::of(fault.into()));
+            };
+            // Others wait for theirs behind it, which may yet come; nothing new is sent.
+            drop(flow);
+            self.retire();
+            self.with_endpoint(|upstream, endpoint| {
+                observe(&self.shard, upstream, endpoint, Some(fault), 0);
+            });
+            self.desk.failed(owner, fault.into(), (is_begun, false), self.slot);
+            let grace = self.with_endpoint(|upstream, _| upstream.settings.timeouts.response);
+            self.timer.set(grace);
+        }
+    }
+
+    /// When the next thing must have happened, and what it means if it has not.
+    fn due(&self) -> (u64, FaultKind) {
+        let flow = self.flow.borrow();
+        let at = self.at.borrow();
+        let times = &at.0.settings.timeouts;
+        let after = |since_ms: u64, time: Duration| since_ms + time.as_millis() as u64;
+        if flow.ledger.is_empty() {
+            return (after(self.idle_since_ms.get(), times.idle), FaultKind::Stopped);
+        }
+        match flow.ledger.first() {
+            // The client has times of its own for what it sends.
+            _ if !flow.ledger.is_whole() => {
+                (after(clock::coarse_ms(), times.response), FaultKind::ResponseTimeout)
+            }
+            _ if flow.ledger.is_begun() => {
+                (after(flow.begun_ms, times.reply), FaultKind::BodyTimeout)
+            }
+            Some(owner) => (after(owner.sent_ms, times.response), FaultKind::ResponseTimeout),
+            None => (self.timer.deadline_ms(), FaultKind::ResponseTimeout),
+        }
+    }
+
+    /// Gives up the connection, and what is owed over it.
+    fn finish(self: Rc<Self>, end: WireEnd) {
+        self.is_retired.set(true);
+        self.desk.has_gone(&self);
+        let (owners, written, writer) = {
+            let mut flow = self.flow.borrow_mut();
+            let owners: Vec<_> = flow.ledger.close().collect();
+            (owners, flow.written, flow.writer.take())
+        };
+        let acknowledged = match end.is_reset || owners.is_empty() {
+            true => None,
+            false => self.stream.acknowledged_bytes(),
+        };
+        let mut is_blamed = false;
+        for (owner, was_begun, start) in owners {
+            // The set-up of a connection counts as one acknowledged byte.
+            let undelivered =
+                written <= start || acknowledged.is_some_and(|bytes| bytes <= start + 1);
+            if !undelivered && !std::mem::replace(&mut is_blamed, true) {
+                let kind = end.fault.kind;
+                self.with_endpoint(|upstream, endpoint| {
+                    observe(&self.shard, upstream, endpoint, Some(kind), 0);
+                });
+            }
+            self.desk.failed(owner, end.fault, (was_begun, undelivered), self.slot);
+        }
+        writer.inspect(|writer| writer.wake());
+        self.with_endpoint(|upstream, endpoint| {
+            endpoint.state.disconnect();
+            upstream::closed(&self.shard, upstream.admission(), self.slot);
+        });
+        self.desk.tend(&self.shard);
+    }
+}
