@@ -4,6 +4,7 @@
 pub(crate) mod chunked_body;
 pub(crate) mod client_hello;
 pub(crate) mod dns_reply;
+pub(crate) mod frame;
 pub(crate) mod hpack;
 pub(crate) mod http2;
 pub(crate) mod proxy_header;

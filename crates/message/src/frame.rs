@@ -21,7 +21,7 @@ pub struct LengthField {
     /// Where the number begins.
     pub offset: u32,
     /// A message has as many bytes as the number says, and this many more. 0 where the number
-    /// counts all of it.
+    /// counts all of it. The bytes of a varint, which may be any, come on top.
     pub body_offset: u32,
     /// The most that a message may have in all.
     pub max: u64,
@@ -41,6 +41,40 @@ pub enum Number {
     Varint,
     /// Decimal digits, as many as there are: 1 to 10.
     Ascii { digits: u8 },
+}
+
+impl Number {
+    /// The bytes of a varint are as many as it takes.
+    pub const fn size(self) -> Option<u32> {
+        match self {
+            Self::Binary { bytes, .. } => Some(bytes as u32),
+            Self::Varint => None,
+            Self::Ascii { digits } => Some(digits as u32),
+        }
+    }
+
+    /// The largest that can be written.
+    pub const fn largest(self) -> u64 {
+        match self {
+            Self::Binary { bytes, is_signed, .. } => {
+                u64::MAX >> (64 - 8 * bytes as u32 + is_signed as u32)
+            }
+            Self::Varint => u64::MAX,
+            Self::Ascii { digits } => 10_u64.pow(digits as u32) - 1,
+        }
+    }
+}
+
+impl LengthField {
+    /// Where the body begins, but for the bytes of a varint: behind the number, and behind all that
+    /// the number leaves out.
+    pub const fn body_start(&self) -> u32 {
+        let end = match self.number.size() {
+            Some(size) => self.offset + size,
+            None => self.offset,
+        };
+        if self.body_offset > end { self.body_offset } else { end }
+    }
 }
 
 impl Framing {

@@ -5,6 +5,7 @@
 pub mod client_hello;
 pub mod dns;
 pub mod form;
+pub mod frame;
 pub mod grpc;
 pub mod h1;
 pub mod hpack;

@@ -197,6 +197,28 @@ fn http2() {
     replay("http2", FRAMES, checks::http2::check);
 }
 
+/// Forms of messages, and their lengths and ends.
+const MESSAGES: &[&str] = &[
+    "\0\0\0\x04",
+    "\x04\0\0\0",
+    "\0\0\0\0\0\0\0\x02",
+    "0004",
+    "9999",
+    "\x02hi",
+    "\x7f\x7f\x7f\x7f",
+    "\r\n",
+    "abab",
+    "a\n",
+    // Above 0x80: a number that is below zero, or goes on.
+    "\u{80}",
+    "é",
+];
+
+#[test]
+fn frame() {
+    replay("frame", MESSAGES, checks::frame::check);
+}
+
 #[test]
 fn request_head() {
     replay("request_head", WORDS, checks::request_head::check);

@@ -5,8 +5,10 @@
 mod checks;
 
 use checks::{
-    chunked_body, client_hello, dns_reply, hpack, http2, proxy_header, request_head, response_head,
+    chunked_body, client_hello, dns_reply, frame, hpack, http2, proxy_header, request_head,
+    response_head,
 };
+use fairwater_message::frame::{Framing, LengthField, Number};
 use fairwater_message::target::normal_path;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -262,6 +264,7 @@ proptest! {
         dns_reply::check(&data);
         hpack::check(&data);
         http2::check(&data);
+        frame::check(&data);
     }
 
     #[test]
@@ -433,5 +436,55 @@ proptest! {
         let place = change.0.index(broken.len());
         broken[place] = change.1;
         client_hello::check(&broken);
+    }
+}
+
+fn number() -> impl Strategy<Value = Number> {
+    let binary = (select(vec![1, 2, 3, 4, 8]), any::<bool>(), any::<bool>())
+        .prop_map(|(bytes, is_signed, is_little)| Number::Binary { bytes, is_signed, is_little });
+    let ascii = (1..=10_u8).prop_map(|digits| Number::Ascii { digits });
+    prop_oneof![3 => binary, 1 => Just(Number::Varint), 1 => ascii]
+}
+
+/// How messages can be told apart; few delimiters that are not a part of themselves.
+fn message_framing() -> impl Strategy<Value = Framing> {
+    let max = prop_oneof![1..40_u64, Just(1000), Just(u64::MAX)];
+    let length = (number(), 0..20_u32, 0..30_u32, max.clone()).prop_map(
+        |(number, offset, body_offset, max)| {
+            Framing::Length(LengthField { number, offset, body_offset, max })
+        },
+    );
+    let delimiter = (vec(select(b"ab".to_vec()), 1..9), max.clone())
+        .prop_map(|(bytes, max)| Framing::Delimiter { bytes: bytes.into(), max });
+    prop_oneof![
+        4 => length,
+        3 => delimiter,
+        1 => (1..40_u64).prop_map(|size| Framing::Fixed { size }),
+        1 => max.prop_map(|max| Framing::Eof { max }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn messages_are_told_apart_however_they_are_cut(
+        framing in message_framing(),
+        bodies in vec(vec(select(b"ab\0\x01\x80\xff09".to_vec()), 0..40), 0..6),
+        behind in vec(any::<u8>(), 0..9),
+        change in (any::<prop::sample::Index>(), any::<u8>()),
+    ) {
+        let mut stream = Vec::new();
+        for body in &bodies {
+            // What has no room is left out.
+            drop(fairwater_proto::frame::wrap(&framing, body, &mut stream));
+        }
+        stream.extend_from_slice(&behind);
+        frame::check_stream(&framing, &stream);
+        if !stream.is_empty() {
+            let place = change.0.index(stream.len());
+            stream[place] = change.1;
+            frame::check_stream(&framing, &stream);
+        }
     }
 }

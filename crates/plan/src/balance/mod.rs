@@ -3,6 +3,7 @@
 
 mod least_connections;
 mod random;
+mod ring;
 mod round_robin;
 mod source_hash;
 

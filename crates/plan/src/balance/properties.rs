@@ -6,8 +6,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use super::ring::Scale;
 use super::round_robin::smooth_sequence;
-use super::source_hash::Scale;
 use super::tests::endpoints;
 use super::*;
 

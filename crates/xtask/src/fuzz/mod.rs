@@ -19,6 +19,7 @@ const TARGETS: &[(&str, &str)] = &[
     ("client_hello", "fairwater-proto"),
     ("hpack", "fairwater-proto"),
     ("http2", "fairwater-proto"),
+    ("frame", "fairwater-proto"),
     ("config", "fairwater-config"),
 ];
 
@@ -26,7 +27,7 @@ const USAGE: &str = "\
 cargo xtask fuzz [TARGET] [--seconds N] [--seed N] [--libfuzzer]
 
     TARGET         request_head, response_head, chunked_body, dns_reply, proxy_header,
-                   client_hello, hpack, http2 or config; all, if none is named
+                   client_hello, hpack, http2, frame or config; all, if none is named
     --seconds N    how long each target runs (default 60)
     --seed N       repeat a run of the stable mutator
     --libfuzzer    search by coverage: needs a nightly compiler and cargo-fuzz

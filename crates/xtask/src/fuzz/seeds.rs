@@ -22,6 +22,7 @@ pub(super) fn all() -> Result<Vec<(&'static str, Vec<Seed>)>, Failure> {
         ("client_hello", client_hellos()),
         ("hpack", hpack_blocks()),
         ("http2", http2_frames()),
+        ("frame", named(MESSAGES, whole)),
         ("config", configurations()?),
     ])
 }
@@ -217,6 +218,42 @@ fn hpack_blocks() -> Vec<Seed> {
     let blocks = named(HPACK_BLOCKS, whole).into_iter();
     blocks.chain([("bomb".to_owned(), bomb)]).flat_map(variants).collect()
 }
+
+/// Four bytes that choose a form (`framing` in fuzz/checks/frame.rs), and a stream.
+const MESSAGES: &[(&str, &[u8])] = &[
+    ("u8", b"\x40\0\0\xff\x02hi\0\x01x"),
+    ("i8-negative", b"\x41\0\0\xff\x01x\x80"),
+    ("u16", b"\x40\x01\0\xff\0\x02hi\0\x01x"),
+    ("u16-little", b"\x42\x01\0\xff\x02\0hi\x01\0x"),
+    ("i16-negative", b"\x41\x01\0\xff\0\x01x\xff\xff"),
+    ("u24", b"\x40\x02\0\xff\0\0\x02hi\0\0\x01x"),
+    ("swoole", b"\x40\x03\0\xff\0\0\0\x02hi\0\0\0\x01x\0\0\0\0"),
+    ("swoole-little", b"\x42\x03\0\xff\x02\0\0\0hi\x01\0\0\0x"),
+    ("swoole-header", b"\x60\x03\x02\xffid\0\0\0\x02?hi"),
+    ("workerman", b"\0\x03\0\xff\0\0\0\x06hi\0\0\0\x05x"),
+    ("f10-zero", b"\0\x03\0\xff\0\0\0\0"),
+    ("f10-runt", b"\0\x03\0\xff\0\0\0\x03"),
+    ("f10-minus-one", b"\x41\x03\0\xff\xff\xff\xff\xff"),
+    ("f10-most", b"\x40\x03\0\xff\xff\xff\xff\xff"),
+    ("f10-above-the-limit", b"\x40\x03\0\0\0\0\0\x02"),
+    ("f10-good-then-bad", b"\x40\x03\0\xff\0\0\0\x01x\xff\xff\xff\xff"),
+    ("u64", b"\x50\x04\0\0\0\0\0\0\0\0\0\x02hi"),
+    ("u64-overflow", b"\x50\x04\0\0\xff\xff\xff\xff\xff\xff\xff\xff"),
+    ("i64-little", b"\x53\x04\0\0\x02\0\0\0\0\0\0\0hi"),
+    ("varint", b"\x48\0\0\xff\x02hi\x80\x01"),
+    ("mqtt", b"\x48\0\x01\xff0\x02hi0\0"),
+    ("f10-varint-of-eleven", b"\x58\0\0\0\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"),
+    ("f10-varint-padded", b"\x48\0\0\xff\x82\0hi"),
+    ("varint-overflow", b"\x58\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"),
+    ("digits", b"\x4a\x03\0\xff0002hi0001x"),
+    ("digits-bad", b"\x4a\x03\0\xff0001x00-1"),
+    ("delimiter", b"\x0c\x03\0\xffababaabab"),
+    ("delimiter-headers", b"\x0c\x03\x04\xffa\r\n\r\n\r\n\r\r\n\r\n"),
+    ("f10-delimiter-never", b"\x0c\x03\x04\x01abcdefgh"),
+    ("line", b"\x0d\0\0\xffone\r\ntwo\n\nthr"),
+    ("fixed", b"\x0e\0\0\x01one2three4"),
+    ("eof", b"\x0f\0\0\x02all of it"),
+];
 
 /// Kind, flags, stream and payload of each frame behind the settings that come first.
 type Frame = (u8, u8, u8, &'static [u8]);
