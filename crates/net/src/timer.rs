@@ -169,6 +169,12 @@ impl Timer {
         self.set_as(coarse_ms() + after.as_millis() as u64, true);
     }
 
+    /// The same, in milliseconds of the coarse clock.
+    #[inline]
+    pub fn set_idle_at(&self, at_ms: u64) {
+        self.set_as(at_ms, true);
+    }
+
     /// Whether the deadline has come before its time.
     pub fn is_shed(&self) -> bool {
         self.deadline_ms() == SHED

@@ -350,8 +350,7 @@ impl Client {
                 }
             }
             let most = u64::from(self.desk.borrow().1.rules.in_flight_max);
-            if end.is_some() || is_blocked || open >= most || self.outlet.borrow().over.is_some()
-            {
+            if end.is_some() || is_blocked || open >= most || self.outlet.borrow().over.is_some() {
                 self.awaits_turn.set(end.is_some() || !self.is_quiet(cx));
                 return Poll::Pending;
             }
@@ -573,13 +572,21 @@ impl Client {
             if now_ms >= due_ms {
                 return Poll::Ready(Ending::Fault(fault.into()));
             }
+            // Room is made by those who do nothing.
+            if timer.is_shed() && self.is_idle() {
+                return Poll::Ready(Ending::Over);
+            }
             if !timer.is_set() || timer.deadline_ms() > due_ms || now_ms >= timer.deadline_ms() {
-                timer.set_at(due_ms);
+                timer.set_idle_at(due_ms);
             }
             if timer.poll_expired(cx).is_pending() {
                 return Poll::Pending;
             }
         }
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.is_sending.get() && self.open() == 0 && self.input.borrow().is_between()
     }
 
     /// When it must have done something, and what it means if it has not.

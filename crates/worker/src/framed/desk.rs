@@ -25,6 +25,8 @@ pub(super) struct Desk {
     pub rules: Arc<FrameRules>,
     /// A connection has one message, whose end or whose reply's end is that of the stream.
     pub is_single: bool,
+    /// Our direction of a connection ends with its message.
+    pub ends_request: bool,
     upstream: RefCell<Arc<Upstream>>,
     /// By the slot of their endpoint.
     wires: RefCell<Vec<Wires>>,
@@ -60,6 +62,7 @@ impl Desk {
         let is_eof = |framing: &Framing| matches!(framing, Framing::Eof { .. });
         Self {
             is_single: is_eof(&rules.request) || is_eof(&rules.reply),
+            ends_request: is_eof(&rules.request),
             rules: Arc::clone(rules),
             upstream: RefCell::new(Arc::clone(upstream)),
             wires: RefCell::default(),
@@ -105,7 +108,7 @@ impl Desk {
 
     /// Sends a message, or lets it wait. `bytes` are it, or its beginning.
     pub(super) fn submit(self: &Rc<Self>, shard: &Rc<Shard>, mut job: Job, bytes: &[u8]) {
-        let upstream = self.upstream();
+        let upstream = self.upstream.borrow();
         if !attempt::admits(&upstream, &mut job.admitted_ms) {
             return self.fail(job, Fault::undelivered(FaultKind::CircuitOpen));
         }
@@ -145,7 +148,7 @@ impl Desk {
     /// Where a message goes that nobody is before.
     fn place<'a>(&self, shard: &Shard, upstream: &'a Upstream, job: &mut Job) -> Place<'a> {
         let wires = self.wires.borrow();
-        let may_open = upstream.admission().has_room() && self.others_waiting(upstream) == 0;
+        let may_open = self.may_open(upstream);
         let per_endpoint = upstream.settings.connections.unwrap_or(u32::MAX);
         let mut tried = job.tried;
         let choice = upstream.pick_where(job.draw(shard, upstream), &mut tried, |endpoint| {
@@ -171,6 +174,11 @@ impl Desk {
                 upstream.endpoints.iter().position(at).map_or(Place::Full, Place::Dial)
             }
         }
+    }
+
+    /// Whether there may be one connection more, to some endpoint.
+    fn may_open(&self, upstream: &Upstream) -> bool {
+        upstream.admission().has_room() && self.others_waiting(upstream) == 0
     }
 
     /// A connection to an endpoint that has room; one on which something is under way only if there
@@ -201,7 +209,7 @@ impl Desk {
         if self.waiting.borrow().is_empty() || self.yields(wire) {
             return None;
         }
-        let upstream = self.upstream();
+        let upstream = self.upstream.borrow();
         // Those who wait at the gate, on all threads, come in turn.
         if upstream.gate().is_some_and(|gate| gate.waiting() > 0) {
             return None;
@@ -228,6 +236,10 @@ impl Desk {
     /// Opens connections for those who wait, as far as there may be more.
     pub(super) fn open_more(self: &Rc<Self>, shard: &Rc<Shard>) {
         let upstream = self.upstream();
+        // Who waits has found no room on those that there are, unless it was the gate.
+        if upstream.gate().is_none() && !self.may_open(&upstream) {
+            return;
+        }
         while (self.dials.get() as usize) < self.waiting() {
             let next = {
                 let mut waiting = self.waiting.borrow_mut();
@@ -279,8 +291,7 @@ impl Desk {
         let most = upstream.settings.connections.unwrap_or(u32::MAX);
         let mut endpoints = upstream.endpoints.iter();
         (self.dials.get() as usize) < self.waiting()
-            && endpoints
-                .any(|endpoint| endpoint.weight > 0 && endpoint.state.connections() < most)
+            && endpoints.any(|endpoint| endpoint.weight > 0 && endpoint.state.connections() < most)
     }
 
     /// A connection is being opened. Returns its number.
@@ -477,9 +488,9 @@ impl Desk {
         let kept = upstream.settings.connections_kept;
         kept > 0
             && !wire.shard.is_draining()
-            && wire.place_in(&upstream).is_some_and(|place| {
-                upstream.endpoints[place].state.connections() <= kept
-            })
+            && wire
+                .place_in(&upstream)
+                .is_some_and(|place| upstream.endpoints[place].state.connections() <= kept)
     }
 
     /// Whether a connection that comes free goes to another thread: that has less than its share of

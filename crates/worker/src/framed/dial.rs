@@ -40,10 +40,7 @@ impl Permit {
     fn given(upstream: &Arc<Upstream>, place: usize) -> Option<Self> {
         let most = upstream.settings.connections.unwrap_or(u32::MAX);
         let endpoint = &upstream.endpoints[place];
-        endpoint
-            .state
-            .connect_below(most)
-            .then(|| Self { upstream: Arc::clone(upstream), place })
+        endpoint.state.connect_below(most).then(|| Self { upstream: Arc::clone(upstream), place })
     }
 
     fn endpoint(&self) -> &Endpoint {

@@ -74,7 +74,12 @@ impl Job {
     }
 
     /// Counts what has become of it, and says so.
-    pub(super) fn record(&self, shard: &Shard, at: (&Upstream, Option<&Endpoint>), fault: Option<Fault>) {
+    pub(super) fn record(
+        &self,
+        shard: &Shard,
+        at: (&Upstream, Option<&Endpoint>),
+        fault: Option<Fault>,
+    ) {
         let counters = &shard.counters.listeners[self.client.accepted.listener.0 as usize];
         counters.request(0);
         counters.bytes_in.add(self.trace.bytes_in);

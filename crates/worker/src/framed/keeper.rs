@@ -62,8 +62,7 @@ async fn next(desk: &Rc<Desk>, upstream: &Arc<Upstream>, timer: &Timer) -> Step 
                 return Poll::Ready(Step::Again);
             }
             if desk.wants_connection(upstream)
-                && let Turn::Enter(()) =
-                    for_connection.poll(cx.waker(), || admission.take_permit())
+                && let Turn::Enter(()) = for_connection.poll(cx.waker(), || admission.take_permit())
             {
                 return Poll::Ready(Step::Open);
             }

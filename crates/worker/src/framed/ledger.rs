@@ -122,6 +122,11 @@ impl<T> Ledger<T> {
         }
     }
 
+    /// Strikes out the last one, whose message will not end.
+    pub(super) fn strike_last(&mut self) -> Option<T> {
+        self.debts.back_mut()?.owner.take()
+    }
+
     /// Strikes out the oldest one, who has waited too long.
     pub(super) fn give_up_first(&mut self) -> Option<T> {
         self.debts.front_mut()?.owner.take()

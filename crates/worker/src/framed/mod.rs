@@ -99,11 +99,6 @@ impl Desks {
             }
         }
     }
-
-    /// Messages that wait for a connection, on this thread.
-    pub(crate) fn are_wanting(&self) -> bool {
-        self.0.borrow().iter().any(|desk| desk.waiting() > 0)
-    }
 }
 
 fn has_framed(plan: &Plan) -> bool {
@@ -201,7 +196,8 @@ async fn linger(client: Rc<Client>) {
 
 async fn refuse(accepted: Accepted, alert: Option<Alert>) {
     let Some(alert) = alert else { return accepted.stream.reset_on_close() };
-    let mut parts = [std::io::IoSlice::new(&alert.record()[..])];
+    let record = alert.record();
+    let mut parts = [std::io::IoSlice::new(&record)];
     let patience = accepted.patience();
     if crate::write::write_all(&accepted.stream, patience, &mut parts, &mut 0).await.is_ok() {
         respond::linger(&accepted.stream, accepted.patience(), &mut Buffer::default()).await;

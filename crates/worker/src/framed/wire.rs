@@ -62,6 +62,12 @@ struct Flow {
     writer: Option<Rc<Client>>,
     /// Who must take something before more is read.
     reader: Option<Rc<Client>>,
+    /// The last message was not sent to its end.
+    is_torn: bool,
+    /// Our direction ends behind what is to be sent.
+    ends: bool,
+    /// When the endpoint has taken something.
+    taken_ms: u64,
     /// The connection has failed, and its task was not told yet.
     broken: Option<Fault>,
 }
@@ -91,9 +97,14 @@ impl Flow {
                 Poll::Ready(Ok(len)) => {
                     self.out_start += len;
                     self.written += len as u64;
+                    self.taken_ms = clock::coarse_ms();
                 }
                 Poll::Ready(Err(_)) => return Err(()),
             }
+        }
+        if std::mem::take(&mut self.ends) {
+            // An error means that the connection is gone, as its other direction will tell.
+            drop(stream.shut_down());
         }
         self.out.clear();
         self.out_start = 0;
@@ -193,6 +204,15 @@ impl Wire {
         flow.ledger.is_empty() && flow.writer.is_none() && flow.pending() == 0
     }
 
+    /// Whether nothing can come of it any more.
+    fn is_over(&self) -> bool {
+        let is_torn = {
+            let flow = self.flow.borrow();
+            flow.is_torn && flow.ledger.len() == 1
+        };
+        is_torn || self.is_idle()
+    }
+
     /// Replies that are owed, or messages that wait to be sent.
     pub(super) fn load(&self) -> usize {
         let flow = self.flow.borrow();
@@ -241,10 +261,15 @@ impl Wire {
             job.bytes = self.desk.spare();
             job.bytes.extend_from_slice(bytes);
         }
-        if flow.pending() > 0 || flow.broken.is_some() || !self.stream.is_plain() {
+        if self.desk.is_single || self.is_last(self.served.get()) {
+            self.is_retired.set(true);
+            flow.ends = self.desk.ends_request && !job.is_cut;
+        }
+        if flow.pending() > 0 || flow.broken.is_some() || flow.ends || !self.stream.is_plain() {
             waker.wake_by_ref();
         }
         if job.is_cut {
+            flow.taken_ms = clock::coarse_ms();
             flow.writer = Some(Rc::clone(&job.client));
             job.client.may_send_on(self);
         }
@@ -260,20 +285,19 @@ impl Wire {
         }
     }
 
-    /// Sends more of a message that goes out piece by piece. Returns whether more may follow at
-    /// once.
-    pub(super) fn send_on(&self, bytes: &[u8], is_last: bool) -> bool {
+    /// Sends more of a message that goes out piece by piece.
+    pub(super) fn send_on(&self, bytes: &[u8], is_last: bool) {
         let mut flow = self.flow.borrow_mut();
         let waker = self.waker.borrow();
         flow.send(&self.stream, &mut Context::from_waker(&waker), bytes, true);
         if is_last {
             flow.writer = None;
+            flow.ends = self.desk.ends_request;
             self.has_sent(&mut flow);
         }
         if flow.pending() > 0 || flow.broken.is_some() || is_last || !self.stream.is_plain() {
             waker.wake_by_ref();
         }
-        flow.pending() < limits::FRAME_STORED_BYTES
     }
 
     /// The message that was sent piece by piece, which is the last one, ends here.
@@ -296,13 +320,24 @@ impl Wire {
         flow.broken.is_none() && flow.pending() < limits::FRAME_STORED_BYTES
     }
 
-    /// Whose message goes out piece by piece will send no more of it: what has gone out is torn.
+    /// Whose message goes out piece by piece will send no more of it: what has gone out is torn, and
+    /// nothing can follow. Those before it may still get their replies.
     pub(super) fn break_off(&self, client: &Rc<Client>) {
         let mut flow = self.flow.borrow_mut();
-        if flow.writer.as_ref().is_some_and(|writer| Rc::ptr_eq(writer, client)) {
-            flow.broken = Some(FaultKind::ClientAborted.into());
-            self.wake();
+        if !flow.writer.as_ref().is_some_and(|writer| Rc::ptr_eq(writer, client)) {
+            return;
         }
+        flow.writer = None;
+        flow.is_torn = true;
+        let owner = flow.ledger.strike_last();
+        drop(flow);
+        if let Some(owner) = owner {
+            let fault = FaultKind::ClientAborted.into();
+            self.with_endpoint(|upstream, endpoint| {
+                owner.job.record(&self.shard, (upstream, Some(endpoint)), Some(fault));
+            });
+        }
+        self.retire();
     }
 
     /// A client has gone that wants nothing of what is under way for it.
@@ -362,7 +397,7 @@ impl Wire {
         {
             return Poll::Ready(end);
         }
-        if self.is_retired.get() && self.is_idle() {
+        if self.is_retired.get() && self.is_over() {
             return Poll::Ready(WireEnd::of(FaultKind::Stopped.into()));
         }
         Poll::Pending
@@ -371,11 +406,9 @@ impl Wire {
     fn flush(&self, cx: &mut Context<'_>) -> Result<(), WireEnd> {
         let mut flow = self.flow.borrow_mut();
         let had = flow.pending();
-        if had > 0 || !self.stream.is_plain() {
-            flow.flush(&self.stream, cx).map_err(|()| WireEnd {
-                fault: FaultKind::ReplyReset.into(),
-                is_reset: true,
-            })?;
+        if had > 0 || flow.ends || !self.stream.is_plain() {
+            flow.flush(&self.stream, cx)
+                .map_err(|()| WireEnd { fault: FaultKind::ReplyReset.into(), is_reset: true })?;
         }
         if let Some(fault) = flow.broken {
             return Err(WireEnd { fault, is_reset: true });
@@ -398,30 +431,33 @@ impl Wire {
 
     /// Takes messages that wait, while there is room for them.
     fn refill(self: &Rc<Self>) {
-        while self.has_room() && !self.is_used_up() {
+        if self.is_too_old() {
+            self.is_retired.set(true);
+        }
+        while self.has_room() {
             let Some((job, in_flight)) = self.desk.next_for(self) else { break };
             self.send(job, None, in_flight);
         }
         if self.is_idle() {
             self.idle_since_ms.set(clock::coarse_ms());
-            match self.is_used_up() {
-                true => self.is_retired.set(true),
-                false => self.desk.is_free(self),
+            if !self.is_retired.get() {
+                self.desk.is_free(self);
             }
             self.timer.set(self.with_endpoint(|upstream, _| upstream.settings.timeouts.idle));
         }
     }
 
-    /// Whether it has had as many messages, or is as old, as it may.
-    fn is_used_up(&self) -> bool {
-        self.is_retired.get()
-            || self.desk.is_single
-            || self.with_endpoint(|upstream, _| {
-                let settings = &upstream.settings;
-                let age = |age: Duration| self.born_ms + age.as_millis() as u64;
-                settings.max_requests.is_some_and(|max| self.served.get() >= max)
-                    || settings.max_age.is_some_and(|max| clock::coarse_ms() >= age(max))
-            })
+    /// Whether it may have no more messages than that.
+    fn is_last(&self, served: u32) -> bool {
+        let at = self.at.borrow();
+        at.0.settings.max_requests.is_some_and(|max| served >= max)
+    }
+
+    fn is_too_old(&self) -> bool {
+        let at = self.at.borrow();
+        let born_ms = self.born_ms;
+        let is_over = |age: Duration| clock::coarse_ms() >= born_ms + age.as_millis() as u64;
+        at.0.settings.max_age.is_some_and(is_over)
     }
 
     /// Takes in bytes from the endpoint.
@@ -606,8 +642,11 @@ impl Wire {
         }
         match flow.ledger.first() {
             // The client has times of its own for what it sends.
-            _ if !flow.ledger.is_whole() => {
+            _ if !flow.ledger.is_whole() && flow.pending() == 0 => {
                 (after(clock::coarse_ms(), times.response), FaultKind::ResponseTimeout)
+            }
+            _ if !flow.ledger.is_whole() => {
+                (after(flow.taken_ms, times.response), FaultKind::UploadStalled)
             }
             _ if flow.ledger.is_begun() => {
                 (after(flow.begun_ms, times.reply), FaultKind::BodyTimeout)

@@ -66,7 +66,9 @@ pub(crate) enum Protocol {
     TcpToEcho,
     /// Messages in front of the same; ours balances them one by one, so many at a time over each
     /// connection.
-    Messages { depth: u32 },
+    Messages {
+        depth: u32,
+    },
     /// HTTP over 32 connections to the backend, with ours.
     Pooled,
 }
