@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use fairwater_message::address::{Endpoint, Listen, UNIX_PATH_BYTES_MAX};
 
 use crate::check_limits;
+use crate::check_messages;
 use crate::code::{self, Code};
 use crate::model::{
     App, AppAddress, Condition, Config, Destination, HostMatch, Listener, PathRule, PathSegment,
@@ -32,6 +33,7 @@ pub(crate) fn check(config: &Config, report: &mut Report) {
     }
     if upstreams_are_known {
         check_upstreams_are_used(config, report);
+        check_messages::check(config, report);
     }
     if check_rate_limit_references(config, report) {
         check_limits::check(config, report);
@@ -255,7 +257,7 @@ fn check_route_on_tcp(route: &Route, report: &mut Report) {
 }
 
 fn is_tcp(listener: &&Listener) -> bool {
-    matches!(listener.protocol, Protocol::Tcp(_))
+    listener.protocol.is_raw()
 }
 
 fn name(listener: &Listener) -> &str {
@@ -457,7 +459,7 @@ pub fn app_directory(run_dir: &Path, name: &str) -> PathBuf {
 fn check_trust(listener: &Listener, report: &mut Report) {
     let trusted = match &listener.protocol {
         Protocol::Http(http) => &http.trusted_proxies[..],
-        Protocol::Tcp(_) => &[],
+        Protocol::Tcp(_) | Protocol::Framed(_) => &[],
     };
     let announcing = listener.proxy_protocol.iter().flat_map(|rules| &rules.from);
     for network in trusted.iter().chain(announcing).filter(|one| one.value.prefix() == 0) {

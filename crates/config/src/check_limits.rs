@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::code;
-use crate::model::{Config, Listener, Protocol, RateCounts, RateKey, RateLimit};
+use crate::model::{Config, Listener, RateCounts, RateKey, RateLimit};
 use crate::report::Report;
 use crate::span::Spanned;
 
@@ -48,7 +48,7 @@ fn check_on_listener(
     limit: &RateLimit,
     report: &mut Report,
 ) {
-    if !matches!(listener.protocol, Protocol::Tcp(_)) {
+    if !listener.protocol.is_raw() {
         return;
     }
     let what = match (limit.counts, &limit.key) {

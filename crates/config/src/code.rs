@@ -40,6 +40,7 @@ macro_rules! codes {
 
 // 00: the file as such. 01: names. 02: single values. 03: listeners. 04: routes. 05: upstreams.
 // 06: tests. 07: the access log. 08: apps. 09: TLS. 10: the PROXY protocol. 11: rate limits.
+// 12: messages over TCP.
 codes! {
     FILE_TOO_LARGE = "E0001",
         "A configuration file has at most 8 MiB, which is room for some 80 000 routes. Nothing of a \
@@ -176,9 +177,10 @@ codes! {
          at random, or give them to whichever is more specific. `:80` is all addresses, and so has \
          `127.0.0.1:80` and `[::]:80` among them. Merge the listeners, or change a port.";
     OTHER_PROTOCOL = "E0303",
-        "This setting belongs to listeners of the other protocol: `on_error` and `idle` to \
-         `protocol = \"tcp\"`, where there are no responses to carry an error, and `trusted_proxies` \
-         to `protocol = \"http\"`, where there are headers.";
+        "This setting belongs to listeners of another protocol: `on_error` and `idle` to \
+         `protocol = \"tcp\"` and `\"framed\"`, where there are no responses to carry an error, \
+         `trusted_proxies` to `protocol = \"http\"`, where there are headers, and `frame` to \
+         `protocol = \"framed\"`, where there are messages.";
     NO_LISTENER = "E0304",
         "A configuration without a listener does nothing. Add a table [listeners.NAME] with `bind` \
          and `upstream`, and a table [upstreams.NAME] with `endpoints`.";
@@ -317,6 +319,41 @@ codes! {
     RATE_LIMIT_UNUSED = "W1101",
         "No listener and no route names this rate limit, so that nothing is limited by it. That is \
          often the trace of a misspelt name. Name it in `rate_limits`, or remove it.";
+    BAD_FRAME = "E1201",
+        "This does not say how messages are told apart, or says it twice. `frame` is a preset such as \
+         \"swoole\", or a table with one of `length`, `delimiter`, `line`, `fixed` and `eof`. A number \
+         that is a length ends within the first 64 bytes of a message and is written as `u32be` or \
+         another size and order, `varint`, or `ascii4`; the codes of pack() are known too, but not \
+         `i` and `I`, whose size is that of the machine. The words of Swoole (`open_length_check` and \
+         its kin) say the same and stand for `frame`, not beside it.";
+    BAD_MESSAGE = "E1202",
+        "These bytes cannot be sent as a message. A text becomes the body of one, so that it must have \
+         room in it, and no end of a message within. Bytes behind `hex:`, or in `{ hex = \"0d0a\" }`, \
+         are pairs of hexadecimal digits and go out as they are.";
+    NO_KEY = "E1203",
+        "With `balance = \"key_hash\"` an upstream picks endpoints by the key of each message. Only \
+         listeners with `protocol = \"framed\"` have messages, and only if they say where the key is: \
+         `key = { offset = 4, length = 8 }`.";
+    SHARED_AND_ANNOUNCED = "E1204",
+        "A connection that begins with the PROXY protocol is of the client that is named there, and \
+         messages of all clients share the connections to endpoints: they would all pass for one. \
+         `identity` tells endpoints in each message whose it is; with `mode = \"connection\"` each \
+         client has a connection of its own, which may be announced.";
+    BAD_POOL = "E1205",
+        "More connections would be kept open than may be open. `min_connections` is for each endpoint, \
+         as `max_connections_per_endpoint` is; `max_connections` is for all of them.";
+    SMALL_POOL = "W1201",
+        "A message needs a connection to an endpoint for itself until it has its reply, so that with \
+         fewer connections than endpoints some endpoints have nothing to do while messages wait. \
+         Endpoints that have several workers and give each connection to one of them, as Swoole does \
+         by default, need as many connections as workers.";
+    NO_EFFECT_IN_MODE = "W1202",
+        "This setting has no effect in this `mode` of a listener: with \"connection\" messages are not \
+         looked at, and with \"oneway\" there are no replies.";
+    NOT_FOR_MESSAGES = "W1203",
+        "This setting is for the connections that messages share. No listener with `protocol = \
+         \"framed\"` sends to this upstream, or only one with `mode = \"connection\"`, so that it has no \
+         effect.";
     APP_UNUSED = "W0104",
         "No upstream takes its endpoints from this app, which is started nevertheless. That is harmless, \
          and often the trace of a forgotten upstream or of a misspelt name. Name it in an upstream with \

@@ -179,6 +179,10 @@ const WORDS: &[(&str, &str)] = &[
     ("wss", "http"),
     ("websocket", "http"),
     ("tls", "tcp"),
+    ("length", "framed"),
+    ("text", "framed"),
+    ("frame", "framed"),
+    ("swoole", "framed"),
 ];
 
 /// Fields of the logs of other programs, and what they are called here.
@@ -271,7 +275,7 @@ pub(crate) fn note(setting: &str, word: &str) -> Option<&'static str> {
              end it here"
         }
         ("protocol", "udp" | "quic" | "h3" | "http3") => {
-            "there is neither UDP nor HTTP/3; the choices are `http` and `tcp`"
+            "there is neither UDP nor HTTP/3; the choices are `http`, `tcp` and `framed`"
         }
         _ => return None,
     })

@@ -3,6 +3,7 @@
 
 mod app;
 mod filter;
+mod framed;
 mod health;
 mod overload;
 mod proxy_protocol;
@@ -34,6 +35,9 @@ pub use app::{App, AppAddress, AppReady, AppSignal, AppTimeouts};
 pub use filter::{
     BasicAuth, Cors, Destination, ErrorEntry, ErrorPage, Filters, FixedReply, HeaderEdits, Origin,
     Origins, Overlay, PageFormat, PathEdit, Probe, Redirect, Statuses,
+};
+pub use framed::{
+    ClientIdentity, FrameErrors, FrameMode, FramedListener, Greeting, Payload, Ping, Pool,
 };
 pub use health::{Agent, Check, CheckKind, EndpointRole, Health, HttpCheck, Outlier};
 pub use overload::{MemoryMark, Overload};
@@ -205,7 +209,7 @@ pub struct Listener {
 pub struct ListenerTimeouts {
     /// For a TLS handshake.
     pub handshake: Duration,
-    /// For a whole request head, from its first byte.
+    /// For a whole request head, or a whole message, from its first byte.
     pub head: Duration,
     /// Between two requests; of a raw connection without a byte.
     pub idle: Duration,
@@ -221,7 +225,7 @@ impl ListenerTimeouts {
     pub fn of(protocol: &Protocol) -> Self {
         let idle = match protocol {
             Protocol::Http(_) => 75,
-            Protocol::Tcp(_) => 600,
+            Protocol::Tcp(_) | Protocol::Framed(_) => 600,
         };
         Self {
             handshake: Duration::from_secs(10),
@@ -286,6 +290,8 @@ pub enum WhenFull {
 pub enum Protocol {
     Http(HttpListener),
     Tcp(TcpListener),
+    /// Messages over TCP.
+    Framed(Box<FramedListener>),
 }
 
 #[derive(Debug, Clone)]
@@ -470,6 +476,8 @@ pub struct Upstream {
     pub panic_threshold: u32,
     /// Settings that make sense for gRPC alone, where they stand.
     pub of_grpc: Vec<Spanned<&'static str>>,
+    /// For messages.
+    pub pool: Pool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -516,6 +524,7 @@ pub enum Balance {
     Random,
     LeastConnections,
     SourceHash,
+    KeyHash,
 }
 
 /// The Host that endpoints get.
@@ -528,6 +537,16 @@ pub enum HostRule {
     Endpoint,
     /// `host` or `host:port`, lower-case.
     Literal(String),
+}
+
+impl Protocol {
+    /// Whether it shows no requests of HTTP.
+    pub fn is_raw(&self) -> bool {
+        match self {
+            Self::Http(_) => false,
+            Self::Tcp(_) | Self::Framed(_) => true,
+        }
+    }
 }
 
 impl Listener {
@@ -579,6 +598,7 @@ impl Upstream {
             slow_start: Duration::ZERO,
             panic_threshold: 0,
             of_grpc: Vec::new(),
+            pool: Pool::default(),
         }
     }
 }

@@ -324,6 +324,12 @@ impl<'t> Node<'t> {
         self.value.is_table()
     }
 
+    /// As [`Table::key_span`], of a table that is not opened.
+    pub(crate) fn key_span(&self, name: &str) -> Option<Span> {
+        let (key, _) = self.value.as_table()?.get_key_value(name)?;
+        Some(Span::new(self.file.number, key.span()))
+    }
+
     pub(crate) fn table(
         &self,
         title: String,

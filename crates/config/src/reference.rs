@@ -8,9 +8,10 @@ use crate::reader::listed;
 /// All settings with their types, defaults and meanings.
 pub fn reference() -> String {
     let mut out = include_str!("../reference/head.md").to_owned();
-    write_table(&ROOT, &mut out);
+    let mut written = Vec::new();
+    write_table(&ROOT, &mut written, &mut out);
     for group in groups(&ROOT) {
-        write_table(group, &mut out);
+        write_table(group, &mut written, &mut out);
     }
     out.push('\n');
     out.push_str(include_str!("../reference/tail.md"));
@@ -30,7 +31,10 @@ fn groups(table: &'static Table) -> Vec<&'static Table> {
     found
 }
 
-fn write_table(table: &'static Table, out: &mut String) {
+/// Writes a table and those below it, but none that is `written`: several settings may have the
+/// same.
+fn write_table(table: &'static Table, written: &mut Vec<&'static Table>, out: &mut String) {
+    written.push(table);
     out.push_str(&format!("\n{}\n\n", heading(table.title)));
     out.push_str("| key | type | default | meaning |\n|---|---|---|---|\n");
     for setting in table.settings {
@@ -50,18 +54,15 @@ fn write_table(table: &'static Table, out: &mut String) {
         out.push('\n');
         out.push_str(table.notes);
     }
-    let mut last: Option<&'static Table> = None;
     for setting in table.settings {
         let words = setting.kind.words();
         if words.iter().any(|word| !word.meaning.is_empty()) {
             write_words(setting.name, words, out);
         }
         for below in setting.kind.tables() {
-            // Two settings may have the same table, one behind the other.
-            if !last.is_some_and(|last| std::ptr::eq(last, below)) {
-                write_table(below, out);
+            if !written.iter().any(|other| std::ptr::eq(*other, below)) {
+                write_table(below, written, out);
             }
-            last = Some(below);
         }
     }
 }
@@ -148,13 +149,14 @@ mod tests {
     /// A file with every table, and `line` in the one of this title.
     fn file(title: &str, setting: &Setting, line: &str) -> String {
         let at = |place: &str| if place == title { line } else { "" };
-        let is_tcp = setting.meaning.starts_with("`tcp` only");
+        let is_of = |protocol: &str| setting.meaning.starts_with(&format!("`{protocol}` "));
         let address = if setting.name == "address" { "" } else { "address = \"port\"" };
         let address = if title == "[apps.NAME]" { address } else { "address = \"port\"" };
         let run_dir = if title == "[apps.NAME]" { "run_dir = \"/run/a\"" } else { "" };
         let protocol = match setting.name {
             "tls_min_version" => "tls = \"dev\"",
-            _ if is_tcp => "protocol = \"tcp\"",
+            _ if is_of("tcp") => "protocol = \"tcp\"",
+            _ if is_of("framed") => "protocol = \"framed\"\nframe = \"line\"",
             _ => "",
         };
         let health = match title {

@@ -112,21 +112,24 @@ fn member(
     true
 }
 
-/// Whether a setting of listeners for one protocol means anything to this one.
+/// Whether a setting of listeners for some protocols means anything to this one.
 fn applies(setting: &Setting, beside: &[(String, Value)]) -> bool {
-    let is_tcp = beside.iter().any(|(name, value)| {
-        name == "protocol" && matches!(value, Value::Scalar(text) if text == "\"tcp\"")
-    });
-    match setting.meaning.split_once(" only") {
-        Some(("`tcp`", _)) => is_tcp,
-        Some(("`http`", _)) => !is_tcp,
-        _ => true,
+    let Some((owners, _)) = setting.meaning.split_once(" only") else { return true };
+    let mut owners = owners.split(" and ").map(|owner| owner.trim_matches('`'));
+    let is_protocol = |owner: &str| matches!(owner, "http" | "tcp" | "framed");
+    if !owners.clone().all(is_protocol) {
+        return true;
     }
+    let written = beside.iter().find_map(|(name, value)| match value {
+        Value::Scalar(text) if name == "protocol" => Some(text.trim_matches('"')),
+        _ => None,
+    });
+    owners.any(|owner| owner == written.unwrap_or("http"))
 }
 
 fn written(kind: &Kind, value: &Value, out: &mut String) {
     match (kind, value) {
-        (Kind::Secret(_), _) => out.push_str("\"***\""),
+        (Kind::Secret(_) | Kind::Either(Kind::Secret(_), _), _) => out.push_str("\"***\""),
         (Kind::OneOrMore(kind), Value::Scalar(_)) => written(kind, value, out),
         (_, Value::Scalar(json)) => out.push_str(json),
         (Kind::OneOrMore(kind) | Kind::List(kind), Value::List(values)) => {
@@ -227,7 +230,10 @@ mod tests {
         let listener = |protocol: &str| {
             format!("listeners.a = {{ bind = ':1', protocol = '{protocol}', upstream = 'x' }}")
         };
-        check(&[&listener("tcp")], &[r#""protocol":"tcp","upstream":"x","idle":"both""#]);
+        let tcp = r#""protocol":"tcp","upstream":"x","half_close_timeout":"30s","backlog":4096"#;
+        check(&[&listener("tcp")], &[tcp]);
+        let framed = r#""mode":"exchange","pipeline":1,"max_inflight":1,"#;
+        check(&[&listener("framed")], &[r#""upstream":"x","body_timeout":"30s""#, framed]);
         check(&[&listener("http")], &[r#""upstream":"x","#, r#""max_hops":10"#]);
         let auth = "listeners.a = { basic_auth = { users = { ada = '$2y$10$x' }, realm = 'r' } }";
         check(&[auth], &[r#""basic_auth":{"users":{"ada":"***"},"realm":"r""#]);
@@ -261,6 +267,10 @@ mod tests {
         let file = format!("[[routes]]\nrequest_headers = {{ set = {{ {headers} }} }}");
         let shown = r#"{"x-api-key":"***","cookie":"b${C}","x-tier":"gold"}"#;
         check(&[&file], &[shown]);
+        for login in ["'AUTH x'", "{ hex = '00' }"] {
+            let file = format!("[upstreams.a]\non_connect = {{ send = {login}, expect = '+OK' }}");
+            check(&[&file], &[r#""on_connect":{"send":"***","expect":"+OK"}"#]);
+        }
         for (secret, shown) in [("'a'", "\"***\""), ("['a', 'b']", "[\"***\",\"***\"]")] {
             let file = format!("[upstreams.a]\nsticky = {{ secret = {secret} }}");
             check(&[&file], &[&format!("\"secret\":{shown}")]);

@@ -8,12 +8,13 @@ use fairwater_message::address::Listen;
 use fairwater_plan::health::{Reason, Tier};
 use fairwater_plan::sticky::{Seats, SessionId};
 use fairwater_plan::{
-    Balance, BreakerRules, ConnectionLimits, Destination, Endpoint, Filters, HostHeader, Hosts,
-    Limits, Listener, ListenerId, Marked, OnError, Plan, Protocol, ProxyProtocol, ProxyVersion,
-    Reserve, Reservist, RetryRules, Route, RouteRule, RouteTable, Shared, TcpIdle, Timeouts,
+    Balance, BreakerRules, ConnectionLimits, Destination, Endpoint, Filters, Greeting, HostHeader,
+    Hosts, Limits, Listener, ListenerId, Marked, OnError, Plan, Protocol, ProxyProtocol,
+    ProxyVersion, Reserve, Reservist, RetryRules, Route, RouteRule, RouteTable, Shared, Timeouts,
     Upstream, UpstreamId, UpstreamSettings, UpstreamTimeouts, UpstreamTls, Versions,
 };
 
+use crate::framed;
 use crate::limit;
 use crate::registry::Registry;
 use crate::roster::{Member, Roster};
@@ -207,7 +208,15 @@ fn compile_listener(
             let trusted = http.trusted_proxies.iter().map(|net| net.value).collect();
             (Protocol::Http(Box::new(RouteTable::new(rules))), trusted)
         }
-        config::Protocol::Tcp(tcp) => (compile_tcp(tcp, rules), Vec::new()),
+        config::Protocol::Tcp(tcp) => {
+            let on_error = tcp.on_error.clone();
+            let on_error = OnError { connect: on_error.connect, empty: on_error.empty };
+            let (upstreams, idle) = (by_host(rules), framed::idle(tcp.idle));
+            (Protocol::Tcp { upstreams, on_error, idle }, Vec::new())
+        }
+        config::Protocol::Framed(messages) => {
+            (framed::protocol(messages, by_host(rules)), Vec::new())
+        }
     };
     let config::ListenerTimeouts { handshake, head, idle, body, tunnel, half_close } =
         listener.timeouts;
@@ -232,13 +241,8 @@ fn compile_listener(
     }
 }
 
-fn compile_tcp(tcp: &config::TcpListener, rules: Vec<RouteRule>) -> Protocol {
-    let on_error =
-        OnError { connect: tcp.on_error.connect.clone(), empty: tcp.on_error.empty.clone() };
-    let idle = match tcp.idle {
-        config::IdleRule::Both => TcpIdle::Both,
-        config::IdleRule::Client => TcpIdle::Client,
-    };
+/// The upstreams of a listener whose routes know nothing but the host.
+fn by_host(rules: Vec<RouteRule>) -> Hosts<UpstreamId> {
     let mut upstreams = Hosts::default();
     for rule in rules {
         // A checked route of it leads nowhere else.
@@ -246,7 +250,7 @@ fn compile_tcp(tcp: &config::TcpListener, rules: Vec<RouteRule>) -> Protocol {
             upstreams.insert(rule.host, upstream);
         }
     }
-    Protocol::Tcp { upstreams, on_error, idle }
+    upstreams
 }
 
 /// By what endpoints are chosen, beside what is known of them.
@@ -300,6 +304,7 @@ fn compile_upstream(
         config::Balance::Random => Balance::random(&endpoints),
         config::Balance::LeastConnections => Balance::least_connections(&endpoints),
         config::Balance::SourceHash => Balance::source_hash(&endpoints),
+        config::Balance::KeyHash => Balance::key_hash(&endpoints),
     };
     Upstream::new(settings, endpoints, balance, shared)
         .with_resting(resting)
@@ -345,7 +350,7 @@ fn settings(
         timeouts: UpstreamTimeouts {
             connect: upstream.timeouts.connect,
             response: upstream.timeouts.response,
-            reply: upstream.timeouts.response,
+            reply: upstream.pool.reply_timeout,
             idle: upstream.timeouts.idle,
             queue: upstream.timeouts.queue,
         },
@@ -360,9 +365,12 @@ fn settings(
         grpc_retries: upstream.retry.grpc,
         failures_max: upstream.outlier.map_or(0, |outlier| outlier.consecutive),
         sticky: sticky::cookie(upstream, || registry.secret()),
-        connections: None,
-        connections_kept: 0,
-        greeting: None,
+        connections: upstream.pool.max.as_ref().map(|max| max.value.get()),
+        connections_kept: upstream.pool.kept.as_ref().map_or(0, |kept| kept.value),
+        greeting: upstream.pool.greeting.as_ref().map(|greeting| Greeting {
+            send: greeting.send.clone(),
+            expect: greeting.expect.clone(),
+        }),
     }
 }
 

@@ -11,6 +11,7 @@ mod dns;
 mod endpoints;
 mod expiry;
 mod form;
+mod framed;
 mod health;
 mod json;
 mod limit;

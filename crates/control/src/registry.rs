@@ -18,7 +18,7 @@ use crate::sticky::Secret;
 #[derive(Debug)]
 struct KnownListener {
     name: String,
-    is_http: bool,
+    wire: Wire,
     is_there: bool,
     own: Arc<Admission>,
     per_client: Option<Arc<ClientLimit>>,
@@ -258,7 +258,7 @@ impl KnownListener {
     fn new(listener: &config::Listener) -> Self {
         Self {
             name: listener.name.value.clone(),
-            is_http: is_http(listener),
+            wire: Wire::of(listener),
             is_there: true,
             own: Arc::new(Admission::new(None)),
             per_client: None,
@@ -269,17 +269,34 @@ impl KnownListener {
 
     /// A connection cannot go on under another protocol: a listener that changes it is another one.
     fn is(&self, listener: &config::Listener) -> bool {
-        self.name == listener.name.value && self.is_http == is_http(listener)
+        self.name == listener.name.value && self.wire == Wire::of(listener)
     }
 }
 
-fn is_http(listener: &config::Listener) -> bool {
-    matches!(listener.protocol, config::Protocol::Http(_))
+/// What connections of a listener go on under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wire {
+    Http,
+    Bytes,
+    Messages,
+}
+
+impl Wire {
+    fn of(listener: &config::Listener) -> Self {
+        match &listener.protocol {
+            config::Protocol::Http(_) => Self::Http,
+            config::Protocol::Framed(framed) if framed.mode != config::FrameMode::Connection => {
+                Self::Messages
+            }
+            config::Protocol::Tcp(_) | config::Protocol::Framed(_) => Self::Bytes,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use fairwater_message::address::Listen;
+    use fairwater_message::frame::Framing;
 
     use super::*;
 
@@ -357,5 +374,14 @@ mod tests {
         assert_eq!(seat(&[tcp("c"), http("a"), http("d"), http("e")], true), (vec![2, 0, 3, 1], 1));
         assert_eq!(seat(&[http("c"), http("d")], true), (vec![4, 3], 1), "c has connections yet");
         assert_eq!(seat(&[tcp("c"), http("d")], true), (vec![2, 3], 0), "as it was");
+        let framed = |mode| {
+            let line = config::FramedListener::new(Framing::line(9));
+            let framed = config::FramedListener { mode, ..line };
+            listener("c", config::Protocol::Framed(Box::new(framed)))
+        };
+        let relay = framed(config::FrameMode::Connection);
+        assert_eq!(seat(&[relay, http("d")], false), (vec![2, 3], 0), "bytes are bytes");
+        let oneway = framed(config::FrameMode::Oneway);
+        assert_eq!(seat(&[oneway, http("d")], false), (vec![5, 3], 1));
     }
 }

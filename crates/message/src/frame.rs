@@ -92,4 +92,61 @@ impl Framing {
             Self::Fixed { size } => *size,
         }
     }
+
+    /// Whether a message with this body can be made: it has room, and does not end before its end.
+    pub fn takes(&self, body: &[u8]) -> bool {
+        let len = body.len() as u64;
+        match self {
+            Self::Length(field) => {
+                let start = u64::from(field.body_start());
+                let value = start + len - u64::from(field.body_offset);
+                // A varint may need its ten bytes.
+                let own = if field.number.size().is_none() { 10 } else { 0 };
+                start + len + own <= field.max && value <= field.number.largest()
+            }
+            Self::Delimiter { bytes, max } => {
+                let body = body.strip_suffix(&bytes[..]).unwrap_or(body);
+                let whole = [body, bytes].concat();
+                let first = whole.windows(bytes.len()).position(|window| window == &bytes[..]);
+                whole.len() as u64 <= *max && first == Some(body.len())
+            }
+            Self::Fixed { size } => len <= *size,
+            Self::Eof { max } => len <= *max,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_that_have_no_place_are_known() {
+        let number = Number::Binary { bytes: 1, is_signed: true, is_little: false };
+        let length =
+            |body_offset, max| Framing::Length(LengthField { number, offset: 0, body_offset, max });
+        let end = |bytes: &[u8]| Framing::Delimiter { bytes: bytes.into(), max: 6 };
+        for (framing, body, expected) in [
+            (length(1, 4), &b"abc"[..], true),
+            (length(1, 3), b"abc", false),
+            (length(1, 999), &[0; 127], true),
+            (length(1, 999), &[0; 128], false),
+            (length(0, 999), &[0; 126], true),
+            (length(0, 999), &[0; 127], false),
+            (Framing::line(4), b"abc", true),
+            (Framing::line(4), b"abc\n", true),
+            (Framing::line(4), b"abcd", false),
+            (Framing::line(4), b"a\nb", false),
+            (Framing::line(4), b"", true),
+            (end(b"aa"), b"b", true),
+            (end(b"aa"), b"a", false),
+            (end(b"aa"), b"baa", true),
+            (Framing::Fixed { size: 2 }, b"ab", true),
+            (Framing::Fixed { size: 2 }, b"abc", false),
+            (Framing::Eof { max: 2 }, b"ab", true),
+            (Framing::Eof { max: 2 }, b"abc", false),
+        ] {
+            assert_eq!(framing.takes(body), expected, "{framing:?}: {}", body.escape_ascii());
+        }
+    }
 }

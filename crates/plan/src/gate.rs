@@ -92,7 +92,7 @@ mod tests {
     use crate::upstream::tests::upstream_of;
     use crate::{Choice, Draw, Reserve, Reservist, Tried, Turn, Upstream};
 
-    const DRAW: Draw = Draw { random: 0, client: None, seat: None };
+    const DRAW: Draw = Draw { random: 0, client: None, key: None, seat: None };
 
     /// An upstream of endpoints that take so many at a time, with weights.
     fn upstream(all: &[(u32, u32)], max: Option<u32>, reserve: &[u32]) -> Upstream {
@@ -199,7 +199,7 @@ mod tests {
                     scope.spawn(move || {
                         let waker = Waker::from(Arc::new(Parked(std::thread::current())));
                         for round in 0..5000_u64 {
-                            let draw = Draw { random: round, client: None, seat: None };
+                            let draw = Draw { random: round, client: None, key: None, seat: None };
                             let mut tried = Tried::default();
                             if thread == 0 {
                                 tried.add((round % 2) as usize);

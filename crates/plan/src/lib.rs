@@ -26,7 +26,7 @@ mod upstream;
 
 pub use admission::Admission;
 pub use alarm::Alarm;
-pub use balance::{Balance, Draw};
+pub use balance::{Balance, Draw, key_hash};
 pub use breaker::{Breaker, BreakerRules, Change as BreakerChange, State as BreakerState};
 pub use connections::{ClientLimit, ConnectionLimits, HandshakeLimits, TooMany};
 pub use current::{CurrentPlan, PlanReader};

@@ -346,6 +346,11 @@ impl Upstream {
         self.balance.hashes_clients()
     }
 
+    /// Whether a pick depends on the key of a message.
+    pub fn hashes_keys(&self) -> bool {
+        self.balance.hashes_keys()
+    }
+
     /// Whether this is what it has in common with others.
     pub fn shares(&self, shared: &Shared) -> bool {
         let (gate, breaker) = (&self.shared.gate, &self.shared.breaker);
@@ -500,7 +505,7 @@ pub(crate) mod tests {
     }
 
     fn picked(upstream: &Upstream, seat: Option<u32>, tried: &mut Tried) -> Option<usize> {
-        let draw = Draw { random: 0, client: None, seat };
+        let draw = Draw { random: 0, client: None, key: None, seat };
         upstream.pick(draw, tried).map(|pick| pick.endpoint.slot)
     }
 

@@ -46,7 +46,7 @@ pub(crate) async fn run<'a, const IS_CALL: bool>(
     let mut last = Fault::undelivered(FaultKind::NoEndpoint);
     for number in 0..=settings.retries {
         let seat = if settings.sticky.is_some() { session::seat(exchange) } else { None };
-        let draw = Draw { random: shard.random(), client, seat };
+        let draw = Draw { random: shard.random(), client, key: None, seat };
         let pick = match upstream.gate() {
             None => upstream.pick(draw, &mut tried),
             Some(gate) => match upstream.pick_at_once(gate, draw, &mut tried) {

@@ -161,7 +161,8 @@ async fn connect<'a>(
     let mut tried = Tried::default();
     let mut last = Fault::undelivered(FaultKind::NoEndpoint);
     for _ in 0..=upstream.settings.retries {
-        let draw = Draw { random: shard.random(), client: accepted.peer().ip(), seat: None };
+        let draw =
+            Draw { random: shard.random(), client: accepted.peer().ip(), key: None, seat: None };
         let Some(pick) = pick(upstream, accepted, (draw, &mut tried)).await? else { break };
         account.endpoint = &pick.endpoint.identity;
         account.attempts += 1;

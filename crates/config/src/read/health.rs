@@ -5,7 +5,7 @@ use fairwater_message::address::AddressError;
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting, Word};
 use crate::model::{Agent, Check, CheckKind, Health, HttpCheck};
-use crate::read::{durations, header, statuses, text};
+use crate::read::{bytes, durations, header, statuses, text};
 use crate::reader::{Node, Table};
 use crate::report::Report;
 use crate::span::Spanned;
@@ -376,14 +376,7 @@ fn bytes(node: Node<'_>, report: &mut Report) -> Option<Vec<u8>> {
     let Some(digits) = text.value.strip_prefix("hex:") else {
         return Some(text.value.into_bytes());
     };
-    let digits: Vec<u8> = digits.bytes().filter(|byte| *byte != b' ').collect();
-    let pair = |pair: &[u8]| {
-        let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
-        let is_hex = pair.bytes().all(|byte| byte.is_ascii_hexdigit());
-        u8::from_str_radix(pair, 16).ok().filter(|_| is_hex)
-    };
-    let bytes: Option<Vec<u8>> = digits.chunks(2).map(pair).collect();
-    let bytes = bytes.filter(|bytes| !bytes.is_empty());
+    let bytes = bytes::of_digits(digits);
     if bytes.is_none() {
         let message = format!("`{}` is not made of bytes", text.value);
         let help = "write two hexadecimal digits for each, as in `hex:0d 0a`";

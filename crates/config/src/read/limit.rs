@@ -51,8 +51,9 @@ pub(super) static LIMITS: declare::Table = declare::Table {
         Setting {
             name: "idle_timeout",
             kind: Kind::Duration { min_ms: 1, max_ms: WEEK_MS },
-            absent: Absent::Otherwise("`75s` for `http`, `10m` for `tcp`"),
-            meaning: "between two requests; a raw connection without a byte. Cloud balancers in \
+            absent: Absent::Otherwise("`75s` for `http`, `10m` for `tcp` and `framed`"),
+            meaning: "between two requests; a raw connection without a byte, or one for messages \
+                      without one of its client. Cloud balancers in \
                       front keep theirs for 60 s and must be the first to close.",
             example: "idle_timeout = \"75s\"",
         },
@@ -60,8 +61,8 @@ pub(super) static LIMITS: declare::Table = declare::Table {
             name: "body_timeout",
             kind: Kind::Duration { min_ms: 1, max_ms: DAY_MS },
             absent: Absent::Default("\"30s\""),
-            meaning: "`http` only: no byte of a body, or none taken by who should read it, in either \
-                      direction; four times as long for a peer on a Unix socket or on loopback, of \
+            meaning: "`http` and `framed` only: no byte of a body, or none taken by who should read \
+                      it, in either direction; four times as long for a peer on a Unix socket or on loopback, of \
                       which is only seen when it has taken tens of kilobytes",
             example: "body_timeout = \"30s\"",
         },
@@ -174,14 +175,8 @@ const FULL_WORDS: &[Word] = &[
 const WHEN_FULL: [(&str, WhenFull); 2] = [("wait", WhenFull::Wait), ("reject", WhenFull::Reject)];
 
 /// What only HTTP has.
-pub(super) const OF_HTTP: [&str; 6] = [
-    "request_head_timeout",
-    "body_timeout",
-    "tunnel_timeout",
-    "max_hops",
-    "max_head",
-    "max_headers",
-];
+pub(super) const OF_HTTP: [&str; 5] =
+    ["request_head_timeout", "tunnel_timeout", "max_hops", "max_head", "max_headers"];
 
 pub(super) static ROUTE_TIMEOUTS: declare::Table = declare::Table {
     title: "Timeouts of routes",
@@ -224,6 +219,8 @@ pub(super) fn timeouts(table: &Table<'_>, timeouts: &mut ListenerTimeouts, repor
     ] {
         *timeout = duration(table, name, report).unwrap_or(*timeout);
     }
+    // A message is read as a head is: whole, and in a time.
+    timeouts.head = duration(table, "frame_timeout", report).unwrap_or(timeouts.head);
 }
 
 pub(super) fn of_route(table: &Table<'_>, report: &mut Report) -> RouteTimeouts {

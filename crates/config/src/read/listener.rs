@@ -7,12 +7,15 @@ use crate::code;
 use crate::declare::{self, Absent, Kind, Setting, words};
 use crate::model::{
     Destination, Filters, HttpListener, IdleRule, Listener, ListenerLimits, ListenerTimeouts,
-    OnError, Protocol, TcpListener,
+    Protocol, TcpListener,
 };
 use crate::read::filter::{self, FILTERS};
+use crate::read::framed::{self, FRAMED};
 use crate::read::limit::{self, LIMITS};
+use crate::read::on_error::{self, ON_ERROR_KIND};
 use crate::read::proxy_protocol::{self, PROXY_PROTOCOL};
 use crate::read::rate_limit::{self, RATE_LIMITS};
+use crate::read::swoole::{self, SWOOLE};
 use crate::read::text;
 use crate::read::tls::{self, CLIENT_AUTH};
 use crate::reader::{Node, Table};
@@ -31,9 +34,9 @@ pub(super) static LISTENER: declare::Table = declare::Table {
         },
         Setting {
             name: "protocol",
-            kind: Kind::Choice(words!["http", "tcp"]),
+            kind: Kind::Choice(words!["http", "tcp", "framed"]),
             absent: Absent::Default("\"http\""),
-            meaning: "what comes in",
+            meaning: "what comes in; `framed` is [messages over TCP](messages.md)",
             example: "protocol = \"http\"",
         },
         Setting {
@@ -86,7 +89,9 @@ pub(super) static LISTENER: declare::Table = declare::Table {
         Setting {
             name: "upstream",
             kind: Kind::Text("name"),
-            absent: Absent::Otherwise("required for `tcp`; for `http` unless there are routes"),
+            absent: Absent::Otherwise(
+                "required for `tcp` and `framed`; for `http` unless there are routes",
+            ),
             meaning: "takes everything that no route takes",
             example: "upstream = \"app\"",
         },
@@ -100,68 +105,46 @@ pub(super) static LISTENER: declare::Table = declare::Table {
         },
         Setting {
             name: "on_error",
-            kind: Kind::Table(&ON_ERROR),
+            kind: ON_ERROR_KIND,
             absent: Absent::Otherwise("a reset or a close"),
-            meaning: "`tcp` only: bytes that a client gets for an endpoint that fails",
+            meaning: "`tcp` and `framed` only: what a client gets for an endpoint that fails: one \
+                      text for all causes, or one for each",
             example: "on_error = { connect = \"Failed to connect backend\" }",
         },
         Setting {
             name: "idle",
             kind: Kind::Choice(words!["both", "client"]),
-            absent: Absent::Default("\"both\""),
-            meaning: "`tcp` only: whose bytes keep a connection from ending after `idle_timeout`. With \
+            absent: Absent::Otherwise("`both` for `tcp`, `client` for `framed`"),
+            meaning: "`tcp` and `framed` only: whose bytes keep a connection from ending after `idle_timeout`. With \
                       `client` a client must send something in time, however much it is sent.",
             example: "idle = \"both\"",
         },
         RATE_LIMITS,
     ],
-    shared: &[&LIMITS, &FILTERS],
+    shared: &[&LIMITS, &FILTERS, &FRAMED, &SWOOLE],
     notes: "",
-};
-
-static ON_ERROR: declare::Table = declare::Table {
-    title: "on_error",
-    settings: &[
-        Setting {
-            name: "connect",
-            kind: Kind::Text("text"),
-            absent: Absent::Otherwise("the connection is reset"),
-            meaning: "no endpoint could be connected to",
-            example: "connect = \"Failed to connect backend\"",
-        },
-        Setting {
-            name: "empty",
-            kind: Kind::Text("text"),
-            absent: Absent::Otherwise("the connection is closed"),
-            meaning: "the endpoint ended the connection, in order or with a reset, without having \
-                      sent a byte to a client that had",
-            example: "empty = \"Backend Error\"",
-        },
-    ],
-    shared: &[],
-    notes: include_str!("../../reference/on_error.md"),
 };
 
 #[derive(Clone, Copy, PartialEq)]
 enum Wire {
     Http,
     Tcp,
+    Framed,
 }
 
-const WIRES: [(&str, Wire); 2] = [("http", Wire::Http), ("tcp", Wire::Tcp)];
+const WIRES: [(&str, Wire); 3] =
+    [("http", Wire::Http), ("tcp", Wire::Tcp), ("framed", Wire::Framed)];
 
 const IDLE_RULES: [(&str, IdleRule); 2] = [("both", IdleRule::Both), ("client", IdleRule::Client)];
 
-/// What only one protocol has, beside the filters.
-const OWNED: [(&str, Wire); 4] = [
-    ("http2", Wire::Http),
-    ("trusted_proxies", Wire::Http),
-    ("on_error", Wire::Tcp),
-    ("idle", Wire::Tcp),
+/// What not all protocols have, beside the filters and what messages alone have.
+const OWNED: [(&str, &[Wire]); 5] = [
+    ("http2", &[Wire::Http]),
+    ("trusted_proxies", &[Wire::Http]),
+    ("on_error", &[Wire::Tcp, Wire::Framed]),
+    ("idle", &[Wire::Tcp, Wire::Framed]),
+    ("body_timeout", &[Wire::Http, Wire::Framed]),
 ];
-
-/// A message for a person or a program that was cut off, not a page.
-const ON_ERROR_BYTES_MAX: usize = 16 * 1024;
 
 pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> Listener {
     let mut listener = Listener {
@@ -200,14 +183,12 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
     if let Some(kind) = kind {
         refuse_foreign_keys(&table, kind, report);
     }
-    let http = HttpListener { trusted_proxies: trusted_proxies(&table, report), http2 };
-    let tcp = TcpListener { on_error: on_error(&table, report), idle: idle(&table, report) };
-    listener.protocol = match kind {
-        Some(Wire::Tcp) => Protocol::Tcp(tcp),
-        Some(Wire::Http) | None => Protocol::Http(http),
-    };
+    listener.protocol = protocol(&table, kind, http2, report);
     listener.timeouts = ListenerTimeouts::of(&listener.protocol);
     limit::timeouts(&table, &mut listener.timeouts, report);
+    if kind == Some(Wire::Framed) {
+        listener.timeouts.idle = swoole::idle(&table, report).unwrap_or(listener.timeouts.idle);
+    }
     listener.limits = limit::limits(&table, report);
     listener
 }
@@ -221,20 +202,34 @@ fn bind(table: &Table<'_>, report: &mut Report) -> Vec<Spanned<Listen>> {
     addresses
 }
 
+fn protocol(table: &Table<'_>, kind: Option<Wire>, http2: bool, report: &mut Report) -> Protocol {
+    let trusted_proxies = trusted_proxies(table, report);
+    let idle = table.get("idle").and_then(|node| node.choice(&IDLE_RULES, report));
+    match kind {
+        Some(Wire::Framed) => Protocol::Framed(Box::new(framed::read(table, idle, report))),
+        Some(Wire::Tcp) => Protocol::Tcp(TcpListener {
+            on_error: on_error::of_tcp(table, report),
+            idle: idle.unwrap_or_default(),
+        }),
+        Some(Wire::Http) | None => Protocol::Http(HttpListener { trusted_proxies, http2 }),
+    }
+}
+
 fn refuse_foreign_keys(table: &Table<'_>, kind: Wire, report: &mut Report) {
     let filters = FILTERS.settings.iter().map(|setting| setting.name);
-    let of_http = filters.chain(limit::OF_HTTP).map(|name| (name, Wire::Http));
-    for (name, owner) in OWNED.into_iter().chain(of_http) {
-        let Some(span) = table.key_span(name).filter(|_| owner != kind) else {
+    let of_http = filters.chain(limit::OF_HTTP).map(|name| (name, &[Wire::Http][..]));
+    let of_messages = [&FRAMED, &SWOOLE].into_iter().flat_map(declare::Table::names);
+    let of_messages = of_messages.map(|name| (name, &[Wire::Framed][..]));
+    for (name, owners) in OWNED.into_iter().chain(of_http).chain(of_messages) {
+        let Some(span) = table.key_span(name).filter(|_| !owners.contains(&kind)) else {
             continue;
         };
-        let (ours, other) = match owner {
-            Wire::Http => ("http", "tcp"),
-            Wire::Tcp => ("tcp", "http"),
-        };
-        let message = format!("`{name}` is a setting of {ours} listeners");
-        let label = format!("{} is a listener for {other}", table.title());
-        let help = format!("remove the line, or write `protocol = \"{ours}\"`");
+        let word = |wire| WIRES.iter().find(|one| one.1 == wire).map_or("", |one| one.0);
+        let owners: Vec<_> = owners.iter().map(|owner| word(*owner)).collect();
+        let message = format!("`{name}` is a setting of {} listeners", owners.join(" and "));
+        let kind = if kind == Wire::Framed { "messages" } else { word(kind) };
+        let label = format!("{} is a listener for {kind}", table.title());
+        let help = format!("remove the line, or write `protocol = \"{}\"`", owners[0]);
         report.add(&code::OTHER_PROTOCOL, span, message, label, help);
     }
 }
@@ -246,21 +241,4 @@ fn trusted_proxies(table: &Table<'_>, report: &mut Report) -> Vec<Spanned<IpNet>
         networks.extend(text::parsed(node, &code::BAD_NETWORK, IpNet::parse, report));
     }
     networks
-}
-
-fn on_error(table: &Table<'_>, report: &mut Report) -> OnError {
-    let node = table.get("on_error");
-    let Some(table) = node.and_then(|node| node.table("`on_error`".to_owned(), &ON_ERROR, report))
-    else {
-        return OnError::default();
-    };
-    let mut bytes = |name| {
-        let node = table.get(name)?;
-        text::bounded(node, ON_ERROR_BYTES_MAX, report).map(|text| text.value.as_bytes().to_vec())
-    };
-    OnError { connect: bytes("connect"), empty: bytes("empty") }
-}
-
-fn idle(table: &Table<'_>, report: &mut Report) -> IdleRule {
-    table.get("idle").and_then(|node| node.choice(&IDLE_RULES, report)).unwrap_or_default()
 }

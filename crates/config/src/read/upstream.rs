@@ -14,6 +14,7 @@ use crate::read::crowd::{self, CROWD, MAX_CONCURRENCY};
 use crate::read::health::{self, AGENT, HEALTH};
 use crate::read::limit::{self, DAY_MS, MAX_HEAD, MAX_HEADERS, WEEK_MS};
 use crate::read::outlier::{self, OUTLIER};
+use crate::read::pool::{self, POOL};
 use crate::read::proxy_protocol::{self, VERSION_WORDS};
 use crate::read::retry::{self, RETRY};
 use crate::read::sticky::{self, STICKY_KIND};
@@ -218,7 +219,7 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
             example: "max_headers = 128",
         },
     ],
-    shared: &[&CROWD, &RETRY],
+    shared: &[&CROWD, &RETRY, &POOL],
     notes: include_str!("../../reference/upstreams.md"),
 };
 
@@ -290,13 +291,19 @@ const BALANCE_WORDS: &[Word] = &[
                   announced takes the place of the peer. All clients on \
                   Unix sockets count as one.",
     },
+    Word {
+        word: "key_hash",
+        meaning: "[messages](messages.md) by their `key`: those with one key go to one endpoint, and \
+                  if one is removed only its keys move",
+    },
 ];
 
-const BALANCES: [(&str, Balance); 4] = [
+const BALANCES: [(&str, Balance); 5] = [
     ("round_robin", Balance::RoundRobin),
     ("random", Balance::Random),
     ("least_connections", Balance::LeastConnections),
     ("source_hash", Balance::SourceHash),
+    ("key_hash", Balance::KeyHash),
 ];
 
 pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> Upstream {
@@ -344,6 +351,7 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
     upstream.slow_start = slow_start.unwrap_or_default();
     upstream.panic_threshold = panic_threshold(&table, report);
     upstream.of_grpc = of_grpc(&upstream, &table);
+    upstream.pool = pool::read(&table, report);
     upstream
 }
 

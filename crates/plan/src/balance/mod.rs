@@ -1,6 +1,7 @@
 //! Picking an endpoint. One algorithm, one file; all of them skip what was tried and what has
 //! weight 0.
 
+mod key_hash;
 mod least_connections;
 mod random;
 mod ring;
@@ -10,6 +11,8 @@ mod source_hash;
 use std::net::IpAddr;
 
 use crate::{Endpoint, Tried};
+use key_hash::KeyHash;
+pub use key_hash::key_hash;
 use least_connections::LeastConnections;
 use random::Random;
 use round_robin::RoundRobin;
@@ -22,6 +25,8 @@ pub struct Draw {
     pub random: u64,
     /// The address of the client; `None` for one on a Unix socket, or when nobody asks.
     pub client: Option<IpAddr>,
+    /// The hash of the key of a message; `None` for what has none, or when nobody asks.
+    pub key: Option<u64>,
     /// The place of the endpoint that the session of the request is at: it goes before all others.
     pub seat: Option<u32>,
 }
@@ -44,6 +49,7 @@ enum Algorithm {
     Random(Random),
     LeastConnections(LeastConnections),
     SourceHash(SourceHash),
+    KeyHash(KeyHash),
 }
 
 impl Balance {
@@ -63,13 +69,21 @@ impl Balance {
         Self(Algorithm::SourceHash(SourceHash::new(endpoints)))
     }
 
+    pub fn key_hash(endpoints: &[Endpoint]) -> Self {
+        Self(Algorithm::KeyHash(KeyHash::new(endpoints)))
+    }
+
     pub(crate) fn hashes_clients(&self) -> bool {
         matches!(self.0, Algorithm::SourceHash(_))
     }
 
-    /// Whether the same client is always sent to the same endpoint.
+    /// Whether the same client, or the same key, is always sent to the same endpoint.
     pub(crate) fn is_consistent(&self) -> bool {
-        matches!(self.0, Algorithm::SourceHash(_))
+        matches!(self.0, Algorithm::SourceHash(_) | Algorithm::KeyHash(_))
+    }
+
+    pub(crate) fn hashes_keys(&self) -> bool {
+        matches!(self.0, Algorithm::KeyHash(_))
     }
 
     pub(crate) fn pick(&self, endpoints: &[Endpoint], draw: Draw, tried: &Tried) -> Option<usize> {
@@ -78,6 +92,7 @@ impl Balance {
             Algorithm::Random(balance) => balance.pick(endpoints, draw.random, tried),
             Algorithm::LeastConnections(balance) => balance.pick(endpoints, tried),
             Algorithm::SourceHash(balance) => balance.pick(draw.client, tried),
+            Algorithm::KeyHash(balance) => balance.pick(draw.key, draw.random, tried),
         }
     }
 }

@@ -25,16 +25,18 @@ fn factor(weights: &[u32]) -> u32 {
 }
 
 fn draw(random: u64) -> Draw {
-    Draw { random, client: Some(IpAddr::V4(Ipv4Addr::from(random as u32))), seat: None }
+    let client = Some(IpAddr::V4(Ipv4Addr::from(random as u32)));
+    Draw { random, client, key: Some(random.reverse_bits()), seat: None }
 }
 
 /// All algorithms over the same endpoints.
-fn algorithms(endpoints: &[Endpoint]) -> [Balance; 4] {
+fn algorithms(endpoints: &[Endpoint]) -> [Balance; 5] {
     [
         Balance::round_robin(endpoints),
         Balance::random(endpoints),
         Balance::least_connections(endpoints),
         Balance::source_hash(endpoints),
+        Balance::key_hash(endpoints),
     ]
 }
 

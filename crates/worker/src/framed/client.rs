@@ -417,7 +417,7 @@ impl Client {
         let rules = std::sync::Arc::clone(&self.desk.borrow().1.rules);
         let piece = self.input.borrow_mut().at_end(&rules.request);
         if let Some(bytes) = piece {
-            self.submit(&bytes, &bytes, false);
+            self.submit(&bytes, false);
         }
     }
 
@@ -436,12 +436,12 @@ impl Client {
             match piece {
                 Piece::Whole { len } => {
                     let (message, behind) = rest.split_at(len);
-                    self.submit(message, message, false);
+                    self.submit(message, false);
                     rest = behind;
                 }
                 Piece::Joined { message, len } => {
                     rest = &rest[len..];
-                    self.submit(&message, &message, false);
+                    self.submit(&message, false);
                     desk.give_back(message);
                 }
                 Piece::Part => {
@@ -450,7 +450,7 @@ impl Client {
                 }
                 Piece::Begun { message } => {
                     self.is_sending.set(true);
-                    self.submit(&message, &message, true);
+                    self.submit(&message, true);
                     return bytes.len();
                 }
                 Piece::Bad => return bytes.len(),
@@ -464,7 +464,7 @@ impl Client {
     }
 
     /// A message has come, or as much of it as is kept.
-    fn submit(self: &Rc<Self>, message: &[u8], key: &[u8], is_cut: bool) {
+    fn submit(self: &Rc<Self>, message: &[u8], is_cut: bool) {
         let desk = Rc::clone(&self.desk.borrow().1);
         let number = self.outlet.borrow_mut().order.begin();
         let shard = Rc::clone(&self.accepted.shard);
@@ -474,12 +474,13 @@ impl Client {
             return self.deliver(number, &ping.reply, Some(End::Whole));
         }
         let begun_us = shard.now_us();
+        let upstream = desk.upstream();
         let job = Job {
             client: Rc::clone(self),
             number,
             bytes: Vec::new(),
             is_cut,
-            key: super::key_of(&desk.rules, key),
+            key: super::key_of(&desk.rules, &upstream, message),
             tried: Default::default(),
             attempts: 0,
             admitted_ms: 0,
@@ -488,7 +489,6 @@ impl Client {
             trace: Trace { begun_us, bytes_in: message.len() as u64, ..Trace::default() },
         };
         let (in_force, _) = &*self.desk.borrow();
-        let upstream = desk.upstream();
         if let Some(deposits) = in_force.deposits.get(upstream.settings.index) {
             deposits.add_request(upstream.budget());
         }

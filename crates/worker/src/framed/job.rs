@@ -58,7 +58,7 @@ pub(super) struct Owner {
 impl Job {
     pub(super) fn draw(&self, shard: &Shard, upstream: &Upstream) -> Draw {
         let client = upstream.hashes_clients().then(|| self.client.ip()).flatten();
-        Draw { random: shard.random(), client, seat: None }
+        Draw { random: shard.random(), client, key: self.key, seat: None }
     }
 
     /// Whether it may go to another endpoint, after so much of it was sent and this has happened.

@@ -16,12 +16,11 @@ mod order;
 mod wire;
 
 use std::cell::RefCell;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use fairwater_message::pack::Packer;
-use fairwater_plan::{FrameRules, Framed, Plan, Protocol, Upstream};
+use fairwater_plan::{FrameRules, Framed, Plan, Protocol, Upstream, key_hash};
 use fairwater_proto::client_hello::Alert;
 
 use crate::accept::Accepted;
@@ -121,12 +120,10 @@ fn desk_for(shard: &Shard, in_force: &InForce, framed: &Framed, name: &str) -> O
 }
 
 /// What balancing goes by in a message, if it goes by the message.
-fn key_of(rules: &FrameRules, message: &[u8]) -> Option<u64> {
-    let key = rules.key.as_ref()?;
+fn key_of(rules: &FrameRules, upstream: &Upstream, message: &[u8]) -> Option<u64> {
+    let key = rules.key.as_ref().filter(|_| upstream.hashes_keys())?;
     let end = message.len().min(key.end as usize);
-    let bytes = message.get(key.start as usize..end).unwrap_or_default();
-    // Without keys of its own: all threads and processes come to the same.
-    Some(BuildHasherDefault::<DefaultHasher>::new().hash_one(bytes))
+    message.get(key.start as usize..end).filter(|bytes| !bytes.is_empty()).map(key_hash)
 }
 
 /// Serves a client until its connection ends, or another process does. `held` was read before.
