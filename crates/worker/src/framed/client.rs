@@ -14,6 +14,7 @@ use fairwater_net::clock;
 use fairwater_plan::{FrameRules, TcpIdle, Timeouts};
 
 use super::desk::Desk;
+use super::identity::introduce;
 use super::input::{Input, Piece};
 use super::job::{Job, Line, Trace};
 use super::order::{End, Number, Order};
@@ -475,12 +476,27 @@ impl Client {
         }
         let begun_us = shard.now_us();
         let upstream = desk.upstream();
+        let key = super::key_of(&desk.rules, &upstream, message);
+        let mut introduced = Vec::new();
+        let message = match desk.rules.identity {
+            None => message,
+            Some(identity) => {
+                introduced = desk.spare();
+                let who = (identity, self.accepted.peer());
+                let result = introduce(who, &desk.rules.request, message, &mut introduced);
+                if result.is_err() {
+                    self.tell(Fault::because(FaultKind::BadFrame, "too_long_with_identity"));
+                    return self.deliver(number, b"", Some(End::Lost));
+                }
+                &introduced
+            }
+        };
         let job = Job {
             client: Rc::clone(self),
             number,
             bytes: Vec::new(),
             is_cut,
-            key: super::key_of(&desk.rules, &upstream, message),
+            key,
             tried: Default::default(),
             attempts: 0,
             admitted_ms: 0,
@@ -493,6 +509,7 @@ impl Client {
             deposits.add_request(upstream.budget());
         }
         desk.submit(&shard, job, message);
+        desk.give_back(introduced);
     }
 
     /// Sends more of the message that goes out piece by piece. Ready with nothing when it is all

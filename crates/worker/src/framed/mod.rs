@@ -8,6 +8,7 @@
 mod client;
 mod desk;
 mod dial;
+mod identity;
 mod input;
 mod job;
 mod keeper;
