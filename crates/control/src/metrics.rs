@@ -203,7 +203,7 @@ fn limits(text: &mut Text, plan: &Plan) {
 
 fn endpoints(text: &mut Text, sources: &Sources, plan: &Plan) {
     type Read = fn(&EndpointCounters) -> &Count;
-    let families: [(&str, &str, &str, Read); 8] = [
+    let families: [(&str, &str, &str, Read); 10] = [
         ("fairwater_endpoint_attempts_total", "counter", "Exchanges tried.", |e| &e.attempts),
         ("fairwater_endpoint_connects_total", "counter", "Connections opened.", |e| &e.connects),
         (
@@ -223,6 +223,18 @@ fn endpoints(text: &mut Text, sources: &Sources, plan: &Plan) {
             "counter",
             "Pooled connections that were dead when they were used.",
             |e| &e.stale,
+        ),
+        (
+            "fairwater_endpoint_unsolicited_total",
+            "Connections for messages closed because of bytes that nobody had asked for.",
+            "Pooled connections that were dead when they were used.",
+            |e| &e.unsolicited,
+        ),
+        (
+            "fairwater_endpoint_late_replies_total",
+            "Replies to messages that came too late.",
+            "Pooled connections that were dead when they were used.",
+            |e| &e.late_replies,
         ),
         (
             "fairwater_endpoint_failures_total",

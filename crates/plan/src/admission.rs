@@ -1,6 +1,7 @@
 //! How many connections are open to an upstream, over all threads, and who waits for one.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use crate::queue::WAITERS_MAX;
 use crate::{Priority, Queue, Waiter};
@@ -12,6 +13,20 @@ pub struct Admission {
     open: AtomicU32,
     max: AtomicU32,
     queue: Queue,
+    /// Messages that wait elsewhere, for one that stands in the queue on behalf of them all.
+    apart: AtomicUsize,
+    /// Those who stand there so.
+    keepers: AtomicUsize,
+}
+
+/// A place of somebody who waits apart from the queue; given back when it is dropped.
+#[derive(Debug)]
+pub struct PlaceApart(Arc<Admission>);
+
+impl Drop for PlaceApart {
+    fn drop(&mut self) {
+        self.0.apart.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Admission {
@@ -21,6 +36,8 @@ impl Admission {
             open: AtomicU32::new(0),
             max: AtomicU32::new(max.unwrap_or(u32::MAX)),
             queue: Queue::default(),
+            apart: AtomicUsize::new(0),
+            keepers: AtomicUsize::new(0),
         }
     }
 
@@ -42,13 +59,30 @@ impl Admission {
         self.queue.set_max(max);
     }
 
-    /// The most connections, and the most that wait for one.
+    /// The most connections.
     pub fn max(&self) -> u32 {
         self.max.load(Ordering::Relaxed)
     }
 
-    pub fn queue_max(&self) -> usize {
-        self.queue.max()
+    /// Takes a place of one who waits apart from the queue, if no more wait than may.
+    pub fn wait_apart(self: &Arc<Self>) -> Option<PlaceApart> {
+        let before = self.apart.fetch_add(1, Ordering::Relaxed);
+        let place = PlaceApart(Arc::clone(self));
+        (before < self.queue.max()).then_some(place)
+    }
+
+    /// Somebody stands in the queue for those who wait apart, or does so no longer.
+    pub fn keeper(&self, is_there: bool) {
+        match is_there {
+            true => self.keepers.fetch_add(1, Ordering::Relaxed),
+            false => self.keepers.fetch_sub(1, Ordering::Relaxed),
+        };
+    }
+
+    /// All who wait, each once.
+    pub fn waiting_in_all(&self) -> usize {
+        let keepers = self.keepers.load(Ordering::Relaxed);
+        self.apart.load(Ordering::Relaxed) + self.waiting().saturating_sub(keepers)
     }
 
     /// Whether there may be one more, at this moment.
@@ -98,7 +132,6 @@ impl Admission {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::task::{Wake, Waker};
 
     use super::*;

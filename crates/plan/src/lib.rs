@@ -24,7 +24,7 @@ mod slot;
 pub mod sticky;
 mod upstream;
 
-pub use admission::Admission;
+pub use admission::{Admission, PlaceApart};
 pub use alarm::Alarm;
 pub use balance::{Balance, Draw, key_hash};
 pub use breaker::{Breaker, BreakerRules, Change as BreakerChange, State as BreakerState};

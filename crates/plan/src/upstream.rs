@@ -364,7 +364,7 @@ impl Upstream {
     /// Exchanges that wait for room.
     pub fn waiting(&self) -> usize {
         let of_gate = self.shared.gate.as_ref().map_or(0, |gate| gate.waiting());
-        of_gate + self.shared.admission.waiting()
+        of_gate + self.shared.admission.waiting_in_all()
     }
 
     pub fn budget(&self) -> &RetryBudget {

@@ -26,6 +26,7 @@ mod health;
 mod http2;
 mod limits;
 mod master;
+mod messages;
 mod moving;
 mod names;
 mod overload;

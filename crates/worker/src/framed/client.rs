@@ -500,6 +500,7 @@ impl Client {
             tried: Default::default(),
             attempts: 0,
             admitted_ms: 0,
+            place: None,
             until_ms: 0,
             dial: None,
             trace: Trace { begun_us, bytes_in: message.len() as u64, ..Trace::default() },

@@ -120,7 +120,8 @@ impl Desk {
                 Place::None => return self.fail(job, Fault::undelivered(FaultKind::NoEndpoint)),
             }
         }
-        if self.waiting() >= upstream.admission().queue_max() {
+        job.place = upstream.admission().wait_apart();
+        if job.place.is_none() {
             let fault = Fault::undelivered(FaultKind::UpstreamFull);
             return self.fail(job, Fault { detail: "queue_full", ..fault });
         }
@@ -131,6 +132,10 @@ impl Desk {
 
     fn enqueue(self: &Rc<Self>, shard: &Rc<Shard>, mut job: Job, is_first: bool) {
         let queue = self.upstream.borrow().settings.timeouts.queue;
+        if job.place.is_none() {
+            // It was let in before.
+            job.place = self.upstream.borrow().admission().wait_apart();
+        }
         job.until_ms = clock::coarse_ms() + queue.as_millis() as u64;
         let has_dial = job.dial.is_some();
         match is_first {

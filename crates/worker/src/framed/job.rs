@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use fairwater_message::{Fault, FaultKind};
 use fairwater_net::Peer;
-use fairwater_plan::{Draw, Endpoint, InFlight, Tried, Upstream};
+use fairwater_plan::{Draw, Endpoint, InFlight, PlaceApart, Tried, Upstream};
 use fairwater_telemetry::{Entry, Timers, TlsEntry};
 
 use super::client::Client;
@@ -28,7 +28,8 @@ pub(super) struct Job {
     pub attempts: u32,
     /// When the circuit breaker let it through.
     pub admitted_ms: u64,
-    /// Until when it may wait for a connection.
+    /// While it waits for a connection, and until when it may.
+    pub place: Option<PlaceApart>,
     pub until_ms: u64,
     /// The connection that is opened for it, by its number.
     pub dial: Option<u64>,

@@ -26,7 +26,13 @@ enum Step {
 /// To be called when the first message waits.
 pub(super) fn start(shard: &Rc<Shard>, desk: &Rc<Desk>) {
     desk.has_keeper(Some(Waker::noop()));
-    drop(tokio::task::spawn_local(keep(Rc::clone(shard), Rc::clone(desk))));
+    let admission = Arc::clone(desk.upstream().admission());
+    admission.keeper(true);
+    let (shard, desk) = (Rc::clone(shard), Rc::clone(desk));
+    drop(tokio::task::spawn_local(async move {
+        keep(shard, desk).await;
+        admission.keeper(false);
+    }));
 }
 
 async fn keep(shard: Rc<Shard>, desk: Rc<Desk>) {

@@ -1,0 +1,375 @@
+//! Endpoints and clients that fail, and what others notice of it: nothing.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use fairwater_e2e::client::End;
+use fairwater_e2e::{Caller, Client, Endpoint, Proxy, until};
+
+use super::{Messages, answer, answering, framed, heard, setup};
+
+fn reason(proxy: &Proxy) -> String {
+    proxy.until_log(1)[0].get("reason").to_owned()
+}
+
+/// Of a listener with a text for everything that can go wrong.
+const ERRORS: &str =
+    "on_error = { connect = \"down\", full = \"busy\", timeout = \"late\", closed = \"gone\" }";
+
+#[test]
+fn a_failed_message_is_answered_and_the_client_goes_on() {
+    type Script = fn(&mut Caller);
+    let scripts: [(Script, &str, &str); 5] = [
+        (|caller| drop(heard(caller)), "gone", "upstream_empty_reply"),
+        (
+            |caller| {
+                heard(caller);
+                caller.reset();
+            },
+            "gone",
+            "upstream_reset",
+        ),
+        (
+            |caller| {
+                heard(caller);
+                caller.send(&framed("torn")[..6]);
+            },
+            "gone",
+            "upstream_body_truncated",
+        ),
+        (
+            |caller| {
+                heard(caller);
+                caller.send([0xff; 8]);
+                caller.until_closed();
+            },
+            "gone",
+            "upstream_bad_reply",
+        ),
+        (
+            |caller| {
+                heard(caller);
+                caller.until_closed();
+            },
+            "late",
+            "upstream_response_timeout",
+        ),
+    ];
+    for pipeline in [1, 4] {
+        for (script, text, reason) in scripts {
+            let endpoint = Endpoint::new(script);
+            let mut proxy = setup(&[&endpoint])
+                .listener(ERRORS)
+                .listener(&format!("pipeline = {pipeline}"))
+                .upstream("response_timeout = \"200ms\"")
+                .upstream("outlier_detection = false")
+                .start();
+            let mut client = Client::new(&proxy);
+            for _ in 0..3 {
+                assert_eq!(client.ask("x"), text, "{reason}");
+            }
+            assert!(proxy.until_log(3).iter().all(|line| line.get("reason") == reason), "{reason}");
+            assert_eq!(proxy.metric("fairwater_endpoint_in_flight", &[]), 0);
+            proxy.assert_sound();
+        }
+    }
+}
+
+#[test]
+fn without_a_text_the_connection_ends() {
+    let endpoint = Endpoint::new(|caller| drop(heard(caller)));
+    let mut proxy = setup(&[&endpoint]).start();
+    let mut client = Client::new(&proxy);
+    client.say("x");
+    assert_ne!(client.read_to_end().0, framed("x"));
+    assert_eq!(reason(&proxy), "upstream_empty_reply");
+    let mut proxy = {
+        proxy.assert_sound();
+        super::setup(&[]).endpoints("\"127.0.0.1:1\"").listener(ERRORS).start()
+    };
+    assert_eq!(Client::new(&proxy).ask("x"), "down");
+    assert_eq!(reason(&proxy), "upstream_connect_refused");
+    proxy.assert_sound();
+}
+
+/// What was not delivered goes to another endpoint, and nobody notices.
+#[test]
+fn what_no_endpoint_has_got_goes_elsewhere() {
+    let good = answering("good");
+    let mut proxy = setup(&[&good]).endpoints(&format!("\"127.0.0.1:1\", {:?}", good.address));
+    proxy = proxy.upstream("outlier_detection = false");
+    let mut proxy = proxy.start();
+    let mut client = Client::new(&proxy);
+    for n in 0..6 {
+        assert!(client.ask(n.to_string()).ends_with(&format!(" {n}")));
+    }
+    assert!(proxy.until_log(6).iter().any(|line| line.number("attempts") == 2));
+    proxy.assert_sound();
+}
+
+/// An endpoint closes a connection while it is idle, at any moment.
+#[test]
+fn connections_that_were_closed_meanwhile_cost_nothing() {
+    let endpoint = Endpoint::new(|caller| {
+        for _ in 0..3 {
+            let Some(body) = heard(caller) else { return };
+            caller.send(framed(body));
+        }
+    });
+    let mut proxy = setup(&[&endpoint]).start();
+    let mut client = Client::new(&proxy);
+    for n in 0..60 {
+        assert_eq!(client.ask(n.to_string()), n.to_string());
+    }
+    assert_eq!(endpoint.accepted(), 20);
+    proxy.assert_sound();
+}
+
+/// A message that an endpoint may have seen is sent again only if that is allowed.
+#[test]
+fn what_may_be_sent_twice_is_sent_again() {
+    for is_allowed in [false, true] {
+        let count = AtomicUsize::new(0);
+        let failing = Endpoint::new(move |caller| {
+            while let Some(body) = heard(caller) {
+                if count.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
+                    return;
+                }
+                caller.send(framed(body));
+            }
+        });
+        let good = answering("good");
+        let proxy = setup(&[&failing, &good])
+            .listener(ERRORS)
+            .upstream(&format!("retry_unsafe = {is_allowed}"))
+            .start();
+        let mut client = Client::new(&proxy);
+        let replies: Vec<_> = (0..8).map(|n| client.ask(n.to_string())).collect();
+        let failed = replies.iter().filter(|reply| *reply == "gone").count();
+        assert_eq!(failed > 0, !is_allowed, "{replies:?}");
+    }
+}
+
+/// A late reply, or one that nobody has asked for, reaches nobody.
+#[test]
+fn what_comes_late_is_nobodys() {
+    for pipeline in [1, 4] {
+        let endpoint = Endpoint::new(|caller| {
+            while let Some(body) = heard(caller) {
+                if body.starts_with(b"slow") {
+                    std::thread::sleep(Duration::from_millis(500));
+                }
+                caller.send(framed(&body));
+            }
+        });
+        let mut proxy = setup(&[&endpoint])
+            .listener(ERRORS)
+            .listener(&format!("pipeline = {pipeline}"))
+            .upstream("response_timeout = \"250ms\"")
+            .upstream("outlier_detection = false")
+            .upstream("max_connections = 2")
+            .start();
+        let mut clients: Vec<_> = (0..6).map(|_| Client::new(&proxy)).collect();
+        for round in 0..4 {
+            for (n, client) in clients.iter_mut().enumerate() {
+                let kind = if (n + round) % 3 == 0 { "slow" } else { "fast" };
+                client.say(format!("{kind} {round} of {n}"));
+            }
+            for (n, client) in clients.iter_mut().enumerate() {
+                let reply = String::from_utf8(client.hear()).unwrap();
+                let is_own = reply.ends_with(&format!(" {round} of {n}"));
+                assert!(is_own || reply == "late" || reply == "busy", "{reply}");
+            }
+        }
+        proxy.assert_sound();
+    }
+}
+
+#[test]
+fn what_nobody_has_asked_for_closes_the_connection() {
+    // At once, behind a reply, and some time later.
+    let endpoint = Endpoint::new(|caller| {
+        while let Some(body) = heard(caller) {
+            match &body[..] {
+                b"glued" => {
+                    caller.send([framed(&body), framed("secret")].concat());
+                }
+                b"later" => {
+                    caller.send(framed(&body));
+                    std::thread::sleep(Duration::from_millis(20));
+                    caller.send(framed("secret"));
+                }
+                _ => {
+                    caller.send(framed(&body));
+                }
+            }
+        }
+    });
+    let mut proxy = setup(&[&endpoint]).upstream("max_connections = 1").start();
+    let [mut first, mut second] = [(); 2].map(|()| Client::new(&proxy));
+    for (n, kind) in ["glued", "later"].into_iter().enumerate() {
+        assert_eq!(first.ask(kind), kind);
+        proxy.until_metric("fairwater_endpoint_unsolicited_total", &[], n as u64 + 1);
+        assert_eq!(second.ask("mine"), "mine");
+    }
+    proxy.assert_sound();
+}
+
+/// The reply comes before the message is there: it is given out, and nothing else that was on the
+/// way is mixed up.
+#[test]
+fn an_early_reply_ends_both_connections() {
+    let endpoint = Endpoint::new(|caller| {
+        let length = caller.read_exactly(1000);
+        assert_eq!(length.len(), 1000);
+        caller.send(framed("enough"));
+        caller.until_closed();
+    });
+    let mut proxy = setup(&[&endpoint]).start();
+    let mut client = Client::new(&proxy);
+    client.send(1_000_000_u32.to_be_bytes());
+    client.send(vec![b'x'; 100_000]);
+    assert_eq!(client.hear(), b"enough");
+    // However much of the rest it sends.
+    drop(client.try_send(&vec![b'x'; 900_000]));
+    drop(client.end());
+    until("no connection to be left", || proxy.metric("fairwater_endpoint_connections", &[]) == 0);
+    proxy.assert_sound();
+}
+
+/// A client goes in the middle of its message, and of its reply.
+#[test]
+fn clients_that_go_take_nothing_along() {
+    for pipeline in [1, 4] {
+        let endpoint = Endpoint::new(|caller| {
+            while let Some(body) = heard(caller) {
+                std::thread::sleep(Duration::from_millis(2));
+                let len = if body.starts_with(b"much") { 500_000 } else { body.len() };
+                let mut reply = body;
+                reply.resize(len, b'.');
+                if !caller.send(framed(reply)) {
+                    return;
+                }
+            }
+        });
+        let mut proxy = setup(&[&endpoint])
+            .listener(&format!("pipeline = {pipeline}"))
+            .upstream("max_connections = 2")
+            .start();
+        let mut steady: Vec<_> = (0..4).map(|_| Client::new(&proxy)).collect();
+        for round in 0..40 {
+            for (n, client) in steady.iter_mut().enumerate() {
+                client.say(format!("{round} of {n}"));
+            }
+            let mut going = Client::new(&proxy);
+            match round % 4 {
+                0 => going.send(&framed("half a message")[..9]),
+                1 => {
+                    going.send(500_000_u32.to_be_bytes());
+                    going.send(vec![b'y'; 200_000]);
+                }
+                2 => going.say("whole"),
+                _ => {
+                    going.say("much");
+                    going.read_exactly(10);
+                }
+            }
+            if round % 8 < 4 {
+                going.reset()
+            } else {
+                drop(going)
+            }
+            for (n, client) in steady.iter_mut().enumerate() {
+                assert_eq!(client.hear(), format!("{round} of {n}").as_bytes());
+            }
+        }
+        drop(steady);
+        proxy.assert_sound();
+    }
+}
+
+/// An endpoint dies with messages under way, and comes back.
+#[test]
+fn an_endpoint_that_dies_is_not_missed() {
+    let (steady, dying) = (answering("steady"), answering("dying"));
+    let address = dying.address.clone();
+    let proxy = setup(&[&steady, &dying])
+        .listener(ERRORS)
+        .upstream("retry_unsafe = true")
+        .upstream("max_connections = 4")
+        .start();
+    let mut clients: Vec<_> = (0..20).map(|_| Client::new(&proxy)).collect();
+    let mut ask_all = |round: usize| {
+        for (n, client) in clients.iter_mut().enumerate() {
+            client.say(format!("{round} of {n}"));
+        }
+        let replies = clients.iter_mut().map(|client| client.hear());
+        let replies: Vec<_> = replies.map(|reply| String::from_utf8(reply).unwrap()).collect();
+        for (n, reply) in replies.iter().enumerate() {
+            assert!(reply.ends_with(&format!(" {round} of {n}")), "{reply}");
+        }
+        replies.iter().any(|reply| reply.starts_with("dying"))
+    };
+    assert!((0..5).any(&mut ask_all));
+    drop(dying);
+    (5..15).for_each(|round| assert!(!ask_all(round)));
+    let back = Endpoint::at(&address, answer("dying"));
+    let mut round = 15;
+    until("the endpoint to be asked again", || {
+        round += 1;
+        ask_all(round)
+    });
+    drop(back);
+}
+
+#[test]
+fn slow_clients_are_given_up() {
+    let endpoint = answering("e");
+    let proxy = setup(&[&endpoint])
+        .listener("frame_timeout = \"200ms\"")
+        .listener("idle_timeout = \"600ms\"")
+        .start();
+    let [mut half, mut idle, mut busy] = [(); 3].map(|()| Client::new(&proxy));
+    half.send(&framed("half")[..6]);
+    let begun = std::time::Instant::now();
+    assert_eq!(half.end(), End::Closed);
+    assert!(begun.elapsed() < Duration::from_millis(550));
+    for _ in 0..8 {
+        busy.ask("x");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(idle.end(), End::Closed);
+    assert_eq!(busy.ask("y"), "e0 y");
+    let log = proxy.until_log(11);
+    let reasons = ["frame_timeout", "idle_timeout"];
+    assert!(reasons.iter().all(|reason| log.iter().any(|line| line.get("reason") == *reason)));
+}
+
+/// What the endpoint has sent is not taken.
+#[test]
+fn a_client_that_reads_nothing_holds_up_nobody() {
+    let endpoint = Endpoint::new(|caller| {
+        while let Some(body) = heard(caller) {
+            let reply = if body == b"much" { vec![b'.'; 20_000_000] } else { body };
+            if !caller.send(framed(reply)) {
+                return;
+            }
+        }
+    });
+    let proxy = setup(&[&endpoint])
+        .listener("body_timeout = \"300ms\"")
+        .upstream("max_connections = 2")
+        .start();
+    let mut lazy = Client::new(&proxy);
+    lazy.say("much");
+    let mut other = Client::new(&proxy);
+    for n in 0..20 {
+        assert_eq!(other.ask(n.to_string()), n.to_string());
+    }
+    let before = proxy.resident();
+    until("the lazy one to be given up", || {
+        proxy.log().iter().any(|line| line.get("reason") == "client_stalled")
+    });
+    assert!(proxy.resident() < before + 2 * 1024 * 1024);
+    assert_eq!(other.ask("still"), "still");
+}

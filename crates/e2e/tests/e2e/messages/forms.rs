@@ -1,0 +1,155 @@
+//! Messages of every form, and what is none.
+
+use fairwater_e2e::client::End;
+use fairwater_e2e::{Client, Endpoint, Setup};
+
+use super::{Messages, answering, framed, setup};
+
+/// Sends back what it gets.
+fn of_form(frame: &str, endpoint: &Endpoint) -> Setup {
+    Setup::of("framed", &[&endpoint.address]).listener(frame)
+}
+
+#[test]
+fn messages_of_every_form_go_through() {
+    let forms: [(&str, &[&[u8]]); 8] = [
+        ("frame = \"line\"", &[b"one\n", b"two\r\n", b"\n"]),
+        ("frame = \"workerman-frame\"", &[b"\0\0\0\x05x", b"\0\0\0\x04"]),
+        ("frame = { delimiter = \"\\r\\n\\r\\n\" }", &[b"a\r\nb\r\n\r\n", b"\r\n\r\n"]),
+        ("frame = { fixed = 5 }", &[b"12345", b"67890"]),
+        ("frame = { length = \"v\", offset = 1 }", &[b"x\x02\0ab", b"y\0\0"]),
+        ("frame = { length = \"ascii4\" }", &[b"0003abc", b"0000"]),
+        ("frame = { length = \"varint\" }", &[b"\x03abc", b"\0"]),
+        ("frame = { length = \"u24be\" }", &[b"\0\0\x01x"]),
+    ];
+    for (form, messages) in forms {
+        let endpoint = Endpoint::mirror();
+        let mut proxy = of_form(form, &endpoint).start();
+        let mut client = Client::new(&proxy);
+        for message in messages {
+            client.send(message);
+            assert_eq!(client.read_exactly(message.len()), *message, "{form}");
+        }
+        // All at once, and what goes in comes out in order.
+        let all = messages.concat();
+        client.send(&all);
+        assert_eq!(client.read_exactly(all.len()), all, "{form}");
+        assert_eq!(proxy.until_log(2 * messages.len()).len(), 2 * messages.len(), "{form}");
+        proxy.assert_sound();
+    }
+}
+
+#[test]
+fn the_end_of_the_stream_ends_a_message() {
+    let endpoint = Endpoint::new(|caller| {
+        let (bytes, _) = caller.read_to_end();
+        caller.send([b"got ", &bytes[..]].concat());
+    });
+    let mut proxy = of_form("frame = \"eof\"", &endpoint).start();
+    for body in [vec![b'x'; 3], vec![b'y'; 300_000]] {
+        let mut client = Client::new(&proxy);
+        client.send(&body);
+        client.half_close();
+        assert_eq!(client.read_to_end(), ([b"got ", &body[..]].concat(), End::Closed));
+    }
+    assert_eq!(endpoint.accepted(), 2);
+    proxy.assert_sound();
+}
+
+#[test]
+fn requests_and_replies_may_have_other_forms() {
+    let endpoint = Endpoint::new(|caller| {
+        while let Some(line) = line(caller) {
+            caller.send(framed(line));
+        }
+    });
+    let proxy = of_form("frame = \"line\"", &endpoint).listener("reply_frame = \"swoole\"").start();
+    let mut client = Client::new(&proxy);
+    client.send("a question\n");
+    assert_eq!(client.hear(), b"a question\n");
+}
+
+fn line(caller: &mut fairwater_e2e::Caller) -> Option<Vec<u8>> {
+    let mut line = Vec::new();
+    while !line.ends_with(b"\n") {
+        let byte = caller.read_exactly(1);
+        line.push(*byte.first()?);
+    }
+    Some(line)
+}
+
+/// Those before it are answered; then the connection ends, and no endpoint has seen a byte of it.
+#[test]
+fn what_is_no_message_ends_the_connection() {
+    let swoole = "frame = { length = \"u32be\", offset = 0, body_offset = 4, max = \"1MiB\" }";
+    let whole = "frame = { length = \"i32be\", body_offset = 0, max = \"1MiB\" }";
+    let cases: [(&str, Vec<u8>, &str); 6] = [
+        (swoole, vec![0xff; 4], "too_long"),
+        (swoole, 1_048_573_u32.to_be_bytes().to_vec(), "too_long"),
+        (whole, vec![0xff; 4], "length_negative"),
+        (whole, 3_u32.to_be_bytes().to_vec(), "length_runt"),
+        (whole, 0_u32.to_be_bytes().to_vec(), "length_runt"),
+        ("frame = { line = true, max = \"1KiB\" }", vec![b'x'; 1025], "too_long"),
+    ];
+    for (form, bad, detail) in cases {
+        let endpoint = Endpoint::mirror();
+        let mut proxy = of_form(form, &endpoint).start();
+        let mut client = Client::new(&proxy);
+        let good: &[u8] = match () {
+            () if form == swoole => b"\0\0\0\x02ok",
+            () if form == whole => b"\0\0\0\x06ok",
+            () => b"ok\n",
+        };
+        client.send([good, &bad].concat());
+        assert_eq!(client.read_to_end(), (good.to_vec(), End::Closed), "{form}");
+        let log = proxy.until_log(2);
+        assert_eq!((log[0].get("reason"), log[1].get("reason")), ("", "bad_frame"), "{form}");
+        assert_eq!(log[1].get("detail"), detail, "{form}");
+        assert_eq!(endpoint.accepted(), 1);
+        proxy.assert_sound();
+    }
+}
+
+/// Of what a length claims nothing is allocated.
+#[test]
+fn a_claimed_length_costs_nothing() {
+    let endpoint = answering("e");
+    let form = "frame = { length = \"u32be\", max = \"1GiB\" }";
+    let proxy = Setup::of("framed", &[&endpoint.address]).listener(form).start();
+    let mut first = Client::new(&proxy);
+    first.ask("x");
+    let before = proxy.resident();
+    let mut clients: Vec<_> = (0..50).map(|_| Client::new(&proxy)).collect();
+    for client in &mut clients {
+        client.send(0x3fff_fff0_u32.to_be_bytes());
+    }
+    assert_eq!(first.ask("y"), "e0 y");
+    assert!(proxy.resident() < before + 8 * 1024 * 1024);
+}
+
+#[test]
+fn messages_come_over_tls_too() {
+    let endpoint = answering("e");
+    let mut proxy = setup(&[&endpoint]).listener("tls = { dev = true }").start();
+    let address = proxy.address.clone();
+    let script = format!(
+        "import socket, ssl, struct\n\
+         context = ssl.create_default_context()\n\
+         context.check_hostname = False\n\
+         context.verify_mode = ssl.CERT_NONE\n\
+         host, port = {address:?}.rsplit(':', 1)\n\
+         raw = socket.create_connection((host, int(port)))\n\
+         secure = context.wrap_socket(raw, server_hostname='localhost')\n\
+         for n in (1, 1000, 100000, 300000):\n\
+         \x20   secure.sendall(struct.pack('>I', n) + b'x' * n)\n\
+         \x20   stream = secure.makefile('rb')\n\
+         \x20   length, = struct.unpack('>I', stream.read(4))\n\
+         \x20   body = stream.read(length)\n\
+         \x20   assert body == b'e0 ' + b'x' * n, (n, body[:20])\n\
+         print('done')\n"
+    );
+    let output = std::process::Command::new("python3").arg("-c").arg(script).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(said, "done\n", "{}", String::from_utf8_lossy(&output.stderr));
+    proxy.assert_sound();
+}

@@ -1,0 +1,221 @@
+//! How many connections endpoints have, and who gets which.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use fairwater_e2e::{Client, Endpoint, until};
+
+use super::{Messages, answering, framed, heard, setup};
+
+#[test]
+fn many_clients_share_few_connections() {
+    for (threads, pipeline) in [(1, 1), (2, 1), (1, 4), (2, 4)] {
+        let endpoint = answering("e");
+        let mut proxy = setup(&[&endpoint])
+            .threads(threads)
+            .listener(&format!("pipeline = {pipeline}"))
+            .upstream("max_connections = 4")
+            .start();
+        let mut clients: Vec<_> = (0..100).map(|_| Client::new(&proxy)).collect();
+        for round in 0..10 {
+            for (n, client) in clients.iter_mut().enumerate() {
+                client.say(format!("{round} of {n}"));
+            }
+            for (n, client) in clients.iter_mut().enumerate() {
+                let reply = String::from_utf8(client.hear()).unwrap();
+                assert!(reply.ends_with(&format!(" {round} of {n}")), "{reply}");
+            }
+        }
+        assert!(proxy.metric("fairwater_endpoint_connections", &[]) <= 4);
+        // Threads give each other what they have too much of, and no more.
+        let opened = proxy.metric("fairwater_endpoint_connects_total", &[]);
+        assert!((1..=12).contains(&opened), "{threads} threads: {opened}");
+        assert_eq!(proxy.metric("fairwater_endpoint_unsolicited_total", &[]), 0);
+        drop(clients);
+        proxy.assert_sound();
+    }
+}
+
+/// One connection, and clients on both threads: none waits for ever.
+#[test]
+fn threads_take_turns_with_one_connection() {
+    let endpoint = answering("e");
+    let proxy = setup(&[&endpoint]).threads(2).upstream("max_connections = 1").start();
+    let mut clients: Vec<_> = (0..8).map(|_| Client::new(&proxy)).collect();
+    for round in 0..5 {
+        for client in &mut clients {
+            client.say(format!("{round}"));
+        }
+        for client in &mut clients {
+            assert!(client.hear().ends_with(format!(" {round}").as_bytes()));
+        }
+    }
+    assert!(proxy.metric("fairwater_endpoint_connections", &[]) <= 1);
+}
+
+/// With so many under way on one connection, no more are sent; the endpoint sees them all at once.
+#[test]
+fn a_pipeline_has_its_depth() {
+    let most = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&most);
+    let endpoint = Endpoint::new(move |caller| {
+        caller.socket.patience(Duration::from_millis(300)).unwrap();
+        loop {
+            let mut bodies = Vec::new();
+            while let Some(body) = heard(caller) {
+                bodies.push(body);
+            }
+            if bodies.is_empty() {
+                return;
+            }
+            seen.fetch_max(bodies.len(), Ordering::Relaxed);
+            for body in bodies {
+                caller.send(framed(body));
+            }
+        }
+    });
+    let mut proxy =
+        setup(&[&endpoint]).listener("pipeline = 3").upstream("max_connections = 1").start();
+    let mut clients: Vec<_> = (0..7).map(|_| Client::new(&proxy)).collect();
+    for (n, client) in clients.iter_mut().enumerate() {
+        client.say(n.to_string());
+    }
+    for (n, client) in clients.iter_mut().enumerate() {
+        assert_eq!(client.hear(), n.to_string().as_bytes());
+    }
+    assert_eq!(most.load(Ordering::Relaxed), 3);
+    proxy.assert_sound();
+}
+
+#[test]
+fn a_limit_for_each_endpoint_holds() {
+    let (a, b) = (answering("a"), answering("b"));
+    let proxy = setup(&[&a, &b]).upstream("max_connections_per_endpoint = 2").start();
+    let mut clients: Vec<_> = (0..40).map(|_| Client::new(&proxy)).collect();
+    for round in 0..5 {
+        for client in &mut clients {
+            client.say(format!("{round}"));
+        }
+        for client in &mut clients {
+            client.hear();
+        }
+    }
+    assert!(a.accepted() <= 2 && b.accepted() <= 2, "{} {}", a.accepted(), b.accepted());
+    assert!(a.accepted() > 0 && b.accepted() > 0);
+}
+
+#[test]
+fn connections_are_opened_ahead_and_kept() {
+    let (a, b) = (answering("a"), answering("b"));
+    let proxy = setup(&[&a, &b])
+        .upstream("min_connections = 3")
+        .upstream("idle_timeout = \"100ms\"")
+        .start();
+    until("connections", || a.accepted() >= 3 && b.accepted() >= 3);
+    // They outlive the idle timeout.
+    std::thread::sleep(Duration::from_millis(400));
+    assert_eq!((a.accepted(), a.closed(), b.accepted(), b.closed()), (3, 0, 3, 0));
+    let mut client = Client::new(&proxy);
+    client.ask("x");
+    assert_eq!(a.accepted() + b.accepted(), 6);
+}
+
+#[test]
+fn idle_connections_grow_old() {
+    let endpoint = answering("e");
+    let proxy = setup(&[&endpoint]).upstream("idle_timeout = \"100ms\"").start();
+    let mut client = Client::new(&proxy);
+    client.ask("x");
+    endpoint.until_closed(1);
+    assert_eq!(client.ask("y"), "e1 y");
+    proxy.until_metric("fairwater_endpoint_connections", &[], 0);
+}
+
+#[test]
+fn a_connection_has_so_many_messages() {
+    let endpoint = answering("e");
+    for pipeline in [1, 4] {
+        let before = endpoint.accepted();
+        let proxy = setup(&[&endpoint])
+            .listener(&format!("pipeline = {pipeline}"))
+            .upstream("max_requests = 3")
+            .start();
+        let mut client = Client::new(&proxy);
+        (0..9).for_each(|n| assert!(client.ask(n.to_string()).ends_with(&n.to_string())));
+        assert_eq!(endpoint.accepted() - before, 3);
+    }
+}
+
+#[test]
+fn a_connection_begins_with_a_greeting() {
+    let endpoint = Endpoint::new(|caller| {
+        if caller.read_exactly(5) == b"LOGIN" {
+            caller.send("WELCOME");
+            super::answer("e")(caller);
+        }
+    });
+    let proxy = setup(&[&endpoint])
+        .upstream("on_connect = { send = \"LOGIN\", expect = \"WELCOME\" }")
+        .start();
+    let mut client = Client::new(&proxy);
+    assert_eq!(client.ask("x"), "e0 x");
+    assert_eq!(client.ask("y"), "e0 y");
+
+    let refusing = Endpoint::new(|caller| {
+        caller.read_exactly(5);
+        caller.send("GO AWAY");
+        caller.until_closed();
+    });
+    let proxy = setup(&[&refusing])
+        .listener("on_error = \"Backend Error\"")
+        .upstream("on_connect = { send = \"LOGIN\", expect = \"WELCOME\" }")
+        .start();
+    assert_eq!(Client::new(&proxy).ask("x"), "Backend Error");
+    let log = proxy.until_log(1);
+    assert_eq!((log[0].get("reason"), log[0].get("detail")), ("upstream_bad_reply", "greeting"));
+}
+
+#[test]
+fn too_many_that_wait_are_told() {
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let endpoint = Endpoint::new(move |caller| {
+        while let Some(body) = heard(caller) {
+            gate.lock().unwrap().recv().ok();
+            caller.send(framed(body));
+        }
+    });
+    let proxy = setup(&[&endpoint])
+        .listener("on_error = { full = \"busy\" }")
+        .upstream("max_connections = 1")
+        .upstream("max_queue = 1")
+        .start();
+    let mut clients: Vec<_> = (0..3).map(|_| Client::new(&proxy)).collect();
+    clients[0].say("first");
+    until("the first", || proxy.metric("fairwater_endpoint_in_flight", &[]) == 1);
+    clients[1].say("second");
+    until("the second", || proxy.metric("fairwater_upstream_waiting", &[]) == 1);
+    assert_eq!(clients[2].ask("third"), "busy");
+    drop(go);
+    assert_eq!(clients[0].hear(), b"first");
+    assert_eq!(clients[1].hear(), b"second");
+    assert_eq!(proxy.until_log(3)[0].get("detail"), "queue_full");
+}
+
+#[test]
+fn who_waits_too_long_is_told() {
+    let endpoint = Endpoint::new(|caller| {
+        heard(caller);
+        caller.until_closed();
+    });
+    let proxy = setup(&[&endpoint])
+        .listener("on_error = { full = \"busy\" }")
+        .upstream("max_connections = 1")
+        .upstream("queue_timeout = \"200ms\"")
+        .start();
+    let mut first = Client::new(&proxy);
+    first.say("first");
+    until("the first", || proxy.metric("fairwater_endpoint_in_flight", &[]) == 1);
+    assert_eq!(Client::new(&proxy).ask("second"), "busy");
+}
