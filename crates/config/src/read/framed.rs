@@ -10,7 +10,7 @@ use crate::model::{ClientIdentity, FrameMode, FramedListener, IdleRule, Payload,
 use crate::read::bytes::{self, BYTES, Bytes};
 use crate::read::frame::{self, FRAME_KIND};
 use crate::read::limit::DAY_MS;
-use crate::read::on_error::{self, BYTES_MAX};
+use crate::read::on_error::{self, ON_ERROR_BYTES_MAX};
 use crate::read::swoole;
 use crate::reader::{Node, Table};
 use crate::report::Report;
@@ -247,7 +247,7 @@ fn ping(table: &Table<'_>, framed: &FramedListener, report: &mut Report) -> Opti
 
 /// A message of this form.
 pub(super) fn payload(node: Node<'_>, framing: &Framing, report: &mut Report) -> Option<Payload> {
-    let bytes = bytes::read(node, BYTES_MAX, report)?;
+    let bytes = bytes::read(node, ON_ERROR_BYTES_MAX, report)?;
     let body = match bytes.value {
         Bytes::Digits(bytes) => return Some(Payload::Whole(bytes)),
         Bytes::Text(body) => body,
