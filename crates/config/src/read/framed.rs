@@ -55,7 +55,8 @@ pub(super) static FRAMED: declare::Table = declare::Table {
             kind: Kind::Integer { min: 1, max: DEPTH_MAX },
             absent: Absent::Default("1"),
             meaning: "`framed` only: messages that are under way on one connection to an endpoint, \
-                      which must answer them in their order",
+                      which must answer them in their order. It is used when no further connection \
+                      may be opened.",
             example: "pipeline = 16",
         },
         Setting {
@@ -141,8 +142,8 @@ static KEY: declare::Table = declare::Table {
             name: "length",
             kind: Kind::Integer { min: 1, max: KEY_BYTES_MAX },
             absent: Absent::Required,
-            meaning: "how many bytes it has. A message that ends before them has no key, and goes \
-                      anywhere.",
+            meaning: "how many bytes it has. Of a message that ends within them those count that \
+                      are there; one that ends before them has no key, and goes anywhere.",
             example: "length = 8",
         },
     ],
