@@ -18,6 +18,7 @@ pub(crate) fn check(config: &Config, report: &mut Report) {
         check_settings(upstream, !senders.is_empty() && !shares, report);
         if shares {
             check_announcing(upstream, report);
+            check_depth(upstream, senders, report);
             check_pool(upstream, &config.apps, report);
         }
     }
@@ -87,6 +88,23 @@ fn check_announcing(upstream: &Upstream, report: &mut Report) {
         let label = "`proxy_protocol` would say that all messages are of one";
         let help = "remove it, and set `identity` or `mode = \"connection\"` in the listener";
         report.add(&code::SHARED_AND_ANNOUNCED, upstream.name.span, message, label, help);
+    }
+}
+
+/// A connection takes a second message only when there may be no further connection.
+fn check_depth(upstream: &Upstream, senders: &[&Listener], report: &mut Report) {
+    if upstream.max_connections.is_some() || upstream.pool.max.is_some() {
+        return;
+    }
+    for listener in senders {
+        let mode = shared(listener).map(|framed| framed.mode);
+        if matches!(mode, Some(FrameMode::Exchange { depth: 2.. })) {
+            let upstream = &upstream.name.value;
+            let message = format!("nothing limits the connections to upstream `{upstream}`");
+            let label = "without that `pipeline` has no effect";
+            let help = format!("set `max_connections = 32` in [upstreams.{upstream}]");
+            report.add(&code::NOTHING_TO_SHARE, listener.name.span, message, label, help);
+        }
     }
 }
 

@@ -354,6 +354,10 @@ codes! {
         "This setting is for the connections that messages share. No listener with `protocol = \
          \"framed\"` sends to this upstream, or only one with `mode = \"connection\"`, so that it has no \
          effect.";
+    NOTHING_TO_SHARE = "W1204",
+        "With `pipeline` a connection takes a further message while it waits for replies, but only when \
+         no further connection may be opened: one of its own serves a message better. Without \
+         `max_connections` or `max_connections_per_endpoint` in the upstream that never happens.";
     APP_UNUSED = "W0104",
         "No upstream takes its endpoints from this app, which is started nevertheless. That is harmless, \
          and often the trace of a forgotten upstream or of a misspelt name. Name it in an upstream with \

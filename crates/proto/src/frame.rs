@@ -76,8 +76,8 @@ impl BadFrame {
 }
 
 impl Progress {
-    /// Takes in the next bytes of the stream. A `Progress::default()` is the beginning of a message;
-    /// one that has ended has nothing to take in, and needs a new one behind it.
+    /// Takes in the next bytes of the stream. A `Progress::default()` is the beginning of a
+    /// message; one that has ended has nothing to take in, and needs a new one behind it.
     ///
     /// # Errors
     /// See [`BadFrame`]; each as soon as it is certain.

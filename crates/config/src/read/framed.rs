@@ -10,7 +10,7 @@ use crate::model::{ClientIdentity, FrameMode, FramedListener, IdleRule, Payload,
 use crate::read::bytes::{self, BYTES, Bytes};
 use crate::read::frame::{self, FRAME_KIND};
 use crate::read::limit::DAY_MS;
-use crate::read::on_error::{self, BYTES_MAX};
+use crate::read::on_error::{self, ON_ERROR_BYTES_MAX};
 use crate::read::swoole;
 use crate::reader::{Node, Table};
 use crate::report::Report;
@@ -55,7 +55,8 @@ pub(super) static FRAMED: declare::Table = declare::Table {
             kind: Kind::Integer { min: 1, max: DEPTH_MAX },
             absent: Absent::Default("1"),
             meaning: "`framed` only: messages that are under way on one connection to an endpoint, \
-                      which must answer them in their order",
+                      which must answer them in their order. It is used when no further connection \
+                      may be opened.",
             example: "pipeline = 16",
         },
         Setting {
@@ -141,8 +142,8 @@ static KEY: declare::Table = declare::Table {
             name: "length",
             kind: Kind::Integer { min: 1, max: KEY_BYTES_MAX },
             absent: Absent::Required,
-            meaning: "how many bytes it has. A message that ends before them has no key, and goes \
-                      anywhere.",
+            meaning: "how many bytes it has. Of a message that ends within them those count that \
+                      are there; one that ends before them has no key, and goes anywhere.",
             example: "length = 8",
         },
     ],
@@ -247,7 +248,7 @@ fn ping(table: &Table<'_>, framed: &FramedListener, report: &mut Report) -> Opti
 
 /// A message of this form.
 pub(super) fn payload(node: Node<'_>, framing: &Framing, report: &mut Report) -> Option<Payload> {
-    let bytes = bytes::read(node, BYTES_MAX, report)?;
+    let bytes = bytes::read(node, ON_ERROR_BYTES_MAX, report)?;
     let body = match bytes.value {
         Bytes::Digits(bytes) => return Some(Payload::Whole(bytes)),
         Bytes::Text(body) => body,

@@ -58,12 +58,12 @@ static ON_ERROR: declare::Table = declare::Table {
 };
 
 /// A message for a person or a program that was cut off, not a page.
-pub(super) const BYTES_MAX: usize = 16 * 1024;
+pub(super) const ON_ERROR_BYTES_MAX: usize = 16 * 1024;
 
 pub(super) fn of_tcp(table: &Table<'_>, report: &mut Report) -> OnError {
     let Some(node) = table.get("on_error") else { return OnError::default() };
     let mut read = |node| {
-        let bytes = bytes::read(node, BYTES_MAX, report)?;
+        let bytes = bytes::read(node, ON_ERROR_BYTES_MAX, report)?;
         Some(bytes.value.into_inner())
     };
     if node.is_text() {
@@ -74,7 +74,7 @@ pub(super) fn of_tcp(table: &Table<'_>, report: &mut Report) -> OnError {
         return OnError::default();
     };
     let mut read = |name| {
-        let bytes = bytes::read(table.get(name)?, BYTES_MAX, report)?;
+        let bytes = bytes::read(table.get(name)?, ON_ERROR_BYTES_MAX, report)?;
         Some(bytes.value.into_inner())
     };
     OnError { connect: read("connect"), empty: read("empty") }

@@ -1,3 +1,5 @@
+//! Messages of every form, whole and cut, and what is none.
+
 use fairwater_message::frame::{Framing, LengthField, Number};
 
 use super::*;
