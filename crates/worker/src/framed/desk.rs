@@ -10,7 +10,7 @@ use std::task::Waker;
 use fairwater_message::frame::Framing;
 use fairwater_message::{Fault, FaultKind};
 use fairwater_net::clock;
-use fairwater_plan::{Choice, FrameRules, InFlight, Pick, Replies, Tried, Upstream};
+use fairwater_plan::{Choice, Endpoint, FrameRules, InFlight, Pick, Replies, Tried, Upstream};
 
 use super::job::{Job, Owner};
 use super::wire::Wire;
@@ -174,7 +174,7 @@ impl Desk {
                 Place::Wire(wire, pick)
             }
             None => {
-                let at = |endpoint: &fairwater_plan::Endpoint| endpoint.slot == slot;
+                let at = |endpoint: &Endpoint| endpoint.slot == slot;
                 // As it was picked from among them.
                 upstream.endpoints.iter().position(at).map_or(Place::Full, Place::Dial)
             }
@@ -193,9 +193,11 @@ impl Desk {
         let wires = wires.get_mut(slot)?;
         while let Some(wire) = wires.idle.pop() {
             shard.counters.endpoints[slot].idle.subtract(1);
-            if wire.has_room() {
+            if wire.has_room() && !wire.has_news() {
                 return Some(wire);
             }
+            // Its task finds out, and puts it back if it was nothing.
+            wire.wake();
         }
         let is_shared = !matches!(self.rules.replies, Replies::One { depth: 1 });
         if !is_shared || !is_last || wires.all.is_empty() {
@@ -211,7 +213,7 @@ impl Desk {
 
     /// A message that waits and may go over this connection.
     pub(super) fn next_for(&self, wire: &Wire) -> Option<(Job, InFlight)> {
-        if self.waiting.borrow().is_empty() || self.yields(wire) {
+        if self.waiting.borrow().is_empty() || self.yields(wire) || self.is_too_many(wire) {
             return None;
         }
         let upstream = self.upstream.borrow();
@@ -517,6 +519,35 @@ impl Desk {
             return true;
         }
         false
+    }
+
+    /// Whether a connection that comes free makes room for one to another endpoint, which has less
+    /// than its share: it was away when these were opened.
+    fn is_too_many(&self, wire: &Wire) -> bool {
+        let upstream = self.upstream.borrow();
+        let admission = upstream.admission();
+        let now_ms = clock::coarse_ms();
+        if admission.has_room()
+            || upstream.endpoints.len() < 2
+            || now_ms < self.yielded_ms.get() + limits::YIELD_AFTER.as_millis() as u64
+            || !wire.is_idle()
+        {
+            return false;
+        }
+        let all: u64 = upstream.endpoints.iter().map(|one| u64::from(one.weight)).sum();
+        let share = |weight: u32| u64::from(admission.max()) * u64::from(weight) / all.max(1);
+        let connections = |endpoint: &Endpoint| u64::from(endpoint.state.connections());
+        let has_more = wire
+            .place_in(&upstream)
+            .map(|place| &upstream.endpoints[place])
+            .is_some_and(|own| connections(own) > share(own.weight).max(1));
+        let has_less = |other: &Endpoint| connections(other) < share(other.weight);
+        let is_one = has_more && upstream.endpoints.iter().any(has_less);
+        if is_one {
+            self.yielded_ms.set(now_ms);
+            wire.retire();
+        }
+        is_one
     }
 
     /// Who waits for a connection to the upstream, beside the keeper of this desk.

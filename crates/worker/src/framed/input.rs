@@ -94,9 +94,8 @@ impl Input {
             }
             Ok(Look::More) => {
                 self.held.extend_from_slice(bytes);
-                let total = self.progress.total().unwrap_or_default();
-                let stored = limits::FRAME_STORED_BYTES;
-                if total > stored as u64 || self.held.len() > stored {
+                // Not before so much is there: who claims a length holds no connection for it.
+                if self.held.len() >= limits::FRAME_STORED_BYTES {
                     return Piece::Begun { message: std::mem::take(&mut self.held) };
                 }
                 Piece::Part

@@ -41,6 +41,8 @@ pub(super) struct Wire {
     /// Since when nothing is on its way.
     idle_since_ms: Cell<u64>,
     served: Cell<u32>,
+    /// A message has gone over it since it was idle.
+    was_busy: Cell<bool>,
 }
 
 /// What is on its way, in both directions.
@@ -157,6 +159,7 @@ impl Wire {
             born_ms: now_ms,
             idle_since_ms: Cell::new(now_ms),
             served: Cell::new(0),
+            was_busy: Cell::new(true),
         })
     }
 
@@ -219,6 +222,11 @@ impl Wire {
         flow.ledger.len() + flow.pending() / limits::BUFFER_BYTES
     }
 
+    /// Whether something has come on it while it was idle: most likely its end.
+    pub(super) fn has_news(&self) -> bool {
+        self.stream.is_read_ready()
+    }
+
     /// Whether another message can go over it now.
     pub(super) fn has_room(&self) -> bool {
         let flow = self.flow.borrow();
@@ -248,6 +256,7 @@ impl Wire {
         job.place = None;
         (job.trace.sent_us, job.trace.is_reused) = (shard.now_us(), self.served.get() > 0);
         self.served.set(self.served.get() + 1);
+        self.was_busy.set(true);
         let mut flow = self.flow.borrow_mut();
         let start = flow.written + flow.pending() as u64;
         let waker = self.waker.borrow();
@@ -278,6 +287,7 @@ impl Wire {
         let owner = Owner { job, sent_ms: clock::coarse_ms(), in_flight };
         if self.desk.rules.replies == Replies::None && end != OPEN_END {
             drop(flow);
+            owner.job.client.deliver(owner.job.number, b"", Some(End::Whole));
             return self.conclude(owner);
         }
         flow.ledger.owe(owner, start, end);
@@ -296,8 +306,15 @@ impl Wire {
             flow.ends = self.desk.ends_request;
             self.has_sent(&mut flow);
         }
+        let is_done = is_last && self.desk.rules.replies == Replies::None;
+        let done = if is_done { flow.ledger.settle() } else { Claim::Nobody };
         if flow.pending() > 0 || flow.broken.is_some() || is_last || !self.stream.is_plain() {
             waker.wake_by_ref();
+        }
+        drop(flow);
+        if let Claim::Of(owner) = done {
+            owner.job.client.deliver(owner.job.number, b"", Some(End::Whole));
+            self.conclude(owner);
         }
     }
 
@@ -439,7 +456,7 @@ impl Wire {
             let Some((job, in_flight)) = self.desk.next_for(self) else { break };
             self.send(job, None, in_flight);
         }
-        if self.is_idle() {
+        if self.is_idle() && self.was_busy.replace(false) {
             self.idle_since_ms.set(clock::coarse_ms());
             if !self.is_retired.get() {
                 self.desk.is_free(self);
@@ -616,7 +633,8 @@ impl Wire {
             let is_shared = !matches!(self.desk.rules.replies, Replies::One { depth: 1 });
             let mut flow = self.flow.borrow_mut();
             let is_begun = flow.ledger.is_begun();
-            let Some(owner) = flow.ledger.give_up_first().filter(|_| is_shared) else {
+            let late = if is_shared { flow.ledger.give_up_first() } else { None };
+            let Some(owner) = late else {
                 // Nobody gets what may come late.
                 return Some(WireEnd::of(fault.into()));
             };

@@ -62,7 +62,7 @@ fn a_failed_message_is_answered_and_the_client_goes_on() {
                 .listener(ERRORS)
                 .listener(&format!("pipeline = {pipeline}"))
                 .upstream("response_timeout = \"200ms\"")
-                .upstream("outlier_detection = false")
+                .upstream("outlier = false")
                 .start();
             let mut client = Client::new(&proxy);
             for _ in 0..3 {
@@ -85,7 +85,7 @@ fn without_a_text_the_connection_ends() {
     assert_eq!(reason(&proxy), "upstream_empty_reply");
     let mut proxy = {
         proxy.assert_sound();
-        super::setup(&[]).endpoints("\"127.0.0.1:1\"").listener(ERRORS).start()
+        setup(&[]).endpoints("\"127.0.0.1:1\"").listener(ERRORS).start()
     };
     assert_eq!(Client::new(&proxy).ask("x"), "down");
     assert_eq!(reason(&proxy), "upstream_connect_refused");
@@ -97,7 +97,7 @@ fn without_a_text_the_connection_ends() {
 fn what_no_endpoint_has_got_goes_elsewhere() {
     let good = answering("good");
     let mut proxy = setup(&[&good]).endpoints(&format!("\"127.0.0.1:1\", {:?}", good.address));
-    proxy = proxy.upstream("outlier_detection = false");
+    proxy = proxy.upstream("outlier = false");
     let mut proxy = proxy.start();
     let mut client = Client::new(&proxy);
     for n in 0..6 {
@@ -120,6 +120,7 @@ fn connections_that_were_closed_meanwhile_cost_nothing() {
     let mut client = Client::new(&proxy);
     for n in 0..60 {
         assert_eq!(client.ask(n.to_string()), n.to_string());
+        endpoint.until_closed((n + 1) / 3);
     }
     assert_eq!(endpoint.accepted(), 20);
     proxy.assert_sound();
@@ -166,7 +167,7 @@ fn what_comes_late_is_nobodys() {
             .listener(ERRORS)
             .listener(&format!("pipeline = {pipeline}"))
             .upstream("response_timeout = \"250ms\"")
-            .upstream("outlier_detection = false")
+            .upstream("outlier = false")
             .upstream("max_connections = 2")
             .start();
         let mut clients: Vec<_> = (0..6).map(|_| Client::new(&proxy)).collect();
@@ -232,7 +233,7 @@ fn an_early_reply_ends_both_connections() {
     assert_eq!(client.hear(), b"enough");
     // However much of the rest it sends.
     drop(client.try_send(&vec![b'x'; 900_000]));
-    drop(client.end());
+    let _ = client.end();
     until("no connection to be left", || proxy.metric("fairwater_endpoint_connections", &[]) == 0);
     proxy.assert_sound();
 }
@@ -358,6 +359,7 @@ fn a_client_that_reads_nothing_holds_up_nobody() {
     });
     let proxy = setup(&[&endpoint])
         .listener("body_timeout = \"300ms\"")
+        .listener("reply_frame = { length = \"u32be\", max = \"32MiB\" }")
         .upstream("max_connections = 2")
         .start();
     let mut lazy = Client::new(&proxy);

@@ -130,7 +130,7 @@ fn a_claimed_length_costs_nothing() {
 #[test]
 fn messages_come_over_tls_too() {
     let endpoint = answering("e");
-    let mut proxy = setup(&[&endpoint]).listener("tls = { dev = true }").start();
+    let mut proxy = setup(&[&endpoint]).listener("tls = \"dev\"").start();
     let address = proxy.address.clone();
     let script = format!(
         "import socket, ssl, struct\n\
