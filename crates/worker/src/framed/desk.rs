@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use fairwater_message::frame::Framing;
 use fairwater_message::{Fault, FaultKind};
@@ -587,10 +588,13 @@ impl Desk {
         }
     }
 
-    /// Closes idle connections, because another thread waits for one, or the process ends.
-    pub(super) fn close_idle(&self, most: usize) {
+    /// Closes connections that have been idle for so long.
+    pub(super) fn close_idle(&self, most: usize, idle: Duration) {
         let wires = self.wires.borrow();
-        wires.iter().flat_map(|wires| &wires.idle).take(most).for_each(|wire| wire.retire());
+        let before_ms = clock::coarse_ms().saturating_sub(idle.as_millis() as u64);
+        let all = wires.iter().flat_map(|wires| &wires.idle);
+        let old = all.filter(|wire| wire.idle_since_ms() <= before_ms);
+        old.take(most).for_each(|wire| wire.retire());
     }
 }
 

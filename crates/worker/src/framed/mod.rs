@@ -19,6 +19,7 @@ mod wire;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fairwater_message::pack::Packer;
 use fairwater_plan::{FrameRules, Framed, Plan, Protocol, Upstream, key_hash};
@@ -30,7 +31,7 @@ use crate::moving::{Door, Kind};
 use crate::server_name::{self, Nowhere};
 use crate::shard::Shard;
 use crate::work::Buffer;
-use crate::{rate, respond};
+use crate::{limits, rate, respond};
 use client::{Client, Ending};
 use desk::Desk;
 
@@ -62,7 +63,7 @@ impl Desks {
             let name = &before.settings.name;
             match plan.upstreams.iter().find(|upstream| upstream.settings.name == *name) {
                 Some(upstream) => desk.follow(upstream),
-                None => desk.close_idle(usize::MAX),
+                None => desk.close_idle(usize::MAX, Duration::ZERO),
             }
             !desk.is_unused()
         });
@@ -78,8 +79,9 @@ impl Desks {
             desk.trim();
             let others = desk.others_waiting(&desk.upstream());
             match shard.is_draining() {
-                true => desk.close_idle(usize::MAX),
-                false => desk.close_idle(others),
+                true => desk.close_idle(usize::MAX, Duration::ZERO),
+                // Another thread needs what this one does not.
+                false => desk.close_idle(others, limits::YIELD_AFTER),
             }
         }
     }

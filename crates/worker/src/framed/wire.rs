@@ -227,6 +227,10 @@ impl Wire {
         self.stream.is_read_ready()
     }
 
+    pub(super) fn idle_since_ms(&self) -> u64 {
+        self.idle_since_ms.get()
+    }
+
     /// Whether another message can go over it now.
     pub(super) fn has_room(&self) -> bool {
         let flow = self.flow.borrow();

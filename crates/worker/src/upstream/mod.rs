@@ -89,11 +89,15 @@ pub(crate) async fn lease<'a>(
         upstream,
         endpoint,
     };
-    if let Some(connection) = shard.pools.take(shard, upstream, endpoint.slot, reuse) {
+    // Who waits for it goes before.
+    if !shard.pools.is_waited_for(endpoint.slot)
+        && let Some(connection) = shard.pools.take(shard, upstream, endpoint.slot, reuse)
+    {
         return Ok(lease(connection, true, true));
     }
-    let pooled = |_: &Context<'_>| shard.pools.take(shard, upstream, endpoint.slot, reuse);
-    if let Some(connection) = admit(shard, upstream, timer, pooled).await? {
+    if !upstream.admission().enter()
+        && let Some(connection) = wait(shard, upstream, (endpoint.slot, reuse), timer).await?
+    {
         return Ok(lease(connection, true, false));
     }
     let permit = Permit(upstream);
@@ -105,18 +109,45 @@ pub(crate) async fn lease<'a>(
     Ok(lease(Connection::new(stream, header.len() as u64), false, false))
 }
 
+/// Waits for a pooled connection to an endpoint, or for the permit to open one: `None`.
+async fn wait(
+    shard: &Shard,
+    upstream: &Upstream,
+    (slot, reuse): (usize, Reuse),
+    timer: &Timer,
+) -> Result<Option<Connection>, Fault> {
+    let waiter = shard.pools.waiter(slot);
+    let pooled = |cx: &Context<'_>| {
+        let found = shard.pools.take(shard, upstream, slot, reuse);
+        if found.is_none() {
+            waiter.wait(cx);
+        }
+        found
+    };
+    until_admitted(shard, upstream, timer, pooled).await
+}
+
 /// Waits for the permit to open a connection. `Some` is what `free` has found meanwhile in its
 /// place.
 async fn admit<T>(
     shard: &Shard,
     upstream: &Upstream,
     timer: &Timer,
+    free: impl FnMut(&Context<'_>) -> Option<T>,
+) -> Result<Option<T>, Fault> {
+    match upstream.admission().enter() {
+        true => Ok(None),
+        false => until_admitted(shard, upstream, timer, free).await,
+    }
+}
+
+async fn until_admitted<T>(
+    shard: &Shard,
+    upstream: &Upstream,
+    timer: &Timer,
     mut free: impl FnMut(&Context<'_>) -> Option<T>,
 ) -> Result<Option<T>, Fault> {
     let admission = upstream.admission();
-    if admission.enter() {
-        return Ok(None);
-    }
     timer.set(upstream.settings.timeouts.queue);
     let mut waiter = admission.waiter(Priority::Normal);
     poll_fn(|cx| {
@@ -296,7 +327,12 @@ impl<'a> Lease<'a> {
 
     /// Puts the connection back into the pool.
     pub(crate) fn give_back(mut self, written: u64, keep: Option<Duration>) {
-        if self.is_last() || self.is_too_old() || self.upstream.admission().has_waiters() {
+        let admission = self.upstream.admission();
+        let pools = &self.shard.pools;
+        if self.is_last()
+            || self.is_too_old()
+            || admission.has_waiters() && !pools.keeps(self.endpoint.slot, admission)
+        {
             return; // Closed by drop: whoever waits may be on another thread.
         }
         if let Some(mut connection) = self.connection.take() {
@@ -305,7 +341,6 @@ impl<'a> Lease<'a> {
             let idle = self.upstream.settings.timeouts.idle;
             let keep = keep.unwrap_or(idle).min(idle);
             let until_ms = clock::coarse_ms() + keep.as_millis() as u64;
-            let pools = &self.shard.pools;
             pools.put(self.shard, self.upstream, self.endpoint, connection, until_ms);
         }
     }

@@ -2,10 +2,11 @@
 //! the others can grow old; none has a task. One that turns readable is dead: the endpoint closed
 //! it, or sent what nobody asked for.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
 use fairwater_net::clock;
 use fairwater_plan::{Admission, Endpoint, EndpointState, Plan, Upstream, UpstreamTls, Versions};
@@ -19,11 +20,18 @@ use crate::shard::Shard;
 #[derive(Debug)]
 pub(crate) struct Pools {
     pools: RefCell<Vec<Pool>>,
+    /// Exchanges that wait, and the last one that began to.
+    waiting: Cell<usize>,
+    last_waiter: Cell<u64>,
+    /// When a connection was last given up for another thread.
+    yielded_ms: Cell<u64>,
 }
 
 #[derive(Debug, Default)]
 struct Pool {
     idle: VecDeque<Idle>,
+    /// Exchanges of this thread that wait for one, by their numbers.
+    waiting: VecDeque<(u64, Waker)>,
     /// Those that several exchanges share.
     trunks: Trunks,
     /// Whose connections these are; nobody's before the first.
@@ -61,9 +69,76 @@ struct Idle {
     until_ms: u64,
 }
 
+/// An exchange that waits for a connection to an endpoint.
+#[derive(Debug)]
+pub(super) struct LocalWaiter<'a> {
+    pools: &'a Pools,
+    slot: usize,
+    number: u64,
+}
+
+impl LocalWaiter<'_> {
+    /// Is woken when a connection comes free and it is next.
+    pub(super) fn wait(&self, cx: &Context<'_>) {
+        let waiting = &mut self.pools.pools.borrow_mut()[self.slot].waiting;
+        match waiting.iter_mut().find(|(number, _)| *number == self.number) {
+            Some((_, waker)) => waker.clone_from(cx.waker()),
+            None => waiting.push_back((self.number, cx.waker().clone())),
+        }
+    }
+}
+
+impl Drop for LocalWaiter<'_> {
+    fn drop(&mut self) {
+        self.pools.waiting.set(self.pools.waiting.get() - 1);
+        let mut pools = self.pools.pools.borrow_mut();
+        let pool = &mut pools[self.slot];
+        pool.waiting.retain(|(number, _)| *number != self.number);
+        let has_one = !pool.idle.is_empty();
+        drop(pools);
+        // It may have been called for what it has not taken.
+        if has_one {
+            self.pools.call(self.slot);
+        }
+    }
+}
+
 impl Pools {
     pub(crate) fn new(slots: usize) -> Self {
-        Self { pools: RefCell::new((0..slots).map(|_| Pool::default()).collect()) }
+        Self {
+            pools: RefCell::new((0..slots).map(|_| Pool::default()).collect()),
+            waiting: Cell::new(0),
+            last_waiter: Cell::new(0),
+            yielded_ms: Cell::new(0),
+        }
+    }
+
+    /// A place among those of this thread that wait for a connection to an endpoint.
+    pub(super) fn waiter(&self, slot: usize) -> LocalWaiter<'_> {
+        self.last_waiter.set(self.last_waiter.get() + 1);
+        self.waiting.set(self.waiting.get() + 1);
+        LocalWaiter { pools: self, slot, number: self.last_waiter.get() }
+    }
+
+    /// Whether somebody of this thread waits for a connection to an endpoint.
+    #[inline]
+    pub(super) fn is_waited_for(&self, slot: usize) -> bool {
+        self.waiting.get() > 0 && !self.pools.borrow()[slot].waiting.is_empty()
+    }
+
+    /// Whether a connection that comes free stays on this thread, where somebody waits for it,
+    /// while others wait elsewhere: now and then one of them shall have the place.
+    pub(super) fn keeps(&self, slot: usize, admission: &Admission) -> bool {
+        if !self.is_waited_for(slot) {
+            return false;
+        }
+        let now_ms = clock::coarse_ms();
+        let is_turn = now_ms >= self.yielded_ms.get() + limits::YIELD_AFTER.as_millis() as u64;
+        if is_turn && admission.waiting() > self.waiting.get() {
+            self.yielded_ms.set(now_ms);
+            return false;
+        }
+        true
     }
 
     /// Takes the connection that was used last and is still alive.
@@ -125,7 +200,16 @@ impl Pools {
             closed(shard, upstream.admission(), slot);
         } else {
             shard.counters.endpoints[slot].idle.add(1);
+            if self.waiting.get() > 0 {
+                self.call(slot);
+            }
         }
+    }
+
+    /// Wakes who has waited longest for a connection to an endpoint.
+    fn call(&self, slot: usize) {
+        let first = self.pools.borrow()[slot].waiting.front().map(|(_, waker)| waker.clone());
+        first.inspect(Waker::wake_by_ref);
     }
 
     /// Does something with the shared connections to an endpoint.
@@ -226,7 +310,9 @@ impl Pools {
         for slot in (0..slots).filter(|&slot| stays.get(slot) != Some(&true)) {
             self.close_unless(shard, slot, |_| false);
             self.trunks(slot, |trunks| trunks.retire_unless(|_| false));
-            self.pools.borrow_mut()[slot] = Pool::default();
+            let pool = &mut self.pools.borrow_mut()[slot];
+            let waiting = std::mem::take(&mut pool.waiting);
+            *pool = Pool { waiting, ..Pool::default() };
         }
         let mut pools = self.pools.borrow_mut();
         let len = pools.len().max(plan.slots_end);
