@@ -80,6 +80,14 @@ impl Desk {
         Arc::clone(&self.upstream.borrow())
     }
 
+    /// Messages that may be under way on one connection.
+    pub(super) fn depth(&self) -> u32 {
+        match self.rules.replies {
+            Replies::One { depth } => depth,
+            Replies::None => u32::MAX,
+        }
+    }
+
     /// A block for a message.
     pub(super) fn spare(&self) -> Vec<u8> {
         self.spares.take()
@@ -198,10 +206,9 @@ impl Desk {
                 return Some(wire);
             }
             // Its task finds out, and puts it back if it was nothing.
-            wire.wake();
+            wire.look_again();
         }
-        let is_shared = !matches!(self.rules.replies, Replies::One { depth: 1 });
-        if !is_shared || !is_last || wires.all.is_empty() {
+        if self.depth() == 1 || !is_last || wires.all.is_empty() {
             return None;
         }
         // The better one of two by chance is nearly as good as the best one.
