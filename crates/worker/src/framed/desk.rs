@@ -202,7 +202,7 @@ impl Desk {
         let wires = wires.get_mut(slot)?;
         while let Some(wire) = wires.idle.pop() {
             shard.counters.endpoints[slot].idle.subtract(1);
-            if wire.has_room() && !wire.has_news() {
+            if wire.is_good() {
                 return Some(wire);
             }
             // Its task finds out, and puts it back if it was nothing.
@@ -215,8 +215,8 @@ impl Desk {
         let count = wires.all.len() as u64;
         let random = shard.random();
         let two = [random % count, (random >> 32) % count].map(|at| &wires.all[at as usize]);
-        let better = two.into_iter().filter(|wire| wire.has_room()).min_by_key(|wire| wire.load());
-        better.or_else(|| wires.all.iter().find(|wire| wire.has_room())).cloned()
+        let better = two.into_iter().filter(|wire| wire.is_good()).min_by_key(|wire| wire.load());
+        better.or_else(|| wires.all.iter().find(|wire| wire.is_good())).cloned()
     }
 
     /// A message that waits and may go over this connection.

@@ -67,6 +67,12 @@ impl Order {
         self.next - self.first
     }
 
+    /// Messages whose replies have ended before their turn.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> u64 {
+        self.early.iter().filter(|early| early.end.is_some()).count() as u64
+    }
+
     /// Whether this is the last message that has come.
     pub(super) fn is_last(&self, number: Number) -> bool {
         number + 1 == self.next

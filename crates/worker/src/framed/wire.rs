@@ -222,9 +222,10 @@ impl Wire {
         flow.ledger.len() + flow.pending() / limits::BUFFER_BYTES
     }
 
-    /// Whether something has come on it while it was idle: most likely its end.
-    pub(super) fn has_news(&self) -> bool {
-        self.stream.is_read_ready()
+    /// Whether a message may go over it that nothing waits before. What has come while nothing was
+    /// owed is its end, most likely, and would else be taken for the reply.
+    pub(super) fn is_good(&self) -> bool {
+        self.has_room() && !(self.is_idle() && self.stream.is_read_ready())
     }
 
     pub(super) fn idle_since_ms(&self) -> u64 {
@@ -339,8 +340,8 @@ impl Wire {
         flow.broken.is_none() && flow.pending() < limits::FRAME_STORED_BYTES
     }
 
-    /// Whose message goes out piece by piece will send no more of it: what has gone out is torn, and
-    /// nothing can follow. Those before it may still get their replies.
+    /// Whose message goes out piece by piece will send no more of it: what has gone out is torn,
+    /// and nothing can follow. Those before it may still get their replies.
     pub(super) fn break_off(&self, client: &Rc<Client>) {
         let mut flow = self.flow.borrow_mut();
         if !flow.writer.as_ref().is_some_and(|writer| Rc::ptr_eq(writer, client)) {
