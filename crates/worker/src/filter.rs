@@ -104,10 +104,10 @@ fn check_access(exchange: &Exchange<'_>, filters: &Filters) -> Result<(), Fault>
 }
 
 /// Before anything that costs more than this, such as a password.
-fn check_rate(
-    exchange: &mut Exchange<'_>,
-    filters: &Filters,
-    record: &mut Record<'_>,
+fn check_rate<'a>(
+    exchange: &mut Exchange<'a>,
+    filters: &'a Filters,
+    record: &mut Record<'a>,
 ) -> Result<(), Fault> {
     match filters.limits.is_empty() {
         true => Ok(()),

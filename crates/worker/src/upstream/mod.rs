@@ -25,6 +25,7 @@ use fairwater_telemetry::EndpointCounters;
 use crate::accept::Accepted;
 use crate::handshake;
 use crate::shard::Shard;
+use crate::waiting::{Customer, Wait};
 pub(crate) use pool::Pools;
 
 /// An open connection to an endpoint.
@@ -68,8 +69,8 @@ pub(crate) enum Reuse {
     Checked,
 }
 
-/// Leases a connection to an endpoint, for a client of ours. A new one is announced under this id,
-/// where the endpoint is told of clients.
+/// Leases a connection to an endpoint, for a client of ours. A new one is announced under the id of
+/// the customer, where the endpoint is told of clients.
 ///
 /// # Errors
 /// The fault says why there is none; nothing was sent, so that any request may go elsewhere.
@@ -79,7 +80,7 @@ pub(crate) async fn lease<'a>(
     endpoint: &'a Endpoint,
     reuse: Reuse,
     (client, timer): (&Accepted, &Timer),
-    id: impl FnOnce() -> u128,
+    customer: &mut impl Customer,
 ) -> Result<Lease<'a>, Fault> {
     let lease = |connection, is_reused, is_at_once| Lease {
         connection: Some(connection),
@@ -93,12 +94,12 @@ pub(crate) async fn lease<'a>(
         return Ok(lease(connection, true, true));
     }
     let pooled = |_: &Context<'_>| shard.pools.take(shard, upstream, endpoint.slot, reuse);
-    if let Some(connection) = admit(shard, upstream, timer, pooled).await? {
+    if let Some(connection) = admit(shard, upstream, timer, customer, pooled).await? {
         return Ok(lease(connection, true, false));
     }
     let permit = Permit(upstream);
     let version = upstream.settings.proxy_protocol;
-    let header = version.map(|version| announce::header(client, version, id()));
+    let header = version.map(|version| announce::header(client, version, customer.id()));
     let header = header.unwrap_or_default();
     let stream = connect(shard, upstream, endpoint, (&header, &[]), timer).await?;
     std::mem::forget(permit);
@@ -111,12 +112,14 @@ async fn admit<T>(
     shard: &Shard,
     upstream: &Upstream,
     timer: &Timer,
+    customer: &mut impl Customer,
     mut free: impl FnMut(&Context<'_>) -> Option<T>,
 ) -> Result<Option<T>, Fault> {
     let admission = upstream.admission();
     if admission.enter() {
         return Ok(None);
     }
+    let _wait = Wait::begin(shard, customer);
     timer.set(upstream.settings.timeouts.queue);
     let mut waiter = admission.waiter(Priority::Normal);
     poll_fn(|cx| {
