@@ -37,7 +37,7 @@ pub(crate) async fn run<'a, const IS_CALL: bool>(
     let (settings, shard) = (&upstream.settings, exchange.shard);
     exchange.in_force.deposits[settings.index].add_request(upstream.budget());
     if !admits(upstream, &mut exchange.changes.admitted_ms) {
-        return Err(Fault::undelivered(FaultKind::CircuitOpen));
+        return Err(refused(exchange, upstream));
     }
     if let Some(cookie) = &settings.sticky {
         session::find(exchange, upstream, cookie);
@@ -89,6 +89,15 @@ pub(crate) async fn run<'a, const IS_CALL: bool>(
     }
     conclude(upstream, Some(last.kind), 0, exchange.changes.admitted_ms);
     Err(last)
+}
+
+/// By the breaker of an upstream.
+#[cold]
+fn refused(exchange: &mut Exchange<'_>, upstream: &Upstream) -> Fault {
+    if let Some((breaker, _)) = upstream.breaker() {
+        exchange.changes.refused_for_ms = breaker.wait_ms(clock::coarse_ms());
+    }
+    Fault::undelivered(FaultKind::CircuitOpen)
 }
 
 /// Whether another try follows from a fault; where it costs a retry, that is taken.

@@ -24,6 +24,8 @@ pub(crate) struct Changes {
     pub seating: Seating,
     /// When the breaker of its upstream, if there is one, let a request through.
     pub admitted_ms: u64,
+    /// How long it lets nobody through, where it did not.
+    pub refused_for_ms: u64,
 }
 
 impl Changes {
