@@ -162,6 +162,7 @@ fn the_way_of_a_request_is_explained() {
     }
     for (arguments, words) in [
         (&["http://b/"][..], "no listener has port 80, and there are several: say which one"),
+        (&["/x"], "no listener has port 80, and there are several: say which one"),
         (&["E9999"], "no diagnostic has the code E9999"),
         (&["b:8080/x"], "`fairwater explain http://b:8080/x`"),
         (&["nonsense"], "neither the code of a diagnostic"),
