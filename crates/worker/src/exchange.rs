@@ -284,7 +284,7 @@ async fn run<'a>(
         return Err(FaultKind::Overloaded.into());
     }
     if let Some(bytes_max) = upstream.settings.buffered_max {
-        Box::pin(hold::run(exchange, bytes_max)).await?;
+        Box::pin(hold::run(exchange, bytes_max, record)).await?;
     }
     if head.version == Version::Http2 {
         // Elsewhere: the future of all this would be moved with the one around it.

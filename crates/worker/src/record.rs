@@ -37,6 +37,8 @@ pub(crate) struct Record<'a> {
     head_done_us: u64,
     connected_us: u64,
     answered_us: u64,
+    /// When all was there that an endpoint is asked with.
+    ready_us: u64,
     /// Waited for room until there was a connection.
     queue_us: u64,
     /// Given out when somebody asks for it first.
@@ -95,6 +97,7 @@ impl<'a> Record<'a> {
             head_done_us: done_us,
             connected_us: 0,
             answered_us: 0,
+            ready_us: done_us,
             queue_us: 0,
             id: None,
             status: 0,
@@ -122,10 +125,15 @@ impl<'a> Record<'a> {
         *self.id.get_or_insert_with(|| self.shard.next_request_id())
     }
 
+    /// The body is there, which was waited for.
+    pub(crate) fn is_whole(&mut self) {
+        self.ready_us = self.shard.now_us();
+    }
+
     /// There is a connection; one that was there at once costs no look at the clock.
     pub(crate) fn connected(&mut self, is_at_once: bool) {
         let is_first = is_at_once && self.attempts == 1;
-        let at_once_us = self.head_done_us + self.queue_us;
+        let at_once_us = self.ready_us + self.queue_us;
         self.connected_us = if is_first { at_once_us } else { self.shard.now_us() };
     }
 
@@ -346,6 +354,7 @@ impl OwnedRecord {
             head_done_us,
             connected_us,
             answered_us,
+            ready_us: head_done_us,
             queue_us: self.queue_us,
             id: self.id,
             status: self.status,
