@@ -73,20 +73,25 @@ fn several_parts(text: &str) -> Option<Problem> {
     Some((format!("`{text}` {what}"), remedy))
 }
 
-/// What is wrong with a bare number: some programs take it for seconds, others for milliseconds.
+/// What is wrong with a text that is a bare number.
 fn without_unit(text: &str) -> Option<Problem> {
+    Some((format!("`{text}` has no unit"), with_units(text, "")?))
+}
+
+/// How a bare number could be meant: some programs take it for seconds, others for milliseconds.
+/// None, if it is no number. Durations stand between `quotes`.
+pub(crate) fn with_units(text: &str, quotes: &str) -> Option<String> {
     let is_bare = text.bytes().all(|byte| byte.is_ascii_digit());
     let number = text.parse::<u64>().ok().filter(|_| is_bare)?;
     let shown = |unit: &str, ms: Option<u64>| {
         let words = ms.and_then(in_words).filter(|words| *words != format!("{text} {unit}"));
         let words = words.map(|words| format!(" ({words})")).unwrap_or_default();
-        format!("`{text}{unit}`{words}")
+        format!("`{quotes}{text}{unit}{quotes}`{words}")
     };
     let (s, ms) = (shown("s", number.checked_mul(1_000)), shown("ms", Some(number)));
     // Who writes hundreds has hardly counted seconds.
     let (first, second) = if number >= MILLISECONDS_LIKELY { (ms, s) } else { (s, ms) };
-    let remedy = format!("write {first}, {second}, or with another unit: m, h, d");
-    Some((format!("`{text}` has no unit"), remedy))
+    Some(format!("write {first}, {second}, or with another unit: m, h, d"))
 }
 
 /// From here on a number without a unit is more likely one of milliseconds.
