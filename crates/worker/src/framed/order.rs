@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn what_is_kept_is_limited() {
         let mut order = Order::default();
-        (0..3).for_each(|_| drop(order.begin()));
+        (0..3).for_each(|number| assert_eq!(order.begin(), number));
         assert_eq!(order.keep(1, &vec![0; EARLY_BYTES_MAX - 1], None), Ok(()));
         assert_eq!(order.keep(2, &[0, 0], Some(End::Whole)), Err(TooEarly));
     }

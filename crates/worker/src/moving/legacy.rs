@@ -119,12 +119,12 @@ fn accept(shard: &Rc<Shard>, kind: Kind, door: &Door, client: OwnedFd) -> Option
     let id = ListenerId(u32::try_from(place).ok()?);
     let limits = &in_force.plan.listener(id).connections;
     let stream = Stream::given(client).ok()?;
-    limits.enter().then_some(())?;
+    let room = limits.enter()?;
     let Ok(counted_by) = limits.enter_of(door.peer.ip()) else {
-        limits.leave();
+        limits.leave(room);
         return None;
     };
-    let arrival = Arrival { peer: door.peer, listener: id, counted_by };
+    let arrival = Arrival { peer: door.peer, listener: id, counted_by, room };
     Some(Accepted::new(shard, stream, arrival).with_announced(door.announced))
 }
 
