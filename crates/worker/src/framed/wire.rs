@@ -342,8 +342,8 @@ impl Wire {
         flow.broken.is_none() && flow.pending() < limits::FRAME_STORED_BYTES
     }
 
-    /// Whose message goes out piece by piece will send no more of it: what has gone out is torn, and
-    /// nothing can follow. Those before it may still get their replies.
+    /// Whose message goes out piece by piece will send no more of it: what has gone out is torn,
+    /// and nothing can follow. Those before it may still get their replies.
     pub(super) fn break_off(&self, client: &Rc<Client>) {
         let mut flow = self.flow.borrow_mut();
         if !flow.writer.as_ref().is_some_and(|writer| Rc::ptr_eq(writer, client)) {

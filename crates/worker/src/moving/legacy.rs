@@ -109,10 +109,13 @@ fn adopt(shard: &Rc<Shard>, word: u8, rest: &[u8], mut fds: Vec<OwnedFd>) -> Opt
 
 fn accept(shard: &Rc<Shard>, kind: Kind, door: &Door, client: OwnedFd) -> Option<Accepted> {
     let in_force = shard.in_force();
-    let speaks = |listener: &Listener| match (&listener.protocol, kind) {
-        (Protocol::Http(_), Kind::Idle | Kind::Tunnel) => true,
-        (Protocol::Tcp { .. }, Kind::Tcp) | (Protocol::Framed(_), Kind::Framed) => true,
-        _ => false,
+    let speaks = |listener: &Listener| {
+        matches!(
+            (&listener.protocol, kind),
+            (Protocol::Http(_), Kind::Idle | Kind::Tunnel)
+                | (Protocol::Tcp { .. }, Kind::Tcp)
+                | (Protocol::Framed(_), Kind::Framed)
+        )
     };
     let mut listeners = in_force.plan.listeners.iter();
     let place = listeners.position(|own| own.name == door.listener && speaks(own))?;
