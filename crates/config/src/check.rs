@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use fairwater_message::address::{Endpoint, Listen, UNIX_PATH_BYTES_MAX};
 
+use crate::check_effect;
 use crate::check_limits;
 use crate::check_messages;
 use crate::code::{self, Code};
@@ -48,6 +49,10 @@ pub(crate) fn check(config: &Config, report: &mut Report) {
     check_group(config, report);
     for listener in &config.listeners {
         check_trust(listener, report);
+    }
+    // What could not be read may be what gives a setting its effect.
+    if !report.has_errors() {
+        check_effect::check(config, report);
     }
 }
 
@@ -329,20 +334,26 @@ fn check_endpoints(upstream: &Upstream, report: &mut Report) {
     }
 }
 
+/// The upstreams that are reached over TCP, or by requests, and a listener from which they are.
+pub(crate) fn reached(config: &Config, over_tcp: bool) -> HashMap<&str, &str> {
+    let tcp: HashSet<&str> = config.listeners.iter().filter(is_tcp).map(name).collect();
+    let of_listeners = config.listeners.iter().map(|one| (name(one), one.destination.as_ref()));
+    let of_routes =
+        config.routes.iter().map(|route| (&*route.listener.value, Some(&route.destination)));
+    let mut reached = HashMap::new();
+    for (listener, destination) in of_listeners.chain(of_routes) {
+        if tcp.contains(listener) == over_tcp
+            && let Some(upstream) = destination.and_then(Destination::upstream)
+        {
+            reached.entry(&*upstream.value).or_insert(listener);
+        }
+    }
+    reached
+}
+
 /// Cookies do nothing for what is reached over TCP.
 fn check_sticky(config: &Config, report: &mut Report) {
-    let mut on_tcp: HashMap<&str, &str> = HashMap::new();
-    for listener in config.listeners.iter().filter(is_tcp) {
-        if let Some(upstream) = listener.destination.as_ref().and_then(Destination::upstream) {
-            on_tcp.entry(&upstream.value).or_insert(name(listener));
-        }
-    }
-    let tcp: HashSet<&str> = config.listeners.iter().filter(is_tcp).map(name).collect();
-    for route in config.routes.iter().filter(|route| tcp.contains(&*route.listener.value)) {
-        if let Some(upstream) = route.destination.upstream() {
-            on_tcp.entry(&upstream.value).or_insert(&route.listener.value);
-        }
-    }
+    let on_tcp = reached(config, true);
     for upstream in &config.upstreams {
         let is_by_cookie = |sticky: &&Spanned<Sticky>| sticky.value != Sticky::Address;
         let Some(sticky) = upstream.sticky.as_ref().filter(is_by_cookie) else { continue };
@@ -356,18 +367,10 @@ fn check_sticky(config: &Config, report: &mut Report) {
 
 /// Calls of gRPC are HTTP/2. An upstream that serves TCP alone passes on whatever comes.
 fn check_grpc(config: &Config, report: &mut Report) {
-    let tcp: HashSet<&str> = config.listeners.iter().filter(is_tcp).map(name).collect();
-    let of_listeners = config.listeners.iter().map(|one| (name(one), one.destination.as_ref()));
-    let of_routes =
-        config.routes.iter().map(|route| (&*route.listener.value, Some(&route.destination)));
-    let over_http: HashSet<&str> = of_listeners
-        .chain(of_routes)
-        .filter(|(listener, _)| !tcp.contains(listener))
-        .filter_map(|(_, destination)| Some(&*destination?.upstream()?.value))
-        .collect();
-    for upstream in config.upstreams.iter().filter(|one| over_http.contains(&*one.name.value)) {
-        let speaks_http2 = upstream.http2.unwrap_or(upstream.tls.is_some());
-        for setting in upstream.of_grpc.iter().filter(|_| !speaks_http2) {
+    let over_http = reached(config, false);
+    let is_asked = |upstream: &&Upstream| over_http.contains_key(&*upstream.name.value);
+    for upstream in config.upstreams.iter().filter(is_asked) {
+        for setting in upstream.of_grpc.iter().filter(|_| !upstream.may_speak_http2()) {
             let (upstream, setting, span) = (&upstream.name.value, setting.value, setting.span);
             let message = match setting {
                 "health" => format!(

@@ -236,6 +236,24 @@ codes! {
         "Raw TCP has no cookies, so that `sticky` by cookie does nothing for a listener of TCP: its \
          connections go where `balance` says. Use `sticky = \"address\"` to keep clients with an \
          endpoint there.";
+    NO_LIMIT = "W0506",
+        "A queue is for those who wait for room at `max_concurrency` (of an upstream or of its \
+         endpoints) or at `max_connections`; without such a limit nobody waits, however long the queue \
+         may be. `priority` says who gets room first at `max_concurrency`, and that alone.";
+    ONE_ENDPOINT = "W0508",
+        "A retry goes to another endpoint, and this upstream has but one, by an address that stands for \
+         no others. Add an endpoint (one with `backup = true` is tried as well), or remove what says \
+         when there are retries. `retry_unsafe` counts even so: requests that were lost on a connection \
+         which had been idle are sent again to the same endpoint. Nothing is said of it where an admin \
+         socket may bring further endpoints.";
+    NOT_ON_TCP = "W0509",
+        "Only listeners of TCP send to this upstream, where there are no requests to read before an \
+         endpoint is picked, and no replies to judge an endpoint by. A connection that cannot be opened \
+         is tried at another endpoint, as often as `retries` says.";
+    LATE_TRY = "W0510",
+        "With `try_timeout` an endpoint is given up for another one before `response_timeout` ends the \
+         request. Where it is not shorter, the request is over by then, and no other is tried. A \
+         `response_timeout` of a route counts as well.";
     GRPC_WITHOUT_HTTP2 = "W0505",
         "Calls of gRPC need HTTP/2. To endpoints in clear HTTP/1.1 is spoken unless their upstream says \
          `http2 = true`, and with `http2 = false` over TLS as well. Calls would fail there, while a \

@@ -3,6 +3,7 @@
 //! Never does IO, and knows nothing of plans, sockets or workers.
 
 mod check;
+mod check_effect;
 mod check_limits;
 mod check_messages;
 mod code;

@@ -478,6 +478,8 @@ pub struct Upstream {
     pub of_grpc: Vec<Spanned<&'static str>>,
     /// For messages.
     pub pool: Pool,
+    /// Settings that are written and may be without effect, where they stand.
+    pub doubtful: Vec<Spanned<&'static str>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -599,7 +601,18 @@ impl Upstream {
             panic_threshold: 0,
             of_grpc: Vec::new(),
             pool: Pool::default(),
+            doubtful: Vec::new(),
         }
+    }
+
+    /// Whether requests may be sent over HTTP/2.
+    pub(crate) fn may_speak_http2(&self) -> bool {
+        self.http2.unwrap_or(self.tls.is_some())
+    }
+
+    /// Whether it has only so many exchanges at a time, as a whole or at an endpoint.
+    pub fn limits_concurrency(&self) -> bool {
+        self.crowd.max.is_some() || self.endpoints.iter().any(|one| one.role.concurrency.is_some())
     }
 }
 

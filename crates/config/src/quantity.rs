@@ -30,7 +30,7 @@ const OTHER_DURATIONS: [(&str, &str); 16] = [
 
 pub(crate) fn duration(text: &str) -> Result<Duration, Problem> {
     let example = "write a whole number and a unit (ms, s, m, h, d), as in `10s`";
-    if let Some(problem) = several_parts(text) {
+    if let Some(problem) = several_parts(text).or_else(|| without_unit(text)) {
         return Err(problem);
     }
     quantity(text, "a duration", &DURATION_UNITS, &OTHER_DURATIONS, example)
@@ -71,6 +71,43 @@ fn several_parts(text: &str) -> Option<Problem> {
         }
     };
     Some((format!("`{text}` {what}"), remedy))
+}
+
+/// What is wrong with a text that is a bare number.
+fn without_unit(text: &str) -> Option<Problem> {
+    Some((format!("`{text}` has no unit"), with_units(text, "")?))
+}
+
+/// How a bare number could be meant: some programs take it for seconds, others for milliseconds.
+/// None, if it is no number. Durations stand between `quotes`.
+pub(crate) fn with_units(text: &str, quotes: &str) -> Option<String> {
+    let is_bare = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse::<u64>().ok().filter(|_| is_bare)?;
+    let shown = |unit: &str, ms: Option<u64>| {
+        let words = ms.and_then(in_words).filter(|words| *words != format!("{text} {unit}"));
+        let words = words.map(|words| format!(" ({words})")).unwrap_or_default();
+        format!("`{quotes}{text}{unit}{quotes}`{words}")
+    };
+    let (s, ms) = (shown("s", number.checked_mul(1_000)), shown("ms", Some(number)));
+    // Who writes hundreds has hardly counted seconds.
+    let (first, second) = if number >= MILLISECONDS_LIKELY { (ms, s) } else { (s, ms) };
+    Some(format!("write {first}, {second}, or with another unit: m, h, d"))
+}
+
+/// From here on a number without a unit is more likely one of milliseconds.
+const MILLISECONDS_LIKELY: u64 = 100;
+
+/// A duration as it is said, where its own unit does not tell it at a glance.
+fn in_words(ms: u64) -> Option<String> {
+    if ms < 60_000 {
+        let digits = format!("{}.{:03}", ms / 1_000, ms % 1_000);
+        let digits = digits.trim_end_matches('0').trim_end_matches('.');
+        return (ms >= 100).then(|| format!("{digits} s"));
+    }
+    let s = ms / 1_000;
+    let parts = [(s / 3_600, "h"), (s / 60 % 60, "min"), (s % 60, "s")];
+    let parts = parts.iter().filter(|(count, _)| *count > 0);
+    Some(parts.map(|(count, unit)| format!("{count} {unit}")).collect::<Vec<_>>().join(" "))
 }
 
 /// A number that may have up to three digits behind its point, in thousandths of a millisecond.
@@ -305,7 +342,18 @@ mod tests {
             ("5m", Ok(300_000)),
             ("1h", Ok(3_600_000)),
             ("2d", Ok(172_800_000)),
-            ("3", wrong("write `3s`, or with another unit: ms, m, h, d")),
+            ("3", wrong("write `3s`, `3ms`, or with another unit: m, h, d")),
+            ("99", wrong("write `99s` (1 min 39 s), `99ms`, or with another unit: m, h, d")),
+            (
+                "500",
+                wrong("write `500ms` (0.5 s), `500s` (8 min 20 s), or with another unit: m, h, d"),
+            ),
+            (
+                "60000",
+                wrong(
+                    "write `60000ms` (1 min), `60000s` (16 h 40 min), or with another unit: m, h, d",
+                ),
+            ),
             ("10 s", wrong("write `10s`")),
             ("10S", wrong("write `10s`")),
             ("5min", wrong("write `5m`")),

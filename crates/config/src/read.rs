@@ -116,7 +116,8 @@ pub(crate) static ROOT: declare::Table = declare::Table {
                       `when_full` of its listener says. The limit of descriptors is raised at the \
                       start as far as it may be, and by default half of it is for clients; a number \
                       that it does not allow is an error. In a control group (a container) with a \
-                      limit of memory it is by default no more than one for each 64 KiB of that.",
+                      limit of memory it is by default no more than one for each 64 KiB of that. \
+                      Listeners that answer probes (`respond = \"live\"` or `\"ready\"`) have 8 more.",
             example: "max_connections = 100000",
         },
         Setting {

@@ -191,9 +191,9 @@ impl<'t> Node<'t> {
         let example = &self.setting.example;
         if let DeValue::Integer(number) = self.value {
             let message = format!("`{}` takes a duration, and this is a number", self.setting.name);
-            let number = number.as_str();
-            let help =
-                format!("write it with its unit: `\"{number}s\"` for seconds, or in ms, m, h or d");
+            let help = quantity::with_units(number.as_str(), "\"").unwrap_or_else(|| {
+                format!("write a text of a number and its unit, as in `{example}`")
+            });
             report.add(&code::BAD_DURATION, self.span, message, "", help);
             return None;
         }

@@ -234,7 +234,7 @@ fn compile_listener(
         tls: listener.tls.as_ref().map(|tls| tls.server.clone()),
         hops_max: listener.limits.hops,
         head: listener.limits.head,
-        connections,
+        connections: ConnectionLimits { has_reserve: has_probes, ..connections },
         limits: Limits::default(),
         has_probes,
         filters,

@@ -81,7 +81,8 @@ pub(crate) fn add(steward: &mut Steward, upstream: &str, form: &Form) -> Result<
         ));
     }
     let is_configured = is_configured(steward, index, &written);
-    steward.change(form.persist, |changes| {
+    let what = told(upstream, &written, "added", form);
+    steward.change((form.persist, &what), |changes| {
         changes.edit(upstream, &written, |change| {
             change.presence = match is_configured {
                 true => Presence::AsConfigured,
@@ -113,7 +114,8 @@ pub(crate) fn edit(
         let help = "send `weight` or `state`, as in -d state=drain";
         return Err(Problem::bad("there is nothing to change", help));
     }
-    steward.change(form.persist, |changes| {
+    let what = told(upstream, &named.name, "set", form);
+    steward.change((form.persist, &what), |changes| {
         changes.edit(upstream, &named.name, |change| set(change, form));
     })?;
     Ok(done(steward, index, |member| named.takes(member)))
@@ -145,10 +147,16 @@ pub(crate) fn remove(
             "set `state=maintenance` for it",
         ));
     }
-    steward.change(form.persist, |changes| {
+    let what = told(upstream, &named.name, "removed", form);
+    steward.change((form.persist, &what), |changes| {
         changes.remove(upstream, &named.name, is_configured);
     })?;
     Ok(done(steward, index, |_| true))
+}
+
+/// What is said of a change.
+fn told(upstream: &str, name: &str, what: &str, form: &Form) -> String {
+    format!("{upstream}: {name} is {what} over the admin socket{}", form.words())
 }
 
 fn set(change: &mut Change, form: &Form) {

@@ -32,6 +32,22 @@ impl<T> Wish<T> {
 }
 
 impl Form {
+    /// What it sets, as it is asked for, and for how long.
+    pub(crate) fn words(&self) -> String {
+        let weight = self.weight.map(|wish| match wish.value() {
+            Some(weight) => format!("weight={weight}"),
+            None => "weight=default".to_owned(),
+        });
+        let state = self.state.map(|wish| {
+            let word = |rest| RESTS.iter().find(|(_, one)| *one == rest).map(|(word, _)| *word);
+            format!("state={}", wish.value().and_then(word).unwrap_or("active"))
+        });
+        let set: Vec<String> = weight.into_iter().chain(state).collect();
+        let colon = if set.is_empty() { "" } else { ": " };
+        let span = if self.persist { "to stay" } else { "until the next reload" };
+        format!("{colon}{}, {span}", set.join(" "))
+    }
+
     /// Reads the query of the target and the body, which count the same.
     ///
     /// # Errors
@@ -140,11 +156,16 @@ mod tests {
             state: None,
             persist: true,
         };
-        assert_eq!(form.unwrap(), expected);
+        let form = form.unwrap();
+        assert_eq!((form.words(), form), (": weight=3, to stay".to_owned(), expected));
         let form = Form::parse("", "state=drain&weight=default&persist").unwrap();
+        assert_eq!(form.words(), ": weight=default state=drain, to stay");
         assert_eq!(form.state, Some(Wish::Value(Rest::Drain)));
         assert_eq!((form.weight, form.persist), (Some(Wish::AsConfigured), true));
         assert_eq!(Form::parse("", "").unwrap(), Form::default());
+        assert_eq!(Form::default().words(), ", until the next reload");
+        let form = Form { state: Some(Wish::AsConfigured), ..Form::default() };
+        assert_eq!(form.words(), ": state=active, until the next reload");
     }
 
     #[test]

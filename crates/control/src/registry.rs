@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use fairwater_config as config;
 use fairwater_plan::{
     Admission, Alarm, Breaker, BreakerChange, ClientLimit, ConnectionLimits, EndpointState,
-    HandshakeLimits, Limit, LimitRule, ListenerId, Shared, Slots,
+    HandshakeLimits, Limit, LimitRule, ListenerId, PROBE_CONNECTIONS_MAX, Shared, Slots,
 };
 
 use crate::limit;
@@ -46,6 +46,8 @@ pub(crate) struct Registry {
     /// By their ids.
     listeners: Vec<KnownListener>,
     all_connections: Option<Arc<Admission>>,
+    /// Room beyond those for who probes.
+    reserve: Option<Arc<Admission>>,
     /// By name.
     limits: HashMap<String, KnownLimit>,
     /// What cookies of sessions are sealed with where the configuration says nothing; there once
@@ -181,6 +183,9 @@ impl Registry {
         all: Option<u32>,
     ) -> ConnectionLimits {
         let all = self.all_connections.get_or_insert_with(|| Arc::new(Admission::new(all)));
+        let reserve = self
+            .reserve
+            .get_or_insert_with(|| Arc::new(Admission::new(Some(PROBE_CONNECTIONS_MAX))));
         let limits = &listener.limits;
         let known = &mut self.listeners[id.0 as usize];
         known.own.set_max(limits.connections.map(NonZeroU32::get));
@@ -199,6 +204,8 @@ impl Registry {
         known.per_client.clone_from(&per_client);
         ConnectionLimits {
             all: Arc::clone(all),
+            reserve: Arc::clone(reserve),
+            has_reserve: false,
             own: Arc::clone(&known.own),
             per_client,
             rejects: limits.when_full == config::WhenFull::Reject,

@@ -130,7 +130,7 @@ impl<'a> Routes<'a> {
                     drop(pages.entries.splice(..0, own));
                 }
             }
-            merged.priority = filters.priority.map_or(merged.priority, |priority| match priority {
+            merged.priority = filters.priority.map_or(merged.priority, |one| match one.value {
                 config::Priority::High => Priority::High,
                 config::Priority::Normal => Priority::Normal,
                 config::Priority::Low => Priority::Low,

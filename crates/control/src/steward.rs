@@ -215,17 +215,19 @@ impl Steward {
         }
     }
 
-    /// Changes endpoints; with `persist` in such a way that it survives.
+    /// Changes endpoints; with `persist` in such a way that it survives. The line is said where
+    /// that makes any difference.
     ///
     /// # Errors
     /// When it cannot be kept; then nothing is changed.
     pub(crate) fn change(
         &mut self,
-        persist: bool,
+        (persist, line): (bool, &str),
         edit: impl Fn(&mut Changes),
     ) -> Result<(), Problem> {
         let mut changes = self.changes.clone();
         edit(&mut changes);
+        let mut is_other = changes != self.changes;
         if changes.len() > CHANGES_MAX {
             return Err(Problem::conflict(
                 format!("{CHANGES_MAX} endpoints have changes already"),
@@ -248,7 +250,11 @@ impl Steward {
                     "mend `state_dir`, or leave `persist` away",
                 )
             })?;
+            is_other |= kept != self.kept;
             self.kept = kept;
+        }
+        if is_other {
+            (self.outside.say)(line);
         }
         self.changes = changes;
         self.snapshot();

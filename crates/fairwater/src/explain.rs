@@ -1,31 +1,39 @@
 //! `fairwater explain` and `fairwater schema`: what the program knows about its own configuration.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use fairwater_config::CODES;
 
 use crate::arguments::ExplainArguments;
-use crate::{fail, way};
+use crate::{fail, print, way};
 
 /// The document with a row for each reason why a request fails.
 const FAULTS: &str = include_str!("../../../docs/faults.md");
 
 pub(crate) fn run(arguments: &ExplainArguments) -> ExitCode {
     let subject = arguments.subject.join(" ");
+    let subject = with_host(&subject).unwrap_or(subject);
     if subject.contains("://") {
         return match way::of(&subject, arguments) {
-            Ok(text) => print(&text),
+            Ok(text) => print(text),
             Err(code) => code,
         };
     }
     if let Some(code) = fairwater_config::explain(&subject) {
-        return print(&format!("{}: {}\n", code.id, code.explanation));
+        return print(format!("{}: {}\n", code.id, code.explanation));
     }
     match fault(&subject) {
-        Some(text) => print(&text),
+        Some(text) => print(text),
         None => fail(unknown(&subject)),
     }
+}
+
+/// A request for a path alone, as one for this machine: it is for the only listener, or for the one
+/// that is named.
+fn with_host(subject: &str) -> Option<String> {
+    let start = subject.rfind(' ').map_or(0, |blank| blank + 1);
+    let (method, path) = subject.split_at(start);
+    path.starts_with('/').then(|| format!("{method}http://localhost{path}"))
 }
 
 /// What stands in the row of a reason of the access log.
@@ -73,8 +81,7 @@ fn unknown(subject: &str) -> String {
     let words: Vec<&str> = subject.split(' ').collect();
     let (last, method) = words.split_last().map_or(("", &[][..]), |(last, rest)| (*last, rest));
     if last.contains(['.', ':', '/']) {
-        let host = if last.starts_with('/') { "HOST" } else { "" };
-        let request = [method, &[&*format!("http://{host}{last}")]].concat().join(" ");
+        let request = [method, &[&*format!("http://{last}")]].concat().join(" ");
         return format!("a URL begins with http:// or https://: `fairwater explain {request}`");
     }
     format!(
@@ -84,15 +91,7 @@ fn unknown(subject: &str) -> String {
 }
 
 pub(crate) fn schema() -> ExitCode {
-    print(&fairwater_config::schema())
-}
-
-/// Prints to a reader that may have gone away, such as `head`.
-fn print(text: &str) -> ExitCode {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(error),
-    }
+    print(fairwater_config::schema())
 }
 
 #[cfg(test)]
@@ -112,11 +111,23 @@ mod tests {
     }
 
     #[test]
+    fn a_path_is_a_request_for_this_machine() {
+        for (subject, expected) in [
+            ("/x?y", Some("http://localhost/x?y")),
+            ("POST /x", Some("POST http://localhost/x")),
+            ("a/x", None),
+            ("http://a/x", None),
+            ("no_endpoint", None),
+        ] {
+            assert_eq!(with_host(subject).as_deref(), expected, "{subject}");
+        }
+    }
+
+    #[test]
     fn what_is_not_known_is_answered() {
         for (subject, words) in [
             ("localhost:8080/", "`fairwater explain http://localhost:8080/`"),
             ("POST a.example/x", "`fairwater explain POST http://a.example/x`"),
-            ("/x", "`fairwater explain http://HOST/x`"),
             ("E9999", "no diagnostic has the code E9999: it stands in brackets"),
             ("e0199", "no diagnostic has the code E0199; of its group there are E0101, "),
             ("nonsense", "neither the code of a diagnostic"),

@@ -10,7 +10,7 @@ use fairwater_config::{Diagnostic, FILE_BYTES_MAX, Severity, Unformatted};
 use crate::arguments::FormatArguments;
 use crate::files::{self, Files};
 use crate::replace::replace;
-use crate::{fail, say};
+use crate::{fail, print, say};
 
 pub(crate) fn run(arguments: &FormatArguments) -> ExitCode {
     let mut formatter =
@@ -100,9 +100,7 @@ impl Formatter {
     }
 
     fn print(&mut self, text: &str) {
-        if let Err(error) = std::io::stdout().write_all(text.as_bytes()) {
-            self.fail(error);
-        }
+        self.all_is_well &= print(text) == ExitCode::SUCCESS;
     }
 
     fn fail(&mut self, problem: impl std::fmt::Display) {

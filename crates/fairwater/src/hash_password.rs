@@ -1,12 +1,12 @@
 //! `fairwater hash-password`: a password in, its hash out.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::process::ExitCode;
 
 use fairwater_password::{BCRYPT_BYTES_MAX, hash};
 use fairwater_sys::process;
 
-use crate::fail;
+use crate::{fail, print};
 
 /// One line: an argument would be in the list of processes, for everybody to see.
 pub(crate) fn run() -> ExitCode {
@@ -28,10 +28,7 @@ pub(crate) fn run() -> ExitCode {
         return fail("the kernel gives no random numbers");
     }
     match hash(password, salt) {
-        Ok(hash) => match writeln!(std::io::stdout(), "{hash}") {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(error),
-        },
+        Ok(hash) => print(format!("{hash}\n")),
         Err(problem) => fail(problem),
     }
 }

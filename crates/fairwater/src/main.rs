@@ -28,7 +28,7 @@ mod way;
 
 use std::fmt::Display;
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
@@ -70,6 +70,14 @@ fn main() -> ExitCode {
 fn fail(problem: impl Display) -> ExitCode {
     say(problem);
     ExitCode::FAILURE
+}
+
+/// Prints an answer, to a reader who may have read enough, such as `head`.
+fn print(text: impl AsRef<[u8]>) -> ExitCode {
+    match std::io::stdout().write_all(text.as_ref()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => fail(error),
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 /// Prints what was said already, as it is.

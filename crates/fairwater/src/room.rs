@@ -8,7 +8,8 @@ use fairwater_sys::process;
 
 use crate::cgroup;
 
-/// For what is open beside connections: files, pipes of a quiet process, the admin socket.
+/// For what is open beside connections: files, pipes of a quiet process, the admin socket, and
+/// those few connections that are kept free for probes.
 const RESERVE: u64 = 64;
 /// The same of each thread: its runtime, and a few pipes.
 const RESERVE_PER_THREAD: u64 = 16;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::arguments::StatusArguments;
-use crate::{fail, master, proxy, run, say};
+use crate::{fail, master, print, proxy, run, say};
 
 /// The process answers in milliseconds; one that does not answer has stopped.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -22,17 +22,16 @@ pub(crate) fn run(arguments: &StatusArguments) -> ExitCode {
     // What the master knows is for people; programs ask the worker, or read /metrics.
     if let Some(path) = master.filter(|_| !arguments.json) {
         match fairwater_supervisor::ask(&path, "status", PATIENCE) {
-            Ok((_, said)) => drop(io::stdout().write_all(format!("{said}\n").as_bytes())),
+            Ok((_, said)) => {
+                print(format!("{said}\n"));
+            }
             // It may run with --single, or have died: its worker serves on.
             Err(error) => say(format_args!("no master answers at {}: {error}", path.display())),
         }
     }
     let kind = if arguments.json { "application/json" } else { "text/plain" };
     match ask(&admin, "/status", kind) {
-        Ok(answer) => match io::stdout().write_all(&answer) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(error),
-        },
+        Ok(answer) => print(answer),
         Err(error) => {
             let path = admin.display();
             fail(format_args!("cannot ask the process at {path}: {error}{}", hint(&error)))

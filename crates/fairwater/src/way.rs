@@ -4,7 +4,8 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use fairwater_config::{
-    Config, Filters, HeaderEdits, HostMatch, RateLimit, Route, Sticky, TestRequest, Upstream,
+    Config, Filters, HeaderEdits, HostMatch, Listener, RateKey, RateLimit, Route, Sticky,
+    TestRequest, Upstream,
 };
 use fairwater_control::{Outcome, Question, Trace, sketch, trace};
 
@@ -62,28 +63,40 @@ impl Text {
         let listener = &config.listeners[trace.listener.0 as usize];
         let binds: Vec<_> = listener.bind.iter().map(|bind| bind.value.to_string()).collect();
         self.line("listener", format_args!("{} on {}", listener.name.value, binds.join(", ")));
-        let Some(found) = trace.route else { return };
-        let own = found.place.map(|place| &config.routes[place as usize]);
+        let own = trace.route.map(|found| found.place.map(|place| &config.routes[place as usize]));
         match own {
-            None => self.line("route", "what the listener says itself"),
-            Some(route) => {
+            None => {}
+            Some(None) => self.line("route", "what the listener says itself"),
+            Some(Some(route)) => {
                 let place = config.sources.locate(route.span);
                 let place = place.map_or(String::new(), |at| format!(" ({}:{})", at.file, at.line));
                 self.line("route", format_args!("{}{place}", shown(route)));
             }
         }
-        let mut filters = described(&listener.filters);
-        if let Some(route) = own {
-            filters.extend(described(&route.filters));
+        let route = own.flatten();
+        if trace.route.is_some() {
+            let of_route = route.map(|route| described(&route.filters)).unwrap_or_default();
+            for filter in described(&listener.filters).into_iter().chain(of_route) {
+                self.line("filter", filter);
+            }
         }
-        for filter in filters {
-            self.line("filter", filter);
-        }
-        let of_route = own.iter().flat_map(|route| &route.rate_limits);
+        self.limits(config, listener, route);
+    }
+
+    /// Those of the listener hold for requests without a route as well.
+    fn limits(&mut self, config: &Config, listener: &Listener, route: Option<&Route>) {
+        let of_route = route.iter().flat_map(|route| &route.rate_limits);
+        let mut names: Vec<&str> = Vec::new();
         for name in listener.rate_limits.iter().chain(of_route) {
             let limit = config.rate_limits.iter().find(|limit| limit.name.value == name.value);
-            let Some(RateLimit { count, seconds, burst, .. }) = limit else { continue };
-            let words = format!("{count} in {seconds} s, {burst} at once");
+            let Some(limit) = limit.filter(|_| !names.contains(&&*name.value)) else { continue };
+            names.push(&name.value); // one that is named twice holds once
+            let RateLimit { counts, count, seconds, burst, key, .. } = limit;
+            let (counts, key) = match key {
+                RateKey::Route => (counts.name(), "all together".to_owned()),
+                key => (counts.name(), format!("for each {key}")),
+            };
+            let words = format!("{count} {counts} in {seconds} s, {burst} at once, {key}");
             self.line("rate limit", format_args!("{}, {words}", name.value));
         }
     }

@@ -15,7 +15,8 @@ fairwater-load backend --http ADDRESS --echo ADDRESS --grpc ADDRESS [--core N]
     Prints `ready` once all listen.
 
 fairwater-load drive --target ADDRESS --mode keepalive|close|echo|tunnel|frames
-                     [--profile bare|full] [--body BYTES] [--window N] [--core N] [--trust FILE [--resume true]]
+                     [--profile bare|full] [--body BYTES] [--window N] [--core N]
+                     [--trust FILE [--resume true]]
     Obeys lines on its standard input, and answers each with one line:
     open N      open connections until there are N (not in mode close)
     go N        N requests in a closed loop, at most `window` of them in flight

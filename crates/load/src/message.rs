@@ -40,8 +40,8 @@ pub(crate) fn pattern() -> Vec<u8> {
     (0..BODY_BYTES_MAX + SERVICES_MAX).map(|_| letter()).collect()
 }
 
-/// The same cut into messages of this size, each of which begins with how many bytes follow, in four
-/// bytes, the high ones first.
+/// The same cut into messages of this size, each of which begins with how many bytes follow, in
+/// four bytes, the high ones first.
 pub(crate) fn frames(body_bytes: usize) -> Vec<u8> {
     let mut pattern = pattern();
     pattern.truncate(ROUTES * body_bytes);

@@ -207,6 +207,9 @@ enum Host {
 impl Written {
     fn parse(text: &str, role: Role) -> Result<Self, AddressError> {
         check_characters(text, role)?;
+        if role == Role::Endpoint {
+            check_parameters(text)?;
+        }
         if let Some(rest) = strip_prefix_any_case(text, "unix:") {
             return unix_path(text, rest).map(Self::Unix);
         }
@@ -247,6 +250,34 @@ fn check_characters(text: &str, role: Role) -> Result<(), AddressError> {
         return Err(AddressError::new(problem, "remove it"));
     }
     Ok(())
+}
+
+/// Finds words behind an endpoint that nginx has there, and no path of a socket.
+fn check_parameters(text: &str) -> Result<(), AddressError> {
+    let mut words = text.split_ascii_whitespace();
+    let address = words.next().unwrap_or_default();
+    let mut settings = String::new();
+    let mut rest = words.peekable();
+    if rest.peek().is_none() {
+        return Ok(());
+    }
+    for word in rest {
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+        match (name, value) {
+            ("weight", _) if is_number => settings += &format!(", weight = {value}"),
+            ("max_conns", _) if is_number => settings += &format!(", max_concurrency = {value}"),
+            ("backup", "") => settings += ", backup = true",
+            ("down", "") => settings += ", weight = 0",
+            // These are settings of the upstream.
+            ("max_fails" | "fail_timeout" | "slow_start", _) | ("resolve", "") => {}
+            _ => return Ok(()),
+        }
+    }
+    Err(AddressError::new(
+        format!("`{text}` has more than an address in it"),
+        format!("write a table: `{{ address = \"{address}\"{settings} }}`"),
+    ))
 }
 
 fn strip_prefix_any_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {

@@ -43,6 +43,9 @@ log_fields! {
     HeadUs = "head_us",
     HeadMs = "head_ms",
     HeadS = "head_s",
+    QueueUs = "queue_us",
+    QueueMs = "queue_ms",
+    QueueS = "queue_s",
     ConnectUs = "connect_us",
     ConnectMs = "connect_ms",
     ConnectS = "connect_s",
@@ -62,6 +65,7 @@ log_fields! {
     Party = "party",
     Phase = "phase",
     Detail = "detail",
+    Limit = "limit",
 }
 
 /// A line as it was written in the configuration, taken apart once.

@@ -132,24 +132,9 @@ impl Admission {
 
 #[cfg(test)]
 mod tests {
-    use std::task::{Wake, Waker};
-
     use super::*;
     use crate::Turn;
-
-    #[derive(Default)]
-    struct Count(AtomicU32);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn waker() -> (Arc<Count>, Waker) {
-        let count = Arc::new(Count::default());
-        (Arc::clone(&count), Waker::from(count))
-    }
+    use crate::queue::tests::{Parked, waker};
 
     #[test]
     fn permits_are_limited_and_come_back() {
@@ -173,13 +158,13 @@ mod tests {
         }
         admission.leave();
         assert!(!admission.enter(), "the second still waits");
-        assert_eq!(first_count.0.load(Ordering::Relaxed), 1);
-        assert_eq!(second_count.0.load(Ordering::Relaxed), 0);
+        assert_eq!(first_count.get(), 1);
+        assert_eq!(second_count.get(), 0);
         assert_eq!(first.poll(&first_waker, || admission.take_permit()), Turn::Enter(()));
         drop(first);
-        assert_eq!(second_count.0.load(Ordering::Relaxed), 0);
+        assert_eq!(second_count.get(), 0);
         admission.leave();
-        assert_eq!(second_count.0.load(Ordering::Relaxed), 1);
+        assert_eq!(second_count.get(), 1);
         assert_eq!(second.poll(&second_waker, || admission.take_permit()), Turn::Enter(()));
     }
 
@@ -194,18 +179,10 @@ mod tests {
         assert_eq!(second.poll(&second_waker, || admission.take_permit()), Turn::Wait);
         admission.leave();
         drop(first);
-        assert_eq!(second_count.0.load(Ordering::Relaxed), 1);
+        assert_eq!(second_count.get(), 1);
         drop(second);
         assert!(!admission.has_waiters());
         assert!(admission.enter());
-    }
-
-    struct Parked(std::thread::Thread);
-
-    impl Wake for Parked {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
     }
 
     /// A wake-up that gets lost leaves a thread parked for ever, and everybody behind it.
@@ -216,7 +193,7 @@ mod tests {
             std::thread::scope(|scope| {
                 for _ in 0..4 {
                     scope.spawn(|| {
-                        let waker = Waker::from(Arc::new(Parked(std::thread::current())));
+                        let waker = Parked::waker();
                         for _ in 0..20_000 {
                             if !admission.enter() {
                                 let mut waiter = admission.waiter(Priority::Normal);

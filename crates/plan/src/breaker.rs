@@ -79,6 +79,15 @@ impl Breaker {
         self.lock().state
     }
 
+    /// How long it lets nobody through from now on.
+    pub fn wait_ms(&self, now_ms: u64) -> u64 {
+        match self.state() {
+            State::Closed => 0,
+            State::Open { until_ms, .. } => until_ms.saturating_sub(now_ms),
+            State::Trying { next_ms, .. } => next_ms.saturating_sub(now_ms),
+        }
+    }
+
     /// What became of it since the last call.
     pub fn take_news(&self) -> Vec<Change> {
         std::mem::take(&mut self.lock().news)
@@ -211,6 +220,7 @@ mod tests {
         assert_eq!(succeeds(&breaker, 10, 1000), None);
         assert_eq!(fails(&breaker, 1, 1000), Some(Change::Opened { failed: 10, requests: 20 }));
         assert!(!breaker.admits(1001) && !breaker.admits(5999));
+        assert_eq!([breaker.wait_ms(1001), breaker.wait_ms(5999)], [4999, 1]);
         // What had begun before changes nothing.
         assert_eq!((fails(&breaker, 9, 2000), succeeds(&breaker, 9, 2000)), (None, None));
     }
@@ -228,6 +238,7 @@ mod tests {
         let breaker = Breaker::default();
         fails(&breaker, 10, 0);
         assert!(breaker.admits(5000), "the first one");
+        assert_eq!([breaker.wait_ms(5050), breaker.wait_ms(5100)], [50, 0]);
         assert!(!breaker.admits(5050), "one at a time");
         assert!(breaker.admits(5100));
         assert_eq!(succeeds(&breaker, 2, 5100), None);
@@ -235,7 +246,7 @@ mod tests {
         assert!(!breaker.admits(15_199));
         assert!(breaker.admits(15_200));
         assert_eq!(succeeds(&breaker, 3, 15_300), Some(Change::Closed));
-        assert_eq!(breaker.state(), State::Closed);
+        assert_eq!((breaker.state(), breaker.wait_ms(0)), (State::Closed, 0));
         assert!(breaker.admits(15_300) && breaker.admits(15_300));
         // It begins anew.
         assert_eq!(fails(&breaker, 9, 15_301), None);

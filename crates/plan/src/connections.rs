@@ -13,11 +13,25 @@ use crate::{Admission, Rate};
 pub struct ConnectionLimits {
     /// Of all listeners together.
     pub all: Arc<Admission>,
+    /// A little more, for those listeners alone that answer probes: who asks in vain whether this
+    /// process lives would end it, with all that it serves.
+    pub reserve: Arc<Admission>,
+    pub has_reserve: bool,
     pub own: Arc<Admission>,
     pub per_client: Option<Arc<ClientLimit>>,
     /// What is beyond is turned away, instead of waiting in the backlog.
     pub rejects: bool,
     pub handshakes: Arc<HandshakeLimits>,
+}
+
+/// Connections beyond `max_connections` for who probes. Probes are few and short.
+pub const PROBE_CONNECTIONS_MAX: u32 = 8;
+
+/// What a connection is counted by, of all listeners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    Common,
+    Reserve,
 }
 
 /// How many TLS handshakes clients may have. Those beyond wait.
@@ -37,19 +51,30 @@ impl Default for HandshakeLimits {
 
 impl ConnectionLimits {
     /// Counts a connection, if there is room for it.
-    pub fn enter(&self) -> bool {
+    pub fn enter(&self) -> Option<Room> {
         if !self.own.enter() {
-            return false;
+            return None;
         }
-        let has_entered = self.all.enter();
-        if !has_entered {
+        let room = self.enter_all();
+        if room.is_none() {
             self.own.leave();
         }
-        has_entered
+        room
     }
 
-    pub fn leave(&self) {
-        self.all.leave();
+    /// Counts one that its listener has counted.
+    pub fn enter_all(&self) -> Option<Room> {
+        match self.all.enter() {
+            true => Some(Room::Common),
+            false => (self.has_reserve && self.reserve.enter()).then_some(Room::Reserve),
+        }
+    }
+
+    pub fn leave(&self, room: Room) {
+        match room {
+            Room::Common => self.all.leave(),
+            Room::Reserve => self.reserve.leave(),
+        }
         self.own.leave();
     }
 
@@ -168,6 +193,8 @@ mod tests {
         let limit = |id| Arc::new(ClientLimit::new(NonZeroU16::new(id).unwrap(), 1));
         let limits = |per_client| ConnectionLimits {
             all: Arc::new(Admission::new(None)),
+            reserve: Arc::new(Admission::new(None)),
+            has_reserve: false,
             own: Arc::new(Admission::new(None)),
             per_client,
             rejects: false,
@@ -189,18 +216,27 @@ mod tests {
     #[test]
     fn a_listener_is_full_when_it_or_all_are() {
         let all = Arc::new(Admission::new(Some(3)));
-        let of = |max| ConnectionLimits {
+        let reserve = Arc::new(Admission::new(Some(1)));
+        let of = |max, has_reserve| ConnectionLimits {
             all: Arc::clone(&all),
+            reserve: Arc::clone(&reserve),
+            has_reserve,
             own: Arc::new(Admission::new(Some(max))),
             per_client: None,
             rejects: false,
             handshakes: Arc::default(),
         };
-        let (first, second) = (of(2), of(2));
-        assert!(first.enter() && first.enter() && !first.enter());
-        assert!(second.enter() && !second.enter());
+        let (first, second, probed) = (of(2, false), of(2, false), of(2, true));
+        let common = Some(Room::Common);
+        assert_eq!([first.enter(), first.enter(), first.enter()], [common, common, None]);
+        assert_eq!([second.enter(), second.enter()], [common, None]);
         assert_eq!((all.open(), second.own.open()), (3, 1));
-        first.leave();
-        assert!(second.enter());
+        // Who probes gets in all the same.
+        assert_eq!([probed.enter(), probed.enter()], [Some(Room::Reserve), None]);
+        assert_eq!((all.open(), reserve.open(), probed.own.open()), (3, 1, 1));
+        first.leave(Room::Common);
+        assert_eq!([second.enter(), probed.enter()], [common, None]);
+        probed.leave(Room::Reserve);
+        assert_eq!([probed.enter(), probed.enter()], [Some(Room::Reserve), None]);
     }
 }

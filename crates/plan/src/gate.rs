@@ -84,11 +84,11 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::task::{Wake, Waker};
+    use std::task::Waker;
 
     use super::*;
     use crate::balance::tests::endpoints;
+    use crate::queue::tests::Parked;
     use crate::upstream::tests::upstream_of;
     use crate::{Choice, Draw, Reserve, Reservist, Tried, Turn, Upstream};
 
@@ -179,14 +179,6 @@ mod tests {
         assert_eq!(gate(&upstream).in_flight(), 0);
     }
 
-    struct Parked(std::thread::Thread);
-
-    impl Wake for Parked {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-
     /// A call that is lost leaves a thread parked for ever. Some have tried an endpoint and cannot
     /// take it: what is free there is for those behind them.
     #[test]
@@ -197,7 +189,7 @@ mod tests {
                 for thread in 0..4 {
                     let upstream = &upstream;
                     scope.spawn(move || {
-                        let waker = Waker::from(Arc::new(Parked(std::thread::current())));
+                        let waker = Parked::waker();
                         for round in 0..5000_u64 {
                             let draw = Draw { random: round, client: None, key: None, seat: None };
                             let mut tried = Tried::default();

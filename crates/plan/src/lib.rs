@@ -28,7 +28,9 @@ pub use admission::{Admission, PlaceApart};
 pub use alarm::Alarm;
 pub use balance::{Balance, Draw, key_hash};
 pub use breaker::{Breaker, BreakerRules, Change as BreakerChange, State as BreakerState};
-pub use connections::{ClientLimit, ConnectionLimits, HandshakeLimits, TooMany};
+pub use connections::{
+    ClientLimit, ConnectionLimits, HandshakeLimits, PROBE_CONNECTIONS_MAX, Room, TooMany,
+};
 pub use current::{CurrentPlan, PlanReader};
 pub use endpoint::{Dial, Endpoint, EndpointState, InFlight, is_failure};
 pub use filter::{

@@ -285,19 +285,46 @@ impl Drop for Waiter<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::Arc;
     use std::sync::atomic::AtomicU32;
     use std::task::Wake;
 
     use super::*;
 
+    /// How often somebody was woken.
     #[derive(Default)]
-    struct Count(AtomicU32);
+    pub(crate) struct Count(AtomicU32);
+
+    impl Count {
+        pub(crate) fn get(&self) -> u32 {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
 
     impl Wake for Count {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn waker() -> (Arc<Count>, Waker) {
+        let count = Arc::new(Count::default());
+        (Arc::clone(&count), Waker::from(count))
+    }
+
+    /// A thread that waits.
+    pub(crate) struct Parked(std::thread::Thread);
+
+    impl Parked {
+        pub(crate) fn waker() -> Waker {
+            Waker::from(Arc::new(Self(std::thread::current())))
+        }
+    }
+
+    impl Wake for Parked {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
         }
     }
 
@@ -310,8 +337,7 @@ mod tests {
 
     impl<'a> One<'a> {
         fn new(queue: &'a Queue, priority: Priority) -> Self {
-            let count = Arc::new(Count::default());
-            let waker = Waker::from(Arc::clone(&count));
+            let (count, waker) = waker();
             Self { waiter: queue.waiter(priority), count, waker }
         }
 

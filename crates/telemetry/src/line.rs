@@ -17,7 +17,9 @@ use crate::template::Kept;
 pub struct Timers {
     /// From the first byte of the request head to its last.
     pub head_us: Option<u64>,
-    /// Until there was a connection to an endpoint.
+    /// Waiting for room on the way to a connection; `None` where nobody waited.
+    pub queue_us: Option<u64>,
+    /// Until there was a connection to an endpoint, without that.
     pub connect_us: Option<u64>,
     /// From then until the response head.
     pub response_us: Option<u64>,
@@ -63,6 +65,8 @@ pub struct Entry<'a> {
     pub party: &'a str,
     pub phase: &'a str,
     pub detail: &'a str,
+    /// The rate limit that has denied it.
+    pub limit: &'a str,
     /// The headers of the request, and the bytes that they point into.
     pub request: (&'a [Field], &'a [u8]),
     /// Of the headers of the reply, those that a template names.
@@ -133,6 +137,7 @@ pub(crate) fn write_json(
     }
     let timers = &entry.timers;
     timers.head_us.into_iter().for_each(|us| number(out, b",\"head_us\":", us));
+    timers.queue_us.into_iter().for_each(|us| number(out, b",\"queue_us\":", us));
     timers.connect_us.into_iter().for_each(|us| number(out, b",\"connect_us\":", us));
     timers.response_us.into_iter().for_each(|us| number(out, b",\"response_us\":", us));
     number(out, b",\"total_us\":", timers.total_us);
@@ -145,6 +150,7 @@ pub(crate) fn write_json(
     text(out, b",\"party\":\"", entry.party.as_bytes());
     text(out, b",\"phase\":\"", entry.phase.as_bytes());
     text(out, b",\"detail\":\"", entry.detail.as_bytes());
+    text(out, b",\"limit\":\"", entry.limit.as_bytes());
     out.extend_from_slice(b"}\n");
 }
 
@@ -321,11 +327,17 @@ pub(crate) mod tests {
             endpoint: "127.0.0.1:9001",
             attempts: 2,
             reused: false,
-            timers: Timers { head_us: Some(3), connect_us: None, response_us: None, total_us: 99 },
+            timers: Timers {
+                head_us: Some(3),
+                queue_us: Some(70),
+                total_us: 99,
+                ..Timers::default()
+            },
             reason: "upstream_empty_reply",
             party: "upstream",
             phase: "response",
             detail: "",
+            limit: "",
             request: (&[], &[]),
             reply: None,
         }
@@ -342,7 +354,7 @@ pub(crate) mod tests {
                 r#""listener":"web","client":"10.0.0.1","client_port":4242,"protocol":"HTTP/1.1","#,
                 r#""method":"GET","host":"a.example","target":"/x?y=\u0022\u000d\u000a\u001b\u00ff","#,
                 r#""status":502,"bytes_in":0,"bytes_out":12,"upstream":"app","#,
-                r#""endpoint":"127.0.0.1:9001","attempts":2,"reused":false,"head_us":3,"#,
+                r#""endpoint":"127.0.0.1:9001","attempts":2,"reused":false,"head_us":3,"queue_us":70,"#,
                 r#""total_us":99,"user_agent":"curl/8 \u005c","reason":"upstream_empty_reply","#,
                 r#""party":"upstream","phase":"response"}"#,
                 "\n"

@@ -152,6 +152,9 @@ fn time(field: LogField, entry: &Entry<'_>) -> Option<(u64, Unit)> {
         LogField::HeadUs => (timers.head_us, Unit::Us),
         LogField::HeadMs => (timers.head_us, Unit::Ms),
         LogField::HeadS => (timers.head_us, Unit::S),
+        LogField::QueueUs => (timers.queue_us, Unit::Us),
+        LogField::QueueMs => (timers.queue_us, Unit::Ms),
+        LogField::QueueS => (timers.queue_us, Unit::S),
         LogField::ConnectUs => (timers.connect_us, Unit::Us),
         LogField::ConnectMs => (timers.connect_us, Unit::Ms),
         LogField::ConnectS => (timers.connect_us, Unit::S),
@@ -204,6 +207,7 @@ fn text<'a>(field: LogField, entry: &Entry<'a>) -> &'a [u8] {
         LogField::Party => entry.party.as_bytes(),
         LogField::Phase => entry.phase.as_bytes(),
         LogField::Detail => entry.detail.as_bytes(),
+        LogField::Limit => entry.limit.as_bytes(),
         _ => b"",
     }
 }

@@ -11,7 +11,7 @@ use fairwater_message::FaultKind;
 use fairwater_message::pack::Packer;
 use fairwater_net::{Acceptor, Peer, Stream, Timer};
 use fairwater_plan::{
-    Admission, ConnectionLimits, Listener, ListenerId, Priority, Protocol, TooMany, Turn,
+    Admission, ConnectionLimits, Listener, ListenerId, Priority, Protocol, Room, TooMany, Turn,
 };
 
 use crate::downstream::{h1, h2};
@@ -32,6 +32,8 @@ pub(crate) struct Arrival {
     pub listener: ListenerId,
     /// The limit that counts it as one of its client's.
     pub counted_by: Option<NonZeroU16>,
+    /// What counts it of all connections.
+    pub room: Room,
 }
 
 /// What a PROXY header has said.
@@ -62,20 +64,21 @@ pub(crate) struct Accepted {
     pub listener: ListenerId,
     /// The limit that counts it as one of its client's.
     counted_by: Option<NonZeroU16>,
+    room: Room,
     pub shard: Rc<Shard>,
 }
 
 impl Accepted {
     /// Of a connection that the limits of the listener have counted.
     pub(crate) fn new(shard: &Rc<Shard>, stream: Stream, arrival: Arrival) -> Self {
-        let Arrival { peer, listener, counted_by } = arrival;
+        let Arrival { peer, listener, counted_by, room } = arrival;
         let shard = Rc::clone(shard);
         let counters = &shard.counters.listeners[listener.0 as usize];
         counters.connections.add(1);
         counters.active.add(1);
         shard.spread.entered();
         let timer = Timer::new(&shard.wheel);
-        Self { stream, timer, origin: Origin::Peer(peer), listener, counted_by, shard }
+        Self { stream, timer, origin: Origin::Peer(peer), listener, counted_by, room, shard }
     }
 
     /// The client.
@@ -164,7 +167,7 @@ impl Drop for Accepted {
         shard.spread.left();
         let in_force = shard.in_force();
         let limits = &in_force.plan.listener(self.listener).connections;
-        limits.leave();
+        limits.leave(self.room);
         limits.leave_of(self.peer().ip(), self.counted_by);
         if std::thread::panicking() {
             shard.counters.panics.add(1);
@@ -224,30 +227,36 @@ impl Source {
             // It stays in the backlog.
             return Timer::new(&shard.wheel).pass(PAUSE).await;
         }
-        if waits && !limits.enter() && !self.until_room(limits).await {
-            return;
+        let mut room = if waits { limits.enter() } else { None };
+        if waits && room.is_none() {
+            room = self.until_room(limits).await;
+            if room.is_none() {
+                return;
+            }
         }
         let accepted = poll_fn(|cx| Poll::Ready(self.acceptor.poll_accept(cx))).await;
         let Poll::Ready(Ok((stream, peer))) = accepted else {
-            if waits {
-                limits.leave();
-            }
+            room.into_iter().for_each(|room| limits.leave(room));
             if accepted.is_ready() {
                 shard.counters.accept_failures.add(1);
                 Timer::new(&shard.wheel).pass(PAUSE).await;
             }
             return;
         };
-        let has_room = !is_refusing && (waits || limits.enter());
+        if !waits && !is_refusing {
+            room = limits.enter();
+        }
         let counted = match limits.per_client {
             // Who announces its clients is none of them.
-            Some(_) if has_room && !in_force.plan.listener(listener).awaits_header(peer.ip()) => {
+            Some(_)
+                if room.is_some() && !in_force.plan.listener(listener).awaits_header(peer.ip()) =>
+            {
                 limits.enter_of(peer.ip())
             }
             _ => Ok(None),
         };
         if let Ok(counted_by) = counted
-            && has_room
+            && let Some(room) = room
         {
             let by = in_force.plan.listener(listener);
             // Who announces its clients is none of them.
@@ -255,11 +264,11 @@ impl Source {
                 && !by.awaits_header(peer.ip())
                 && !rate::lets_in(by, peer.ip())
             {
-                limits.leave();
+                limits.leave(room);
                 limits.leave_of(peer.ip(), counted_by);
                 return refuse::reset(shard, &stream, listener);
             }
-            let arrival = Arrival { peer, listener, counted_by };
+            let arrival = Arrival { peer, listener, counted_by, room };
             // Handing over costs more than most requests: for those a difference may stay.
             let slack = match in_force.plan.listener(listener).protocol {
                 Protocol::Tcp { .. } | Protocol::Framed(_) => 0,
@@ -270,41 +279,50 @@ impl Source {
                 spawn(Accepted::new(shard, stream, arrival));
             });
         }
-        if has_room {
-            limits.leave();
-        }
+        room.into_iter().for_each(|room| limits.leave(room));
         refuse::start(shard, stream, listener);
     }
 
-    /// Waits until there is room for a connection, of this listener and of all. Returns false when
+    /// Waits until there is room for a connection, of this listener and of all. Returns none when
     /// there shall be no more.
-    async fn until_room(&self, limits: &ConnectionLimits) -> bool {
-        if !self.until_entered(&limits.own).await {
-            return false;
+    async fn until_room(&self, limits: &ConnectionLimits) -> Option<Room> {
+        if !limits.own.enter() {
+            self.until_entered(&limits.own, None).await?;
         }
-        let has_entered = self.until_entered(&limits.all).await;
-        if !has_entered {
+        let reserve = limits.has_reserve.then_some(&*limits.reserve);
+        let room = match limits.enter_all() {
+            None => self.until_entered(&limits.all, reserve).await,
+            room => room,
+        };
+        if room.is_none() {
             limits.own.leave();
         }
-        has_entered
+        room
     }
 
-    async fn until_entered(&self, limit: &Admission) -> bool {
-        if limit.enter() {
-            return true;
-        }
+    /// Waits for a permit, or for one of a reserve, whichever comes first.
+    async fn until_entered(&self, limit: &Admission, reserve: Option<&Admission>) -> Option<Room> {
         let mut waiter = limit.waiter(Priority::Normal);
-        let entered = poll_fn(|cx| match waiter.poll(cx.waker(), || limit.take_permit()) {
-            Turn::Enter(()) => Poll::Ready(true),
-            Turn::Wait => self.poll_over(cx).map(|()| false),
-            // Thousands of sockets wait: nobody wakes this one.
-            Turn::Refused => Poll::Ready(false),
+        let mut other = reserve.map(|limit| (limit, limit.waiter(Priority::Normal)));
+        let entered = poll_fn(|cx| {
+            match waiter.poll(cx.waker(), || limit.take_permit()) {
+                Turn::Enter(()) => return Poll::Ready(Some(Room::Common)),
+                // Thousands of sockets wait: nobody wakes this one.
+                Turn::Refused => return Poll::Ready(None),
+                Turn::Wait => {}
+            }
+            if let Some((limit, waiter)) = &mut other
+                && let Turn::Enter(()) = waiter.poll(cx.waker(), || limit.take_permit())
+            {
+                return Poll::Ready(Some(Room::Reserve));
+            }
+            self.poll_over(cx).map(|()| None)
         });
-        let has_entered = entered.await;
-        if !has_entered && !self.shard.is_draining() && !self.place.is_closing() {
+        let room = entered.await;
+        if room.is_none() && !self.shard.is_draining() && !self.place.is_closing() {
             Timer::new(&self.shard.wheel).pass(PAUSE).await;
         }
-        has_entered
+        room
     }
 }
 

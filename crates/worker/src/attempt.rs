@@ -20,7 +20,7 @@ use crate::shard::Shard;
 use crate::tunnel::Tunnel;
 use crate::upstream::h2::{self, Way};
 use crate::upstream::{self, Reuse, h1};
-use crate::waiting;
+use crate::waiting::{self, Wait};
 use crate::websocket::is_handshake;
 
 /// `IS_CALL` is whether it is one of gRPC. That tells the two callers apart, so that each has a
@@ -37,7 +37,7 @@ pub(crate) async fn run<'a, const IS_CALL: bool>(
     let (settings, shard) = (&upstream.settings, exchange.shard);
     exchange.in_force.deposits[settings.index].add_request(upstream.budget());
     if !admits(upstream, &mut exchange.changes.admitted_ms) {
-        return Err(Fault::undelivered(FaultKind::CircuitOpen));
+        return Err(refused(exchange, upstream));
     }
     if let Some(cookie) = &settings.sticky {
         session::find(exchange, upstream, cookie);
@@ -53,7 +53,8 @@ pub(crate) async fn run<'a, const IS_CALL: bool>(
                 Choice::Pick(pick) => Some(pick),
                 Choice::None => None,
                 Choice::Full => {
-                    Box::pin(wait_for_room(exchange, (upstream, gate), (draw, &mut tried))).await?
+                    let at = (upstream, &**gate);
+                    Box::pin(wait_for_room(exchange, at, (draw, &mut tried), record)).await?
                 }
             },
         };
@@ -90,6 +91,15 @@ pub(crate) async fn run<'a, const IS_CALL: bool>(
     Err(last)
 }
 
+/// By the breaker of an upstream.
+#[cold]
+fn refused(exchange: &mut Exchange<'_>, upstream: &Upstream) -> Fault {
+    if let Some((breaker, _)) = upstream.breaker() {
+        exchange.changes.refused_for_ms = breaker.wait_ms(clock::coarse_ms());
+    }
+    Fault::undelivered(FaultKind::CircuitOpen)
+}
+
 /// Whether another try follows from a fault; where it costs a retry, that is taken.
 #[cold]
 fn is_tried_again(exchange: &Exchange<'_>, upstream: &Upstream, fault: Fault) -> bool {
@@ -111,7 +121,9 @@ async fn wait_for_room<'a>(
     exchange: &mut Exchange<'a>,
     at: (&'a Upstream, &'a Gate),
     (draw, tried): (Draw, &mut Tried),
+    record: &mut Record<'_>,
 ) -> Result<Option<Pick<'a>>, Fault> {
+    let _wait = Wait::begin(exchange.shard, record);
     let priority = exchange.filters.map(|filters| filters.priority).unwrap_or_default();
     let [look, room_look] = [(); 2].map(|()| Timer::new(&exchange.shard.wheel));
     let source = &mut exchange.source;
@@ -225,8 +237,7 @@ async fn at_endpoint<'a, const IS_CALL: bool>(
         record.attempts += 1;
         counters.attempts.add(1);
         let (shard, client) = (exchange.shard, (exchange.connection, exchange.timer));
-        let id = || record.id();
-        let lease = upstream::lease(shard, upstream, pick.endpoint, reuse, client, id).await?;
+        let lease = upstream::lease(shard, upstream, pick.endpoint, reuse, client, record).await?;
         record.connected(lease.is_at_once);
         record.is_reused = lease.is_reused;
         if !lease.is_reused {
@@ -267,8 +278,8 @@ async fn at_shared<'a>(
         counters.attempts.add(1);
         let (shard, timer) = (&exchange.connection.shard, exchange.timer);
         let asked = h2::Asked { shard, timer, upstream, endpoint: pick.endpoint, reuse };
-        let way = h2::lease(asked).await?;
-        let way = if wants_tunnel { tunnel_way(exchange, way, asked).await? } else { way };
+        let way = h2::lease(asked, record).await?;
+        let way = if wants_tunnel { tunnel_way(exchange, way, asked, record).await? } else { way };
         record.connected(way.is_at_once());
         record.is_reused = way.is_reused();
         if record.is_reused {
@@ -302,6 +313,7 @@ async fn tunnel_way<'a>(
     exchange: &Exchange<'a>,
     way: Way<'a>,
     asked: h2::Asked<'a>,
+    record: &mut Record<'_>,
 ) -> Result<Way<'a>, Fault> {
     let Way::Call(call) = &way else { return Ok(way) };
     let h2::Asked { timer, upstream, endpoint, reuse, shard } = asked;
@@ -322,7 +334,7 @@ async fn tunnel_way<'a>(
     }
     drop(way);
     let client = (exchange.connection, timer);
-    let lease = upstream::lease(shard, upstream, endpoint, reuse, client, || 0).await?;
+    let lease = upstream::lease(shard, upstream, endpoint, reuse, client, record).await?;
     Ok(Way::Connection(lease))
 }
 

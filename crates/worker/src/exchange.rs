@@ -266,21 +266,25 @@ async fn run<'a>(
             });
         }
     };
+    let upstream = match route.destination {
+        Destination::Upstream(upstream) => Some(exchange.in_force.plan.upstream(upstream)),
+        _ => None,
+    };
+    // Also of requests that do not come so far: whose they would have been.
+    record.upstream = upstream.map_or("", |upstream| &upstream.settings.name);
     if let Some(filters) = &route.filters
         && filter::pass(exchange, filters, record).await?
     {
         return Ok(None);
     }
-    let Destination::Upstream(upstream) = route.destination else {
+    let Some(upstream) = upstream else {
         return answer(exchange, record, route).await.map(|()| None);
     };
     if exchange.shard.refuses_requests(exchange.listener) {
         return Err(FaultKind::Overloaded.into());
     }
-    let upstream = exchange.in_force.plan.upstream(upstream);
-    record.upstream = &upstream.settings.name;
     if let Some(bytes_max) = upstream.settings.buffered_max {
-        Box::pin(hold::run(exchange, bytes_max)).await?;
+        Box::pin(hold::run(exchange, bytes_max, record)).await?;
     }
     if head.version == Version::Http2 {
         // Elsewhere: the future of all this would be moved with the one around it.

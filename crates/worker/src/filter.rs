@@ -24,6 +24,8 @@ pub(crate) struct Changes {
     pub seating: Seating,
     /// When the breaker of its upstream, if there is one, let a request through.
     pub admitted_ms: u64,
+    /// How long it lets nobody through, where it did not.
+    pub refused_for_ms: u64,
 }
 
 impl Changes {
@@ -104,10 +106,10 @@ fn check_access(exchange: &Exchange<'_>, filters: &Filters) -> Result<(), Fault>
 }
 
 /// Before anything that costs more than this, such as a password.
-fn check_rate(
-    exchange: &mut Exchange<'_>,
-    filters: &Filters,
-    record: &mut Record<'_>,
+fn check_rate<'a>(
+    exchange: &mut Exchange<'a>,
+    filters: &'a Filters,
+    record: &mut Record<'a>,
 ) -> Result<(), Fault> {
     match filters.limits.is_empty() {
         true => Ok(()),

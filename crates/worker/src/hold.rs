@@ -6,6 +6,7 @@ use fairwater_proto::h1::asks_upgrade;
 
 use crate::exchange::Exchange;
 use crate::grpc;
+use crate::record::Record;
 use crate::shard::Shard;
 
 /// What of a body is held counts until this is dropped.
@@ -49,7 +50,11 @@ impl Drop for Holding<'_> {
 
 /// Reads the body until it is whole, or has more than `bytes_max`, or there is no room for more of
 /// it: then the rest is sent on as it comes.
-pub(crate) async fn run(exchange: &mut Exchange<'_>, bytes_max: usize) -> Result<(), Fault> {
+pub(crate) async fn run(
+    exchange: &mut Exchange<'_>,
+    bytes_max: usize,
+    record: &mut Record<'_>,
+) -> Result<(), Fault> {
     let (head, bytes) = (exchange.head, exchange.bytes);
     // Calls of gRPC and tunnels are conversations: who waits for the end waits for ever.
     let is_conversation = grpc::is_call(head, bytes) || asks_upgrade(head, bytes).is_some();
@@ -61,5 +66,7 @@ pub(crate) async fn run(exchange: &mut Exchange<'_>, bytes_max: usize) -> Result
         exchange.reply.sink.go_on(patience, head).await?;
     }
     let holding = Holding::new(exchange.shard);
-    exchange.source.hold(bytes_max, holding, patience).await
+    exchange.source.hold(bytes_max, holding, patience).await?;
+    record.is_whole();
+    Ok(())
 }

@@ -72,8 +72,8 @@ pub const SPREAD_SLACK: u32 = 2;
 /// When a TCP peer is silent this long the kernel asks whether it is there.
 pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-/// A message of up to so many bytes is sent when all of it is there; so is a reply. Longer ones go on
-/// as they come.
+/// A message of up to so many bytes is sent when all of it is there; so is a reply. Longer ones go
+/// on as they come.
 pub const FRAME_STORED_BYTES: usize = 64 * 1024;
 /// A message of up to so many bytes is kept until it is answered, so that it can go elsewhere.
 pub const FRAME_COPY_BYTES: usize = 16 * 1024;

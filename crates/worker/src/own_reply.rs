@@ -16,6 +16,8 @@ pub(crate) struct OwnReply<'o> {
     pub body: Cow<'o, [u8]>,
     /// Where the client should go.
     pub location: &'o [u8],
+    /// When the client should come again, with a 503.
+    pub retry_after_s: u64,
     /// What a client of gRPC is told.
     pub grpc: Option<GrpcCode>,
 }
@@ -25,7 +27,14 @@ const TEXT: &str = "text/plain; charset=utf-8";
 impl<'o> OwnReply<'o> {
     /// A reply without a body.
     pub(crate) fn new(status: u16) -> Self {
-        Self { status, content_type: TEXT, body: Cow::Borrowed(b""), location: b"", grpc: None }
+        Self {
+            status,
+            content_type: TEXT,
+            body: Cow::Borrowed(b""),
+            location: b"",
+            retry_after_s: 1,
+            grpc: None,
+        }
     }
 
     /// The end of a call: a head that says what it came to, and nothing behind it.
@@ -95,7 +104,10 @@ impl<'o> OwnReply<'o> {
         }
         match self.status {
             405 => line(HeaderId::Allow, b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"),
-            503 => line(HeaderId::RetryAfter, b"1"),
+            503 => {
+                let mut digits = itoa::Buffer::new();
+                line(HeaderId::RetryAfter, digits.format(self.retry_after_s).as_bytes());
+            }
             _ => {}
         }
         out.extend_from_slice(edits.lines);

@@ -54,10 +54,10 @@ impl Meter {
 /// # Errors
 /// When one of them denies it. What the client is told of that goes with the reply.
 #[inline(never)]
-pub(crate) fn take(
-    exchange: &mut Exchange<'_>,
-    limits: &Limits,
-    record: &mut Record<'_>,
+pub(crate) fn take<'a>(
+    exchange: &mut Exchange<'a>,
+    limits: &'a Limits,
+    record: &mut Record<'a>,
 ) -> Result<(), Fault> {
     let (head, bytes, listener) = (exchange.head, exchange.bytes, exchange.listener);
     let peer = exchange.connection.peer().ip();
@@ -73,6 +73,7 @@ pub(crate) fn take(
             // Writing to a Vec cannot fail.
             write!(lines, "grpc-retry-pushback-ms: {after_ms}\r\n").unwrap_or(());
         }
+        record.denied_by = Some(denial.limit);
         return Err(Fault::because(FaultKind::RateLimited, detail(denial.limit.counts)));
     }
     limits.write(&caller, now_ns, lines);

@@ -8,7 +8,7 @@ use fairwater_message::{
     Fault, FaultKind, HeadLimits, HeaderId, RequestHead, ResponseHead, Version,
 };
 use fairwater_net::Peer;
-use fairwater_plan::Listener;
+use fairwater_plan::{Limit, Listener};
 use fairwater_proto::h1::RequestReader;
 use fairwater_telemetry::{Entry, Kept, Timers, TlsEntry};
 use fairwater_tls::Agreed;
@@ -17,6 +17,7 @@ use crate::accept::Accepted;
 use crate::moving::RelayParcel;
 use crate::rate::Meter;
 use crate::shard::Shard;
+use crate::waiting::Customer;
 
 /// When a request head began to come, and when it was there; the same for one that came at once.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,10 @@ pub(crate) struct Record<'a> {
     head_done_us: u64,
     connected_us: u64,
     answered_us: u64,
+    /// When all was there that an endpoint is asked with.
+    ready_us: u64,
+    /// Waited for room until there was a connection.
+    queue_us: u64,
     /// Given out when somebody asks for it first.
     id: Option<u128>,
     pub status: u16,
@@ -51,6 +56,8 @@ pub(crate) struct Record<'a> {
     /// What the line will need of the head of the reply.
     reply: Option<Box<Kept>>,
     fault: Option<Fault>,
+    /// The rate limit that has denied it.
+    pub denied_by: Option<&'a Limit>,
     /// The exchange came to its end, good or bad.
     is_closed: bool,
     /// The line is written by somebody else: the connection has become a tunnel.
@@ -90,6 +97,8 @@ impl<'a> Record<'a> {
             head_done_us: done_us,
             connected_us: 0,
             answered_us: 0,
+            ready_us: done_us,
+            queue_us: 0,
             id: None,
             status: 0,
             bytes_in: 0,
@@ -101,6 +110,7 @@ impl<'a> Record<'a> {
             meter: None,
             reply: None,
             fault: None,
+            denied_by: None,
             is_closed: false,
             is_handed_on: false,
         }
@@ -115,10 +125,16 @@ impl<'a> Record<'a> {
         *self.id.get_or_insert_with(|| self.shard.next_request_id())
     }
 
+    /// The body is there, which was waited for.
+    pub(crate) fn is_whole(&mut self) {
+        self.ready_us = self.shard.now_us();
+    }
+
     /// There is a connection; one that was there at once costs no look at the clock.
     pub(crate) fn connected(&mut self, is_at_once: bool) {
         let is_first = is_at_once && self.attempts == 1;
-        self.connected_us = if is_first { self.head_done_us } else { self.shard.now_us() };
+        let at_once_us = self.ready_us + self.queue_us;
+        self.connected_us = if is_first { at_once_us } else { self.shard.now_us() };
     }
 
     /// The head of the reply is there; `bytes` is what it points into.
@@ -143,6 +159,7 @@ impl<'a> Record<'a> {
             head: self.head.clone(),
             bytes: self.bytes.to_vec(),
             times_us: [self.begun_us, self.head_done_us, self.connected_us, self.answered_us],
+            queue_us: self.queue_us,
             id: self.id,
             status: self.status,
             upstream: self.upstream.to_owned(),
@@ -193,6 +210,7 @@ impl<'a> Record<'a> {
             party: kind.map_or("", |kind| kind.party().name()),
             phase: kind.map_or("", |kind| kind.phase().name()),
             detail: self.fault.map_or("", |fault| fault.detail),
+            limit: self.denied_by.map_or("", |limit| &limit.name),
             request: (&self.head.fields, self.bytes),
             reply: self.reply.as_deref(),
         };
@@ -204,9 +222,24 @@ impl<'a> Record<'a> {
             |end: u64, start: u64| (end > 0 && start > 0).then(|| end.saturating_sub(start));
         Timers {
             head_us: since(self.head_done_us, self.begun_us),
-            connect_us: since(self.connected_us, self.head_done_us),
+            queue_us: (self.queue_us > 0).then_some(self.queue_us),
+            connect_us: since(self.connected_us, self.head_done_us + self.queue_us),
             response_us: since(self.answered_us, self.connected_us),
             total_us: now_us.saturating_sub(self.begun_us),
+        }
+    }
+}
+
+impl Customer for Record<'_> {
+    fn id(&mut self) -> u128 {
+        Record::id(self)
+    }
+
+    fn add_wait(&mut self, us: u64) {
+        if us > 0 {
+            self.queue_us += us;
+            // Of a try before this one, if there was any.
+            (self.connected_us, self.answered_us) = (0, 0);
         }
     }
 }
@@ -241,6 +274,7 @@ pub(crate) struct OwnedRecord {
     head: RequestHead,
     bytes: Vec<u8>,
     times_us: [u64; 4],
+    queue_us: u64,
     id: Option<u128>,
     status: u16,
     upstream: String,
@@ -265,6 +299,9 @@ impl OwnedRecord {
         out.bytes(&self.id.map(u128::to_le_bytes).unwrap_or_default());
         out.number(self.status.into()).number(self.attempts.into()).number(self.is_reused.into());
         way.pack(out);
+        if self.queue_us > 0 {
+            out.number(self.queue_us);
+        }
     }
 
     pub(crate) fn unpack(from: &mut Unpacker<'_>, limits: HeadLimits) -> Option<Self> {
@@ -279,11 +316,14 @@ impl OwnedRecord {
         let RelayParcel { upstream, endpoint } = RelayParcel::unpack(from)?;
         let (upstream, endpoint) = (upstream.to_owned(), endpoint.to_owned());
         let id = (id != 0).then_some(id);
+        // Told if there was any, and not by earlier versions.
+        let queue_us = from.number().unwrap_or_default();
         let reply = None;
         Some(Self {
             head,
             bytes,
             times_us,
+            queue_us,
             id,
             status,
             upstream,
@@ -314,6 +354,8 @@ impl OwnedRecord {
             head_done_us,
             connected_us,
             answered_us,
+            ready_us: head_done_us,
+            queue_us: self.queue_us,
             id: self.id,
             status: self.status,
             bytes_in,
@@ -325,6 +367,7 @@ impl OwnedRecord {
             meter: None,
             reply: self.reply.take(),
             fault: fault.map(Fault::new),
+            denied_by: None,
             is_closed: true,
             is_handed_on: false,
         });

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::task::Poll;
 
-use fairwater_message::Fault;
+use fairwater_message::{Fault, FaultKind};
 use fairwater_net::Stream;
 use fairwater_proto::h1::Edits;
 
@@ -44,7 +44,10 @@ pub(crate) async fn to_fault(
         return send(exchange, record, &own, closes).await.map_or(End::Close, |()| End::Close);
     }
     let page = filter::error_page(exchange, record, status);
-    let own = page.unwrap_or_else(|| OwnReply::of_fault(status, exchange.head, exchange.bytes));
+    let mut own = page.unwrap_or_else(|| OwnReply::of_fault(status, exchange.head, exchange.bytes));
+    if fault.kind == FaultKind::CircuitOpen {
+        own.retry_after_s = exchange.changes.refused_for_ms.div_ceil(1_000).max(1);
+    }
     if send(exchange, record, &own, closes).await.is_err() {
         return End::Close;
     }

@@ -100,7 +100,7 @@ pub(crate) async fn take_in(shard: Rc<Shard>, mut inside: Receiver<Handed>) {
             Err(_) => {
                 let in_force = shard.in_force();
                 let limits = &in_force.plan.listener(arrival.listener).connections;
-                limits.leave();
+                limits.leave(arrival.room);
                 limits.leave_of(arrival.peer.ip(), arrival.counted_by);
             }
         }

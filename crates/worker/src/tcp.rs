@@ -23,6 +23,7 @@ use crate::record::{cut_off, tls_entry};
 use crate::server_name::{self, Nowhere};
 use crate::shard::Shard;
 use crate::upstream::{self, Detached, Reuse};
+use crate::waiting::{Customer, Wait};
 use crate::work::Buffer;
 use crate::write::write_all;
 use crate::{limits, rate, respond, waiting};
@@ -40,6 +41,7 @@ pub(crate) struct Moved {
     attempts: u32,
     id: u128,
     server_name: Option<Box<str>>,
+    queue_us: u64,
 }
 
 impl Moved {
@@ -54,8 +56,9 @@ impl Moved {
             connected_us: from.number()?,
             attempts: u32::try_from(from.number()?).ok()?,
             id: u128::from_be_bytes(from.bytes()?.try_into().ok()?),
-            // Earlier versions do not tell it.
+            // Earlier versions do not tell these.
             server_name: from.text().filter(|name| !name.is_empty()).map(Box::from),
+            queue_us: from.number().unwrap_or_default(),
         })
     }
 }
@@ -75,7 +78,7 @@ pub(crate) async fn serve(accepted: Accepted, moved: Option<Box<Moved>>) {
             (account.begun_us, account.connected_us) = (moved.begun_us, moved.connected_us);
             (account.upstream, account.endpoint) = (&names[0], &names[1]);
             (account.attempts, account.id) = (moved.attempts, moved.id);
-            account.server_name = moved.server_name;
+            (account.server_name, account.queue_us) = (moved.server_name, moved.queue_us);
             (endpoint, silence)
         }
         None => {
@@ -163,13 +166,13 @@ async fn connect<'a>(
     for _ in 0..=upstream.settings.retries {
         let draw =
             Draw { random: shard.random(), client: accepted.peer().ip(), key: None, seat: None };
-        let Some(pick) = pick(upstream, accepted, (draw, &mut tried)).await? else { break };
+        let Some(pick) = pick(upstream, account, (draw, &mut tried)).await? else { break };
         account.endpoint = &pick.endpoint.identity;
         account.attempts += 1;
         shard.counters.endpoints[pick.endpoint.slot].attempts.add(1);
-        let id = || account.id;
         let client = (accepted, &accepted.timer);
-        let result = upstream::lease(shard, upstream, pick.endpoint, Reuse::No, client, id).await;
+        let result =
+            upstream::lease(shard, upstream, pick.endpoint, Reuse::No, client, account).await;
         let fault = result.as_ref().err().map(|fault| fault.kind);
         observe(shard, upstream, pick.endpoint, fault, 0);
         match result {
@@ -190,7 +193,7 @@ async fn connect<'a>(
 /// Picks an endpoint, or waits for one that has room.
 async fn pick<'a>(
     upstream: &'a Upstream,
-    accepted: &Accepted,
+    account: &mut Account<'_>,
     (draw, tried): (Draw, &mut Tried),
 ) -> Result<Option<Pick<'a>>, Fault> {
     let Some(gate) = upstream.gate() else { return Ok(upstream.pick(draw, tried)) };
@@ -199,7 +202,9 @@ async fn pick<'a>(
         Choice::None => return Ok(None),
         Choice::Full => {}
     }
-    let look = Timer::new(&accepted.shard.wheel);
+    let (accepted, shard) = (account.accepted, account.shard);
+    let _wait = Wait::begin(shard, account);
+    let look = Timer::new(&shard.wheel);
     let gone = |cx: &mut Context<'_>| waiting::poll_reset(&accepted.stream, &look, cx);
     let (at, timer) = ((upstream, &**gate), &accepted.timer);
     waiting::for_room(at, (draw, tried), Priority::Normal, timer, gone).await
@@ -222,6 +227,8 @@ struct Account<'a> {
     id: u128,
     begun_us: u64,
     connected_us: u64,
+    /// Waited for room until then.
+    queue_us: u64,
     listener: &'a str,
     upstream: &'a str,
     endpoint: &'a str,
@@ -246,6 +253,7 @@ impl<'a> Account<'a> {
             id: shard.next_request_id(),
             begun_us: shard.now_us(),
             connected_us: 0,
+            queue_us: 0,
             listener,
             upstream: "",
             endpoint: "",
@@ -279,6 +287,9 @@ impl<'a> Account<'a> {
         out.number(self.begun_us).number(self.connected_us).number(self.attempts.into());
         out.bytes(&self.id.to_be_bytes());
         out.bytes(self.server_name.as_deref().unwrap_or_default().as_bytes());
+        if self.queue_us > 0 {
+            out.number(self.queue_us);
+        }
         let (client, endpoint) = (&self.accepted.stream, Some(&connection.stream));
         self.is_handed_on = heir.give(out.into_vec(), client, endpoint).await;
         Ok(self.is_handed_on)
@@ -319,7 +330,9 @@ impl<'a> Account<'a> {
             attempts: self.attempts,
             reused: false,
             timers: Timers {
-                connect_us: is_connected.then(|| self.connected_us.saturating_sub(self.begun_us)),
+                queue_us: (self.queue_us > 0).then_some(self.queue_us),
+                connect_us: is_connected
+                    .then(|| self.connected_us.saturating_sub(self.begun_us + self.queue_us)),
                 total_us: now_us.saturating_sub(self.begun_us),
                 ..Timers::default()
             },
@@ -327,10 +340,21 @@ impl<'a> Account<'a> {
             party: self.fault.map_or("", |kind| kind.party().name()),
             phase: self.fault.map_or("", |kind| kind.phase().name()),
             detail: "",
+            limit: "",
             request: (&[], &[]),
             reply: None,
         };
         self.shard.log.borrow_mut().write(&entry, &self.shard.counters);
+    }
+}
+
+impl Customer for Account<'_> {
+    fn id(&mut self) -> u128 {
+        self.id
+    }
+
+    fn add_wait(&mut self, us: u64) {
+        self.queue_us += us;
     }
 }
 

@@ -1,5 +1,7 @@
-//! Waiting before an endpoint is asked: for room at a full upstream, and between two tries.
+//! Waiting before an endpoint is asked: for room at a full upstream, and between two tries. What is
+//! waited for room is told apart in the log: it is neither the endpoint's time nor the network's.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -10,6 +12,46 @@ use fairwater_plan::{Choice, Draw, Gate, Pick, Priority, Tried, Turn, Upstream};
 
 use crate::downstream::{Carrier, Source};
 use crate::limits;
+use crate::shard::Shard;
+
+/// Who is led to an endpoint, and has a line in the log.
+pub(crate) trait Customer {
+    /// The id in that line.
+    fn id(&mut self) -> u128;
+
+    /// Takes in that he has waited for room for so long.
+    fn add_wait(&mut self, us: u64);
+}
+
+/// Somebody waits for room until this is dropped.
+pub(crate) struct Wait<'a, C: Customer> {
+    shard: &'a Shard,
+    customer: &'a mut C,
+    since_us: u64,
+    /// When there was room, where somebody else finds it; 0 while there is none.
+    room_us: Option<&'a Cell<u64>>,
+}
+
+impl<'a, C: Customer> Wait<'a, C> {
+    pub(crate) fn begin(shard: &'a Shard, customer: &'a mut C) -> Self {
+        Self { shard, customer, since_us: shard.now_us(), room_us: None }
+    }
+
+    /// Waits for what another one does, who has to wait for room himself first.
+    pub(crate) fn behind(shard: &'a Shard, customer: &'a mut C, room_us: &'a Cell<u64>) -> Self {
+        let mut wait = Self::begin(shard, customer);
+        wait.room_us = Some(room_us);
+        wait
+    }
+}
+
+impl<C: Customer> Drop for Wait<'_, C> {
+    fn drop(&mut self) {
+        let room_us = self.room_us.map_or(0, Cell::get);
+        let until_us = if room_us > 0 { room_us } else { self.shard.now_us() };
+        self.customer.add_wait(until_us.saturating_sub(self.since_us));
+    }
+}
 
 /// Picks an endpoint that has room, or waits for one that has; `None` when none is left to try.
 /// `gone` is ready with a fault when nobody waits for it any more.

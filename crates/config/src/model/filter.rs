@@ -65,7 +65,7 @@ pub struct Filters {
     pub cors: Overlay<Cors>,
     pub error_pages: Overlay<Vec<ErrorEntry>>,
     /// Where requests wait for room at their upstream.
-    pub priority: Option<Priority>,
+    pub priority: Option<Spanned<Priority>>,
     /// The pages stand for the errors of endpoints as well.
     pub intercept_errors: Option<bool>,
     /// Of a route only.

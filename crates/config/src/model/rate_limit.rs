@@ -1,5 +1,7 @@
 //! What of a kind may come in a time.
 
+use std::fmt;
+
 use crate::span::Spanned;
 
 /// One `[rate_limits.NAME]`.
@@ -26,6 +28,17 @@ pub enum RateCounts {
     Bytes,
 }
 
+impl RateCounts {
+    /// As it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Connections => "connections",
+            Self::Bytes => "bytes",
+        }
+    }
+}
+
 /// What has a budget of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RateKey {
@@ -43,6 +56,19 @@ pub enum RateKey {
 impl Default for RateKey {
     fn default() -> Self {
         Self::Client { v4_bits: 32, v6_bits: 64 }
+    }
+}
+
+/// As it is written.
+impl fmt::Display for RateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            key if *key == Self::default() => f.write_str("client"),
+            Self::Client { v4_bits, v6_bits } => write!(f, "client/{v4_bits}/{v6_bits}"),
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Cookie(name) => write!(f, "cookie:{name}"),
+            Self::Route => f.write_str("route"),
+        }
     }
 }
 

@@ -372,7 +372,9 @@ pub(super) fn filters(table: &Table<'_>, captures: &[&str], report: &mut Report)
         basic_auth: auth::basic_auth(table, report),
         cors: cors::cors(table, report),
         error_pages: error_page::error_pages(table, report),
-        priority: table.get("priority").and_then(|node| node.choice(&PRIORITIES, report)),
+        priority: table.get("priority").and_then(|node| {
+            Some(Spanned::new(node.choice(&PRIORITIES, report)?, table.key_span("priority")?))
+        }),
         intercept_errors: table.get("intercept_errors").and_then(|node| node.boolean(report)),
         path: PathEdit::Keep,
         request: headers(table, "request_headers", captures, report),

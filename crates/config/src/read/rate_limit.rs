@@ -95,9 +95,9 @@ const COUNTS_WORDS: &[Word] = &[
 ];
 
 const COUNTS: [(&str, RateCounts); 3] = [
-    ("requests", RateCounts::Requests),
-    ("connections", RateCounts::Connections),
-    ("bytes", RateCounts::Bytes),
+    (RateCounts::Requests.name(), RateCounts::Requests),
+    (RateCounts::Connections.name(), RateCounts::Connections),
+    (RateCounts::Bytes.name(), RateCounts::Bytes),
 ];
 
 const HEADERS_WORDS: &[Word] = &[
@@ -298,7 +298,11 @@ mod tests {
             ("ip", wrong("`ip` is not a key")),
             ("", wrong("`` is not a key")),
         ] {
-            assert_eq!(parse_key(text).map_err(|(message, _)| message), expected, "{text}");
+            let found = parse_key(text);
+            if let Ok(key) = &found {
+                assert_eq!(parse_key(&key.to_string()).as_ref(), Ok(key), "{text}");
+            }
+            assert_eq!(found.map_err(|(message, _)| message), expected, "{text}");
         }
     }
 }

@@ -306,6 +306,19 @@ const BALANCES: [(&str, Balance); 5] = [
     ("key_hash", Balance::KeyHash),
 ];
 
+/// Settings that have no effect where others or the endpoints are not so that they could.
+const DOUBTFUL: [&str; 9] = [
+    "max_queue",
+    "queue_timeout",
+    "retries",
+    "retry_status",
+    "retry_unsafe",
+    "retry_grpc",
+    "try_timeout",
+    "retry_backoff",
+    "buffer_requests",
+];
+
 pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> Upstream {
     let mut upstream = Upstream::new(name.value, []);
     upstream.name.span = name.span;
@@ -352,6 +365,9 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
     upstream.panic_threshold = panic_threshold(&table, report);
     upstream.of_grpc = of_grpc(&upstream, &table);
     upstream.pool = pool::read(&table, report);
+    let doubtful = DOUBTFUL.iter().map(|name| (*name, table.key_span(name)));
+    upstream.doubtful =
+        doubtful.filter_map(|(name, span)| Some(Spanned::new(name, span?))).collect();
     upstream
 }
 

@@ -60,6 +60,27 @@ impl Drop for Process {
     }
 }
 
+/// As `fairwater status | head` has it.
+#[test]
+fn readers_who_have_read_enough_are_no_error() {
+    let endpoint = Endpoint::echo("e");
+    let proxy = Setup::http(&[&endpoint]).start();
+    let file = proxy.directory().join("fairwater.toml");
+    let admin = proxy.directory().join("admin.sock");
+    for arguments in [
+        &["schema"][..],
+        &["explain", "E0101"],
+        &["explain", "/x", "-c", file.to_str().unwrap()],
+        &["status", "--admin", admin.to_str().unwrap()],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(binary()).args(arguments).stdout(writer).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
+        assert!(output.status.success(), "{arguments:?}");
+    }
+}
+
 #[test]
 fn a_port_in_use_is_refused_with_a_clear_message() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

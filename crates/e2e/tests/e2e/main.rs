@@ -31,6 +31,7 @@ mod moving;
 mod names;
 mod overload;
 mod passthrough;
+mod patient;
 mod peers;
 mod pressure;
 mod privileges;

@@ -142,7 +142,11 @@ fn the_way_of_a_request_is_explained() {
         (&["no_endpoint"], &["status 503, party upstream, phase connect"]),
         (
             &["--listener", "other", "http://b/few"],
-            &["rate limit few, 5 in 60 s, 5 at once", "reply      204"],
+            &["rate limit few, 5 requests in 60 s, 5 at once, for each client", "reply      204"],
+        ),
+        (
+            &["--listener", "other", "POST", "/few"],
+            &["request    POST http://localhost/few", "reply      204"],
         ),
         (
             &["--header", "Host: c", "http://b:8080/"],
@@ -158,6 +162,7 @@ fn the_way_of_a_request_is_explained() {
     }
     for (arguments, words) in [
         (&["http://b/"][..], "no listener has port 80, and there are several: say which one"),
+        (&["/x"], "no listener has port 80, and there are several: say which one"),
         (&["E9999"], "no diagnostic has the code E9999"),
         (&["b:8080/x"], "`fairwater explain http://b:8080/x`"),
         (&["nonsense"], "neither the code of a diagnostic"),

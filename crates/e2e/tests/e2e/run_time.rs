@@ -103,6 +103,34 @@ fn counts_begin_anew_with_each_endpoint() {
     proxy.assert_sound();
 }
 
+/// Who reads what the process says shall see why traffic moves.
+#[test]
+fn each_change_is_said() {
+    let [first, second] = [Endpoint::echo("1"), Endpoint::echo("2")];
+    let mut proxy = Setup::http(&[&first]).start();
+    let (one, two) = (&first.address, &second.address);
+    order(&proxy, "POST", "/endpoints/app", &format!("address={two}&weight=3"));
+    order(&proxy, "POST", &path(&first), "weight=5&state=drain");
+    order(&proxy, "POST", &path(&first), "weight=5");
+    order(&proxy, "POST", &path(&first), "state=active");
+    order(&proxy, "DELETE", &path(&second), "");
+    assert_eq!(proxy.order("POST", &path(&first), "weight=x").status(), 400);
+    let over = "over the admin socket";
+    let removed = format!("app: {two} is removed {over}, until the next reload\n");
+    until("the last line", || proxy.said().contains(&removed));
+    let said = proxy.said();
+    let lines: Vec<_> = said.lines().filter(|line| line.contains("admin socket:")).collect();
+    for (line, expected) in lines.iter().zip([
+        format!("app: {two} is added {over}: weight=3, until the next reload"),
+        format!("app: {one} is set {over}: weight=5 state=drain, until the next reload"),
+        format!("app: {one} is set {over}: state=active, until the next reload"),
+    ]) {
+        assert!(line.ends_with(&expected), "{expected}\n{said}");
+    }
+    assert_eq!(lines.len(), 3, "what changes nothing is not said: {said}");
+    proxy.assert_sound();
+}
+
 #[test]
 fn weights_are_set_and_taken_back() {
     let [first, second] = [Endpoint::echo("1"), Endpoint::echo("2")];

@@ -44,6 +44,7 @@ fn spellings_of_an_endpoint_have_one_identity() {
         ("unix:/run/app.sock", "unix:/run/app.sock"),
         ("unix:///run/app.sock", "unix:/run/app.sock"),
         ("UNIX:/run/./app//a b.sock", "unix:/run/app/a b.sock"),
+        ("unix:/run/b backup.sock", "unix:/run/b backup.sock"),
         ("unix:/run/../app.sock", "unix:/run/../app.sock"),
         ("/run/app.sock", "unix:/run/app.sock"),
     ] {
@@ -57,6 +58,20 @@ fn a_wrong_endpoint_is_told_what_to_write() {
         ("", "the address is empty: write `HOST:PORT` or `unix:/PATH`"),
         ("a\0b:80", "the address contains a NUL character: remove it"),
         ("a\n:80", "the address contains the control character '\\n': remove it"),
+        (
+            "127.0.0.1:9001 weight=2 backup",
+            "`127.0.0.1:9001 weight=2 backup` has more than an address in it: write a table: \
+             `{ address = \"127.0.0.1:9001\", weight = 2, backup = true }`",
+        ),
+        (
+            "unix:/run/a.sock max_fails=3  max_conns=5",
+            "`unix:/run/a.sock max_fails=3  max_conns=5` has more than an address in it: write a \
+             table: `{ address = \"unix:/run/a.sock\", max_concurrency = 5 }`",
+        ),
+        (
+            "app:80 weight=x",
+            "the port `80 weight=x` is not a number: write a number from 1 to 65535",
+        ),
         ("app:80 ", "`app:80 ` begins or ends with white space: remove it"),
         ("app", "`app` has no port: add the port, as in `app:8080`"),
         ("[::1]", "`[::1]` has no port: add the port, as in `[::1]:8080`"),

@@ -146,6 +146,7 @@ impl Desk {
             job.place = self.upstream.borrow().admission().wait_apart();
         }
         job.until_ms = clock::coarse_ms() + queue.as_millis() as u64;
+        job.trace.has_waited = true;
         let has_dial = job.dial.is_some();
         match is_first {
             true => self.waiting.borrow_mut().push_front(job),

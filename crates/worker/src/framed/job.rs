@@ -45,6 +45,7 @@ pub(super) struct Trace {
     pub bytes_in: u64,
     pub bytes_out: u64,
     pub is_reused: bool,
+    pub has_waited: bool,
 }
 
 /// A message that was sent over a connection, and waits for its reply there.
@@ -104,7 +105,10 @@ impl Job {
             attempts: self.attempts,
             trace: *trace,
             timers: Timers {
-                connect_us: is_sent.then(|| trace.sent_us.saturating_sub(trace.begun_us)),
+                queue_us: (is_sent && trace.has_waited)
+                    .then(|| trace.sent_us.saturating_sub(trace.begun_us)),
+                connect_us: (is_sent && !trace.has_waited)
+                    .then(|| trace.sent_us.saturating_sub(trace.begun_us)),
                 response_us: (trace.answered_us > 0)
                     .then(|| trace.answered_us.saturating_sub(trace.sent_us)),
                 total_us: ended_us.saturating_sub(trace.begun_us),
@@ -164,6 +168,7 @@ impl Line<'_> {
             party: kind.map_or("", |kind| kind.party().name()),
             phase: kind.map_or("", |kind| kind.phase().name()),
             detail: self.fault.map_or("", |fault| fault.detail),
+            limit: "",
             request: (&[], &[]),
             reply: None,
         };

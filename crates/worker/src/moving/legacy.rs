@@ -109,22 +109,25 @@ fn adopt(shard: &Rc<Shard>, word: u8, rest: &[u8], mut fds: Vec<OwnedFd>) -> Opt
 
 fn accept(shard: &Rc<Shard>, kind: Kind, door: &Door, client: OwnedFd) -> Option<Accepted> {
     let in_force = shard.in_force();
-    let speaks = |listener: &Listener| match (&listener.protocol, kind) {
-        (Protocol::Http(_), Kind::Idle | Kind::Tunnel) => true,
-        (Protocol::Tcp { .. }, Kind::Tcp) | (Protocol::Framed(_), Kind::Framed) => true,
-        _ => false,
+    let speaks = |listener: &Listener| {
+        matches!(
+            (&listener.protocol, kind),
+            (Protocol::Http(_), Kind::Idle | Kind::Tunnel)
+                | (Protocol::Tcp { .. }, Kind::Tcp)
+                | (Protocol::Framed(_), Kind::Framed)
+        )
     };
     let mut listeners = in_force.plan.listeners.iter();
     let place = listeners.position(|own| own.name == door.listener && speaks(own))?;
     let id = ListenerId(u32::try_from(place).ok()?);
     let limits = &in_force.plan.listener(id).connections;
     let stream = Stream::given(client).ok()?;
-    limits.enter().then_some(())?;
+    let room = limits.enter()?;
     let Ok(counted_by) = limits.enter_of(door.peer.ip()) else {
-        limits.leave();
+        limits.leave(room);
         return None;
     };
-    let arrival = Arrival { peer: door.peer, listener: id, counted_by };
+    let arrival = Arrival { peer: door.peer, listener: id, counted_by, room };
     Some(Accepted::new(shard, stream, arrival).with_announced(door.announced))
 }
 

@@ -25,6 +25,7 @@ use fairwater_telemetry::EndpointCounters;
 use crate::accept::Accepted;
 use crate::handshake;
 use crate::shard::Shard;
+use crate::waiting::{Customer, Wait};
 pub(crate) use pool::Pools;
 
 /// An open connection to an endpoint.
@@ -68,8 +69,8 @@ pub(crate) enum Reuse {
     Checked,
 }
 
-/// Leases a connection to an endpoint, for a client of ours. A new one is announced under this id,
-/// where the endpoint is told of clients.
+/// Leases a connection to an endpoint, for a client of ours. A new one is announced under the id of
+/// the customer, where the endpoint is told of clients.
 ///
 /// # Errors
 /// The fault says why there is none; nothing was sent, so that any request may go elsewhere.
@@ -79,7 +80,7 @@ pub(crate) async fn lease<'a>(
     endpoint: &'a Endpoint,
     reuse: Reuse,
     (client, timer): (&Accepted, &Timer),
-    id: impl FnOnce() -> u128,
+    customer: &mut impl Customer,
 ) -> Result<Lease<'a>, Fault> {
     let lease = |connection, is_reused, is_at_once| Lease {
         connection: Some(connection),
@@ -96,13 +97,14 @@ pub(crate) async fn lease<'a>(
         return Ok(lease(connection, true, true));
     }
     if !upstream.admission().enter()
-        && let Some(connection) = wait(shard, upstream, (endpoint.slot, reuse), timer).await?
+        && let Some(connection) =
+            wait(shard, upstream, (endpoint.slot, reuse), timer, customer).await?
     {
         return Ok(lease(connection, true, false));
     }
     let permit = Permit(upstream);
     let version = upstream.settings.proxy_protocol;
-    let header = version.map(|version| announce::header(client, version, id()));
+    let header = version.map(|version| announce::header(client, version, customer.id()));
     let header = header.unwrap_or_default();
     let stream = connect(shard, upstream, endpoint, (&header, &[]), timer).await?;
     std::mem::forget(permit);
@@ -115,6 +117,7 @@ async fn wait(
     upstream: &Upstream,
     (slot, reuse): (usize, Reuse),
     timer: &Timer,
+    customer: &mut impl Customer,
 ) -> Result<Option<Connection>, Fault> {
     let waiter = shard.pools.waiter(slot);
     let pooled = |cx: &Context<'_>| {
@@ -124,7 +127,7 @@ async fn wait(
         }
         found
     };
-    until_admitted(shard, upstream, timer, pooled).await
+    until_admitted(shard, upstream, timer, customer, pooled).await
 }
 
 /// Waits for the permit to open a connection. `Some` is what `free` has found meanwhile in its
@@ -133,11 +136,12 @@ async fn admit<T>(
     shard: &Shard,
     upstream: &Upstream,
     timer: &Timer,
+    customer: &mut impl Customer,
     free: impl FnMut(&Context<'_>) -> Option<T>,
 ) -> Result<Option<T>, Fault> {
     match upstream.admission().enter() {
         true => Ok(None),
-        false => until_admitted(shard, upstream, timer, free).await,
+        false => until_admitted(shard, upstream, timer, customer, free).await,
     }
 }
 
@@ -145,9 +149,11 @@ async fn until_admitted<T>(
     shard: &Shard,
     upstream: &Upstream,
     timer: &Timer,
+    customer: &mut impl Customer,
     mut free: impl FnMut(&Context<'_>) -> Option<T>,
 ) -> Result<Option<T>, Fault> {
     let admission = upstream.admission();
+    let _wait = Wait::begin(shard, customer);
     timer.set(upstream.settings.timeouts.queue);
     let mut waiter = admission.waiter(Priority::Normal);
     poll_fn(|cx| {

@@ -1,6 +1,9 @@
 //! Active checks.
 
-use fairwater_e2e::{Client, Directory, Endpoint, NameServer, Setup, until};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use fairwater_e2e::{Caller, Client, Directory, Endpoint, NameServer, Setup, until};
 
 use super::*;
 use crate::names::{Load, common_port};

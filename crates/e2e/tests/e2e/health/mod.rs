@@ -7,64 +7,16 @@ mod roles;
 mod surviving;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
 
-use fairwater_e2e::{Caller, Client, Endpoint, Proxy, Setup, until};
+use fairwater_e2e::{Client, Endpoint, Proxy, Setup, until};
+
+use crate::patient::{Patient, script, trio};
 
 /// Checks that come quickly after one another.
 const OFTEN: &str =
     "health = { path = \"/healthz\", interval = \"50ms\", fast_interval = \"20ms\" }";
 /// Checks of which there is one, at the start.
 const ONCE: &str = "health = { path = \"/healthz\", interval = \"1h\", fast_interval = \"1h\" }";
-
-/// An endpoint that answers with its name, and with statuses of the test's choice: one for checks,
-/// and one for other requests. 0 is to close without an answer.
-struct Patient {
-    endpoint: Endpoint,
-    health: Arc<AtomicU16>,
-    answer: Arc<AtomicU16>,
-}
-
-impl Patient {
-    fn new(name: &'static str, health: u16) -> Self {
-        let (health, answer) = (Arc::new(AtomicU16::new(health)), Arc::new(AtomicU16::new(200)));
-        let endpoint = Endpoint::new(script(name, &health, &answer));
-        Self { endpoint, health, answer }
-    }
-
-    fn is_now(&self, health: u16) {
-        self.health.store(health, Ordering::Release);
-    }
-
-    fn answers(&self, status: u16) {
-        self.answer.store(status, Ordering::Release);
-    }
-
-    fn checks(&self) -> usize {
-        self.endpoint.requests().iter().filter(|one| one.target().starts_with("/healthz")).count()
-    }
-}
-
-fn script(
-    name: &'static str,
-    health: &Arc<AtomicU16>,
-    answer: &Arc<AtomicU16>,
-) -> impl Fn(&mut Caller) + Send + Sync + 'static {
-    let (health, answer) = (Arc::clone(health), Arc::clone(answer));
-    move |caller| {
-        while let Some(request) = caller.request() {
-            let is_check = request.target().starts_with("/healthz");
-            let status = if is_check { &health } else { &answer }.load(Ordering::Acquire);
-            let (len, head) = (name.len(), request.method() == "HEAD");
-            let body = if head { "" } else { name };
-            if status == 0 {
-                return;
-            }
-            caller.send(format!("HTTP/1.1 {status} X\r\ncontent-length: {len}\r\n\r\n{body}"));
-        }
-    }
-}
 
 fn setup(patients: &[&Patient]) -> Setup {
     let endpoints: Vec<_> = patients.iter().map(|patient| &patient.endpoint).collect();

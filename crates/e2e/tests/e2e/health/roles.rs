@@ -15,10 +15,6 @@ fn with(patients: &[(&Patient, &str)]) -> Setup {
     Setup::of("http", &[]).endpoints(&list.join(", ")).upstream(OFTEN)
 }
 
-fn trio() -> [Patient; 3] {
-    ["1", "2", "3"].map(|name| Patient::new(name, 200))
-}
-
 #[test]
 fn a_backup_serves_while_no_other_does() {
     let [first, second, backup] = trio();

@@ -173,6 +173,34 @@ fn connections_grow_with_need_and_end_when_there_is_none() {
     fairwater_e2e::until("no connection to be needed", || open(&proxy) == 0);
 }
 
+/// One waits for room, and another one for what becomes of him.
+#[test]
+fn waiting_for_room_is_told_apart_in_the_log() {
+    let Some(endpoint) = Scripted::start("one stream") else { return };
+    let setup = endpoint.setup().upstream("max_connections = 1\nresponse_timeout = \"1s\"");
+    let mut proxy = setup.start();
+    // The settings are known after the first reply.
+    assert_eq!(Client::new(&proxy).get("/").status(), 200);
+    let mut clients = [(); 3].map(|()| Client::new(&proxy));
+    let waiting = || proxy.metric("fairwater_upstream_waiting", &["app"]);
+    clients[0].send("GET /silent HTTP/1.1\r\nHost: a\r\n\r\n");
+    fairwater_e2e::until("it is there", || {
+        proxy.metric("fairwater_endpoint_in_flight", &[]) == 1 && waiting() == 0
+    });
+    for client in &mut clients[1..] {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        fairwater_e2e::until("the first of them waits", || waiting() == 1);
+    }
+    assert_eq!(clients.each_mut().map(|one| one.response().unwrap().status()), [504, 200, 200]);
+    let lines = proxy.until_log(4);
+    for line in lines.iter().filter(|line| line.get("target") == "/").skip(1) {
+        let times = ["queue_us", "connect_us", "response_us", "total_us"];
+        let [queue, connect, response, total] = times.map(|name| line.number(name));
+        assert!(queue >= 100_000 && queue + connect + response <= total, "{line:?}");
+    }
+    proxy.assert_sound();
+}
+
 #[test]
 fn an_endpoint_that_takes_nothing_is_given_up() {
     let Some(endpoint) = Scripted::start("no window") else { return };

@@ -116,10 +116,11 @@ fn connections_that_were_closed_meanwhile_cost_nothing() {
             caller.send(framed(body));
         }
     });
-    let mut proxy = setup(&[&endpoint]).start();
+    let mut proxy = setup(&[&endpoint]).listener(ERRORS).start();
     let mut client = Client::new(&proxy);
     for n in 0..60 {
-        assert_eq!(client.ask(n.to_string()), n.to_string());
+        let reply = client.ask(n.to_string());
+        assert_eq!(reply, n.to_string(), "{:?}", proxy.until_log(n + 1).last());
         endpoint.until_closed((n + 1) / 3);
     }
     assert_eq!(endpoint.accepted(), 20);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use fairwater_e2e::{Client, Endpoint, until};
+use fairwater_e2e::{Client, Endpoint, Setup, until};
 
 use super::{Messages, answering, framed, heard, setup};
 
@@ -219,4 +219,41 @@ fn who_waits_too_long_is_told() {
     first.say("first");
     until("the first", || proxy.metric("fairwater_endpoint_in_flight", &[]) == 1);
     assert_eq!(Client::new(&proxy).ask("second"), "busy");
+}
+
+/// HTTP/1.1 is a protocol of messages, too.
+#[test]
+fn keep_alive_clients_share_few_connections() {
+    for threads in [1, 2] {
+        let endpoint = Endpoint::new(|caller| {
+            while let Some(request) = caller.request() {
+                std::thread::sleep(Duration::from_millis(1));
+                caller.reply(request.method(), request.target());
+            }
+        });
+        let mut proxy =
+            Setup::http(&[&endpoint]).threads(threads).upstream("max_connections = 8").start();
+        let clients = (0..16).map(|thread| {
+            let mut clients: Vec<_> = (0..12).map(|_| Client::new(&proxy)).collect();
+            std::thread::spawn(move || {
+                for round in 0..5 {
+                    for (n, client) in clients.iter_mut().enumerate() {
+                        client
+                            .send(format!("GET /{thread}/{n}/{round} HTTP/1.1\r\nhost: a\r\n\r\n"));
+                    }
+                    for (n, client) in clients.iter_mut().enumerate() {
+                        let reply = client.response().unwrap();
+                        assert_eq!(reply.text(), format!("/{thread}/{n}/{round}"));
+                    }
+                }
+            })
+        });
+        let clients: Vec<_> = clients.collect();
+        clients.into_iter().for_each(|client| client.join().unwrap());
+        assert!(proxy.metric("fairwater_endpoint_connections", &[]) <= 8);
+        // 960 requests: who waits takes over what comes free.
+        let most = if threads == 1 { 8 } else { 100 };
+        assert!(endpoint.accepted() <= most, "{threads} threads: {}", endpoint.accepted());
+        proxy.assert_sound();
+    }
 }

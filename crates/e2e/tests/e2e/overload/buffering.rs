@@ -54,6 +54,29 @@ fn slow_uploads_hold_no_endpoint() {
     proxy.assert_sound();
 }
 
+/// The time of a slow client is not the endpoint's, also where its connection lies in the pool.
+#[test]
+fn waiting_for_a_body_is_told_apart_in_the_log() {
+    const LONG: Duration = Duration::from_millis(50);
+    let endpoint = Endpoint::echo("e");
+    let mut proxy = buffering(&endpoint, "64KiB").start();
+    let mut client = Client::new(&proxy);
+    assert_eq!(client.get("/").status(), 200);
+    client.send(head(4) + "ab");
+    let since = Instant::now();
+    until("a while to pass", || since.elapsed() >= LONG);
+    client.send("cd");
+    assert_eq!(client.response_to("POST").unwrap().status(), 200);
+    let line = proxy.until_log(2).pop().unwrap();
+    let [connect, response, total] =
+        ["connect_us", "response_us", "total_us"].map(|name| line.number(name));
+    assert_eq!((line.get("reused"), line.get("attempts")), ("true", "1"));
+    // The head may have been read a little later than it was sent.
+    assert!(u128::from(connect) >= LONG.as_micros() / 2, "{line:?}");
+    assert!(connect + response <= total, "{line:?}");
+    proxy.assert_sound();
+}
+
 /// The endpoint sees a request when it is whole, and not before, however it is framed; what comes
 /// behind it is the next one.
 #[test]

@@ -180,9 +180,7 @@ fn little_memory_is_left_to_those_who_are_served() {
 #[test]
 fn probes_are_answered_to_the_last() {
     let endpoint = Endpoint::echo("e");
-    let probes = "[[routes]]\nlistener = \"web\"\npath = \"/live\"\nrespond = \"live\"\n\
-                  [[routes]]\nlistener = \"web\"\npath = \"/ready\"\nrespond = \"ready\"\n";
-    let mut proxy = with_little_memory(&endpoint, "when_full = \"reject\"", probes);
+    let mut proxy = with_little_memory(&endpoint, "when_full = \"reject\"", PROBES);
     let slow = fill(&proxy, 3);
     let ask = |target: &str| Client::new(&proxy).get(target);
     let live = ask("/live");
@@ -198,6 +196,45 @@ fn probes_are_answered_to_the_last() {
     until("/ready to say so", || Client::new(&proxy).get("/ready").status() == 200);
     assert!(proxy.log().iter().any(|line| line.get("reason") == "overloaded"));
     proxy.assert_sound();
+}
+
+const PROBES: &str = "[[routes]]\nlistener = \"web\"\npath = \"/live\"\nrespond = \"live\"\n\
+                      [[routes]]\nlistener = \"web\"\npath = \"/ready\"\nrespond = \"ready\"\n";
+
+/// Who asks in vain whether the process lives would end it. There is room for a few of them.
+#[test]
+fn who_probes_gets_in_where_all_connections_are_taken() {
+    for when_full in ["wait", "reject"] {
+        let endpoint = Endpoint::echo("e");
+        let mut proxy = Setup::http(&[&endpoint])
+            .top("max_connections = 2")
+            .listener(&format!("when_full = {when_full:?}"))
+            .more(PROBES)
+            .start();
+        let client = |target: &str| {
+            let mut client = Client::new(&proxy);
+            let status = client.get(target).status();
+            (client, status)
+        };
+        let served: Vec<_> = (0..2).map(|_| client("/")).collect();
+        let mut probes: Vec<_> = (0..8).map(|_| client("/ready")).collect();
+        let all = served.iter().chain(&probes);
+        assert!(all.map(|(_, status)| *status).all(|status| status == 200), "{when_full}");
+        let mut late = Client::new(&proxy);
+        late.send("GET /live HTTP/1.1\r\nHost: a\r\n\r\n");
+        match when_full {
+            "wait" => {
+                drop(probes.pop());
+                assert_eq!(late.response().unwrap().status(), 200);
+            }
+            _ => {
+                assert_eq!(late.response().unwrap().status(), 503);
+                drop(probes.pop());
+                until("a probe is let in", || client("/live").1 == 200);
+            }
+        }
+        proxy.assert_sound();
+    }
 }
 
 /// New connections are told at once where the listener is set so.

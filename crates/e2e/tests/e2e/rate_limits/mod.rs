@@ -54,6 +54,7 @@ fn beyond_the_burst_requests_are_told_when_to_come_again() {
     let last = proxy.until_log(8).pop().unwrap();
     assert_eq!((last.get("reason"), last.get("party")), ("rate_limited", "downstream"));
     assert_eq!((last.get("status"), last.get("detail")), ("429", "requests"));
+    assert_eq!((last.get("limit"), last.get("upstream")), ("one", "app"));
     assert_eq!(proxy.metric("fairwater_rate_limit_allowed_total", &["limit=\"one\""]), 3);
     assert_eq!(proxy.metric("fairwater_rate_limit_denied_total", &["limit=\"one\""]), 5);
     assert_eq!(proxy.metric("fairwater_faults_total", &["rate_limited"]), 5);
@@ -173,6 +174,8 @@ fn requests_without_a_route_count_too() {
         .start();
     let all = [status(&proxy, "/a", ""), status(&proxy, "/x", ""), status(&proxy, "/b", "")];
     assert_eq!(all, [404, 200, 429]);
+    let line = proxy.until_log(3).pop().unwrap();
+    assert_eq!((line.get("limit"), line.get("upstream")), ("one", ""));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use fairwater_e2e::proxy::binary;
-use fairwater_e2e::{Client, Endpoint, Setup, until};
+use fairwater_e2e::{Client, Endpoint, Message, Setup, until};
 
 /// An endpoint whose status can be set, and one that stays open for long.
 fn changing() -> (Endpoint, Arc<AtomicU16>) {
@@ -60,6 +60,23 @@ fn it_opens_when_most_requests_fail_and_closes_when_they_do_not() {
     assert!((0..20).all(|_| ask() == 200));
     until("it is told", || proxy.said().contains("app: its circuit breaker is closed again"));
     proxy.assert_sound();
+}
+
+/// Who comes earlier comes in vain.
+#[test]
+fn clients_are_told_how_long_it_stays_open() {
+    for (open, expected) in [("1h", 3_590..=3_600), ("2500ms", 1..=3), ("100ms", 1..=1)] {
+        let dead = super::dead();
+        let proxy = Setup::of("http", &[&dead])
+            .upstream(&format!("circuit_breaker = {{ min_requests = 2, open = {open:?} }}"))
+            .start();
+        let ask = || Client::new(&proxy).get("/");
+        let after =
+            |reply: &Message| -> u64 { reply.field("retry-after").unwrap().parse().unwrap() };
+        assert_eq!([after(&ask()), after(&ask())], [1, 1]);
+        let told = after(&ask());
+        assert!(expected.contains(&told), "{open}: {told}");
+    }
 }
 
 #[test]

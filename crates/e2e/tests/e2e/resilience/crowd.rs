@@ -147,7 +147,9 @@ fn the_queue_has_an_end_and_a_deadline() {
     assert_eq!((line.get("reason"), line.get("detail")), ("upstream_full", "queue_full"));
     assert_eq!(waiting.response().unwrap().status(), 503);
     assert!(begun.elapsed() >= Duration::from_millis(390));
-    assert_eq!(proxy.until_log(2).pop().unwrap().get("reason"), "upstream_full");
+    let line = proxy.until_log(2).pop().unwrap();
+    assert_eq!(line.get("reason"), "upstream_full");
+    assert!(line.number("queue_us") >= 390_000 && line.get("connect_us").is_empty(), "{line:?}");
     busy.lets_go(1);
     assert_eq!(before.response().unwrap().status(), 200);
     assert_eq!(busy.endpoint.requests().len(), 1, "no other has come so far");
@@ -177,6 +179,31 @@ fn clients_that_go_away_leave_the_queue() {
     let gone = lines.iter().filter(|line| line.get("reason") == "client_aborted");
     assert_eq!(gone.count(), 2);
     proxy.assert_sound();
+}
+
+/// Who waits for room waits for no endpoint and for no network.
+#[test]
+fn waiting_for_room_is_told_apart_in_the_log() {
+    const LONG: Duration = Duration::from_millis(50);
+    for limit in ["max_concurrency = 1", "max_connections = 1"] {
+        let busy = Busy::new("b");
+        let mut proxy = Setup::http(&[&busy.endpoint]).upstream(limit).start();
+        let mut before = first(&proxy, &busy);
+        let mut late = clients(&proxy, &["/late"]).pop().unwrap();
+        let since = Instant::now();
+        until("it has waited", || since.elapsed() >= LONG);
+        busy.lets_go(2);
+        assert_eq!(before.response().unwrap().status(), 200);
+        assert_eq!(late.response().unwrap().status(), 200);
+        let lines = proxy.until_log(2);
+        assert_eq!(lines[0].get("queue_us"), "", "{:?}", lines[0]);
+        let [queue, connect, response, total] =
+            ["queue_us", "connect_us", "response_us", "total_us"].map(|name| lines[1].number(name));
+        assert!(u128::from(queue) >= LONG.as_micros(), "{limit}: {:?}", lines[1]);
+        assert!(!lines[1].get("connect_us").is_empty());
+        assert!(queue + connect + response <= total, "{limit}: {:?}", lines[1]);
+        proxy.assert_sound();
+    }
 }
 
 #[test]
@@ -230,6 +257,10 @@ fn connections_count_on_tcp_and_tunnels_over_http() {
     assert_eq!(one.end(), End::Closed);
     assert_eq!(two.read_exactly(3), b"two");
     drop(two);
+    let line = proxy.until_log(3).pop().unwrap();
+    let [queue, connect, total] =
+        ["queue_us", "connect_us", "total_us"].map(|name| line.number(name));
+    assert!(queue > 0 && queue + connect <= total, "{line:?}");
     proxy.assert_sound();
     let endpoint = Endpoint::new(|caller| {
         caller.read_until(b"\r\n\r\n");

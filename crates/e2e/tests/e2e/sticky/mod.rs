@@ -6,74 +6,15 @@ mod surviving;
 mod versions;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
 
-use fairwater_e2e::{Caller, Client, Endpoint, Message, Proxy, Setup};
+use fairwater_e2e::{Client, Message, Proxy, Setup};
 
-/// Endpoints that answer with their name, and with statuses of the test's choice: one for checks,
-/// and one for other requests. 0 is to close without an answer.
-struct Seat {
-    endpoint: Endpoint,
-    health: Arc<AtomicU16>,
-    answer: Arc<AtomicU16>,
-}
-
-impl Seat {
-    fn new(name: &'static str) -> Self {
-        let (health, answer) = (Arc::new(AtomicU16::new(200)), Arc::new(AtomicU16::new(200)));
-        let endpoint = Endpoint::new(script(name, &health, &answer));
-        Self { endpoint, health, answer }
-    }
-
-    fn is_now(&self, health: u16) {
-        self.health.store(health, Ordering::Release);
-    }
-
-    fn answers(&self, status: u16) {
-        self.answer.store(status, Ordering::Release);
-    }
-
-    fn address(&self) -> &str {
-        &self.endpoint.address
-    }
-
-    fn last(&self) -> Message {
-        self.endpoint.requests().pop().unwrap()
-    }
-}
-
-fn script(
-    name: &'static str,
-    health: &Arc<AtomicU16>,
-    answer: &Arc<AtomicU16>,
-) -> impl Fn(&mut Caller) + Send + Sync + 'static {
-    let (health, answer) = (Arc::clone(health), Arc::clone(answer));
-    move |caller| {
-        while let Some(request) = caller.request() {
-            let is_check = request.target() == "/healthz";
-            let status = if is_check { &health } else { &answer }.load(Ordering::Acquire);
-            if status == 0 {
-                return;
-            }
-            let own = match request.target() {
-                "/sets" => "set-cookie: seat=stolen; Path=/\r\nset-cookie: own=1\r\n",
-                _ => "",
-            };
-            let len = name.len();
-            caller.send(format!("HTTP/1.1 {status} X\r\n{own}content-length: {len}\r\n\r\n{name}"));
-        }
-    }
-}
-
-fn trio() -> [Seat; 3] {
-    ["1", "2", "3"].map(Seat::new)
-}
+use crate::patient::{Patient, trio};
 
 /// The name of the cookie in most tests.
 const SEAT: &str = "sticky = { cookie = \"seat\" }";
 
-fn setup(seats: &[Seat]) -> Setup {
+fn setup(seats: &[Patient]) -> Setup {
     let endpoints: Vec<_> = seats.iter().map(|seat| &seat.endpoint).collect();
     Setup::http(&endpoints).upstream(SEAT)
 }

@@ -2,26 +2,26 @@
 
 use std::process::Command;
 
-use fairwater_e2e::until;
+use fairwater_e2e::{Endpoint, until};
 
 use super::*;
 
 const OFTEN: &str = "health = { path = \"/healthz\", interval = \"50ms\", fast_interval = \"20ms\", \
      advice_header = \"x-advice\" }";
 
-fn state(proxy: &Proxy, seat: &Seat) -> String {
+fn state(proxy: &Proxy, seat: &Patient) -> String {
     let all = proxy.ask("/endpoints/app").text();
     let own = all.split(&format!("\"address\":{:?}", seat.address())).nth(1).unwrap();
     own.split("\"state\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
 }
 
 #[track_caller]
-fn until_state(proxy: &Proxy, seat: &Seat, expected: &str) {
+fn until_state(proxy: &Proxy, seat: &Patient, expected: &str) {
     until(&format!("{} to be {expected}", seat.address()), || state(proxy, seat) == expected);
 }
 
 /// Sets a state or a weight, and waits until all threads have it.
-fn order(proxy: &Proxy, seat: &Seat, form: &str) {
+fn order(proxy: &Proxy, seat: &Patient, form: &str) {
     let answer = proxy.order("POST", &format!("/endpoints/app/{}", seat.address()), form);
     assert_eq!(answer.status(), 200, "{}", answer.text());
 }

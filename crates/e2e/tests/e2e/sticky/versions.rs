@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use fairwater_e2e::Peer;
 use fairwater_e2e::peer::node;
+use fairwater_e2e::{Endpoint, Peer};
 
 use super::*;
 

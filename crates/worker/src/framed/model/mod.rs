@@ -81,13 +81,11 @@ fn check(shape: Shape) {
     }
 }
 
-/// With what may be set otherwise, and all of it.
+/// With what may be set otherwise.
 fn check_with_settings(shape: Shape) {
-    for (streams, aborts, repeats, texts) in
-        [(false, false, false, true), (true, true, true, true), (true, false, true, false)]
-    {
-        check(Shape { streams, aborts, repeats, texts, ..shape });
-    }
+    check(Shape { streams: false, ..shape });
+    check(Shape { aborts: true, repeats: true, ..shape });
+    check(Shape { repeats: true, texts: false, ..shape });
 }
 
 #[test]
@@ -107,15 +105,15 @@ fn nobody_gets_what_is_anothers_in_a_pipeline() {
 #[test]
 fn nobody_gets_what_is_anothers_among_three() {
     let three = Shape { clients: 3, messages: 1, troubles: 1, ..SHAPE };
-    check_with_settings(Shape { depth: 2, ..three });
-    check_with_settings(Shape { connections: 2, ..three });
+    check(Shape { depth: 2, repeats: true, ..three });
+    check(Shape { connections: 2, aborts: true, ..three });
 }
 
 #[test]
 fn replies_of_one_client_over_two_connections_stay_in_order() {
     let shape = Shape { clients: 1, messages: 3, in_flight: 3, connections: 2, ..SHAPE };
     check_with_settings(Shape { cuts: false, ..shape });
-    check_with_settings(Shape { depth: 2, troubles: 1, ..shape });
+    check(Shape { depth: 2, troubles: 1, ..shape });
 }
 
 /// The check finds mistakes that are made on purpose.

@@ -16,6 +16,7 @@ use super::trunk::{Room, Trunk};
 use crate::limits;
 use crate::shard::Shard;
 use crate::upstream::{Connection, Lease, Permit, Reuse, admit, connect};
+use crate::waiting::{Customer, Wait};
 
 /// What an exchange goes over.
 pub(crate) enum Way<'a> {
@@ -52,7 +53,11 @@ pub(in crate::upstream) struct Trunks {
 
 /// A connection that comes up, and what those who wait for it are told.
 #[derive(Debug, Default)]
-struct Opening(Cell<Option<Result<(), Fault>>>);
+struct Opening {
+    result: Cell<Option<Result<(), Fault>>>,
+    /// When there was room for it, if that had to be waited for.
+    room_us: Cell<u64>,
+}
 
 impl Trunks {
     /// A call over a connection that has room for it and has had less than `max` of them.
@@ -86,20 +91,24 @@ pub(crate) struct Asked<'a> {
 
 /// # Errors
 /// The fault says why there is no way; nothing was sent.
-pub(crate) async fn lease(asked: Asked<'_>) -> Result<Way<'_>, Fault> {
+pub(crate) async fn lease<'a>(
+    asked: Asked<'a>,
+    customer: &mut impl Customer,
+) -> Result<Way<'a>, Fault> {
     let patience = asked.upstream.settings.timeouts.queue;
     let mut until_ms = None;
     loop {
         match next(asked) {
             Next::Way(way) => return Ok(way),
-            Next::Await(opening) => until_open(asked, &opening).await?,
-            Next::Wait => {
+            Next::Await(opening) => until_open(asked, &opening, customer).await?,
+            Next::Wait { is_full } => {
                 let now_ms = clock::coarse_ms();
                 let at_ms = *until_ms.get_or_insert(now_ms + patience.as_millis() as u64);
+                let _wait = is_full.then(|| Wait::begin(asked.shard, &mut *customer));
                 until_changed(asked, at_ms).await?;
             }
             Next::Open(opener) => {
-                let result = open(asked).await;
+                let result = open(&opener, customer).await;
                 opener.told(result.as_ref().map(|_| ()).map_err(|fault| *fault));
                 return result;
             }
@@ -112,7 +121,9 @@ enum Next<'a> {
     /// Somebody opens a connection that we can share.
     Await(Rc<Opening>),
     /// There are as many as there may be, or one has come up and not said yet what it takes.
-    Wait,
+    Wait {
+        is_full: bool,
+    },
     Open(Opener<'a>),
 }
 
@@ -122,8 +133,10 @@ fn next(asked: Asked<'_>) -> Next<'_> {
     }
     asked.trunks(|trunks| match &trunks.opening {
         Some(opening) => Next::Await(Rc::clone(opening)),
-        None if trunks.open.len() >= limits::TRUNKS_PER_ENDPOINT => Next::Wait,
-        None if trunks.open.iter().any(|trunk| !trunk.is_settled()) => Next::Wait,
+        None if trunks.open.len() >= limits::TRUNKS_PER_ENDPOINT => Next::Wait { is_full: true },
+        None if trunks.open.iter().any(|trunk| !trunk.is_settled()) => {
+            Next::Wait { is_full: false }
+        }
         // Nobody can share what comes of it.
         None if trunks.speaks_http1 => Next::Open(Opener { asked, opening: None }),
         None => {
@@ -183,7 +196,7 @@ struct Opener<'a> {
 impl Opener<'_> {
     fn told(mut self, result: Result<(), Fault>) {
         if let Some(opening) = &self.opening {
-            opening.0.set(Some(result));
+            opening.result.set(Some(result));
         }
         self.end();
     }
@@ -205,12 +218,17 @@ impl Drop for Opener<'_> {
 }
 
 /// Waits for a connection that somebody else opens. When he has gone before, another does.
-async fn until_open(asked: Asked<'_>, opening: &Rc<Opening>) -> Result<(), Fault> {
+async fn until_open(
+    asked: Asked<'_>,
+    opening: &Rc<Opening>,
+    customer: &mut impl Customer,
+) -> Result<(), Fault> {
+    let _wait = Wait::behind(asked.shard, customer, &opening.room_us);
     let Asked { timer, upstream, .. } = asked;
     // He may have to queue first.
     timer.set(upstream.settings.timeouts.connect + upstream.settings.timeouts.queue);
     poll_fn(|cx| {
-        if let Some(result) = opening.0.get() {
+        if let Some(result) = opening.result.get() {
             return Poll::Ready(result);
         }
         let is_current = asked.trunks(|trunks| {
@@ -243,10 +261,14 @@ async fn until_changed(asked: Asked<'_>, until_ms: u64) -> Result<(), Fault> {
     .await
 }
 
-async fn open(asked: Asked<'_>) -> Result<Way<'_>, Fault> {
+async fn open<'a>(opener: &Opener<'a>, customer: &mut impl Customer) -> Result<Way<'a>, Fault> {
+    let asked = opener.asked;
     let Asked { shard, timer, upstream, endpoint, .. } = asked;
-    if let Some(way) = admit(shard, upstream, timer, |cx| asked.look(cx)).await? {
+    if let Some(way) = admit(shard, upstream, timer, customer, |cx| asked.look(cx)).await? {
         return Ok(way);
+    }
+    if let Some(opening) = &opener.opening {
+        opening.room_us.set(shard.now_us());
     }
     let permit = Permit(upstream);
     let protocols: &[&str] = match upstream.settings.versions {
