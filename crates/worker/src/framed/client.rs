@@ -17,7 +17,7 @@ use super::desk::Desk;
 use super::identity::introduce;
 use super::input::{Input, Piece};
 use super::job::{Job, Line, Trace};
-use super::order::{End, Number, Order};
+use super::order::{Delivery, End, Number, Order, TooEarly};
 use super::wire::Wire;
 use crate::accept::Accepted;
 use crate::in_force::InForce;
@@ -91,17 +91,33 @@ impl Outlet {
         self.out.len() - self.out_start
     }
 
-    /// Sends a piece, or keeps what the client does not take.
-    fn write(&mut self, accepted: &Accepted, cx: &mut Context<'_>, piece: &[u8]) {
-        let mut taken = 0;
-        if self.pending() == 0 && !piece.is_empty() {
-            match accepted.stream.poll_write(cx, &[IoSlice::new(piece)]) {
-                Poll::Pending => {}
-                Poll::Ready(Ok(len)) => taken = len,
-                Poll::Ready(Err(_)) => self.over = Some(Over::Reset),
+    /// Takes in a piece of a reply, and sends what the client gets now, or keeps what it does not
+    /// take. Returns whether the client has got something.
+    fn deliver(
+        &mut self,
+        accepted: &Accepted,
+        cx: &mut Context<'_>,
+        (number, piece, end): (Number, &[u8], Option<End>),
+    ) -> bool {
+        let Self { order, out, out_start, over, .. } = self;
+        let delivery = order.deliver(number, piece, end, |piece| {
+            let mut taken = 0;
+            if out.len() == *out_start && !piece.is_empty() {
+                match accepted.stream.poll_write(cx, &[IoSlice::new(piece)]) {
+                    Poll::Pending => {}
+                    Poll::Ready(Ok(len)) => taken = len,
+                    Poll::Ready(Err(_)) => *over = Some(Over::Reset),
+                }
             }
+            out.extend_from_slice(&piece[taken..]);
+        });
+        match delivery {
+            Ok(Delivery::Out) => {}
+            Ok(Delivery::Kept) => return false,
+            Ok(Delivery::Last) => *over = over.or(Some(Over::Lost)),
+            Err(TooEarly) => *over = Some(Over::TooEarly),
         }
-        self.out.extend_from_slice(&piece[taken..]);
+        true
     }
 
     fn flush(&mut self, accepted: &Accepted, cx: &mut Context<'_>) -> Poll<Result<(), Over>> {
@@ -149,26 +165,8 @@ impl Client {
         if outlet.over.is_some() {
             return;
         }
-        if !outlet.order.is_turn(number) {
-            if outlet.order.keep(number, piece, end).is_err() {
-                outlet.over = Some(Over::TooEarly);
-                waker.wake_by_ref();
-            }
+        if !outlet.deliver(&self.accepted, &mut cx, (number, piece, end)) {
             return;
-        }
-        outlet.write(&self.accepted, &mut cx, piece);
-        if !piece.is_empty() {
-            outlet.order.begin_reply();
-        }
-        let mut end = end;
-        while let Some(how) = end {
-            if how == End::Lost {
-                outlet.over = outlet.over.or(Some(Over::Lost));
-                break;
-            }
-            let Some(early) = outlet.order.pass() else { break };
-            outlet.write(&self.accepted, &mut cx, &early.bytes);
-            end = early.end;
         }
         self.moved_ms.set(clock::coarse_ms());
         let is_blocked = outlet.pending() > 0 || !self.accepted.stream.is_plain();
@@ -180,6 +178,7 @@ impl Client {
     /// There is no reply to a message: it gets the bytes for that, or the end.
     pub(super) fn fails(&self, number: Number, kind: FaultKind, rules: &FrameRules) {
         let errors = &rules.on_error;
+        let is_last = self.outlet.borrow().order.is_last(number);
         let bytes = match kind {
             FaultKind::UpstreamFull => &errors.full,
             FaultKind::ResponseTimeout | FaultKind::BodyTimeout => &errors.timeout,
@@ -191,12 +190,9 @@ impl Client {
             FaultKind::ClientAborted => &None,
             _ => &errors.connect,
         };
-        let has_part = self.outlet.borrow().order.has_part(number);
-        match bytes {
-            Some(bytes) if !has_part => self.deliver(number, bytes, Some(End::Whole)),
-            _ => self.deliver(number, b"", Some(End::Lost)),
-        }
-        if self.is_sending.get() {
+        let (text, end) = self.outlet.borrow().order.instead(number, bytes.as_deref());
+        self.deliver(number, text, Some(end));
+        if self.is_sending.get() && is_last {
             // The rest of its message belongs to nothing: nothing can follow.
             self.outlet.borrow_mut().over.get_or_insert(Over::Lost);
             self.wake();

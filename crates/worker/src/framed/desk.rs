@@ -80,6 +80,14 @@ impl Desk {
         Arc::clone(&self.upstream.borrow())
     }
 
+    /// Messages that may be under way on one connection.
+    pub(super) fn depth(&self) -> u32 {
+        match self.rules.replies {
+            Replies::One { depth } => depth,
+            Replies::None => u32::MAX,
+        }
+    }
+
     /// A block for a message.
     pub(super) fn spare(&self) -> Vec<u8> {
         self.spares.take()
@@ -195,22 +203,21 @@ impl Desk {
         let wires = wires.get_mut(slot)?;
         while let Some(wire) = wires.idle.pop() {
             shard.counters.endpoints[slot].idle.subtract(1);
-            if wire.has_room() && !wire.has_news() {
+            if wire.is_good() {
                 return Some(wire);
             }
             // Its task finds out, and puts it back if it was nothing.
-            wire.wake();
+            wire.look_again();
         }
-        let is_shared = !matches!(self.rules.replies, Replies::One { depth: 1 });
-        if !is_shared || !is_last || wires.all.is_empty() {
+        if self.depth() == 1 || !is_last || wires.all.is_empty() {
             return None;
         }
         // The better one of two by chance is nearly as good as the best one.
         let count = wires.all.len() as u64;
         let random = shard.random();
         let two = [random % count, (random >> 32) % count].map(|at| &wires.all[at as usize]);
-        let better = two.into_iter().filter(|wire| wire.has_room()).min_by_key(|wire| wire.load());
-        better.or_else(|| wires.all.iter().find(|wire| wire.has_room())).cloned()
+        let better = two.into_iter().filter(|wire| wire.is_good()).min_by_key(|wire| wire.load());
+        better.or_else(|| wires.all.iter().find(|wire| wire.is_good())).cloned()
     }
 
     /// A message that waits and may go over this connection.

@@ -6,15 +6,19 @@ use std::collections::VecDeque;
 
 /// The messages that were sent over a connection and are not answered, the oldest one first.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone, PartialEq, Eq, Hash))]
 pub(super) struct Ledger<T> {
     debts: VecDeque<Debt<T>>,
     /// A part of the reply to the oldest one has come.
     is_begun: bool,
+    /// The last message was not sent to its end.
+    is_torn: bool,
 }
 
 /// A reply that is to come. Whoever waits for it no longer is struck out, and it is dropped: it
 /// must not be taken for that of the next one.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone, PartialEq, Eq, Hash))]
 struct Debt<T> {
     owner: Option<T>,
     /// Where the message begins and ends in all that goes over the connection.
@@ -38,7 +42,7 @@ pub(super) enum Claim<T> {
 
 impl<T> Default for Ledger<T> {
     fn default() -> Self {
-        Self { debts: VecDeque::new(), is_begun: false }
+        Self { debts: VecDeque::new(), is_begun: false, is_torn: false }
     }
 }
 
@@ -53,6 +57,12 @@ impl<T> Ledger<T> {
     pub(super) fn last(&mut self) -> Option<(Option<&mut T>, &mut u64)> {
         let debt = self.debts.back_mut()?;
         Some((debt.owner.as_mut(), &mut debt.end))
+    }
+
+    /// Whether another message may go out, of so many whose replies may be owed. Behind one that is
+    /// torn none may: it would be taken for the rest of that.
+    pub(super) fn has_room(&self, depth: u32) -> bool {
+        !self.is_torn && self.debts.len() < depth as usize
     }
 
     /// Whether a byte of the oldest message has gone out, when so many have in all. What comes
@@ -115,21 +125,34 @@ impl<T> Ledger<T> {
         self.debts.iter().filter_map(|debt| debt.owner.as_ref())
     }
 
-    /// Strikes out those who wait no longer. Their replies are still to come.
-    pub(super) fn forsake(&mut self, mut has_gone: impl FnMut(&T) -> bool) {
+    /// Whether all that is owed is the reply to a torn message, which nobody waits for.
+    pub(super) fn has_only_torn(&self) -> bool {
+        self.is_torn && self.debts.len() <= 1
+    }
+
+    /// Some wait no longer. Returns whether the connection has to end for that; one that others use
+    /// goes on: their replies are still to come.
+    #[must_use]
+    pub(super) fn forsake(&mut self, depth: u32, mut has_gone: impl FnMut(&T) -> bool) -> bool {
+        if depth == 1 {
+            return self.owners().any(has_gone);
+        }
         for debt in &mut self.debts {
             debt.owner.take_if(|owner| has_gone(owner));
         }
+        false
     }
 
-    /// Strikes out the last one, whose message will not end.
-    pub(super) fn strike_last(&mut self) -> Option<T> {
+    /// The last message will not end: strikes out whose it was.
+    pub(super) fn tear_last(&mut self) -> Option<T> {
+        self.is_torn = true;
         self.debts.back_mut()?.owner.take()
     }
 
-    /// Strikes out the oldest one, who has waited too long.
-    pub(super) fn give_up_first(&mut self) -> Option<T> {
-        self.debts.front_mut()?.owner.take()
+    /// The oldest one has waited too long. It is struck out where others wait behind it for replies
+    /// that may yet come; if nothing is given out, the connection has to end.
+    pub(super) fn give_up_first(&mut self, depth: u32) -> Option<T> {
+        if depth == 1 { None } else { self.debts.front_mut()?.owner.take() }
     }
 
     /// The connection has ended: nobody gets anything more. Gives out those who wait, whether a

@@ -13,6 +13,8 @@ mod input;
 mod job;
 mod keeper;
 mod ledger;
+#[cfg(test)]
+mod model;
 mod order;
 mod wire;
 

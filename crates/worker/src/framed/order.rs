@@ -10,6 +10,7 @@ pub(super) type Number = u64;
 const EARLY_BYTES_MAX: usize = 1024 * 1024;
 
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone, PartialEq, Eq, Hash))]
 pub(super) struct Order {
     /// The oldest message that has no whole reply.
     first: Number,
@@ -24,17 +25,30 @@ pub(super) struct Order {
 
 /// A reply before its turn, or the beginning of one.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Early {
-    pub bytes: Vec<u8>,
-    pub end: Option<End>,
+#[cfg_attr(test, derive(Clone, Hash))]
+struct Early {
+    bytes: Vec<u8>,
+    end: Option<End>,
 }
 
 /// How the reply to a message ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Hash))]
 pub(super) enum End {
     Whole,
     /// There is none, or not all of it: nothing can follow on this connection.
     Lost,
+}
+
+/// What has become of a piece of a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delivery {
+    /// It is kept until its turn.
+    Kept,
+    /// It goes out.
+    Out,
+    /// It goes out, if there is anything of it, and nothing after it.
+    Last,
 }
 
 /// Replies that came too early are more than are kept.
@@ -53,32 +67,59 @@ impl Order {
         self.next - self.first
     }
 
-    pub(super) fn is_turn(&self, number: Number) -> bool {
-        number == self.first
+    /// Messages whose replies have ended before their turn.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> u64 {
+        self.early.iter().filter(|early| early.end.is_some()).count() as u64
     }
 
-    /// Whether the client has got a part of this reply, or will.
-    pub(super) fn has_part(&self, number: Number) -> bool {
-        match number.checked_sub(self.first + 1) {
-            None => self.is_begun,
-            Some(place) => {
-                self.early.get(place as usize).is_some_and(|early| !early.bytes.is_empty())
-            }
-        }
+    /// Whether this is the last message that has come.
+    pub(super) fn is_last(&self, number: Number) -> bool {
+        number + 1 == self.next
     }
 
-    /// A part of the first reply goes out, and is not the last one.
-    pub(super) fn begin_reply(&mut self) {
-        self.is_begun = true;
-    }
-
-    /// Keeps a piece of a reply whose turn has not come.
-    pub(super) fn keep(
+    /// Takes in a piece of a reply, and gives out what the client gets now.
+    pub(super) fn deliver(
         &mut self,
         number: Number,
         piece: &[u8],
         end: Option<End>,
-    ) -> Result<(), TooEarly> {
+        mut write: impl FnMut(&[u8]),
+    ) -> Result<Delivery, TooEarly> {
+        if number != self.first {
+            return self.keep(number, piece, end).map(|()| Delivery::Kept);
+        }
+        self.is_begun |= !piece.is_empty();
+        write(piece);
+        let mut end = end;
+        while let Some(how) = end {
+            if how == End::Lost {
+                return Ok(Delivery::Last);
+            }
+            let Some(early) = self.pass() else { break };
+            write(&early.bytes);
+            end = early.end;
+        }
+        Ok(Delivery::Out)
+    }
+
+    /// What stands for a reply that there is none of: a text, unless the client has got a part of
+    /// the reply, or will.
+    pub(super) fn instead<'a>(&self, number: Number, text: Option<&'a [u8]>) -> (&'a [u8], End) {
+        let has_part = match number.checked_sub(self.first + 1) {
+            None => self.is_begun,
+            Some(place) => {
+                self.early.get(place as usize).is_some_and(|early| !early.bytes.is_empty())
+            }
+        };
+        match text {
+            Some(text) if !has_part => (text, End::Whole),
+            _ => (b"", End::Lost),
+        }
+    }
+
+    /// Keeps a piece of a reply whose turn has not come.
+    fn keep(&mut self, number: Number, piece: &[u8], end: Option<End>) -> Result<(), TooEarly> {
         debug_assert!(self.first < number && number < self.next, "it is under way");
         let place = (number - self.first - 1) as usize;
         if self.early.len() <= place {
@@ -95,7 +136,7 @@ impl Order {
     }
 
     /// The reply of the first one is whole. Returns what is kept of the one whose turn it is now.
-    pub(super) fn pass(&mut self) -> Option<Early> {
+    fn pass(&mut self) -> Option<Early> {
         debug_assert!(self.first < self.next, "there is one to pass");
         self.first += 1;
         self.is_begun = false;
@@ -119,16 +160,9 @@ mod tests {
 
     impl Client {
         fn reply(&mut self, number: Number, piece: &[u8], end: Option<End>) {
-            if !self.order.is_turn(number) {
-                return self.order.keep(number, piece, end).unwrap();
-            }
-            self.got.extend_from_slice(piece);
-            let mut end = end;
-            while end.is_some() {
-                let Some(early) = self.order.pass() else { return };
-                self.got.extend_from_slice(&early.bytes);
-                end = early.end;
-            }
+            let got = &mut self.got;
+            let write = |piece: &[u8]| got.extend_from_slice(piece);
+            assert_ne!(self.order.deliver(number, piece, end, write), Err(TooEarly));
         }
     }
 
@@ -169,7 +203,8 @@ mod tests {
     fn what_is_kept_is_limited() {
         let mut order = Order::default();
         (0..3).for_each(|number| assert_eq!(order.begin(), number));
-        assert_eq!(order.keep(1, &vec![0; EARLY_BYTES_MAX - 1], None), Ok(()));
-        assert_eq!(order.keep(2, &[0, 0], Some(End::Whole)), Err(TooEarly));
+        let mut keep = |number, len, end| order.deliver(number, &vec![0; len], end, |_| {});
+        assert_eq!(keep(1, EARLY_BYTES_MAX - 1, None), Ok(Delivery::Kept));
+        assert_eq!(keep(2, 2, Some(End::Whole)), Err(TooEarly));
     }
 }

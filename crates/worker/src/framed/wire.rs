@@ -64,8 +64,6 @@ struct Flow {
     writer: Option<Rc<Client>>,
     /// Who must take something before more is read.
     reader: Option<Rc<Client>>,
-    /// The last message was not sent to its end.
-    is_torn: bool,
     /// Our direction ends behind what is to be sent.
     ends: bool,
     /// When the endpoint has taken something.
@@ -196,6 +194,12 @@ impl Wire {
         self.waker.borrow().wake_by_ref();
     }
 
+    /// Has its task find out what has come; it is free again if that was nothing.
+    pub(super) fn look_again(&self) {
+        self.was_busy.set(true);
+        self.wake();
+    }
+
     /// Lets no further message go over it; it is closed behind the last reply.
     pub(super) fn retire(&self) {
         self.is_retired.set(true);
@@ -209,11 +213,7 @@ impl Wire {
 
     /// Whether nothing can come of it any more.
     fn is_over(&self) -> bool {
-        let is_torn = {
-            let flow = self.flow.borrow();
-            flow.is_torn && flow.ledger.len() == 1
-        };
-        is_torn || self.is_idle()
+        self.flow.borrow().ledger.has_only_torn() || self.is_idle()
     }
 
     /// Replies that are owed, or messages that wait to be sent.
@@ -222,9 +222,10 @@ impl Wire {
         flow.ledger.len() + flow.pending() / limits::BUFFER_BYTES
     }
 
-    /// Whether something has come on it while it was idle: most likely its end.
-    pub(super) fn has_news(&self) -> bool {
-        self.stream.is_read_ready()
+    /// Whether a message may go over it that nothing waits before. What has come while nothing was
+    /// owed is its end, most likely, and would else be taken for the reply.
+    pub(super) fn is_good(&self) -> bool {
+        self.has_room() && !(self.is_idle() && self.stream.is_read_ready())
     }
 
     pub(super) fn idle_since_ms(&self) -> u64 {
@@ -236,10 +237,7 @@ impl Wire {
         let flow = self.flow.borrow();
         let is_open = !self.is_retired.get() && flow.broken.is_none() && flow.writer.is_none();
         is_open
-            && match self.desk.rules.replies {
-                Replies::One { depth } => flow.ledger.len() < depth as usize,
-                Replies::None => true,
-            }
+            && flow.ledger.has_room(self.desk.depth())
             && flow.pending() < limits::FRAME_STORED_BYTES
     }
 
@@ -350,8 +348,7 @@ impl Wire {
             return;
         }
         flow.writer = None;
-        flow.is_torn = true;
-        let owner = flow.ledger.strike_last();
+        let owner = flow.ledger.tear_last();
         drop(flow);
         if let Some(owner) = owner {
             let fault = FaultKind::ClientAborted.into();
@@ -366,15 +363,9 @@ impl Wire {
     pub(super) fn abandon(&self, client: &Rc<Client>) {
         let mut flow = self.flow.borrow_mut();
         let is_of_client = |owner: &Owner| Rc::ptr_eq(&owner.job.client, client);
-        if !flow.ledger.owners().any(is_of_client) {
-            return;
-        }
-        match self.desk.rules.replies {
-            Replies::One { depth: 1 } => {
-                flow.broken = Some(FaultKind::ClientAborted.into());
-                self.wake();
-            }
-            _ => flow.ledger.forsake(is_of_client),
+        if flow.ledger.forsake(self.desk.depth(), is_of_client) {
+            flow.broken = Some(FaultKind::ClientAborted.into());
+            self.wake();
         }
     }
 }
@@ -386,20 +377,20 @@ impl Wire {
             *self.waker.borrow_mut() = cx.waker().clone();
         }
         let mut budget = limits::BYTES_PER_TURN as usize;
-        loop {
+        let has_more = loop {
             if let Err(end) = self.flush(cx) {
                 return Poll::Ready(end);
             }
             if self.waits_for_reader() {
-                break;
+                break false;
             }
             if budget == 0 {
                 cx.waker().wake_by_ref();
-                break;
+                break true;
             }
             let mut scratch = self.shard.scratch.borrow_mut();
             let len = match self.stream.poll_read(cx, &mut scratch) {
-                Poll::Pending => break,
+                Poll::Pending => break false,
                 Poll::Ready(Ok(0)) => return Poll::Ready(self.end_of_stream(false)),
                 Poll::Ready(Ok(len)) => len,
                 Poll::Ready(Err(_)) => return Poll::Ready(self.end_of_stream(true)),
@@ -408,9 +399,11 @@ impl Wire {
             if let Err(fault) = self.take_in(&scratch[..len]) {
                 return Poll::Ready(WireEnd::of(fault));
             }
-        }
+        };
         // Not before all that has come is looked at: what was not asked for shows first.
-        self.refill();
+        if !has_more {
+            self.refill();
+        }
         if let Err(end) = self.flush(cx) {
             return Poll::Ready(end);
         }
@@ -634,11 +627,9 @@ impl Wire {
                 self.idle_since_ms.set(now_ms);
                 continue;
             }
-            let is_shared = !matches!(self.desk.rules.replies, Replies::One { depth: 1 });
             let mut flow = self.flow.borrow_mut();
             let is_begun = flow.ledger.is_begun();
-            let late = if is_shared { flow.ledger.give_up_first() } else { None };
-            let Some(owner) = late else {
+            let Some(owner) = flow.ledger.give_up_first(self.desk.depth()) else {
                 // Nobody gets what may come late.
                 return Some(WireEnd::of(fault.into()));
             };

@@ -3,6 +3,7 @@
 mod exchange;
 mod failures;
 mod forms;
+mod law;
 mod moves;
 mod pools;
 
