@@ -226,14 +226,14 @@ fn endpoints(text: &mut Text, sources: &Sources, plan: &Plan) {
         ),
         (
             "fairwater_endpoint_unsolicited_total",
+            "counter",
             "Connections for messages closed because of bytes that nobody had asked for.",
-            "Pooled connections that were dead when they were used.",
             |e| &e.unsolicited,
         ),
         (
             "fairwater_endpoint_late_replies_total",
+            "counter",
             "Replies to messages that came too late.",
-            "Pooled connections that were dead when they were used.",
             |e| &e.late_replies,
         ),
         (

@@ -345,7 +345,7 @@ pub(crate) fn serve(accepted: Accepted) {
         Protocol::Gone => {}
         Protocol::Framed(_) => {
             accepted.stream.keep_alive(limits::KEEPALIVE_IDLE, limits::KEEPALIVE_INTERVAL);
-            drop(tokio::task::spawn_local(framed::serve(accepted, Vec::new())));
+            framed::serve(accepted, Vec::new());
         }
         Protocol::Tcp { .. } => {
             accepted.stream.keep_alive(limits::KEEPALIVE_IDLE, limits::KEEPALIVE_INTERVAL);

@@ -206,6 +206,11 @@ impl Client {
         !self.is_gone() && self.outlet.borrow().pending() > 0
     }
 
+    /// Whether that is so much that nothing should be added.
+    pub(super) fn is_far_behind(&self) -> bool {
+        !self.is_gone() && self.outlet.borrow().pending() > limits::FRAME_UNTAKEN_BYTES
+    }
+
     /// Somebody goes on once it has taken that.
     pub(super) fn keeps_waiting(&self, wire: &Rc<Wire>) {
         self.outlet.borrow_mut().waiting.push(Rc::clone(wire));

@@ -13,7 +13,7 @@ use fairwater_message::{Fault, FaultKind};
 use fairwater_net::clock;
 use fairwater_plan::{Choice, Endpoint, FrameRules, InFlight, Pick, Replies, Tried, Upstream};
 
-use super::job::{Job, Owner};
+use super::job::{Job, Owner, Waiting};
 use super::wire::Wire;
 use super::{dial, keeper};
 use crate::attempt;
@@ -132,10 +132,12 @@ impl Desk {
                 Place::None => return self.fail(job, Fault::undelivered(FaultKind::NoEndpoint)),
             }
         }
-        job.place = upstream.admission().wait_apart();
-        if job.place.is_none() {
-            let fault = Fault::undelivered(FaultKind::UpstreamFull);
-            return self.fail(job, Fault { detail: "queue_full", ..fault });
+        match Waiting::begin(shard, &upstream, bytes.len()) {
+            Ok(place) => job.place = Some(place),
+            Err(detail) => {
+                let fault = Fault::undelivered(FaultKind::UpstreamFull);
+                return self.fail(job, Fault { detail, ..fault });
+            }
         }
         job.bytes = self.spare();
         job.bytes.extend_from_slice(bytes);
@@ -146,7 +148,7 @@ impl Desk {
         let queue = self.upstream.borrow().settings.timeouts.queue;
         if job.place.is_none() {
             // It was let in before.
-            job.place = self.upstream.borrow().admission().wait_apart();
+            job.place = Waiting::begin(shard, &self.upstream.borrow(), job.bytes.len()).ok();
         }
         job.until_ms = clock::coarse_ms() + queue.as_millis() as u64;
         job.trace.has_waited = true;

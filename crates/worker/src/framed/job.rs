@@ -29,11 +29,43 @@ pub(super) struct Job {
     /// When the circuit breaker let it through.
     pub admitted_ms: u64,
     /// While it waits for a connection, and until when it may.
-    pub place: Option<PlaceApart>,
+    pub place: Option<Waiting>,
     pub until_ms: u64,
     /// The connection that is opened for it, by its number.
     pub dial: Option<u64>,
     pub trace: Trace,
+}
+
+/// A message that waits: a place among all of its upstream, and memory of the thread. Given back
+/// when it is dropped.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    _place: PlaceApart,
+    shard: Rc<Shard>,
+    bytes: usize,
+}
+
+impl Waiting {
+    /// Lets a message wait, or says why it may not.
+    pub(super) fn begin(
+        shard: &Rc<Shard>,
+        upstream: &Upstream,
+        bytes: usize,
+    ) -> Result<Self, &'static str> {
+        let place = upstream.admission().wait_apart().ok_or("queue_full")?;
+        let held = shard.held_bytes.get() + bytes;
+        if held > shard.held_bytes_max {
+            return Err("waiting_bytes");
+        }
+        shard.held_bytes.set(held);
+        Ok(Self { _place: place, shard: Rc::clone(shard), bytes })
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.shard.held_bytes.set(self.shard.held_bytes.get() - self.bytes);
+    }
 }
 
 /// When what happened, in microseconds if anybody wants to know, and how much it was.

@@ -23,6 +23,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fairwater_message::FaultKind;
 use fairwater_message::pack::Packer;
 use fairwater_plan::{FrameRules, Framed, Plan, Protocol, Upstream, key_hash};
 use fairwater_proto::client_hello::Alert;
@@ -131,29 +132,50 @@ fn key_of(rules: &FrameRules, upstream: &Upstream, message: &[u8]) -> Option<u64
     message.get(key.start as usize..end).filter(|bytes| !bytes.is_empty()).map(key_hash)
 }
 
-/// Serves a client until its connection ends, or another process does. `held` was read before.
-pub(crate) async fn serve(accepted: Accepted, held: Vec<u8>) {
+/// Serves a client, in a task, until its connection ends, or another process does. `held` was read
+/// before.
+pub(crate) fn serve(accepted: Accepted, held: Vec<u8>) {
+    let in_force = accepted.shard.in_force();
+    let listener = in_force.plan.listener(accepted.listener);
+    let Protocol::Framed(framed) = &listener.protocol else { return };
+    if framed.upstreams.are_alike() || accepted.stream.agreed().is_some() {
+        let agreed = accepted.stream.agreed();
+        let name = agreed.as_deref().map(|agreed| Box::from(&*agreed.server_name));
+        return begin(accepted, name, held);
+    }
+    drop(in_force);
+    // A task of its own: that of an idle client is smaller.
+    drop(tokio::task::spawn_local(begin_by_name(accepted, held)));
+}
+
+/// Finds out first which host the client asks for.
+async fn begin_by_name(accepted: Accepted, held: Vec<u8>) {
+    let in_force = accepted.shard.in_force();
+    let listener = in_force.plan.listener(accepted.listener);
+    let Protocol::Framed(framed) = &listener.protocol else { return };
+    match server_name::choose(&accepted, &framed.upstreams).await {
+        Ok((_, name)) => begin(accepted, name.map(String::into_boxed_str), held),
+        Err(Nowhere { fault, alert, .. }) => {
+            fault.inspect(|&kind| accepted.count_fault(kind));
+            refuse(accepted, alert).await;
+        }
+    }
+}
+
+fn begin(accepted: Accepted, name: Option<Box<str>>, held: Vec<u8>) {
     let shard = Rc::clone(&accepted.shard);
     let in_force = shard.in_force();
     let listener = in_force.plan.listener(accepted.listener);
     let Protocol::Framed(framed) = &listener.protocol else { return };
-    let name = match server_name::choose(&accepted, &framed.upstreams).await {
-        Ok((_, name)) => name,
-        Err(Nowhere { fault, alert, .. }) => {
-            fault.inspect(|&kind| accepted.count_fault(kind));
-            return Box::pin(refuse(accepted, alert)).await;
-        }
+    let name = name.filter(|name| !name.is_empty());
+    let asked = name.as_deref().unwrap_or_default();
+    let Some(desk) = desk_for(&shard, &in_force, framed, asked) else {
+        return accepted.count_fault(FaultKind::NoRoute);
     };
-    let agreed = accepted.stream.agreed();
-    let known = agreed.as_deref().map(|agreed| &*agreed.server_name);
-    let asked = name.as_deref().or(known).unwrap_or_default();
-    let Some(desk) = desk_for(&shard, &in_force, framed, asked) else { return };
     let meter = rate::meter_of(listener, accepted.peer().ip());
-    let server_name = asked.is_empty().then_some(()).map_or(Some(asked.into()), |()| None);
     let desk = (Rc::clone(&in_force), desk);
-    let client = Rc::new(Client::new(accepted, server_name, desk, meter, held));
-    drop(in_force);
-    run(client).await;
+    let client = Rc::new(Client::new(accepted, name, desk, meter, held));
+    drop(tokio::task::spawn_local(run(client)));
 }
 
 async fn run(client: Rc<Client>) {
@@ -203,5 +225,22 @@ async fn refuse(accepted: Accepted, alert: Option<Alert>) {
     let patience = accepted.patience();
     if crate::write::write_all(&accepted.stream, patience, &mut parts, &mut 0).await.is_ok() {
         respond::linger(&accepted.stream, accepted.patience(), &mut Buffer::default()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The size of the future that a function makes.
+    fn size_of_future<A, F: Future>(_: impl Fn(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// With a socket, its registration and the runtime's own bytes this makes some 1200.
+    #[test]
+    fn an_idle_client_is_small() {
+        let sizes = (size_of_future(run), size_of::<Client>());
+        assert!(sizes.0 <= 64 && sizes.1 <= 504, "{sizes:?}");
     }
 }

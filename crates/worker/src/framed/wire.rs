@@ -564,6 +564,10 @@ impl Wire {
                 }
                 owner.job.trace.bytes_out += bytes.len() as u64;
                 self.conclude(owner);
+                if client.is_far_behind() {
+                    client.keeps_waiting(self);
+                    self.flow.borrow_mut().reader = Some(client);
+                }
             }
             Claim::Nobody => self.shard.counters.endpoints[self.slot].late_replies.add(1),
             Claim::Excess => return Err(FaultKind::ExcessBytes.into()),

@@ -71,7 +71,7 @@ impl Adopted {
             Self::Tunnel(accepted, tunnel) => {
                 tokio::task::spawn_local(tunnel::serve(accepted, tunnel))
             }
-            Self::Framed(accepted, held) => tokio::task::spawn_local(framed::serve(accepted, held)),
+            Self::Framed(accepted, held) => return framed::serve(accepted, held),
         });
     }
 }

@@ -173,3 +173,26 @@ fn messages_come_over_tls_too() {
     assert_eq!(said, "done\n", "{}", String::from_utf8_lossy(&output.stderr));
     proxy.assert_sound();
 }
+
+/// To endpoints that speak TLS: a second one of ours, which ends it.
+#[test]
+fn messages_go_to_endpoints_over_tls() {
+    let endpoint = answering("e");
+    let inner = setup(&[&endpoint]).listener("tls = \"dev\"").start();
+    let mut proxy = setup(&[])
+        .endpoints(&format!("{:?}", inner.address))
+        .upstream("tls = { insecure_skip_verify = true }")
+        .upstream("max_connections = 1")
+        .start();
+    let mut clients: Vec<_> = (0..5).map(|_| Client::new(&proxy)).collect();
+    for len in [0, 10, 70_000, 300_000] {
+        for client in &mut clients {
+            client.say(vec![b'x'; len]);
+        }
+        for client in &mut clients {
+            assert!(client.hear() == [&b"e0 "[..], &vec![b'x'; len]].concat());
+        }
+    }
+    assert_eq!(inner.metric("fairwater_connections_total", &["web"]), 1);
+    proxy.assert_sound();
+}

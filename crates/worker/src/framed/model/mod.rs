@@ -15,7 +15,7 @@ use std::hash::{BuildHasher, RandomState};
 use world::{Breach, Event, Flaw, Shape, World};
 
 /// No shape here has as many worlds, so that one that has is a mistake in the check.
-const WORLDS_MAX: usize = 500_000;
+const WORLDS: usize = 500_000;
 
 const SHAPE: Shape = Shape {
     clients: 2,
@@ -56,7 +56,7 @@ fn explore(shape: Shape) -> Result<usize, (Vec<Event>, Breach)> {
                 }
             }
         }
-        assert!(came.len() < WORLDS_MAX, "{shape:?}");
+        assert!(came.len() < WORLDS, "{shape:?}");
         layer = next;
     }
     Ok(came.len())
