@@ -41,6 +41,8 @@ pub(super) struct Client {
     /// The connection that its message goes out over, piece by piece.
     sends_over: RefCell<Option<Rc<Wire>>>,
     is_sending: Cell<bool>,
+    /// The rest of what it sends is not read.
+    is_cut_short: Cell<bool>,
     received_ms: Cell<u64>,
     moved_ms: Cell<u64>,
     is_gone: Cell<bool>,
@@ -223,6 +225,20 @@ impl Client {
     }
 }
 
+/// The rest of its message.
+impl Client {
+    /// The connection that it goes out over has ended: nobody wants it. If the message has its reply
+    /// already, the client gets that, and those before it.
+    pub(super) fn sends_in_vain(&self) {
+        if self.is_sending.replace(false) {
+            *self.sends_over.borrow_mut() = None;
+            self.input.borrow_mut().cut_short();
+            self.is_cut_short.set(true);
+        }
+        self.wake();
+    }
+}
+
 /// The task of a client.
 impl Client {
     pub(super) fn new(
@@ -245,6 +261,7 @@ impl Client {
             awaits_turn: Cell::new(false),
             sends_over: RefCell::new(None),
             is_sending: Cell::new(false),
+            is_cut_short: Cell::new(false),
             received_ms: Cell::new(now_ms),
             moved_ms: Cell::new(now_ms),
             is_gone: Cell::new(false),
@@ -346,7 +363,9 @@ impl Client {
             let open = self.open();
             if open == 0 && !is_blocked {
                 if let Some(fault) = end {
-                    return Poll::Ready(fault.map_or(Ending::Closed, Ending::Fault));
+                    let is_cut_short = self.is_cut_short.get();
+                    let good = if is_cut_short { Ending::Over } else { Ending::Closed };
+                    return Poll::Ready(fault.map_or(good, Ending::Fault));
                 }
                 if self.accepted.moves() && !self.stays.get() {
                     return Poll::Ready(Ending::Moves);

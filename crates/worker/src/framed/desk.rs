@@ -428,14 +428,15 @@ impl Desk {
         (was_begun, undelivered): (bool, bool),
         slot: usize,
     ) {
-        let Owner { job, in_flight, .. } = owner;
+        let Owner { mut job, in_flight, .. } = owner;
         drop(in_flight);
         let upstream = self.upstream();
         let shard = Rc::clone(&job.client.accepted.shard);
-        if !was_begun
-            && job.may_go_on(&upstream, undelivered)
-            && (undelivered || upstream.has_another(&job.tried))
-        {
+        if undelivered && job.trace.is_reused && !upstream.has_another(&job.tried) {
+            // A connection has gone while it was idle, and not the endpoint.
+            job.tried = Tried::default();
+        }
+        if !was_begun && job.may_go_on(&upstream, undelivered) && upstream.has_another(&job.tried) {
             shard.counters.endpoints[slot].stale.add(u64::from(job.trace.is_reused));
             return self.enqueue(&shard, job, true);
         }

@@ -129,6 +129,12 @@ impl Input {
         (self.ahead, self.ahead_start) = Default::default();
     }
 
+    /// Nothing more is wanted of it.
+    pub(super) fn cut_short(&mut self) {
+        self.progress = Progress::default();
+        self.end = Some(None);
+    }
+
     /// The client has closed its direction. Gives the message that ends with it, if there is one.
     pub(super) fn at_end(&mut self, framing: &Framing) -> Option<Vec<u8>> {
         let end = self.progress.at_end(framing);

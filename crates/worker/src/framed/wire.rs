@@ -700,7 +700,7 @@ impl Wire {
             }
             self.desk.failed(owner, end.fault, (was_begun, undelivered), self.slot);
         }
-        writer.inspect(|writer| writer.wake());
+        writer.inspect(|writer| writer.sends_in_vain());
         self.with_endpoint(|upstream, endpoint| {
             endpoint.state.disconnect();
             upstream::closed(&self.shard, upstream.admission(), self.slot);
