@@ -15,6 +15,8 @@ const NEEDS: &[Need] = &[
     Need { file: "/usr/lib/nginx/modules/ngx_stream_module.so", package: "libnginx-mod-stream" },
     Need { file: "/usr/sbin/haproxy", package: "haproxy" },
     Need { file: "php", package: "php-cli" },
+    Need { file: "redis-server", package: "redis-server" },
+    Need { file: "memcached", package: "memcached" },
     Need { file: "python3", package: "python3" },
     Need { file: "node", package: "nodejs" },
     Need { file: "strace", package: "strace" },

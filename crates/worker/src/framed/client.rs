@@ -46,6 +46,8 @@ pub(super) struct Client {
     is_gone: Cell<bool>,
     /// No other process takes it.
     pub stays: Cell<bool>,
+    /// The end of its reply is that of its connection, as with endpoints.
+    ends_reply: bool,
     meter: Option<Rc<Meter>>,
 }
 
@@ -177,7 +179,7 @@ impl Client {
         }
         self.moved_ms.set(clock::coarse_ms());
         let is_blocked = outlet.pending() > 0 || !self.accepted.stream.is_plain();
-        if is_blocked || outlet.over.is_some() || self.awaits_turn.get() {
+        if is_blocked || self.ends_reply || outlet.over.is_some() || self.awaits_turn.get() {
             waker.wake_by_ref();
         }
     }
@@ -238,7 +240,9 @@ impl Client {
         held: Vec<u8>,
     ) -> Self {
         let now_ms = clock::coarse_ms();
+        let ends_reply = desk.1.ends_reply;
         Self {
+            ends_reply,
             accepted,
             server_name,
             desk: RefCell::new(desk),
@@ -355,7 +359,8 @@ impl Client {
                 if self.accepted.moves() && !self.stays.get() {
                     return Poll::Ready(Ending::Moves);
                 }
-                if is_between && self.accepted.is_over() {
+                let is_served = self.ends_reply && self.outlet.borrow().order.has_passed();
+                if is_served || is_between && self.accepted.is_over() {
                     return Poll::Ready(Ending::Over);
                 }
             }

@@ -29,6 +29,8 @@ pub(super) struct Desk {
     pub is_single: bool,
     /// Our direction of a connection ends with its message.
     pub ends_request: bool,
+    /// The other one ends with its reply.
+    pub ends_reply: bool,
     upstream: RefCell<Arc<Upstream>>,
     /// By the slot of their endpoint.
     wires: RefCell<Vec<Wires>>,
@@ -69,6 +71,7 @@ impl Desk {
         Self {
             is_single: is_eof(&rules.request) || is_eof(&rules.reply),
             ends_request: is_eof(&rules.request),
+            ends_reply: is_eof(&rules.reply),
             rules: Arc::clone(rules),
             upstream: RefCell::new(Arc::clone(upstream)),
             wires: RefCell::default(),

@@ -73,6 +73,11 @@ impl Order {
         self.early.iter().filter(|early| early.end.is_some()).count() as u64
     }
 
+    /// Whether some message has its whole reply.
+    pub(super) fn has_passed(&self) -> bool {
+        self.first > 0
+    }
+
     /// Whether this is the last message that has come.
     pub(super) fn is_last(&self, number: Number) -> bool {
         number + 1 == self.next

@@ -92,6 +92,26 @@ fn without_a_text_the_connection_ends() {
     proxy.assert_sound();
 }
 
+/// The message that it is sending meanwhile has nothing to do with it.
+#[test]
+fn a_client_learns_of_a_failure_while_it_sends() {
+    let endpoint = Endpoint::new(|caller| {
+        while let Some(body) = heard(caller) {
+            if body == b"die" {
+                return;
+            }
+            caller.send(framed(&body[..4]));
+        }
+    });
+    let proxy = setup(&[&endpoint]).listener(ERRORS).listener("max_inflight = 2").start();
+    let mut client = Client::new(&proxy);
+    let long = framed([b'x'; 200_000]);
+    client.send([&framed("die"), &long[..100_000]].concat());
+    assert_eq!(client.hear(), b"gone");
+    client.send(&long[100_000..]);
+    assert_eq!(client.hear(), b"xxxx");
+}
+
 /// What was not delivered goes to another endpoint, and nobody notices.
 #[test]
 fn what_no_endpoint_has_got_goes_elsewhere() {

@@ -56,6 +56,26 @@ fn the_end_of_the_stream_ends_a_message() {
     proxy.assert_sound();
 }
 
+/// As with whois: who asks knows by the end that this is all.
+#[test]
+fn the_end_of_a_reply_is_the_end_for_its_client() {
+    for len in [0, 20, 300_000] {
+        let endpoint = Endpoint::new(move |caller| {
+            let mut reply = line(caller).unwrap();
+            reply.resize(reply.len() + len, b'.');
+            caller.send(reply);
+        });
+        let setup = of_form("frame = \"line\"", &endpoint).listener("reply_frame = \"eof\"");
+        let mut proxy = setup.start();
+        let mut client = Client::new(&proxy);
+        client.send("question\nanother\n");
+        let (reply, end) = client.read_to_end();
+        assert_eq!((reply.len(), end), (9 + len, End::Closed));
+        assert!(reply.starts_with(b"question\n."[..9 + len.min(1)].as_ref()));
+        proxy.assert_sound();
+    }
+}
+
 #[test]
 fn requests_and_replies_may_have_other_forms() {
     let endpoint = Endpoint::new(|caller| {

@@ -5,6 +5,7 @@ mod failures;
 mod forms;
 mod law;
 mod moves;
+mod peers;
 mod pools;
 
 use fairwater_e2e::{Caller, Client, Endpoint, Setup};
