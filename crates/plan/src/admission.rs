@@ -42,6 +42,11 @@ impl Admission {
         self.queue.set_max(max);
     }
 
+    /// Connections that may be open at a time.
+    pub fn max(&self) -> u32 {
+        self.max.load(Ordering::Relaxed)
+    }
+
     /// Connections that are open now.
     pub fn open(&self) -> u32 {
         self.open.load(Ordering::Relaxed)
