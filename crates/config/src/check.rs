@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use fairwater_message::address::{Endpoint, Listen, UNIX_PATH_BYTES_MAX};
 
 use crate::check_limits;
+use crate::check_udp;
 use crate::code::{self, Code};
 use crate::model::{
     App, AppAddress, Condition, Config, Destination, HostMatch, Listener, PathRule, PathSegment,
@@ -41,6 +42,7 @@ pub(crate) fn check(config: &Config, report: &mut Report) {
         check_endpoints(upstream, report);
         check_checks(upstream, &config.apps, report);
     }
+    check_udp::check(config, report);
     check_sticky(config, report);
     check_grpc(config, report);
     check_group(config, report);
@@ -115,12 +117,14 @@ fn claims(address: &Listen) -> Vec<((bool, u16), bool)> {
 }
 
 fn check_binds(config: &Config, report: &mut Report) {
-    let mut bound = Bound::default();
+    // Both protocols have ports of their own.
+    let (mut bound, mut of_udp) = (Bound::default(), Bound::default());
     if let Some(socket) = &config.admin.socket {
         bound.add(&Listen::Unix(socket.value.clone()), ("[admin]".to_owned(), socket.span));
     }
     for listener in &config.listeners {
         let title = format!("[listeners.{}]", listener.name.value);
+        let bound = if check_udp::is_udp(listener) { &mut of_udp } else { &mut bound };
         for bind in &listener.bind {
             let Some((message, (other, span))) = bound.find(&bind.value) else {
                 bound.add(&bind.value, (title.clone(), bind.span));
@@ -258,6 +262,11 @@ fn is_tcp(listener: &&Listener) -> bool {
     matches!(listener.protocol, Protocol::Tcp(_))
 }
 
+/// Whether it sees no requests.
+fn is_raw(listener: &&Listener) -> bool {
+    !matches!(listener.protocol, Protocol::Http(_))
+}
+
 fn name(listener: &Listener) -> &str {
     &listener.name.value
 }
@@ -327,14 +336,16 @@ fn check_endpoints(upstream: &Upstream, report: &mut Report) {
     }
 }
 
-/// Cookies do nothing for what is reached over TCP.
+/// Cookies do nothing for what is reached over TCP or UDP.
 fn check_sticky(config: &Config, report: &mut Report) {
     let mut on_tcp: HashMap<&str, &str> = HashMap::new();
-    for listener in config.listeners.iter().filter(is_tcp) {
+    for listener in config.listeners.iter().filter(is_raw) {
         if let Some(upstream) = listener.destination.as_ref().and_then(Destination::upstream) {
             on_tcp.entry(&upstream.value).or_insert(name(listener));
         }
     }
+    let of_udp = config.listeners.iter().filter(|listener| check_udp::is_udp(listener)).map(name);
+    let of_udp: HashSet<&str> = of_udp.collect();
     let tcp: HashSet<&str> = config.listeners.iter().filter(is_tcp).map(name).collect();
     for route in config.routes.iter().filter(|route| tcp.contains(&*route.listener.value)) {
         if let Some(upstream) = route.destination.upstream() {
@@ -345,8 +356,10 @@ fn check_sticky(config: &Config, report: &mut Report) {
         let is_by_cookie = |sticky: &&Spanned<Sticky>| sticky.value != Sticky::Address;
         let Some(sticky) = upstream.sticky.as_ref().filter(is_by_cookie) else { continue };
         if let Some(listener) = on_tcp.get(&*upstream.name.value) {
-            let message = format!("listener `{listener}` is for TCP, which has no cookies");
-            let help = "write `sticky = \"address\"`, or give TCP an upstream of its own";
+            let protocol = if of_udp.contains(listener) { "UDP" } else { "TCP" };
+            let message = format!("listener `{listener}` is for {protocol}, which has no cookies");
+            let help =
+                format!("write `sticky = \"address\"`, or give {protocol} an upstream of its own");
             report.add(&code::STICKY_ON_TCP, sticky.span, message, "", help);
         }
     }
@@ -354,7 +367,7 @@ fn check_sticky(config: &Config, report: &mut Report) {
 
 /// Calls of gRPC are HTTP/2. An upstream that serves TCP alone passes on whatever comes.
 fn check_grpc(config: &Config, report: &mut Report) {
-    let tcp: HashSet<&str> = config.listeners.iter().filter(is_tcp).map(name).collect();
+    let tcp: HashSet<&str> = config.listeners.iter().filter(is_raw).map(name).collect();
     let of_listeners = config.listeners.iter().map(|one| (name(one), one.destination.as_ref()));
     let of_routes =
         config.routes.iter().map(|route| (&*route.listener.value, Some(&route.destination)));
@@ -457,7 +470,7 @@ pub fn app_directory(run_dir: &Path, name: &str) -> PathBuf {
 fn check_trust(listener: &Listener, report: &mut Report) {
     let trusted = match &listener.protocol {
         Protocol::Http(http) => &http.trusted_proxies[..],
-        Protocol::Tcp(_) => &[],
+        Protocol::Tcp(_) | Protocol::Udp(_) => &[],
     };
     let announcing = listener.proxy_protocol.iter().flat_map(|rules| &rules.from);
     for network in trusted.iter().chain(announcing).filter(|one| one.value.prefix() == 0) {

@@ -39,7 +39,7 @@ macro_rules! codes {
 }
 
 // 00: the file as such. 01: names. 02: single values. 03: listeners. 04: routes. 05: upstreams.
-// 06: tests. 07: the access log. 08: apps. 09: TLS. 10: the PROXY protocol. 11: rate limits.
+// 06: tests. 07: the access log. 08: apps. 09: TLS. 10: the PROXY protocol. 11: rate limits. 13: UDP.
 codes! {
     FILE_TOO_LARGE = "E0001",
         "A configuration file has at most 8 MiB, which is room for some 80 000 routes. Nothing of a \
@@ -176,9 +176,10 @@ codes! {
          at random, or give them to whichever is more specific. `:80` is all addresses, and so has \
          `127.0.0.1:80` and `[::]:80` among them. Merge the listeners, or change a port.";
     OTHER_PROTOCOL = "E0303",
-        "This setting belongs to listeners of the other protocol: `on_error` and `idle` to \
-         `protocol = \"tcp\"`, where there are no responses to carry an error, and `trusted_proxies` \
-         to `protocol = \"http\"`, where there are headers.";
+        "This setting belongs to listeners of another protocol: `on_error` and `idle` to \
+         `protocol = \"tcp\"`, where there are no responses to carry an error, `trusted_proxies` \
+         to `protocol = \"http\"`, where there are headers, and `max_flows` to `protocol = \"udp\"`, \
+         which in turn has nothing of what belongs to connections, such as TLS.";
     NO_LISTENER = "E0304",
         "A configuration without a listener does nothing. Add a table [listeners.NAME] with `bind` \
          and `upstream`, and a table [upstreams.NAME] with `endpoints`.";
@@ -231,7 +232,7 @@ codes! {
         "With a panic threshold of 100 one bad endpoint is enough to have all of them used, bad ones \
          included: health has no effect then. 50 is usual where such a threshold is wanted at all.";
     STICKY_ON_TCP = "W0504",
-        "Raw TCP has no cookies, so that `sticky` by cookie does nothing for a listener of TCP: its \
+        "Raw TCP and UDP have no cookies, so that `sticky` by cookie does nothing for a listener of either: its \
          connections go where `balance` says. Use `sticky = \"address\"` to keep clients with an \
          endpoint there.";
     GRPC_WITHOUT_HTTP2 = "W0505",
@@ -313,10 +314,17 @@ codes! {
     RATE_LIMIT_UNFIT = "E1104",
         "A rate limit is named where what it counts is not seen, so that it would have no effect: \
          connections are counted by listeners, before there is a request, a route or a header; a TCP \
-         listener sees no requests, and a route of it counts nothing.";
+         listener sees no requests, and a route of it counts nothing. Of UDP flows are counted, as connections are.";
     RATE_LIMIT_UNUSED = "W1101",
         "No listener and no route names this rate limit, so that nothing is limited by it. That is \
          often the trace of a misspelt name. Name it in `rate_limits`, or remove it.";
+    NO_DATAGRAMS = "E1301",
+        "Datagrams go from one address with a port to another. Unix sockets, TLS, version 1 of the PROXY \
+         protocol and the processes of apps are for connections. Give a listener for UDP addresses with \
+         ports, and an upstream that has none of the others.";
+    ROUTE_ON_UDP = "E1302",
+        "A listener for UDP sees datagrams, of which nothing tells what they are: there is nothing that \
+         routes could decide by. All of them go to the `upstream` of the listener.";
     APP_UNUSED = "W0104",
         "No upstream takes its endpoints from this app, which is started nevertheless. That is harmless, \
          and often the trace of a forgotten upstream or of a misspelt name. Name it in an upstream with \

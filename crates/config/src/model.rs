@@ -12,6 +12,7 @@ mod resilience;
 mod sticky;
 mod test;
 mod tls;
+mod udp;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -43,6 +44,7 @@ pub use resilience::{CircuitBreaker, Crowd, Priority, Repeatable, Retry};
 pub use sticky::{CookieSecure, SameSite, Sticky, StickyCookie};
 pub use test::{Expectation, RoutingTest, TestRequest};
 pub use tls::{Certificate, EndpointTls, ListenerTls};
+pub use udp::UdpListener;
 
 /// A whole configuration. The lists are in the order of the file.
 #[derive(Debug, Clone, Default)]
@@ -189,8 +191,8 @@ pub struct Listener {
     pub proxy_protocol: Option<ProxyProtocol>,
     /// Clients speak TLS.
     pub tls: Option<ListenerTls>,
-    /// Takes everything that no route takes. For TCP always an upstream; for HTTP there is this, or
-    /// a route, or both.
+    /// Takes everything that no route takes. For TCP and UDP always an upstream; for HTTP there is
+    /// this, or a route, or both.
     pub destination: Option<Destination>,
     /// For HTTP only.
     pub filters: Filters,
@@ -222,6 +224,7 @@ impl ListenerTimeouts {
         let idle = match protocol {
             Protocol::Http(_) => 75,
             Protocol::Tcp(_) => 600,
+            Protocol::Udp(_) => 60,
         };
         Self {
             handshake: Duration::from_secs(10),
@@ -286,6 +289,7 @@ pub enum WhenFull {
 pub enum Protocol {
     Http(HttpListener),
     Tcp(TcpListener),
+    Udp(UdpListener),
 }
 
 #[derive(Debug, Clone)]
@@ -430,6 +434,8 @@ pub struct Upstream {
     /// The app whose processes are endpoints as well; without one there are endpoints.
     pub apps: Option<Spanned<String>>,
     pub balance: Balance,
+    /// It was written: where it was not, the listeners that send there decide.
+    pub has_balance: bool,
     /// Absent means that nothing stays.
     pub sticky: Option<Spanned<Sticky>>,
     /// Connections to this upstream, over all threads; absent means no limit.
@@ -557,6 +563,7 @@ impl Upstream {
             endpoints,
             apps: None,
             balance: Balance::default(),
+            has_balance: false,
             sticky: None,
             max_connections: None,
             buffer_requests: None,

@@ -155,6 +155,7 @@ mod tests {
         let protocol = match setting.name {
             "tls_min_version" => "tls = \"dev\"",
             _ if is_tcp => "protocol = \"tcp\"",
+            _ if setting.meaning.starts_with("`udp` only") => "protocol = \"udp\"",
             _ => "",
         };
         let health = match title {

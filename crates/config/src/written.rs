@@ -114,12 +114,14 @@ fn member(
 
 /// Whether a setting of listeners for one protocol means anything to this one.
 fn applies(setting: &Setting, beside: &[(String, Value)]) -> bool {
-    let is_tcp = beside.iter().any(|(name, value)| {
-        name == "protocol" && matches!(value, Value::Scalar(text) if text == "\"tcp\"")
+    let protocol = beside.iter().find_map(|(name, value)| match value {
+        Value::Scalar(text) if name == "protocol" => Some(text.trim_matches('"')),
+        _ => None,
     });
     match setting.meaning.split_once(" only") {
-        Some(("`tcp`", _)) => is_tcp,
-        Some(("`http`", _)) => !is_tcp,
+        Some((word, _)) if ["`http`", "`tcp`", "`udp`"].contains(&word) => {
+            word.trim_matches('`') == protocol.unwrap_or("http")
+        }
         _ => true,
     }
 }
@@ -228,6 +230,7 @@ mod tests {
             format!("listeners.a = {{ bind = ':1', protocol = '{protocol}', upstream = 'x' }}")
         };
         check(&[&listener("tcp")], &[r#""protocol":"tcp","upstream":"x","idle":"both""#]);
+        check(&[&listener("udp")], &[r#""protocol":"udp","upstream":"x""#, r#""max_flows":8192"#]);
         check(&[&listener("http")], &[r#""upstream":"x","#, r#""max_hops":10"#]);
         let auth = "listeners.a = { basic_auth = { users = { ada = '$2y$10$x' }, realm = 'r' } }";
         check(&[auth], &[r#""basic_auth":{"users":{"ada":"***"},"realm":"r""#]);

@@ -15,6 +15,7 @@ use crate::read::proxy_protocol::{self, PROXY_PROTOCOL};
 use crate::read::rate_limit::{self, RATE_LIMITS};
 use crate::read::text;
 use crate::read::tls::{self, CLIENT_AUTH};
+use crate::read::udp::{self, UDP};
 use crate::reader::{Node, Table};
 use crate::report::Report;
 use crate::span::Spanned;
@@ -31,7 +32,7 @@ pub(super) static LISTENER: declare::Table = declare::Table {
         },
         Setting {
             name: "protocol",
-            kind: Kind::Choice(words!["http", "tcp"]),
+            kind: Kind::Choice(words!["http", "tcp", "udp"]),
             absent: Absent::Default("\"http\""),
             meaning: "what comes in",
             example: "protocol = \"http\"",
@@ -86,7 +87,9 @@ pub(super) static LISTENER: declare::Table = declare::Table {
         Setting {
             name: "upstream",
             kind: Kind::Text("name"),
-            absent: Absent::Otherwise("required for `tcp`; for `http` unless there are routes"),
+            absent: Absent::Otherwise(
+                "required for `tcp` and `udp`; for `http` unless there are routes",
+            ),
             meaning: "takes everything that no route takes",
             example: "upstream = \"app\"",
         },
@@ -115,7 +118,7 @@ pub(super) static LISTENER: declare::Table = declare::Table {
         },
         RATE_LIMITS,
     ],
-    shared: &[&LIMITS, &FILTERS],
+    shared: &[&LIMITS, &FILTERS, &UDP],
     notes: "",
 };
 
@@ -146,9 +149,16 @@ static ON_ERROR: declare::Table = declare::Table {
 enum Wire {
     Http,
     Tcp,
+    Udp,
 }
 
-const WIRES: [(&str, Wire); 2] = [("http", Wire::Http), ("tcp", Wire::Tcp)];
+const WIRES: [(&str, Wire); 3] = [("http", Wire::Http), ("tcp", Wire::Tcp), ("udp", Wire::Udp)];
+
+impl Wire {
+    fn word(self) -> &'static str {
+        WIRES.iter().find(|(_, wire)| *wire == self).map_or("", |(word, _)| *word)
+    }
+}
 
 const IDLE_RULES: [(&str, IdleRule); 2] = [("both", IdleRule::Both), ("client", IdleRule::Client)];
 
@@ -199,10 +209,15 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
     // Without a protocol the settings that only one has cannot be judged, but their values can.
     if let Some(kind) = kind {
         refuse_foreign_keys(&table, kind, report);
+        if kind == Wire::Udp {
+            udp::judge(&table, &listener.bind, report);
+        }
     }
     let http = HttpListener { trusted_proxies: trusted_proxies(&table, report), http2 };
     let tcp = TcpListener { on_error: on_error(&table, report), idle: idle(&table, report) };
+    let udp = udp::read(&table, report);
     listener.protocol = match kind {
+        Some(Wire::Udp) => Protocol::Udp(udp),
         Some(Wire::Tcp) => Protocol::Tcp(tcp),
         Some(Wire::Http) | None => Protocol::Http(http),
     };
@@ -224,14 +239,12 @@ fn bind(table: &Table<'_>, report: &mut Report) -> Vec<Spanned<Listen>> {
 fn refuse_foreign_keys(table: &Table<'_>, kind: Wire, report: &mut Report) {
     let filters = FILTERS.settings.iter().map(|setting| setting.name);
     let of_http = filters.chain(limit::OF_HTTP).map(|name| (name, Wire::Http));
-    for (name, owner) in OWNED.into_iter().chain(of_http) {
+    let of_udp = udp::OWN.map(|name| (name, Wire::Udp));
+    for (name, owner) in OWNED.into_iter().chain(of_http).chain(of_udp) {
         let Some(span) = table.key_span(name).filter(|_| owner != kind) else {
             continue;
         };
-        let (ours, other) = match owner {
-            Wire::Http => ("http", "tcp"),
-            Wire::Tcp => ("tcp", "http"),
-        };
+        let (ours, other) = (owner.word(), kind.word());
         let message = format!("`{name}` is a setting of {ours} listeners");
         let label = format!("{} is a listener for {other}", table.title());
         let help = format!("remove the line, or write `protocol = \"{ours}\"`");
