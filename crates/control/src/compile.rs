@@ -1,6 +1,7 @@
 //! `Config` to `Plan`: names become places, endpoints get their states.
 
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use fairwater_config as config;
@@ -10,7 +11,7 @@ use fairwater_plan::sticky::{Seats, SessionId};
 use fairwater_plan::{
     Balance, BreakerRules, ConnectionLimits, Destination, Endpoint, Filters, HostHeader, Hosts,
     Limits, Listener, ListenerId, Marked, OnError, Plan, Protocol, ProxyProtocol, ProxyVersion,
-    Reserve, Reservist, RetryRules, Route, RouteRule, RouteTable, Shared, TcpIdle, Timeouts,
+    Reserve, Reservist, RetryRules, Route, RouteRule, RouteTable, Shared, TcpIdle, Timeouts, Udp,
     Upstream, UpstreamId, UpstreamSettings, UpstreamTimeouts, UpstreamTls, Versions,
 };
 
@@ -35,6 +36,8 @@ pub struct Bind {
     pub backlog: u32,
     /// The machine need not have the address yet.
     pub freebind: bool,
+    /// Datagrams come in, not connections.
+    pub is_udp: bool,
 }
 
 /// What was in force before.
@@ -87,6 +90,7 @@ pub(crate) fn compile(
             address: bind.value.clone(),
             backlog: listener.limits.backlog,
             freebind: listener.limits.freebind,
+            is_udp: matches!(listener.protocol, config::Protocol::Udp(_)),
         }));
     }
     let plan = Plan {
@@ -208,6 +212,7 @@ fn compile_listener(
             (Protocol::Http(Box::new(RouteTable::new(rules))), trusted)
         }
         config::Protocol::Tcp(tcp) => (compile_tcp(tcp, rules), Vec::new()),
+        config::Protocol::Udp(udp) => (compile_udp(udp, &rules), Vec::new()),
     };
     let config::ListenerTimeouts { handshake, head, idle, body, tunnel, half_close } =
         listener.timeouts;
@@ -247,6 +252,18 @@ fn compile_tcp(tcp: &config::TcpListener, rules: Vec<RouteRule>) -> Protocol {
         }
     }
     Protocol::Tcp { upstreams, on_error, idle }
+}
+
+fn compile_udp(udp: &config::UdpListener, rules: &[RouteRule]) -> Protocol {
+    // A checked listener of it leads to one upstream.
+    let upstream = rules.iter().find_map(|rule| match rule.route.destination {
+        Destination::Upstream(upstream) => Some(upstream),
+        _ => None,
+    });
+    upstream.map_or(Protocol::Gone, |upstream| {
+        let replies_max = udp.replies_max.map(NonZeroU32::get);
+        Protocol::Udp(Udp { upstream, flows_max: udp.flows_max, replies_max })
+    })
 }
 
 /// By what endpoints are chosen, beside what is known of them.

@@ -40,7 +40,7 @@ pub(crate) fn rule(limit: &config::RateLimit) -> LimitRule {
 
 /// Those of a listener that hold for connections as they come.
 pub(crate) fn of_connections(listener: &config::Listener, known: &Known<'_>) -> Limits {
-    let is_raw = matches!(listener.protocol, config::Protocol::Tcp(_));
+    let is_raw = !matches!(listener.protocol, config::Protocol::Http(_));
     // Of HTTP bytes are counted with its requests.
     let holds = |limit: &Limit| is_raw || limit.counts == Counts::Connections;
     let mut limits = Limits::default();

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::RandomState;
+use std::mem::{Discriminant, discriminant};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::{Arc, Weak};
 
@@ -18,7 +19,7 @@ use crate::sticky::Secret;
 #[derive(Debug)]
 struct KnownListener {
     name: String,
-    is_http: bool,
+    protocol: Discriminant<config::Protocol>,
     is_there: bool,
     own: Arc<Admission>,
     per_client: Option<Arc<ClientLimit>>,
@@ -258,7 +259,7 @@ impl KnownListener {
     fn new(listener: &config::Listener) -> Self {
         Self {
             name: listener.name.value.clone(),
-            is_http: is_http(listener),
+            protocol: discriminant(&listener.protocol),
             is_there: true,
             own: Arc::new(Admission::new(None)),
             per_client: None,
@@ -269,12 +270,8 @@ impl KnownListener {
 
     /// A connection cannot go on under another protocol: a listener that changes it is another one.
     fn is(&self, listener: &config::Listener) -> bool {
-        self.name == listener.name.value && self.is_http == is_http(listener)
+        self.name == listener.name.value && self.protocol == discriminant(&listener.protocol)
     }
-}
-
-fn is_http(listener: &config::Listener) -> bool {
-    matches!(listener.protocol, config::Protocol::Http(_))
 }
 
 #[cfg(test)]

@@ -15,10 +15,12 @@ pub(crate) enum Kind {
     Idle,
     Tcp,
     Tunnel,
+    /// A flow of datagrams.
+    Udp,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Idle, Self::Tcp, Self::Tunnel];
+    const ALL: [Self; 4] = [Self::Idle, Self::Tcp, Self::Tunnel, Self::Udp];
 }
 
 /// Where a connection came in.
