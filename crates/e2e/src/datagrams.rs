@@ -15,12 +15,14 @@ const DATAGRAM_BYTES: usize = 65_536;
 /// How often an endpoint looks whether it shall end.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// Who has sent, and what.
+type Seen = Arc<Mutex<Vec<(SocketAddr, Vec<u8>)>>>;
+
 /// An endpoint that answers each datagram with those that a function makes of it.
 #[derive(Debug)]
 pub struct Responder {
     pub address: String,
-    /// Who has sent, and what.
-    seen: Arc<Mutex<Vec<(SocketAddr, Vec<u8>)>>>,
+    seen: Seen,
     sent: Arc<AtomicUsize>,
     is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -49,7 +51,7 @@ impl Responder {
         let socket = UdpSocket::bind(address).unwrap();
         socket.set_read_timeout(Some(LOOK)).unwrap();
         let address = socket.local_addr().unwrap().to_string();
-        let (seen, sent) = (Arc::<Mutex<Vec<_>>>::default(), Arc::<AtomicUsize>::default());
+        let (seen, sent) = (Seen::default(), Arc::<AtomicUsize>::default());
         let is_over = Arc::<AtomicBool>::default();
         let (own_seen, own_sent, over) =
             (Arc::clone(&seen), Arc::clone(&sent), Arc::clone(&is_over));

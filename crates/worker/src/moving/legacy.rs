@@ -60,7 +60,7 @@ enum Adopted {
     Tcp(Accepted, Box<tcp::Moved>),
     Tunnel(Accepted, Box<Tunnel>),
     /// With the way to the thread that has its socket.
-    Flow(Sender<Box<udp::Moved>>, Box<udp::Moved>),
+    Flow(Sender<udp::Moved>, Box<udp::Moved>),
 }
 
 impl Adopted {
@@ -75,7 +75,7 @@ impl Adopted {
             }
             // It is gone by now if nobody takes it.
             Self::Flow(door, moved) => {
-                tokio::task::spawn_local(async move { drop(door.send(moved).await) })
+                tokio::task::spawn_local(async move { drop(door.send(*moved).await) })
             }
         });
     }
@@ -99,7 +99,7 @@ fn adopt(shard: &Rc<Shard>, word: u8, rest: &[u8], mut fds: Vec<OwnedFd>) -> Opt
         let doors = shard.spread.flow_doors();
         let (way, moved) = udp::Moved::unpack(&door, &mut from, fds.next()?, doors)?;
         let is_whole = from.is_empty() && fds.next().is_none();
-        return is_whole.then_some(Adopted::Flow(way, moved));
+        return is_whole.then_some(Adopted::Flow(way, Box::new(moved)));
     }
     let accepted = accept(shard, kind, &door, fds.next()?)?;
     let adopted = match kind {

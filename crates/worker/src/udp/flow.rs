@@ -137,7 +137,7 @@ impl Flow {
         self.end = Some(fault);
     }
 
-    pub(super) fn is_handed_on(mut self) {
+    pub(super) fn hand_on(mut self) {
         self.is_handed_on = true;
     }
 

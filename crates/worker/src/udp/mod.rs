@@ -85,8 +85,8 @@ struct Pump {
     flows: Table<Flow>,
     targets: Targets,
     /// Flows of the process before.
-    moved: Receiver<Box<Moved>>,
-    arrived: Vec<Box<Moved>>,
+    moved: Receiver<Moved>,
+    arrived: Vec<Moved>,
     /// What waits for nothing has been ended.
     has_left: bool,
 }
@@ -143,16 +143,16 @@ impl Pump {
         let now_ms = clock::coarse_ms();
         self.refresh();
         for moved in std::mem::take(&mut self.arrived) {
-            self.take_in(*moved, now_ms);
+            self.take_in(moved, now_ms);
         }
         if self.is_leaving() {
             self.leave();
         }
         let mut batch = self.shard.datagrams.take().unwrap_or_default();
         if !self.is_leaving() {
-            self.from_clients(&mut batch, now_ms);
+            self.serve_clients(&mut batch, now_ms);
         }
-        self.from_endpoints(&mut batch, now_ms);
+        self.serve_endpoints(&mut batch, now_ms);
         self.shard.datagrams.replace(Some(batch));
         self.expire(now_ms);
     }
@@ -195,7 +195,7 @@ impl Pump {
     }
 
     /// Sends on what clients have sent.
-    fn from_clients(&mut self, batch: &mut Batch, now_ms: u64) {
+    fn serve_clients(&mut self, batch: &mut Batch, now_ms: u64) {
         // Whatever else the kernel says of the socket concerns no datagram.
         let Ok(count) = self.socket.receive(batch) else { return };
         let in_force = self.shard.in_force();
@@ -378,7 +378,7 @@ impl Pump {
     }
 
     /// Gives clients what endpoints have sent.
-    fn from_endpoints(&mut self, batch: &mut Batch, now_ms: u64) {
+    fn serve_endpoints(&mut self, batch: &mut Batch, now_ms: u64) {
         self.sockets.look(&mut self.ready);
         if self.ready.is_empty() {
             return;

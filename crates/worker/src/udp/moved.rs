@@ -32,11 +32,11 @@ pub(crate) struct Moved {
 /// The ways to all sockets for datagrams of a process, by the numbers that these have in every
 /// process.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Doors(Arc<Mutex<HashMap<u64, Sender<Box<Moved>>>>>);
+pub(crate) struct Doors(Arc<Mutex<HashMap<u64, Sender<Moved>>>>);
 
 impl Doors {
     /// Has flows of a socket come here.
-    pub(super) fn open(&self, socket: BorrowedFd<'_>) -> Receiver<Box<Moved>> {
+    pub(super) fn open(&self, socket: BorrowedFd<'_>) -> Receiver<Moved> {
         let (door, inside) = channel(WAITING_MAX);
         if let Ok(cookie) = datagram::cookie(socket) {
             let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,7 +47,7 @@ impl Doors {
     }
 
     /// The way to a socket, if it is served here.
-    fn find(&self, cookie: u64) -> Option<Sender<Box<Moved>>> {
+    fn find(&self, cookie: u64) -> Option<Sender<Moved>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&cookie).cloned()
     }
 }
@@ -83,7 +83,7 @@ fn scope_of(address: SocketAddr) -> u32 {
 /// Gives a flow away. One that is not taken has ended.
 pub(super) async fn give(heir: Rc<Heir>, parcel: Vec<u8>, flow: Flow) {
     match heir.give_socket(parcel, flow.way.as_fd()).await {
-        true => flow.is_handed_on(),
+        true => flow.hand_on(),
         false => flow.end(None),
     }
 }
@@ -96,7 +96,7 @@ impl Moved {
         from: &mut Unpacker<'_>,
         socket: OwnedFd,
         doors: &Doors,
-    ) -> Option<(Sender<Box<Self>>, Box<Self>)> {
+    ) -> Option<(Sender<Self>, Self)> {
         let Peer::Ip { ip, port } = door.peer else { return None };
         let to = doors.find(from.number()?)?;
         let mut client = SocketAddr::new(ip, port);
@@ -124,6 +124,6 @@ impl Moved {
         let flags = from.number()?;
         let tally = Tally { is_owed: flags & 1 > 0, is_answered: flags & 2 > 0, ..tally };
         let key = Key { client, local };
-        Some((to, Box::new(Self { key, local: own, endpoint, socket, tally })))
+        Some((to, Self { key, local: own, endpoint, socket, tally }))
     }
 }

@@ -29,7 +29,7 @@ fn name_of(answer: &str) -> String {
 fn datagrams_of_every_length_go_there_and_back() {
     let endpoint = Responder::echo();
     let mut proxy = setup(&[&endpoint]).start();
-    let longest: Vec<u8> = (0..65_507_u32).map(|n| (n * 7 >> 3) as u8).collect();
+    let longest: Vec<u8> = (0..65_507_u32).map(|n| ((n * 7) >> 3) as u8).collect();
     for client in [Sender::new(&proxy), Sender::new(&proxy)] {
         for length in [0, 1, 64, 1_200, 1_472, 9_000, 65_507, 0] {
             assert!(client.ask(&longest[..length]) == longest[..length], "{length}");
