@@ -39,7 +39,8 @@ macro_rules! codes {
 }
 
 // 00: the file as such. 01: names. 02: single values. 03: listeners. 04: routes. 05: upstreams.
-// 06: tests. 07: the access log. 08: apps. 09: TLS. 10: the PROXY protocol. 11: rate limits. 13: UDP.
+// 06: tests. 07: the access log. 08: apps. 09: TLS. 10: the PROXY protocol. 11: rate limits.
+// 13: UDP.
 codes! {
     FILE_TOO_LARGE = "E0001",
         "A configuration file has at most 8 MiB, which is room for some 80 000 routes. Nothing of a \

@@ -131,7 +131,8 @@ pub fn dial_datagrams(address: SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
-/// Whether there was no descriptor, no port or no memory for a socket: who gives one back makes room.
+/// Whether there was no descriptor, no port or no memory for a socket: who gives one back makes
+/// room.
 pub fn is_want_of_room(error: &io::Error) -> bool {
     // The kernel says EAGAIN where it finds no port.
     let number = error.raw_os_error();

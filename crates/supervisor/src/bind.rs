@@ -22,8 +22,8 @@ const PRIVATE_BACKLOG: i32 = 128;
 /// How long the kernel waits for the first bytes; then the connection comes without.
 const DEFER_S: u32 = 1;
 
-/// What the kernel keeps of datagrams that nobody has come to yet: a burst of some thousand. It caps
-/// this by `net.core.rmem_max`.
+/// What the kernel keeps of datagrams that nobody has come to yet: a burst of some thousand. It
+/// caps this by `net.core.rmem_max`.
 const DATAGRAMS_BYTES: usize = 4 * 1024 * 1024;
 
 /// How an address of datagrams begins.

@@ -8,8 +8,8 @@ use std::path::Path;
 const TCP: (&str, &str) = ("tcp", "0A");
 const UDP: (&str, &str) = ("udp", "07");
 
-/// The process that listens on a port of TCP or UDP, in words; nothing, if there is none that we may
-/// see.
+/// The process that listens on a port of TCP or UDP, in words; nothing, if there is none that we
+/// may see.
 pub(crate) fn of_port(address: SocketAddr, is_udp: bool) -> Option<String> {
     let (name, state) = if is_udp { UDP } else { TCP };
     let tables = [name.to_owned(), format!("{name}6")];

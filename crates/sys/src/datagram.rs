@@ -1,5 +1,5 @@
-//! Datagrams, several with one system call (recvmmsg(2), sendmmsg(2)), each with the address that it
-//! comes from or goes to, and with the one of this machine that it came to or leaves from.
+//! Datagrams, several with one system call (recvmmsg(2), sendmmsg(2)), each with the address that
+//! it comes from or goes to, and with the one of this machine that it came to or leaves from.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::io;

@@ -61,7 +61,8 @@ pub struct ListenerCounters {
     /// Turned away for want of room.
     pub refused: Count,
     pub active: Count,
-    /// By class of status, see [`STATUS_CLASSES`]; TCP connections and flows of UDP count as class 0.
+    /// By class of status, see [`STATUS_CLASSES`]; TCP connections and flows of UDP count as class
+    /// 0.
     pub requests: [Count; 6],
     /// By kind of fault.
     pub faults: Vec<Count>,
@@ -219,8 +220,8 @@ impl EndpointCounters {
 impl ListenerCounters {
     /// Starts from zero, for another listener. Nobody may be counting.
     pub fn reset(&self) {
-        let Self { connections, refused, active, requests, faults, bytes_in, bytes_out, datagrams } =
-            self;
+        let Self { connections, refused, active, requests, faults, .. } = self;
+        let Self { bytes_in, bytes_out, datagrams, .. } = self;
         let counts = [connections, refused, active, bytes_in, bytes_out];
         let counts = counts.into_iter().chain(requests).chain(faults).chain(datagrams.all());
         counts.for_each(|count| count.subtract(count.get()));

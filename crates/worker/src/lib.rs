@@ -2,8 +2,8 @@
 //! that it touches; what threads share are the atomics of the plan.
 //!
 //! The files are the stages of a request: `accept`, `downstream`, `exchange`, `attempt`,
-//! `upstream`, `relay`, `respond`, `record`; `tcp` and `tunnel` are the short ways for raw bytes, and
-//! `udp` that of datagrams.
+//! `upstream`, `relay`, `respond`, `record`; `tcp` and `tunnel` are the short ways for raw bytes,
+//! and `udp` is that of datagrams.
 
 mod accept;
 mod announced;

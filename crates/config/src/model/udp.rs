@@ -10,8 +10,8 @@ pub struct UdpListener {
     pub replies_max: Option<NonZeroU32>,
 }
 
-/// Each flow has a port of this machine, and Linux has 28 232 for that (`ip_local_port_range`): room
-/// for three threads.
+/// Each flow has a port of this machine, and Linux has 28 232 for that (`ip_local_port_range`):
+/// room for three threads.
 pub(crate) const FLOWS_DEFAULT: u32 = 8192;
 
 impl Default for UdpListener {

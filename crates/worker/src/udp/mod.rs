@@ -352,12 +352,13 @@ impl Pump {
                 Unsent::TooLong => Dropped::TooLong,
                 Unsent::Refused | Unsent::Unreachable => {
                     self.fail(in_force, id, fault_of(error));
-                    let turned = if turns > 0 { self.turn_flow(in_force, id) } else { Ok(()) };
-                    turns = turns.saturating_sub(1);
-                    match turned {
-                        Ok(()) if turns > 0 => continue,
-                        Ok(()) => Dropped::Unreachable,
-                        Err(reason) => reason,
+                    match turns.checked_sub(1).map(|left| (left, self.turn_flow(in_force, id))) {
+                        Some((left, Ok(()))) => {
+                            turns = left;
+                            continue;
+                        }
+                        Some((_, Err(reason))) => reason,
+                        None => Dropped::Unreachable,
                     }
                 }
             };
@@ -402,8 +403,8 @@ impl Pump {
         }
     }
 
-    /// Receives what has come for a flow, from the place `first` on. Returns how much it is, and how
-    /// much of it goes to the client.
+    /// Receives what has come for a flow, from the place `first` on. Returns how much it is, and
+    /// how much of it goes to the client.
     fn replies_of(
         &mut self,
         in_force: &InForce,
@@ -530,8 +531,8 @@ impl Pump {
         }
     }
 
-    /// Goes on with a flow of the process before. A younger one of its client, which has begun while
-    /// both were there, waits for its replies alone from now on.
+    /// Goes on with a flow of the process before. A younger one of its client, which has begun
+    /// while both were there, waits for its replies alone from now on.
     fn take_in(&mut self, moved: Moved, now_ms: u64) {
         let in_force = self.shard.in_force();
         let Some(upstream) = self.upstream(&in_force) else { return };

@@ -13,6 +13,7 @@ use fairwater_net::{dial_datagrams, is_want_of_room};
 use fairwater_plan::{
     Admission, Choice, Dial, Draw, Endpoint, EndpointState, InFlight, Pick, Tried, Upstream,
 };
+use fairwater_proto::proxy_protocol::write_v2_udp;
 use fairwater_telemetry::Dropped;
 
 use crate::attempt;
@@ -240,7 +241,10 @@ impl Drop for Permit<'_> {
 pub(super) fn header(upstream: &Upstream, client: SocketAddr, target: SocketAddr) -> Box<[u8]> {
     let mut header = Vec::new();
     if upstream.settings.proxy_protocol.is_some() {
-        fairwater_proto::proxy_protocol::write_v2_udp(&mut header, client, target);
+        // On a socket for both families addresses of IPv4 look like those of IPv6.
+        let [client, target] = [client, target]
+            .map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()));
+        write_v2_udp(&mut header, client, target);
     }
     header.into()
 }

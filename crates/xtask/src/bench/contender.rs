@@ -23,6 +23,11 @@ pub(crate) enum Contender {
 }
 
 impl Contender {
+    /// Whether it knows the protocol at all: HAProxy has no datagrams.
+    pub(crate) fn speaks(self, protocol: Protocol) -> bool {
+        protocol != Protocol::Udp || self != Self::Haproxy
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
@@ -64,6 +69,8 @@ pub(crate) enum Protocol {
     TcpToHttp,
     /// A TCP relay in front of the echo server.
     TcpToEcho,
+    /// Datagrams in front of what sends them back.
+    Udp,
 }
 
 /// What the text of a configuration depends on.
@@ -78,7 +85,12 @@ pub(crate) struct Setup<'a> {
 
 impl Setup<'_> {
     pub(crate) fn is_http(&self) -> bool {
-        !matches!(self.scenario.protocol, Protocol::TcpToHttp | Protocol::TcpToEcho)
+        let raw = [Protocol::TcpToHttp, Protocol::TcpToEcho, Protocol::Udp];
+        !raw.contains(&self.scenario.protocol)
+    }
+
+    pub(crate) fn is_udp(&self) -> bool {
+        self.scenario.protocol == Protocol::Udp
     }
 
     /// Whether clients speak HTTP/2.
