@@ -522,7 +522,7 @@ impl Pump {
                 Some(heir) if is_found => {
                     let Some(flow) = self.flows.remove(id) else { continue };
                     self.sockets.remove(flow.way.as_fd());
-                    let parcel = moved::parcel(name, self.socket.as_fd(), &key, &flow);
+                    let parcel = moved::parcel(name, self.socket.as_fd(), key, &flow);
                     drop(tokio::task::spawn_local(moved::give(Rc::clone(heir), parcel, flow)));
                 }
                 _ if is_owed => {}
@@ -536,15 +536,15 @@ impl Pump {
     fn take_in(&mut self, moved: Moved, now_ms: u64) {
         let in_force = self.shard.in_force();
         let Some(upstream) = self.upstream(&in_force) else { return };
-        let (key, ip) = (moved.key, moved.key.client.ip().to_canonical());
+        let Moved { told, socket } = moved;
+        let (key, ip) = (told.key, told.key.client.ip().to_canonical());
         while self.flows.len() >= self.rules.flows_max && self.evict() {}
         let Ok(seat) = Seat::take(&self.shard, self.listener, ip) else { return };
-        let way = self.targets.given((&self.shard, upstream), &moved.endpoint, moved.socket);
+        let way = self.targets.given((&self.shard, upstream), &told.endpoint, socket);
         let Some(way) = way else { return };
-        let header = way::header(upstream, key.client, {
-            SocketAddr::new(key.local, self.socket.local().port())
-        });
-        let flow = Flow::new(seat, way, (key.client, moved.local), header, moved.tally);
+        let target = SocketAddr::new(key.local, self.socket.local().port());
+        let header = way::header(upstream, key.client, target);
+        let flow = Flow::new(seat, way, (key.client, told.local), header, told.tally);
         // It has ended if there is no room.
         self.add(key, flow, now_ms).ok();
     }
