@@ -1,8 +1,9 @@
 //! Whether datagrams can go where their listeners send them.
 
 use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 
-use fairwater_message::address::Endpoint;
+use fairwater_message::address::{Endpoint, Listen};
 
 use crate::code;
 use crate::model::{Config, Destination, Listener, Protocol, ProxyVersion, Upstream};
@@ -27,8 +28,36 @@ pub(crate) fn check(config: &Config, report: &mut Report) {
     for listener in listeners {
         let name = listener.destination.as_ref().and_then(Destination::upstream);
         let upstream = name.and_then(|name| upstreams.get(&*name.value));
+        if let Some(upstream) = upstream {
+            check_loop(listener, upstream, report);
+        }
         if let Some(upstream) = upstream.filter(|one| seen.insert(&*one.name.value)) {
             check_upstream(&listener.name.value, upstream, report);
+        }
+    }
+}
+
+/// A datagram that comes back to its own listener goes round for ever: nothing in it says that it
+/// was here before.
+fn check_loop(listener: &Listener, upstream: &Upstream, report: &mut Report) {
+    let is_own = |address: &SocketAddr| {
+        listener.bind.iter().any(|bind| match &bind.value {
+            Listen::Ip(bound) if bound.ip().is_unspecified() => {
+                bound.port() == address.port() && address.ip().is_loopback()
+            }
+            Listen::Ip(bound) => bound == address && bound.port() != 0,
+            Listen::Any { port } => *port == address.port() && address.ip().is_loopback(),
+            Listen::Unix(_) => false,
+        })
+    };
+    for endpoint in &upstream.endpoints {
+        let Endpoint::Ip(address) = &endpoint.address.value else { continue };
+        if is_own(address) {
+            let name = &listener.name.value;
+            let message = format!("`{address}` is where listener `{name}` itself takes datagrams");
+            let label = "they would go round for ever";
+            let help = "write the address of who answers";
+            report.add(&code::UDP_LOOP, endpoint.address.span, message, label, help);
         }
     }
 }

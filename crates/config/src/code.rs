@@ -326,6 +326,10 @@ codes! {
     ROUTE_ON_UDP = "E1302",
         "A listener for UDP sees datagrams, of which nothing tells what they are: there is nothing that \
          routes could decide by. All of them go to the `upstream` of the listener.";
+    UDP_LOOP = "E1303",
+        "An endpoint of a listener for UDP is the listener itself. Each datagram would come back as \
+         one of a new client, and go round until the end of time: unlike a request it has no place \
+         for a mark that it was here before. Write the address of who answers.";
     APP_UNUSED = "W0104",
         "No upstream takes its endpoints from this app, which is started nevertheless. That is harmless, \
          and often the trace of a forgotten upstream or of a misspelt name. Name it in an upstream with \
