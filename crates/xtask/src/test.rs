@@ -19,6 +19,7 @@ const NEEDS: &[Need] = &[
     Need { file: "node", package: "nodejs" },
     Need { file: "dig", package: "bind9-dnsutils" },
     Need { file: "/usr/sbin/dnsmasq", package: "dnsmasq-base" },
+    Need { file: "/usr/sbin/pdns_recursor", package: "pdns-recursor" },
     Need { file: "socat", package: "socat" },
     Need { file: "logger", package: "bsdutils" },
     Need { file: "strace", package: "strace" },

@@ -63,6 +63,49 @@ fn dig_asks_dnsmasq_through_us() {
     proxy.assert_sound();
 }
 
+/// It drops what comes from a proxy without a header, and answers by who the header names.
+#[test]
+fn powerdns_reads_the_header_of_each_datagram() {
+    let (Some(recursor), Some(dig)) = (program("pdns_recursor"), program("dig")) else { return };
+    let directory = Directory::new();
+    let (hosts, address) = (directory.join("hosts"), free_address());
+    std::fs::write(&hosts, "10.0.0.7 known.example\n").unwrap();
+    let mut command = Command::new(recursor);
+    for setting in [
+        format!("--config-dir={}", directory.path().display()),
+        format!("--socket-dir={}", directory.path().display()),
+        format!("--etc-hosts-file={}", hosts.display()),
+        format!("--local-port={}", port_of(&address)),
+        "--local-address=127.0.0.1".to_owned(),
+        "--export-etc-hosts=yes".to_owned(),
+        "--proxy-protocol-from=127.0.0.0/8".to_owned(),
+        // Whoever is not named so is refused.
+        "--allow-from=127.0.0.7/32".to_owned(),
+        "--daemon=no".to_owned(),
+        "--disable-syslog=yes".to_owned(),
+    ] {
+        command.arg(setting);
+    }
+    let _recursor = Peer::start(&mut command);
+    let mut proxy = Setup::of("udp", &[&address])
+        .listener("max_replies = 1")
+        .upstream("proxy_protocol = \"v2\"\noutlier = false")
+        .start();
+    let port = target(&proxy).port().to_string();
+    let ask = |own: &str| {
+        let mut command = Command::new(&dig);
+        command.args(["@127.0.0.1", "-p", &port, "-b", own, "+tries=2", "+timeout=2"]);
+        let output = command.arg("known.example").output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    until("the recursor to be there", || ask("127.0.0.7").contains("10.0.0.7"));
+    assert!(!ask("127.0.0.8").contains("10.0.0.7"));
+    for _ in 0..5 {
+        assert!(ask("127.0.0.7").contains("10.0.0.7"));
+    }
+    proxy.assert_sound();
+}
+
 #[test]
 fn logger_writes_to_socat_through_us() {
     let (Some(logger), Some(socat)) = (program("logger"), program("socat")) else { return };
