@@ -13,6 +13,7 @@ mod way;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
@@ -46,7 +47,10 @@ pub(crate) async fn run(shard: Rc<Shard>, socket: Datagrams, place: Rc<Place>) {
     };
     let mut turns = 0;
     while poll_fn(|cx| pump.poll(cx)).await {
-        pump.turn();
+        // What was being done is lost then, and so are the flows: the socket is not.
+        if catch_unwind(AssertUnwindSafe(|| pump.turn())).is_err() {
+            pump.begin_anew();
+        }
         turns += 1;
         if turns % DATAGRAM_BATCHES_PER_TURN == 0 {
             tokio::task::yield_now().await;
@@ -496,6 +500,17 @@ impl Pump {
         }
         // Nothing to wait for.
         self.timer.set(NEVER);
+    }
+
+    /// After a panic nobody knows what is true of the flows.
+    fn begin_anew(&mut self) {
+        self.shard.counters.panics.add(1);
+        for id in self.flows.ids() {
+            let flow = self.flows.remove(id);
+            flow.into_iter().for_each(|flow| flow.end(Some(FaultKind::Internal)));
+        }
+        self.flows = Table::default();
+        self.targets.forget();
     }
 
     fn end_all(&mut self) {
