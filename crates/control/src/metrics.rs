@@ -9,9 +9,10 @@ use fairwater_message::FaultKind;
 use fairwater_message::app::{AppPlace, AppState, Condition, Exit};
 use fairwater_message::tally::Tally;
 use fairwater_net::clock;
-use fairwater_plan::{BreakerState, Limit, Listener, Plan, Upstream, Usage};
+use fairwater_plan::{BreakerState, Limit, Listener, Plan, Protocol, Upstream, Usage};
 use fairwater_telemetry::{
-    Count, Counters, EndpointCounters, ListenerCounters, SESSION_OUTCOMES, STATUS_CLASSES,
+    Count, Counters, DatagramCounters, Dropped, EndpointCounters, ListenerCounters,
+    SESSION_OUTCOMES, STATUS_CLASSES,
 };
 
 use crate::Sources;
@@ -56,6 +57,7 @@ pub(crate) fn render<'a>(
     master(&mut text, *sources.tally.lock().unwrap_or_else(PoisonError::into_inner));
     let plan = sources.plan.get();
     listeners(&mut text, sources, &plan);
+    datagrams(&mut text, sources, &plan);
     certificates(&mut text, &plan);
     upstreams(&mut text, &plan);
     limits(&mut text, &plan);
@@ -139,6 +141,34 @@ fn listeners(text: &mut Text, sources: &Sources, plan: &Plan) {
                 let labels = [("listener", listener.name.as_str()), ("reason", kind.reason())];
                 text.line(name, &labels, &value.to_string());
             }
+        }
+    }
+}
+
+fn datagrams(text: &mut Text, sources: &Sources, plan: &Plan) {
+    type Read = fn(&DatagramCounters) -> &Count;
+    let of_udp =
+        || listeners_there(plan).filter(|(_, one)| matches!(one.protocol, Protocol::Udp(_)));
+    let families: [(&str, &str, Read); 2] = [
+        ("fairwater_datagrams_received_total", "Datagrams from clients.", |d| &d.received),
+        ("fairwater_datagrams_sent_total", "Datagrams to clients.", |d| &d.sent),
+    ];
+    for (name, help, read) in families {
+        text.family(name, "counter", help);
+        for (index, listener) in of_udp() {
+            let value = sum(sources, |thread| read(&thread.listeners[index].datagrams).get());
+            text.line(name, &[("listener", &listener.name)], &value.to_string());
+        }
+    }
+    let name = "fairwater_datagrams_dropped_total";
+    text.family(name, "counter", "Datagrams that went no further, by reason.");
+    for (index, listener) in of_udp() {
+        for reason in Dropped::ALL {
+            let count = |thread: &Counters| {
+                thread.listeners[index].datagrams.dropped[reason as usize].get()
+            };
+            let labels = [("listener", listener.name.as_str()), ("reason", reason.reason())];
+            text.line(name, &labels, &sum(sources, count).to_string());
         }
     }
 }
