@@ -231,51 +231,50 @@ fn limits(text: &mut Text, plan: &Plan) {
     }
 }
 
+type OfEndpoint = fn(&EndpointCounters) -> &Count;
+
+const OF_ENDPOINTS: [(&str, &str, &str, OfEndpoint); 10] = [
+    ("fairwater_endpoint_attempts_total", "counter", "Exchanges tried.", |e| &e.attempts),
+    ("fairwater_endpoint_connects_total", "counter", "Connections opened.", |e| &e.connects),
+    (
+        "fairwater_endpoint_connect_failures_total",
+        "counter",
+        "Connections that did not come up.",
+        |e| &e.connect_failures,
+    ),
+    ("fairwater_endpoint_reuses_total", "counter", "Exchanges over a pooled connection.", |e| {
+        &e.reuses
+    }),
+    (
+        "fairwater_endpoint_stale_total",
+        "counter",
+        "Pooled connections that were dead when they were used.",
+        |e| &e.stale,
+    ),
+    (
+        "fairwater_endpoint_unsolicited_total",
+        "counter",
+        "Connections for messages closed because of bytes that nobody had asked for.",
+        |e| &e.unsolicited,
+    ),
+    (
+        "fairwater_endpoint_late_replies_total",
+        "counter",
+        "Replies to messages that came too late.",
+        |e| &e.late_replies,
+    ),
+    (
+        "fairwater_endpoint_failures_total",
+        "counter",
+        "Exchanges that tell against the endpoint.",
+        |e| &e.failures,
+    ),
+    ("fairwater_endpoint_connections", "gauge", "Connections open.", |e| &e.open),
+    ("fairwater_endpoint_connections_idle", "gauge", "Connections in the pool.", |e| &e.idle),
+];
+
 fn endpoints(text: &mut Text, sources: &Sources, plan: &Plan) {
-    type Read = fn(&EndpointCounters) -> &Count;
-    let families: [(&str, &str, &str, Read); 10] = [
-        ("fairwater_endpoint_attempts_total", "counter", "Exchanges tried.", |e| &e.attempts),
-        ("fairwater_endpoint_connects_total", "counter", "Connections opened.", |e| &e.connects),
-        (
-            "fairwater_endpoint_connect_failures_total",
-            "counter",
-            "Connections that did not come up.",
-            |e| &e.connect_failures,
-        ),
-        (
-            "fairwater_endpoint_reuses_total",
-            "counter",
-            "Exchanges over a pooled connection.",
-            |e| &e.reuses,
-        ),
-        (
-            "fairwater_endpoint_stale_total",
-            "counter",
-            "Pooled connections that were dead when they were used.",
-            |e| &e.stale,
-        ),
-        (
-            "fairwater_endpoint_unsolicited_total",
-            "Connections for messages closed because of bytes that nobody had asked for.",
-            "Pooled connections that were dead when they were used.",
-            |e| &e.unsolicited,
-        ),
-        (
-            "fairwater_endpoint_late_replies_total",
-            "Replies to messages that came too late.",
-            "Pooled connections that were dead when they were used.",
-            |e| &e.late_replies,
-        ),
-        (
-            "fairwater_endpoint_failures_total",
-            "counter",
-            "Exchanges that tell against the endpoint.",
-            |e| &e.failures,
-        ),
-        ("fairwater_endpoint_connections", "gauge", "Connections open.", |e| &e.open),
-        ("fairwater_endpoint_connections_idle", "gauge", "Connections in the pool.", |e| &e.idle),
-    ];
-    for (name, kind, help, read) in families {
+    for (name, kind, help, read) in OF_ENDPOINTS {
         text.family(name, kind, help);
         each_endpoint(plan, |slot, labels| {
             let value = sum(sources, |thread| read(&thread.endpoints[slot]).get());
@@ -474,5 +473,13 @@ mod tests {
         let mut text = Text(String::new());
         text.line("a", &[("b", "x\"\\\ny")], "1");
         assert_eq!(text.0, "a{b=\"x\\\"\\\\\\ny\"} 1\n");
+    }
+
+    #[test]
+    fn each_family_of_endpoints_is_of_a_kind_that_there_is() {
+        for (name, kind, _, _) in OF_ENDPOINTS {
+            let expected = if name.ends_with("_total") { "counter" } else { "gauge" };
+            assert_eq!(kind, expected, "{name}");
+        }
     }
 }
