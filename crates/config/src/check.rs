@@ -9,6 +9,7 @@ use fairwater_message::address::{Endpoint, Listen, UNIX_PATH_BYTES_MAX};
 use crate::check_effect;
 use crate::check_limits;
 use crate::check_messages;
+use crate::check_udp;
 use crate::code::{self, Code};
 use crate::model::{
     App, AppAddress, Condition, Config, Destination, HostMatch, Listener, PathRule, PathSegment,
@@ -44,6 +45,7 @@ pub(crate) fn check(config: &Config, report: &mut Report) {
         check_endpoints(upstream, report);
         check_checks(upstream, &config.apps, report);
     }
+    check_udp::check(config, report);
     check_sticky(config, report);
     check_grpc(config, report);
     check_group(config, report);
@@ -122,12 +124,14 @@ fn claims(address: &Listen) -> Vec<((bool, u16), bool)> {
 }
 
 fn check_binds(config: &Config, report: &mut Report) {
-    let mut bound = Bound::default();
+    // Both protocols have ports of their own.
+    let (mut bound, mut of_udp) = (Bound::default(), Bound::default());
     if let Some(socket) = &config.admin.socket {
         bound.add(&Listen::Unix(socket.value.clone()), ("[admin]".to_owned(), socket.span));
     }
     for listener in &config.listeners {
         let title = format!("[listeners.{}]", listener.name.value);
+        let bound = if listener.protocol.is_udp() { &mut of_udp } else { &mut bound };
         for bind in &listener.bind {
             let Some((message, (other, span))) = bound.find(&bind.value) else {
                 bound.add(&bind.value, (title.clone(), bind.span));
@@ -261,8 +265,9 @@ fn check_route_on_tcp(route: &Route, report: &mut Report) {
     report.add(&code::ROUTE_ON_TCP, span, message, "", help);
 }
 
+/// Whether its routes decide by what a TLS client asks for, if they do by anything.
 fn is_tcp(listener: &&Listener) -> bool {
-    listener.protocol.is_raw()
+    listener.protocol.is_raw() && !listener.protocol.is_udp()
 }
 
 fn name(listener: &Listener) -> &str {
@@ -334,32 +339,35 @@ fn check_endpoints(upstream: &Upstream, report: &mut Report) {
     }
 }
 
-/// The upstreams that are reached over TCP, or by requests, and a listener from which they are.
-pub(crate) fn reached(config: &Config, over_tcp: bool) -> HashMap<&str, &str> {
-    let tcp: HashSet<&str> = config.listeners.iter().filter(is_tcp).map(name).collect();
+/// The upstreams that are reached raw, or by requests, and a listener from which they are.
+pub(crate) fn reached(config: &Config, raw: bool) -> HashMap<&str, &Listener> {
+    let listeners = config.listeners.iter().filter(|one| one.protocol.is_raw() == raw);
+    let listeners: HashMap<&str, &Listener> = listeners.map(|one| (name(one), one)).collect();
     let of_listeners = config.listeners.iter().map(|one| (name(one), one.destination.as_ref()));
     let of_routes =
         config.routes.iter().map(|route| (&*route.listener.value, Some(&route.destination)));
     let mut reached = HashMap::new();
     for (listener, destination) in of_listeners.chain(of_routes) {
-        if tcp.contains(listener) == over_tcp
+        if let Some(listener) = listeners.get(listener)
             && let Some(upstream) = destination.and_then(Destination::upstream)
         {
-            reached.entry(&*upstream.value).or_insert(listener);
+            reached.entry(&*upstream.value).or_insert(*listener);
         }
     }
     reached
 }
 
-/// Cookies do nothing for what is reached over TCP.
+/// Cookies do nothing for what is reached over TCP or UDP.
 fn check_sticky(config: &Config, report: &mut Report) {
-    let on_tcp = reached(config, true);
+    let reached_raw = reached(config, true);
     for upstream in &config.upstreams {
         let is_by_cookie = |sticky: &&Spanned<Sticky>| sticky.value != Sticky::Address;
         let Some(sticky) = upstream.sticky.as_ref().filter(is_by_cookie) else { continue };
-        if let Some(listener) = on_tcp.get(&*upstream.name.value) {
-            let message = format!("listener `{listener}` is for TCP, which has no cookies");
-            let help = "write `sticky = \"address\"`, or give TCP an upstream of its own";
+        if let Some(listener) = reached_raw.get(&*upstream.name.value) {
+            let (listener, protocol) = (name(listener), listener.protocol.transport());
+            let message = format!("listener `{listener}` is for {protocol}, which has no cookies");
+            let help =
+                format!("write `sticky = \"address\"`, or give {protocol} an upstream of its own");
             report.add(&code::STICKY_ON_TCP, sticky.span, message, "", help);
         }
     }
@@ -462,7 +470,7 @@ pub fn app_directory(run_dir: &Path, name: &str) -> PathBuf {
 fn check_trust(listener: &Listener, report: &mut Report) {
     let trusted = match &listener.protocol {
         Protocol::Http(http) => &http.trusted_proxies[..],
-        Protocol::Tcp(_) | Protocol::Framed(_) => &[],
+        Protocol::Tcp(_) | Protocol::Framed(_) | Protocol::Udp(_) => &[],
     };
     let announcing = listener.proxy_protocol.iter().flat_map(|rules| &rules.from);
     for network in trusted.iter().chain(announcing).filter(|one| one.value.prefix() == 0) {

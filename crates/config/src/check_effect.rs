@@ -17,21 +17,21 @@ const OF_RETRIES: [&str; 5] =
 
 /// Of a configuration without errors.
 pub(crate) fn check(config: &Config, report: &mut Report) {
-    let (over_http, over_tcp) = (reached(config, false), reached(config, true));
+    let (over_http, over_raw) = (reached(config, false), reached(config, true));
     let patience = longest_patience(config);
     // Over the admin socket an endpoint may get company.
     let is_complete = config.admin.socket.is_none();
     for upstream in &config.upstreams {
         let name = &*upstream.name.value;
         check_queue(upstream, report);
-        let is_of_tcp = over_tcp.contains_key(name) && !over_http.contains_key(name);
-        if is_of_tcp {
-            check_tcp(upstream, report);
+        let raw = over_raw.get(name).filter(|_| !over_http.contains_key(name));
+        if let Some(listener) = raw {
+            check_raw(upstream, listener.protocol.transport(), report);
         } else {
             check_try_timeout(upstream, patience.get(name).copied(), report);
         }
         if is_complete && has_one_endpoint(upstream) {
-            check_one_endpoint(upstream, is_of_tcp, report);
+            check_one_endpoint(upstream, raw.is_some(), report);
         }
     }
     check_priorities(config, report);
@@ -61,8 +61,8 @@ fn check_queue(upstream: &Upstream, report: &mut Report) {
     }
 }
 
-/// Connections have no replies to judge by, and no requests to read.
-fn check_tcp(upstream: &Upstream, report: &mut Report) {
+/// Connections and flows have no replies to judge by, and no requests to read.
+fn check_raw(upstream: &Upstream, transport: &str, report: &mut Report) {
     let is_of_http = |setting: &str| match setting {
         "buffer_requests" => true,
         // Without retries that has been told already.
@@ -70,7 +70,7 @@ fn check_tcp(upstream: &Upstream, report: &mut Report) {
     };
     for setting in written(upstream, is_of_http) {
         let (setting, span) = (setting.value, setting.span);
-        let message = format!("`{setting}` has no effect: only TCP goes to this upstream");
+        let message = format!("`{setting}` has no effect: only {transport} goes to this upstream");
         let help = "remove it, or send to it from a listener for HTTP";
         report.add(&code::NOT_ON_TCP, span, message, "", help);
     }
@@ -117,14 +117,14 @@ fn has_one_endpoint(upstream: &Upstream) -> bool {
 
 /// Retries go to other endpoints. Only what a connection that was idle has lost is sent again to
 /// the same one, and what `retry_unsafe` allows is among that.
-fn check_one_endpoint(upstream: &Upstream, is_of_tcp: bool, report: &mut Report) {
+fn check_one_endpoint(upstream: &Upstream, is_raw: bool, report: &mut Report) {
     if upstream.retry.count == 0 {
         return;
     }
     let is_idle = |setting: &str| match setting {
         "retries" => true,
         "retry_unsafe" => false,
-        setting => !is_of_tcp && OF_RETRIES.contains(&setting),
+        setting => !is_raw && OF_RETRIES.contains(&setting),
     };
     for setting in written(upstream, is_idle) {
         let message = format!("`{}` has no effect: there is no other endpoint", setting.value);

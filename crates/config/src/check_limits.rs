@@ -51,14 +51,19 @@ fn check_on_listener(
     if !listener.protocol.is_raw() {
         return;
     }
+    let protocol = listener.protocol.transport();
     let what = match (limit.counts, &limit.key) {
         (RateCounts::Requests, _) => "counts requests",
+        (RateCounts::Bytes, _) if protocol == "UDP" => "counts bytes",
         (_, RateKey::Header(_)) => "tells clients apart by a header",
         (_, RateKey::Cookie(_)) => "tells clients apart by a cookie",
         _ => return,
     };
     let listener = &listener.name.value;
-    let message = format!("`{}` {what}, and listener `{listener}` is for TCP", name.value);
-    let help = "name one with `counts = \"connections\"` or `\"bytes\"`, by client";
+    let message = format!("`{}` {what}, and listener `{listener}` is for {protocol}", name.value);
+    let help = match protocol {
+        "UDP" => "name one with `counts = \"connections\"`, by client",
+        _ => "name one with `counts = \"connections\"` or `\"bytes\"`, by client",
+    };
     report.add(&code::RATE_LIMIT_UNFIT, name.span, message, "", help);
 }

@@ -47,7 +47,7 @@ fn senders(config: &Config) -> HashMap<&str, Vec<&Listener>> {
 fn shared(listener: &Listener) -> Option<&FramedListener> {
     match &listener.protocol {
         Protocol::Framed(framed) if framed.mode != FrameMode::Connection => Some(framed),
-        Protocol::Framed(_) | Protocol::Tcp(_) | Protocol::Http(_) => None,
+        Protocol::Framed(_) | Protocol::Tcp(_) | Protocol::Udp(_) | Protocol::Http(_) => None,
     }
 }
 

@@ -40,7 +40,7 @@ macro_rules! codes {
 
 // 00: the file as such. 01: names. 02: single values. 03: listeners. 04: routes. 05: upstreams.
 // 06: tests. 07: the access log. 08: apps. 09: TLS. 10: the PROXY protocol. 11: rate limits.
-// 12: messages over TCP.
+// 12: messages over TCP. 13: UDP.
 codes! {
     FILE_TOO_LARGE = "E0001",
         "A configuration file has at most 8 MiB, which is room for some 80 000 routes. Nothing of a \
@@ -179,8 +179,9 @@ codes! {
     OTHER_PROTOCOL = "E0303",
         "This setting belongs to listeners of another protocol: `on_error` and `idle` to \
          `protocol = \"tcp\"` and `\"framed\"`, where there are no responses to carry an error, \
-         `trusted_proxies` to `protocol = \"http\"`, where there are headers, and `frame` to \
-         `protocol = \"framed\"`, where there are messages.";
+         `trusted_proxies` to `protocol = \"http\"`, where there are headers, `frame` to \
+         `protocol = \"framed\"`, where there are messages, and `max_flows` to \
+         `protocol = \"udp\"`, which in turn has nothing of what belongs to connections, such as TLS.";
     NO_LISTENER = "E0304",
         "A configuration without a listener does nothing. Add a table [listeners.NAME] with `bind` \
          and `upstream`, and a table [upstreams.NAME] with `endpoints`.";
@@ -233,9 +234,9 @@ codes! {
         "With a panic threshold of 100 one bad endpoint is enough to have all of them used, bad ones \
          included: health has no effect then. 50 is usual where such a threshold is wanted at all.";
     STICKY_ON_TCP = "W0504",
-        "Raw TCP has no cookies, so that `sticky` by cookie does nothing for a listener of TCP: its \
-         connections go where `balance` says. Use `sticky = \"address\"` to keep clients with an \
-         endpoint there.";
+        "Raw TCP and UDP have no cookies, so that `sticky` by cookie does nothing for a listener of \
+         either: its connections go where `balance` says. Use `sticky = \"address\"` to keep clients \
+         with an endpoint there.";
     NO_LIMIT = "W0506",
         "A queue is for those who wait for room at `max_concurrency` (of an upstream or of its \
          endpoints) or at `max_connections`; without such a limit nobody waits, however long the queue \
@@ -247,9 +248,9 @@ codes! {
          which had been idle are sent again to the same endpoint. Nothing is said of it where an admin \
          socket may bring further endpoints.";
     NOT_ON_TCP = "W0509",
-        "Only listeners of TCP send to this upstream, where there are no requests to read before an \
-         endpoint is picked, and no replies to judge an endpoint by. A connection that cannot be opened \
-         is tried at another endpoint, as often as `retries` says.";
+        "Only listeners of TCP or UDP send to this upstream, where there are no requests to read before \
+         an endpoint is picked, and no replies to judge an endpoint by. A connection that cannot be \
+         opened is tried at another endpoint, as often as `retries` says.";
     LATE_TRY = "W0510",
         "With `try_timeout` an endpoint is given up for another one before `response_timeout` ends the \
          request. Where it is not shorter, the request is over by then, and no other is tried. A \
@@ -333,7 +334,7 @@ codes! {
     RATE_LIMIT_UNFIT = "E1104",
         "A rate limit is named where what it counts is not seen, so that it would have no effect: \
          connections are counted by listeners, before there is a request, a route or a header; a TCP \
-         listener sees no requests, and a route of it counts nothing.";
+         listener sees no requests, and a route of it counts nothing. Of UDP flows are counted, as connections are.";
     RATE_LIMIT_UNUSED = "W1101",
         "No listener and no route names this rate limit, so that nothing is limited by it. That is \
          often the trace of a misspelt name. Name it in `rate_limits`, or remove it.";
@@ -376,6 +377,17 @@ codes! {
         "With `pipeline` a connection takes a further message while it waits for replies, but only when \
          no further connection may be opened: one of its own serves a message better. Without \
          `max_connections` or `max_connections_per_endpoint` in the upstream that never happens.";
+    NO_DATAGRAMS = "E1301",
+        "Datagrams go from one address with a port to another. Unix sockets, TLS, version 1 of the PROXY \
+         protocol and the processes of apps are for connections. Give a listener for UDP addresses with \
+         ports, and an upstream that has none of the others.";
+    ROUTE_ON_UDP = "E1302",
+        "A listener for UDP sees datagrams, of which nothing tells what they are: there is nothing that \
+         routes could decide by. All of them go to the `upstream` of the listener.";
+    UDP_LOOP = "E1303",
+        "An endpoint of a listener for UDP is the listener itself. Each datagram would come back as \
+         one of a new client, and go round until the end of time: unlike a request it has no place \
+         for a mark that it was here before. Write the address of who answers.";
     APP_UNUSED = "W0104",
         "No upstream takes its endpoints from this app, which is started nevertheless. That is harmless, \
          and often the trace of a forgotten upstream or of a misspelt name. Name it in an upstream with \

@@ -274,9 +274,10 @@ pub(crate) fn note(setting: &str, word: &str) -> Option<&'static str> {
             "write `tcp`, which passes TLS on as it comes; add `tls = { cert = \"site.pem\" }` to \
              end it here"
         }
-        ("protocol", "udp" | "quic" | "h3" | "http3") => {
-            "there is neither UDP nor HTTP/3; the choices are `http`, `tcp` and `framed`"
+        ("protocol", "quic" | "h3" | "http3") => {
+            "there is no HTTP/3; `udp` passes it on as it comes"
         }
+        ("protocol", "dgram" | "datagram" | "dns" | "syslog") => "write `udp`",
         _ => return None,
     })
 }

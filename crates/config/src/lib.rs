@@ -6,6 +6,7 @@ mod check;
 mod check_effect;
 mod check_limits;
 mod check_messages;
+mod check_udp;
 mod code;
 mod declare;
 mod diagnostic;
@@ -45,7 +46,8 @@ pub use model::{
     Priority, Probe, Process, Protocol, ProxyProtocol, ProxyVersion, RateCounts, RateKey,
     RateLimit, RateTelling, Redirect, Repeatable, Resolver, Retry, Route, RouteTimeouts,
     RoutingTest, SameSite, Shutdown, Statuses, Sticky, StickyCookie, TcpListener, TestRequest,
-    Upstream, UpstreamEndpoint, UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT, WEIGHT_MAX, WhenFull,
+    UdpListener, Upstream, UpstreamEndpoint, UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT,
+    WEIGHT_MAX, WhenFull,
 };
 pub use read::THREADS_MAX;
 pub use reference::reference;

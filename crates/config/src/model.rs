@@ -13,6 +13,7 @@ mod resilience;
 mod sticky;
 mod test;
 mod tls;
+mod udp;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -47,6 +48,7 @@ pub use resilience::{CircuitBreaker, Crowd, Priority, Repeatable, Retry};
 pub use sticky::{CookieSecure, SameSite, Sticky, StickyCookie};
 pub use test::{Expectation, RoutingTest, TestRequest};
 pub use tls::{Certificate, EndpointTls, ListenerTls};
+pub use udp::UdpListener;
 
 /// A whole configuration. The lists are in the order of the file.
 #[derive(Debug, Clone, Default)]
@@ -193,8 +195,8 @@ pub struct Listener {
     pub proxy_protocol: Option<ProxyProtocol>,
     /// Clients speak TLS.
     pub tls: Option<ListenerTls>,
-    /// Takes everything that no route takes. For TCP always an upstream; for HTTP there is this, or
-    /// a route, or both.
+    /// Takes everything that no route takes. For TCP and UDP always an upstream; for HTTP there is
+    /// this, or a route, or both.
     pub destination: Option<Destination>,
     /// For HTTP only.
     pub filters: Filters,
@@ -226,6 +228,7 @@ impl ListenerTimeouts {
         let idle = match protocol {
             Protocol::Http(_) => 75,
             Protocol::Tcp(_) | Protocol::Framed(_) => 600,
+            Protocol::Udp(_) => 60,
         };
         Self {
             handshake: Duration::from_secs(10),
@@ -292,6 +295,7 @@ pub enum Protocol {
     Tcp(TcpListener),
     /// Messages over TCP.
     Framed(Box<FramedListener>),
+    Udp(UdpListener),
 }
 
 #[derive(Debug, Clone)]
@@ -436,6 +440,8 @@ pub struct Upstream {
     /// The app whose processes are endpoints as well; without one there are endpoints.
     pub apps: Option<Spanned<String>>,
     pub balance: Balance,
+    /// It was written: where it was not, the listeners that send there decide.
+    pub has_balance: bool,
     /// Absent means that nothing stays.
     pub sticky: Option<Spanned<Sticky>>,
     /// Connections to this upstream, over all threads; absent means no limit.
@@ -542,12 +548,22 @@ pub enum HostRule {
 }
 
 impl Protocol {
-    /// Whether it shows no requests of HTTP.
+    /// Whether it shows no requests of HTTP: bytes, messages or datagrams pass as they come.
     pub fn is_raw(&self) -> bool {
         match self {
             Self::Http(_) => false,
-            Self::Tcp(_) | Self::Framed(_) => true,
+            Self::Tcp(_) | Self::Framed(_) | Self::Udp(_) => true,
         }
+    }
+
+    /// Whether datagrams come in, not connections.
+    pub fn is_udp(&self) -> bool {
+        matches!(self, Self::Udp(_))
+    }
+
+    /// What carries it, in words for people.
+    pub fn transport(&self) -> &'static str {
+        if self.is_udp() { "UDP" } else { "TCP" }
     }
 }
 
@@ -578,6 +594,7 @@ impl Upstream {
             endpoints,
             apps: None,
             balance: Balance::default(),
+            has_balance: false,
             sticky: None,
             max_connections: None,
             buffer_requests: None,

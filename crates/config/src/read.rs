@@ -36,6 +36,7 @@ mod template;
 mod test;
 mod text;
 mod tls;
+mod udp;
 mod upstream;
 
 use std::borrow::Cow;
@@ -368,6 +369,7 @@ fn named<T>(
 /// Fills in what follows from other settings, once all files are read.
 pub(crate) fn complete(config: &mut Config, report: &mut Report) {
     tls::make_up(&mut config.listeners, &config.routes, report);
+    udp::complete(config);
     complete_places(config);
 }
 

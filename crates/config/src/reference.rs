@@ -157,6 +157,7 @@ mod tests {
             "tls_min_version" => "tls = \"dev\"",
             _ if is_of("tcp") => "protocol = \"tcp\"",
             _ if is_of("framed") => "protocol = \"framed\"\nframe = \"line\"",
+            _ if is_of("udp") => "protocol = \"udp\"",
             _ => "",
         };
         let health = match title {

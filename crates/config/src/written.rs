@@ -116,7 +116,7 @@ fn member(
 fn applies(setting: &Setting, beside: &[(String, Value)]) -> bool {
     let Some((owners, _)) = setting.meaning.split_once(" only") else { return true };
     let mut owners = owners.split(" and ").map(|owner| owner.trim_matches('`'));
-    let is_protocol = |owner: &str| matches!(owner, "http" | "tcp" | "framed");
+    let is_protocol = |owner: &str| matches!(owner, "http" | "tcp" | "framed" | "udp");
     if !owners.clone().all(is_protocol) {
         return true;
     }
@@ -234,6 +234,7 @@ mod tests {
         check(&[&listener("tcp")], &[tcp]);
         let framed = r#""mode":"exchange","pipeline":1,"max_inflight":1,"#;
         check(&[&listener("framed")], &[r#""upstream":"x","body_timeout":"30s""#, framed]);
+        check(&[&listener("udp")], &[r#""protocol":"udp","upstream":"x""#, r#""max_flows":8192"#]);
         check(&[&listener("http")], &[r#""upstream":"x","#, r#""max_hops":10"#]);
         let auth = "listeners.a = { basic_auth = { users = { ada = '$2y$10$x' }, realm = 'r' } }";
         check(&[auth], &[r#""basic_auth":{"users":{"ada":"***"},"realm":"r""#]);

@@ -1,6 +1,7 @@
 //! `Config` to `Plan`: names become places, endpoints get their states.
 
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use fairwater_config as config;
@@ -11,7 +12,7 @@ use fairwater_plan::{
     Balance, BreakerRules, ConnectionLimits, Destination, Endpoint, Filters, Greeting, HostHeader,
     Hosts, Limits, Listener, ListenerId, Marked, OnError, Plan, Protocol, ProxyProtocol,
     ProxyVersion, Reserve, Reservist, RetryRules, Route, RouteRule, RouteTable, Shared, Timeouts,
-    Upstream, UpstreamId, UpstreamSettings, UpstreamTimeouts, UpstreamTls, Versions,
+    Udp, Upstream, UpstreamId, UpstreamSettings, UpstreamTimeouts, UpstreamTls, Versions,
 };
 
 use crate::framed;
@@ -36,6 +37,8 @@ pub struct Bind {
     pub backlog: u32,
     /// The machine need not have the address yet.
     pub freebind: bool,
+    /// Datagrams come in, not connections.
+    pub is_udp: bool,
 }
 
 /// What was in force before.
@@ -88,6 +91,7 @@ pub(crate) fn compile(
             address: bind.value.clone(),
             backlog: listener.limits.backlog,
             freebind: listener.limits.freebind,
+            is_udp: listener.protocol.is_udp(),
         }));
     }
     let plan = Plan {
@@ -217,6 +221,7 @@ fn compile_listener(
         config::Protocol::Framed(messages) => {
             (framed::protocol(messages, by_host(rules)), Vec::new())
         }
+        config::Protocol::Udp(udp) => (compile_udp(udp, &rules), Vec::new()),
     };
     let config::ListenerTimeouts { handshake, head, idle, body, tunnel, half_close } =
         listener.timeouts;
@@ -251,6 +256,18 @@ fn by_host(rules: Vec<RouteRule>) -> Hosts<UpstreamId> {
         }
     }
     upstreams
+}
+
+fn compile_udp(udp: &config::UdpListener, rules: &[RouteRule]) -> Protocol {
+    // A checked listener of it leads to one upstream.
+    let upstream = rules.iter().find_map(|rule| match rule.route.destination {
+        Destination::Upstream(upstream) => Some(upstream),
+        _ => None,
+    });
+    upstream.map_or(Protocol::Gone, |upstream| {
+        let replies_max = udp.replies_max.map(NonZeroU32::get);
+        Protocol::Udp(Udp { upstream, flows_max: udp.flows_max, replies_max })
+    })
 }
 
 /// By what endpoints are chosen, beside what is known of them.

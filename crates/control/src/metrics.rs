@@ -9,9 +9,10 @@ use fairwater_message::FaultKind;
 use fairwater_message::app::{AppPlace, AppState, Condition, Exit};
 use fairwater_message::tally::Tally;
 use fairwater_net::clock;
-use fairwater_plan::{BreakerState, Limit, Listener, Plan, Upstream, Usage};
+use fairwater_plan::{BreakerState, Limit, Listener, Plan, Protocol, Upstream, Usage};
 use fairwater_telemetry::{
-    Count, Counters, EndpointCounters, ListenerCounters, SESSION_OUTCOMES, STATUS_CLASSES,
+    Count, Counters, DatagramCounters, Dropped, EndpointCounters, ListenerCounters,
+    SESSION_OUTCOMES, STATUS_CLASSES,
 };
 
 use crate::Sources;
@@ -56,6 +57,7 @@ pub(crate) fn render<'a>(
     master(&mut text, *sources.tally.lock().unwrap_or_else(PoisonError::into_inner));
     let plan = sources.plan.get();
     listeners(&mut text, sources, &plan);
+    datagrams(&mut text, sources, &plan);
     certificates(&mut text, &plan);
     upstreams(&mut text, &plan);
     limits(&mut text, &plan);
@@ -143,6 +145,34 @@ fn listeners(text: &mut Text, sources: &Sources, plan: &Plan) {
     }
 }
 
+fn datagrams(text: &mut Text, sources: &Sources, plan: &Plan) {
+    type Read = fn(&DatagramCounters) -> &Count;
+    let of_udp =
+        || listeners_there(plan).filter(|(_, one)| matches!(one.protocol, Protocol::Udp(_)));
+    let families: [(&str, &str, Read); 2] = [
+        ("fairwater_datagrams_received_total", "Datagrams from clients.", |d| &d.received),
+        ("fairwater_datagrams_sent_total", "Datagrams to clients.", |d| &d.sent),
+    ];
+    for (name, help, read) in families {
+        text.family(name, "counter", help);
+        for (index, listener) in of_udp() {
+            let value = sum(sources, |thread| read(&thread.listeners[index].datagrams).get());
+            text.line(name, &[("listener", &listener.name)], &value.to_string());
+        }
+    }
+    let name = "fairwater_datagrams_dropped_total";
+    text.family(name, "counter", "Datagrams that went no further, by reason.");
+    for (index, listener) in of_udp() {
+        for reason in Dropped::ALL {
+            let count = |thread: &Counters| {
+                thread.listeners[index].datagrams.dropped[reason as usize].get()
+            };
+            let labels = [("listener", listener.name.as_str()), ("reason", reason.reason())];
+            text.line(name, &labels, &sum(sources, count).to_string());
+        }
+    }
+}
+
 fn listeners_there(plan: &Plan) -> impl Iterator<Item = (usize, &Arc<Listener>)> {
     plan.listeners.iter().enumerate().filter(|(_, listener)| !listener.is_gone())
 }
@@ -201,51 +231,50 @@ fn limits(text: &mut Text, plan: &Plan) {
     }
 }
 
+type OfEndpoint = fn(&EndpointCounters) -> &Count;
+
+const OF_ENDPOINTS: [(&str, &str, &str, OfEndpoint); 10] = [
+    ("fairwater_endpoint_attempts_total", "counter", "Exchanges tried.", |e| &e.attempts),
+    ("fairwater_endpoint_connects_total", "counter", "Connections opened.", |e| &e.connects),
+    (
+        "fairwater_endpoint_connect_failures_total",
+        "counter",
+        "Connections that did not come up.",
+        |e| &e.connect_failures,
+    ),
+    ("fairwater_endpoint_reuses_total", "counter", "Exchanges over a pooled connection.", |e| {
+        &e.reuses
+    }),
+    (
+        "fairwater_endpoint_stale_total",
+        "counter",
+        "Pooled connections that were dead when they were used.",
+        |e| &e.stale,
+    ),
+    (
+        "fairwater_endpoint_unsolicited_total",
+        "counter",
+        "Connections for messages closed because of bytes that nobody had asked for.",
+        |e| &e.unsolicited,
+    ),
+    (
+        "fairwater_endpoint_late_replies_total",
+        "counter",
+        "Replies to messages that came too late.",
+        |e| &e.late_replies,
+    ),
+    (
+        "fairwater_endpoint_failures_total",
+        "counter",
+        "Exchanges that tell against the endpoint.",
+        |e| &e.failures,
+    ),
+    ("fairwater_endpoint_connections", "gauge", "Connections open.", |e| &e.open),
+    ("fairwater_endpoint_connections_idle", "gauge", "Connections in the pool.", |e| &e.idle),
+];
+
 fn endpoints(text: &mut Text, sources: &Sources, plan: &Plan) {
-    type Read = fn(&EndpointCounters) -> &Count;
-    let families: [(&str, &str, &str, Read); 10] = [
-        ("fairwater_endpoint_attempts_total", "counter", "Exchanges tried.", |e| &e.attempts),
-        ("fairwater_endpoint_connects_total", "counter", "Connections opened.", |e| &e.connects),
-        (
-            "fairwater_endpoint_connect_failures_total",
-            "counter",
-            "Connections that did not come up.",
-            |e| &e.connect_failures,
-        ),
-        (
-            "fairwater_endpoint_reuses_total",
-            "counter",
-            "Exchanges over a pooled connection.",
-            |e| &e.reuses,
-        ),
-        (
-            "fairwater_endpoint_stale_total",
-            "counter",
-            "Pooled connections that were dead when they were used.",
-            |e| &e.stale,
-        ),
-        (
-            "fairwater_endpoint_unsolicited_total",
-            "counter",
-            "Connections for messages closed because of bytes that nobody had asked for.",
-            |e| &e.unsolicited,
-        ),
-        (
-            "fairwater_endpoint_late_replies_total",
-            "counter",
-            "Replies to messages that came too late.",
-            |e| &e.late_replies,
-        ),
-        (
-            "fairwater_endpoint_failures_total",
-            "counter",
-            "Exchanges that tell against the endpoint.",
-            |e| &e.failures,
-        ),
-        ("fairwater_endpoint_connections", "gauge", "Connections open.", |e| &e.open),
-        ("fairwater_endpoint_connections_idle", "gauge", "Connections in the pool.", |e| &e.idle),
-    ];
-    for (name, kind, help, read) in families {
+    for (name, kind, help, read) in OF_ENDPOINTS {
         text.family(name, kind, help);
         each_endpoint(plan, |slot, labels| {
             let value = sum(sources, |thread| read(&thread.endpoints[slot]).get());
@@ -444,5 +473,13 @@ mod tests {
         let mut text = Text(String::new());
         text.line("a", &[("b", "x\"\\\ny")], "1");
         assert_eq!(text.0, "a{b=\"x\\\"\\\\\\ny\"} 1\n");
+    }
+
+    #[test]
+    fn each_family_of_endpoints_is_of_a_kind_that_there_is() {
+        for (name, kind, _, _) in OF_ENDPOINTS {
+            let expected = if name.ends_with("_total") { "counter" } else { "gauge" };
+            assert_eq!(kind, expected, "{name}");
+        }
     }
 }

@@ -286,6 +286,7 @@ enum Wire {
     Http,
     Bytes,
     Messages,
+    Datagrams,
 }
 
 impl Wire {
@@ -296,6 +297,7 @@ impl Wire {
                 Self::Messages
             }
             config::Protocol::Tcp(_) | config::Protocol::Framed(_) => Self::Bytes,
+            config::Protocol::Udp(_) => Self::Datagrams,
         }
     }
 }
@@ -390,5 +392,7 @@ mod tests {
         assert_eq!(seat(&[relay, http("d")], false), (vec![2, 3], 0), "bytes are bytes");
         let oneway = framed(config::FrameMode::Oneway);
         assert_eq!(seat(&[oneway, http("d")], false), (vec![5, 3], 1));
+        let udp = listener("c", config::Protocol::Udp(Default::default()));
+        assert_eq!(seat(&[udp, http("d")], false), (vec![6, 3], 1), "flows are none of these");
     }
 }

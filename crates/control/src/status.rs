@@ -147,6 +147,7 @@ fn listeners<'a>(sources: &'a Sources, plan: &Plan) -> Vec<ListenerStatus<'a>> {
                 Protocol::Http(_) => "http",
                 Protocol::Tcp { .. } => "tcp",
                 Protocol::Framed(_) => "framed",
+                Protocol::Udp(_) => "udp",
                 Protocol::Gone => "gone",
             },
             addresses: addresses.map(|(_, address)| address.as_str()).collect(),

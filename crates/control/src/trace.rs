@@ -59,7 +59,12 @@ pub fn trace<'p>(
     let id = listener(config, &question)?;
     let listener = plan.listener(id);
     let Protocol::Http(routes) = &listener.protocol else {
-        return Err(format!("listener `{}` is for TCP, which has no requests", listener.name));
+        let protocol = match listener.protocol {
+            Protocol::Udp(_) => "UDP",
+            _ => "TCP",
+        };
+        let name = &listener.name;
+        return Err(format!("listener `{name}` is for {protocol}, which has no requests"));
     };
     let bytes = written(&question);
     let mut head = RequestHead::default();

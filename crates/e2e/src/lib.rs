@@ -10,6 +10,7 @@
 )]
 
 pub mod client;
+pub mod datagrams;
 pub mod directory;
 pub mod endpoint;
 pub mod log;
@@ -22,6 +23,7 @@ pub mod socket;
 pub mod wait;
 
 pub use client::Client;
+pub use datagrams::{Responder, Sender};
 pub use directory::Directory;
 pub use endpoint::{Caller, Endpoint};
 pub use log::Line;

@@ -179,9 +179,12 @@ pub(crate) struct ProxyArguments {
     /// Relay raw TCP instead of HTTP
     #[arg(long)]
     pub tcp: bool,
-    /// How an endpoint is chosen
-    #[arg(long, value_enum, default_value = "round_robin")]
-    pub balance: Balance,
+    /// Relay datagrams (UDP) instead of HTTP
+    #[arg(long, conflicts_with = "tcp")]
+    pub udp: bool,
+    /// How an endpoint is chosen (default: round_robin, with --udp source_hash)
+    #[arg(long, value_enum)]
+    pub balance: Option<Balance>,
     /// Worker threads (default: what the machine grants)
     #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<NonZeroUsize>,

@@ -150,6 +150,7 @@ fn part(config: &Config) -> Result<Part, String> {
             backlog: listener.limits.backlog,
             waits_for_data: matches!(listener.protocol, Protocol::Http(_)),
             freebind: listener.limits.freebind,
+            is_udp: listener.protocol.is_udp(),
         })
     });
     Ok(Part {

@@ -36,12 +36,12 @@ fn configuration(arguments: &ProxyArguments) -> Result<config::Config, String> {
         }
         binds.push(listen);
     }
-    let balance = match arguments.balance {
-        Balance::RoundRobin => "round_robin",
-        Balance::Random => "random",
-        Balance::LeastConnections => "least_connections",
-        Balance::SourceHash => "source_hash",
-    };
+    let balance = arguments.balance.map(|balance| match balance {
+        Balance::RoundRobin => "balance = \"round_robin\"\n",
+        Balance::Random => "balance = \"random\"\n",
+        Balance::LeastConnections => "balance = \"least_connections\"\n",
+        Balance::SourceHash => "balance = \"source_hash\"\n",
+    });
     let format = match arguments.access_log {
         AccessLog::Json => "json",
         AccessLog::Combined => "combined",
@@ -53,12 +53,17 @@ fn configuration(arguments: &ProxyArguments) -> Result<config::Config, String> {
     let text = format!(
         "{}{}access_log.format = \"{format}\"\n\
          [listeners.proxy]\nbind = {}\nprotocol = \"{}\"\nupstream = \"proxy\"\n\
-         [upstreams.proxy]\nendpoints = {}\nbalance = \"{balance}\"\n",
+         [upstreams.proxy]\nendpoints = {}\n{}",
         threads.unwrap_or_default(),
         admin.unwrap_or_default(),
         list(&binds),
-        if arguments.tcp { "tcp" } else { "http" },
+        match arguments {
+            ProxyArguments { tcp: true, .. } => "tcp",
+            ProxyArguments { udp: true, .. } => "udp",
+            _ => "http",
+        },
         list(&endpoints),
+        balance.unwrap_or_default(),
     );
     let (config, diagnostics) = config::parse("the arguments", text.as_bytes());
     config.ok_or_else(|| config::render(&diagnostics))
@@ -105,6 +110,7 @@ mod tests {
         check("--listen :1 --listen *:1 --to b:1", Err(twice));
         let twice = "`tcp://b:1`: b:1 is given twice: leave one out";
         check("--listen :1 --to b:1 --to tcp://b:1", Err(twice));
+        check("--udp --listen :1 --to b:1", Ok(1));
     }
 
     #[test]

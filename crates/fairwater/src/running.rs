@@ -71,11 +71,16 @@ impl Places {
 }
 
 /// Of the sockets of an address those of one thread: each has one at least, and none is left over.
+/// A socket for datagrams has one thread, lest two know half of a client each.
 ///
 /// # Errors
 /// When there is no descriptor left.
-pub(crate) fn share(sockets: &[OwnedFd], index: usize, threads: usize) -> io::Result<Vec<OwnedFd>> {
-    let first = index % sockets.len().max(1);
+pub(crate) fn share(
+    (address, sockets): (&Address, &[OwnedFd]),
+    index: usize,
+    threads: usize,
+) -> io::Result<Vec<OwnedFd>> {
+    let first = if address.is_udp() { index } else { index % sockets.len().max(1) };
     sockets.iter().skip(first).step_by(threads.max(1)).map(OwnedFd::try_clone).collect()
 }
 
@@ -263,10 +268,10 @@ impl Running {
                 if sockets.is_empty() {
                     return Err(io::ErrorKind::InvalidInput.into());
                 }
-                let key = self.places.add(address, listener);
+                let key = self.places.add(address.clone(), listener);
                 let threads = self.threads.count();
                 self.threads.order(key, |index| {
-                    let sockets = share(&sockets, index, threads)?;
+                    let sockets = share((&address, &sockets), index, threads)?;
                     Ok(SocketOrder::Listen { sockets, listener })
                 })?;
                 continue;

@@ -255,8 +255,8 @@ impl OwnSockets {
     ) -> Result<Self, BindError> {
         let mut own = Self::default();
         for bound in binds {
-            let (backlog, freebind) = (bound.backlog, bound.freebind);
-            let manner = Manner { threads, backlog, freebind };
+            let (backlog, freebind, is_udp) = (bound.backlog, bound.freebind, bound.is_udp);
+            let manner = Manner { threads, backlog, freebind, is_udp };
             let listening = inherited.bind(&bound.address, manner)?;
             if let Protocol::Http(_) = plan.listener(bound.listener).protocol {
                 listening.defer_until_data();
@@ -331,8 +331,8 @@ fn start(
     let mut parts = Vec::new();
     for (index, counters) in counters.iter().enumerate() {
         let mut own = Vec::new();
-        for ((id, _, fds), key) in sockets.listening.iter().zip(&keys) {
-            let share = running::share(fds, index, threads)?;
+        for ((id, address, fds), key) in sockets.listening.iter().zip(&keys) {
+            let share = running::share((address, fds), index, threads)?;
             own.extend(share.into_iter().map(|socket| (*key, *id, socket)));
         }
         parts.push(ThreadParts {

@@ -9,9 +9,10 @@ use crate::faults::Manner;
 use crate::soak::Address;
 
 pub(crate) const USAGE: &str = "\
-fairwater-load backend --http ADDRESS --echo ADDRESS --grpc ADDRESS [--core N]
+fairwater-load backend --http ADDRESS --echo ADDRESS --grpc ADDRESS [--datagrams ADDRESS]
+                       [--core N]
     Serves bodies at /b/SIZE and /svcN/b/SIZE, switches at /tunnel to echoing bytes, echoes bytes
-    on the second address, and gRPC messages on the third.
+    on the second address, gRPC messages on the third, and datagrams on the fourth.
     Prints `ready` once all listen.
 
 fairwater-load drive --target ADDRESS --mode keepalive|close|echo|tunnel|frames
@@ -23,6 +24,9 @@ fairwater-load drive --target ADDRESS --mode keepalive|close|echo|tunnel|frames
     each        one request on each open connection, at most `window` of them in flight
     With `--trust` over TLS, with the proxy that has this certificate; with `--resume true` a
     session goes on where the one before has ended.
+
+fairwater-load volley --target ADDRESS [--body BYTES] [--window N] [--core N]
+    The same with datagrams: each client has `window` of them in flight, but one alone by `each`.
 
 fairwater-load multiplex --target ADDRESS --asks http|grpc [--profile bare|full] [--body BYTES]
                          [--streams N] [--window N] [--core N] [--trust FILE]
@@ -54,6 +58,7 @@ fairwater-load hold --target ADDRESS --held heads|readers --count N --time MS
 pub(crate) enum Command {
     Backend(BackendSettings),
     Drive(DriveSettings),
+    Volley(VolleySettings),
     Multiplex(MultiplexSettings),
     Endpoint(EndpointSettings),
     Soak(SoakSettings),
@@ -66,6 +71,14 @@ pub(crate) struct BackendSettings {
     pub(crate) http: SocketAddr,
     pub(crate) echo: SocketAddr,
     pub(crate) grpc: SocketAddr,
+    pub(crate) datagrams: Option<SocketAddr>,
+    pub(crate) core: Option<usize>,
+}
+
+pub(crate) struct VolleySettings {
+    pub(crate) target: SocketAddr,
+    pub(crate) body_bytes: usize,
+    pub(crate) window: usize,
     pub(crate) core: Option<usize>,
 }
 
@@ -184,6 +197,7 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Comma
             http: flags.required("--http")?,
             echo: flags.required("--echo")?,
             grpc: flags.required("--grpc")?,
+            datagrams: flags.optional("--datagrams")?,
             core: flags.optional("--core")?,
         }),
         "drive" => Command::Drive(DriveSettings {
@@ -195,6 +209,12 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Comma
             core: flags.optional("--core")?,
             trust: flags.optional("--trust")?,
             resumes: flags.optional("--resume")?.unwrap_or(false),
+        }),
+        "volley" => Command::Volley(VolleySettings {
+            target: flags.required("--target")?,
+            body_bytes: flags.optional("--body")?.unwrap_or(64),
+            window: flags.optional("--window")?.unwrap_or(1),
+            core: flags.optional("--core")?,
         }),
         "multiplex" => Command::Multiplex(MultiplexSettings {
             target: flags.required("--target")?,

@@ -1,14 +1,16 @@
 //! The backend: an HTTP/1.1 server whose bodies have the size that the path asks for, an echo
-//! server, and one for gRPC.
+//! server, one for gRPC, and one that echoes datagrams.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::rc::Rc;
 
 use memchr::memmem;
+use rustix::net::sockopt;
 
 use crate::arguments::BackendSettings;
+use crate::datagrams;
 use crate::h2::{Server, Words};
 use crate::message::{self, BODY_BYTES_MAX, SERVICES_MAX};
 use crate::poll::{Events, Poll, pin_to};
@@ -25,10 +27,14 @@ const TUNNEL: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
+/// Of datagrams that wait to be sent back.
+const DATAGRAMS_BYTES: usize = 4 << 20;
+
 const HTTP: usize = 0;
 const ECHO: usize = 1;
 const GRPC: usize = 2;
-const FIRST_STREAM: usize = 3;
+const DATAGRAMS: usize = 3;
+const FIRST_STREAM: usize = 4;
 
 pub(crate) fn run(settings: &BackendSettings) -> io::Result<()> {
     pin_to(settings.core)?;
@@ -40,6 +46,7 @@ pub(crate) fn run(settings: &BackendSettings) -> io::Result<()> {
         for index in 0..count {
             match events.ready(index).token {
                 listener @ (HTTP | ECHO | GRPC) => backend.accept(listener)?,
+                DATAGRAMS => backend.echo_datagrams(),
                 token => backend.serve(token - FIRST_STREAM),
             }
         }
@@ -55,6 +62,7 @@ pub(crate) fn say(line: &str) -> io::Result<()> {
 struct Backend {
     poll: Poll,
     listeners: [TcpListener; 3],
+    datagrams: Option<UdpSocket>,
     streams: Vec<Option<Stream>>,
     free: Vec<usize>,
     replies: Replies,
@@ -87,15 +95,27 @@ impl Backend {
         for (token, listener) in listeners.iter().enumerate() {
             poll.add_listener(listener, token)?;
         }
+        let datagrams = settings.datagrams.map(UdpSocket::bind).transpose()?;
+        if let Some(socket) = &datagrams {
+            socket.set_nonblocking(true)?;
+            // The kernel grants what it will; a burst must find room.
+            sockopt::set_socket_recv_buffer_size(socket, DATAGRAMS_BYTES)?;
+            poll.add_listener(socket, DATAGRAMS)?;
+        }
         Ok(Self {
             poll,
             listeners,
+            datagrams,
             streams: Vec::new(),
             free: Vec::new(),
             replies: Replies { pattern: message::pattern(), ready: HashMap::new() },
             grpc_words: Rc::new(Words::new()),
             scratch: vec![0; 256 * 1024],
         })
+    }
+
+    fn echo_datagrams(&mut self) {
+        self.datagrams.iter().for_each(|socket| datagrams::echo(socket, &mut self.scratch));
     }
 
     fn accept(&mut self, listener: usize) -> io::Result<()> {

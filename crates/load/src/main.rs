@@ -6,6 +6,7 @@
 
 mod arguments;
 mod backend;
+mod datagrams;
 mod drive;
 mod faults;
 mod h2;
@@ -19,6 +20,7 @@ mod wire;
 use std::process::ExitCode;
 
 use arguments::Command;
+use datagrams::Volley;
 use drive::Drive;
 use h2::Multiplex;
 use orders::obey;
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Backend(settings) => backend::run(&settings),
         Command::Drive(settings) => Drive::new(&settings).and_then(|mut drive| obey(&mut drive)),
+        Command::Volley(settings) => Volley::new(&settings).and_then(|mut one| obey(&mut one)),
         Command::Multiplex(settings) => Multiplex::new(&settings).and_then(|mut m| obey(&mut m)),
         Command::Endpoint(settings) => soak::run_endpoint(&settings),
         Command::Soak(settings) => soak::run(&settings),

@@ -157,6 +157,9 @@ fault_kinds! {
     ClientStalled = ("client_stalled", Downstream, Body, 0),
     /// A tunnel or a raw connection was silent for too long.
     IdleTimeout = ("idle_timeout", Downstream, Body, 0),
+    /// More flows of UDP than there is room for: the one that was silent for the longest has made
+    /// it.
+    FlowEvicted = ("flow_evicted", Proxy, Body, 0),
     /// The program was told to stop, and the exchange was not over in time.
     Stopped = ("stopped", Proxy, Body, 0),
     Internal = ("internal", Proxy, Route, 500),

@@ -59,7 +59,7 @@ impl Admission {
         self.queue.set_max(max);
     }
 
-    /// The most connections.
+    /// Connections that may be open at a time.
     pub fn max(&self) -> u32 {
         self.max.load(Ordering::Relaxed)
     }

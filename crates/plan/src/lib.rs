@@ -22,6 +22,7 @@ mod retry;
 mod route;
 mod slot;
 pub mod sticky;
+mod udp;
 mod upstream;
 
 pub use admission::{Admission, PlaceApart};
@@ -55,6 +56,7 @@ pub use route::{
     RouteRule, RouteTable, Segment, Unroutable, ValueRule,
 };
 pub use slot::{Slot, Slots};
+pub use udp::Udp;
 pub use upstream::{
     Choice, HostHeader, Pick, ProxyVersion, Shared, Tried, Upstream, UpstreamSettings,
     UpstreamTimeouts, UpstreamTls, Versions,

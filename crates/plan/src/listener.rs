@@ -7,7 +7,7 @@ use fairwater_message::HeadLimits;
 use fairwater_message::network::IpNet;
 use fairwater_tls::Server;
 
-use crate::{ConnectionLimits, Filters, Framed, Hosts, Limits, RouteTable, UpstreamId};
+use crate::{ConnectionLimits, Filters, Framed, Hosts, Limits, RouteTable, Udp, UpstreamId};
 
 #[derive(Debug)]
 pub struct Listener {
@@ -81,6 +81,7 @@ pub enum Protocol {
         idle: TcpIdle,
     },
     Framed(Box<Framed>),
+    Udp(Udp),
     /// The listener is gone, but not all of its connections.
     Gone,
 }

@@ -257,6 +257,19 @@ impl Upstream {
         }
     }
 
+    /// Whether an exchange could enter one of the endpoints that it has not tried and that `may` have
+    /// it. Takes nothing.
+    pub fn has_room_where(&self, tried: &Tried, mut may: impl FnMut(&Endpoint) -> bool) -> bool {
+        let mut endpoints = self.endpoints.iter().enumerate();
+        self.shared.gate.as_ref().is_none_or(|gate| gate.has_room())
+            && endpoints.any(|(index, endpoint)| {
+                endpoint.weight > 0
+                    && !tried.contains(index)
+                    && endpoint.state.in_flight() < endpoint.in_flight_max
+                    && may(endpoint)
+            })
+    }
+
     /// Takes an exchange in at an endpoint that nobody has picked, if there is room for it.
     pub fn enter(&self, index: usize) -> Option<Pick<'_>> {
         let gate = self.shared.gate.as_ref();

@@ -8,7 +8,7 @@ mod checksum;
 mod text;
 mod write;
 
-pub use write::{Certificate, Told, ToldTls, write_v1, write_v2};
+pub use write::{Certificate, Told, ToldTls, write_v1, write_v2, write_v2_udp};
 
 /// The longest header that is read; a longer one is refused as soon as its length is known.
 pub const HEADER_BYTES_MAX: usize = PREFIX_BYTES + UNIX_BYTES + TLV_BYTES_MAX;

@@ -1,5 +1,5 @@
-//! Listening sockets: bound once, by whoever starts the workers; one socket per thread for TCP, so
-//! that the kernel spreads connections, one for all for Unix.
+//! Listening sockets: bound once, by whoever starts the workers; one socket per thread for TCP and
+//! UDP, so that the kernel spreads connections and clients, one for all for Unix.
 
 use std::fmt;
 use std::fs::Permissions;
@@ -22,6 +22,13 @@ const PRIVATE_BACKLOG: i32 = 128;
 /// How long the kernel waits for the first bytes; then the connection comes without.
 const DEFER_S: u32 = 1;
 
+/// What the kernel keeps of datagrams that nobody has come to yet: a burst of some thousand. It
+/// caps this by `net.core.rmem_max`.
+const DATAGRAMS_BYTES: usize = 4 * 1024 * 1024;
+
+/// How an address of datagrams begins.
+const UDP: &str = "udp:";
+
 /// The sockets of one listening address, not yet owned by a runtime.
 #[derive(Debug)]
 pub struct Listening {
@@ -35,6 +42,8 @@ pub struct Listening {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bound {
     Ip(SocketAddr),
+    /// For datagrams.
+    Udp(SocketAddr),
     Unix(PathBuf),
 }
 
@@ -42,6 +51,7 @@ impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ip(address) => address.fmt(f),
+            Self::Udp(address) => write!(f, "{UDP}{address}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -101,6 +111,8 @@ pub struct Manner {
     pub backlog: u32,
     /// The machine need not have the address yet.
     pub freebind: bool,
+    /// For datagrams.
+    pub is_udp: bool,
 }
 
 /// Binds an address.
@@ -120,6 +132,7 @@ pub fn bind(listen: &Listen, manner: Manner) -> Result<Listening, BindError> {
                 result => result,
             }
         }
+        // A checked listener of datagrams has none.
         Listen::Unix(path) => bind_unix(path, None, manner.backlog()),
     }
 }
@@ -144,42 +157,48 @@ pub fn bind_private(path: &Path) -> Result<Listening, BindError> {
 }
 
 fn bind_ip(address: SocketAddr, only_v6: bool, manner: Manner) -> Result<Listening, BindError> {
+    let bound = if manner.is_udp { Bound::Udp } else { Bound::Ip };
+    let shown = |address| bound(address).to_string();
     let refused = |error: io::Error| match error.kind() {
-        io::ErrorKind::AddrInUse => BindError::InUse(address.to_string(), holder::of_port(address)),
-        _ => BindError::Io(address.to_string(), error),
+        io::ErrorKind::AddrInUse => {
+            BindError::InUse(shown(address), holder::of_port(address, manner.is_udp))
+        }
+        _ => BindError::Io(shown(address), error),
     };
     // SO_REUSEPORT would let a second Fairwater share the port unnoticed and take half of its
     // connections: a socket without it finds out whether anybody is there, and the free port.
-    let probe = tcp_socket(address, only_v6, manner.freebind).map_err(refused)?;
+    let probe = unbound(address, only_v6, manner).map_err(refused)?;
+    probe.bind(&address.into()).map_err(refused)?;
     let address = probe.local_addr().map_err(refused)?.as_socket().unwrap_or(address);
     drop(probe);
     let shared = || {
-        let socket = unbound(address, only_v6, manner.freebind)?;
+        let socket = unbound(address, only_v6, manner)?;
         socket.set_reuse_port(true)?;
-        make_ready(&socket)?;
+        make_ready(&socket, manner.is_udp)?;
         socket.bind(&address.into())?;
-        socket.listen(manner.backlog())?;
+        if !manner.is_udp {
+            socket.listen(manner.backlog())?;
+        }
         Ok(socket)
     };
     let sockets: io::Result<Vec<_>> = (0..manner.threads).map(|_| shared()).collect();
     let sockets = sockets.map_err(refused)?;
-    Ok(Listening { sockets, address: Bound::Ip(address), file: None })
+    Ok(Listening { sockets, address: bound(address), file: None })
 }
 
-fn tcp_socket(address: SocketAddr, only_v6: bool, freebind: bool) -> io::Result<Socket> {
-    let socket = unbound(address, only_v6, freebind)?;
-    socket.bind(&address.into())?;
-    Ok(socket)
-}
-
-fn unbound(address: SocketAddr, only_v6: bool, freebind: bool) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
+fn unbound(address: SocketAddr, only_v6: bool, manner: Manner) -> io::Result<Socket> {
+    let (kind, protocol) = match manner.is_udp {
+        true => (Type::DGRAM, Protocol::UDP),
+        false => (Type::STREAM, Protocol::TCP),
+    };
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    // For datagrams it would let anybody else have the port as well.
+    socket.set_reuse_address(!manner.is_udp)?;
     if address.is_ipv6() {
         socket.set_only_v6(only_v6)?;
     }
     match address {
-        _ if !freebind => {}
+        _ if !manner.freebind => {}
         SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
         SocketAddr::V6(_) => socket.set_freebind_v6(true)?,
     }
@@ -187,8 +206,12 @@ fn unbound(address: SocketAddr, only_v6: bool, freebind: bool) -> io::Result<Soc
 }
 
 /// Accepted sockets inherit these, which saves a call for each.
-fn make_ready(socket: &Socket) -> io::Result<()> {
-    socket.set_tcp_nodelay(true)?;
+fn make_ready(socket: &Socket, is_udp: bool) -> io::Result<()> {
+    match is_udp {
+        // Less is fine.
+        true => drop(socket.set_recv_buffer_size(DATAGRAMS_BYTES)),
+        false => socket.set_tcp_nodelay(true)?,
+    }
     socket.set_nonblocking(true)
 }
 
@@ -256,7 +279,8 @@ impl Listening {
     pub(crate) fn inherited(address: Bound, sockets: Vec<Socket>) -> io::Result<Self> {
         for socket in &sockets {
             match address {
-                Bound::Ip(_) => make_ready(socket)?,
+                Bound::Ip(_) => make_ready(socket, false)?,
+                Bound::Udp(_) => make_ready(socket, true)?,
                 Bound::Unix(_) => socket.set_nonblocking(true)?,
             }
         }
@@ -277,7 +301,10 @@ impl Listening {
         let sockets = record.sockets.iter().map(|number| left.take(*number).map(Socket::from));
         let address = match record.address.strip_prefix("unix:") {
             Some(path) => Bound::Unix(path.into()),
-            None => Bound::Ip(record.address.parse().ok()?),
+            None => match record.address.strip_prefix(UDP) {
+                Some(address) => Bound::Udp(address.parse().ok()?),
+                None => Bound::Ip(record.address.parse().ok()?),
+            },
         };
         let file = record.file.map(|(device, number)| FileId(device, number));
         Some(Self { sockets: sockets.collect::<Option<_>>()?, address, file })
@@ -306,6 +333,9 @@ impl Listening {
 
     /// Sets how many connections wait in the kernel, and whether they come with their first bytes.
     pub(crate) fn tune(&self, backlog: u32, waits_for_data: bool) {
+        if matches!(self.address, Bound::Udp(_)) {
+            return;
+        }
         let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
         for socket in &self.sockets {
             // Without either everything works, a little slower.

@@ -4,23 +4,27 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
-/// The state of a socket that listens, in the kernel's tables.
-const LISTENS: &str = "0A";
+/// The kernel's tables of a protocol, and what they call a socket that others can come to.
+const TCP: (&str, &str) = ("tcp", "0A");
+const UDP: (&str, &str) = ("udp", "07");
 
-/// The process that listens on a port of TCP, in words; nothing, if there is none that we may see.
-pub(crate) fn of_port(address: SocketAddr) -> Option<String> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
-    let all = tables.iter().filter_map(|table| fs::read_to_string(table).ok());
-    let numbers: Vec<String> = all.flat_map(|table| of_table(&table, address.port())).collect();
+/// The process that listens on a port of TCP or UDP, in words; nothing, if there is none that we
+/// may see.
+pub(crate) fn of_port(address: SocketAddr, is_udp: bool) -> Option<String> {
+    let (name, state) = if is_udp { UDP } else { TCP };
+    let tables = [name.to_owned(), format!("{name}6")];
+    let all = tables.iter().filter_map(|name| fs::read_to_string(format!("/proc/net/{name}")).ok());
+    let numbers: Vec<String> =
+        all.flat_map(|table| of_table(&table, state, address.port())).collect();
     process_with(&numbers)
 }
 
 /// The numbers of sockets that listen on a port.
-fn of_table(table: &str, port: u16) -> Vec<String> {
+fn of_table(table: &str, state: &str, port: u16) -> Vec<String> {
     let port = format!(":{port:04X}");
     let number = |line: &str| {
         let words: Vec<_> = line.split_whitespace().collect();
-        let is_it = words.get(1)?.ends_with(&port) && *words.get(3)? == LISTENS;
+        let is_it = words.get(1)?.ends_with(&port) && *words.get(3)? == state;
         is_it.then(|| words.get(9).map(ToString::to_string)).flatten()
     };
     table.lines().skip(1).filter_map(number).collect()
@@ -63,7 +67,7 @@ fn has_one_of(process: u32, names: &[String]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{TcpListener, UdpSocket};
     use std::os::unix::net::UnixListener;
 
     use super::*;
@@ -73,9 +77,12 @@ mod tests {
         let own = format!("process {} (", std::process::id());
         for address in ["127.0.0.1:0", "[::]:0"] {
             let Ok(listener) = TcpListener::bind(address) else { continue };
-            let said = of_port(listener.local_addr().unwrap()).unwrap();
+            let said = of_port(listener.local_addr().unwrap(), false).unwrap();
             assert!(said.starts_with(&own), "{said}");
-            assert_eq!(of_port("127.0.0.1:1".parse().unwrap()), None);
+            assert_eq!(of_port("127.0.0.1:1".parse().unwrap(), false), None);
+            let socket = UdpSocket::bind(address).unwrap();
+            let said = of_port(socket.local_addr().unwrap(), true).unwrap();
+            assert!(said.starts_with(&own), "{said}");
         }
         let path = std::env::temp_dir().join(format!("fairwater-held-{}", std::process::id()));
         let listener = UnixListener::bind(&path).unwrap();

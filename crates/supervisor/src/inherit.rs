@@ -35,12 +35,16 @@ impl Inherited {
         let listening = |fd: OwnedFd| {
             let socket = Socket::from(fd);
             // Others may be passed as well, and are closed here.
-            let is_ours = socket.is_listener().ok()? && socket.r#type().ok()? == Type::STREAM;
-            let address = socket.local_addr().ok().filter(|_| is_ours)?;
-            let ip = address.as_socket().map(Bound::Ip);
-            let bound =
-                ip.or_else(|| address.as_pathname().map(|path| Bound::Unix(path.to_owned())));
-            Some((bound?, socket))
+            let address = socket.local_addr().ok()?;
+            let bound = match socket.r#type().ok()? {
+                Type::STREAM if socket.is_listener().ok()? => match address.as_pathname() {
+                    Some(path) => Bound::Unix(path.to_owned()),
+                    None => Bound::Ip(address.as_socket()?),
+                },
+                Type::DGRAM => Bound::Udp(address.as_socket()?),
+                _ => return None,
+            };
+            Some((bound, socket))
         };
         Self { sockets: fds.into_iter().filter_map(listening).collect() }
     }
@@ -52,7 +56,7 @@ impl Inherited {
     pub fn bind(&mut self, listen: &Listen, manner: Manner) -> Result<Listening, BindError> {
         let (taken, rest) = std::mem::take(&mut self.sockets)
             .into_iter()
-            .partition::<Vec<_>, _>(|(bound, _)| is_for(bound, listen));
+            .partition::<Vec<_>, _>(|(bound, _)| is_for(bound, listen, manner.is_udp));
         self.sockets = rest;
         let Some((address, _)) = taken.first() else { return bind(listen, manner) };
         let address = address.clone();
@@ -67,14 +71,17 @@ impl Inherited {
     }
 }
 
-fn is_for(bound: &Bound, listen: &Listen) -> bool {
-    match (bound, listen) {
-        (Bound::Ip(bound), Listen::Ip(address)) => bound == address,
-        (Bound::Ip(bound), Listen::Any { port }) => {
-            bound.ip().is_unspecified() && bound.port() == *port
-        }
-        (Bound::Unix(bound), Listen::Unix(path)) => bound == path,
-        _ => false,
+fn is_for(bound: &Bound, listen: &Listen, is_udp: bool) -> bool {
+    let bound = match bound {
+        Bound::Unix(bound) => return matches!(listen, Listen::Unix(path) if bound == path),
+        Bound::Udp(bound) if is_udp => bound,
+        Bound::Ip(bound) if !is_udp => bound,
+        Bound::Udp(_) | Bound::Ip(_) => return false,
+    };
+    match listen {
+        Listen::Ip(address) => bound == address,
+        Listen::Any { port } => bound.ip().is_unspecified() && bound.port() == *port,
+        Listen::Unix(_) => false,
     }
 }
 
@@ -84,7 +91,7 @@ mod tests {
 
     use super::*;
 
-    const MANNER: Manner = Manner { threads: 2, backlog: 16, freebind: false };
+    const MANNER: Manner = Manner { threads: 2, backlog: 16, freebind: false, is_udp: false };
 
     #[test]
     fn a_socket_is_taken_by_its_address() {
@@ -93,10 +100,15 @@ mod tests {
         let other = TcpListener::bind("127.0.0.1:0").unwrap();
         let left = other.local_addr().unwrap();
         let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let of_datagrams = datagrams.local_addr().unwrap();
         let mut inherited = Inherited::of(vec![passed.into(), datagrams.into(), other.into()]);
         let listening = inherited.bind(&Listen::Ip(address), MANNER).unwrap();
         assert_eq!(listening.address, Bound::Ip(address));
         assert_eq!(listening.sockets().unwrap().len(), 1, "it is one, whatever the threads");
+        assert!(inherited.left().eq([&Bound::Udp(of_datagrams), &Bound::Ip(left)]));
+        let udp = Manner { is_udp: true, ..MANNER };
+        let listening = inherited.bind(&Listen::Ip(of_datagrams), udp).unwrap();
+        assert_eq!(listening.address, Bound::Udp(of_datagrams));
         assert!(inherited.left().eq([&Bound::Ip(left)]));
         let free = Listen::parse("127.0.0.1:0").unwrap();
         assert_eq!(inherited.bind(&free, MANNER).unwrap().sockets().unwrap().len(), 2);
@@ -108,10 +120,14 @@ mod tests {
         for (bound, expected) in
             [("0.0.0.0:80", true), ("[::]:80", true), ("[::]:81", false), ("127.0.0.1:80", false)]
         {
-            assert_eq!(is_for(&Bound::Ip(bound.parse().unwrap()), &any), expected, "{bound}");
+            let bound = bound.parse().unwrap();
+            for is_udp in [true, false] {
+                assert_eq!(is_for(&Bound::Ip(bound), &any, is_udp), expected && !is_udp, "{bound}");
+                assert_eq!(is_for(&Bound::Udp(bound), &any, is_udp), expected && is_udp, "{bound}");
+            }
         }
         let unix = Bound::Unix("/run/a".into());
-        assert!(is_for(&unix, &Listen::Unix("/run/a".into())));
-        assert!(!is_for(&unix, &any));
+        assert!(is_for(&unix, &Listen::Unix("/run/a".into()), false));
+        assert!(!is_for(&unix, &any, false));
     }
 }

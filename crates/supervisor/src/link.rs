@@ -68,6 +68,13 @@ pub struct Address {
     pub bound: String,
 }
 
+impl Address {
+    /// Whether it is one for datagrams.
+    pub fn is_udp(&self) -> bool {
+        self.bound.starts_with("udp:")
+    }
+}
+
 /// From a worker to the master.
 #[derive(Debug)]
 pub enum News {

@@ -12,6 +12,8 @@ use crate::watch::Stamp;
 
 /// The last line: half of a part is none.
 const END: &str = "end\n";
+/// The word for an address of datagrams.
+const BIND_UDP: &str = "bind_udp";
 
 /// The part of the master.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,15 +43,27 @@ pub struct Bind {
     pub waits_for_data: bool,
     /// The machine need not have the address yet.
     pub freebind: bool,
+    /// For datagrams.
+    pub is_udp: bool,
+}
+
+impl Bind {
+    /// The address as it was written; that of datagrams is another one than that of connections.
+    pub(crate) fn configured(&self) -> String {
+        let Self { address, is_udp, .. } = self;
+        if *is_udp { format!("udp:{address}") } else { address.to_string() }
+    }
 }
 
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "threads {}", self.threads)?;
-        for Bind { listener, address, backlog, waits_for_data, freebind } in &self.binds {
+        for Bind { listener, address, backlog, waits_for_data, freebind, is_udp } in &self.binds {
+            // A program that knows no datagrams must not take it for an address of TCP.
+            let bind = if *is_udp { BIND_UDP } else { "bind" };
             let word = if *waits_for_data { "data" } else { "connect" };
             let held = if *freebind { "free" } else { "held" };
-            writeln!(f, "bind {listener} {backlog} {word} {held} {address}")?;
+            writeln!(f, "{bind} {listener} {backlog} {word} {held} {address}")?;
         }
         if let Some(path) = &self.admin {
             writeln!(f, "admin {}", path.display())?;
@@ -76,7 +90,7 @@ impl Part {
         for line in text.strip_suffix(END)?.lines() {
             match line.split_once(' ')? {
                 ("threads", count) => part.threads = count.parse().ok()?,
-                ("bind", rest) => {
+                (bind @ ("bind" | BIND_UDP), rest) => {
                     let mut words = rest.splitn(5, ' ');
                     part.binds.push(Bind {
                         listener: words.next()?.to_owned(),
@@ -84,6 +98,7 @@ impl Part {
                         waits_for_data: words.next()? == "data",
                         freebind: words.next()? == "free",
                         address: Listen::parse(words.next()?).ok()?,
+                        is_udp: bind == BIND_UDP,
                     });
                 }
                 ("admin", path) => part.admin = Some(path.into()),
@@ -119,6 +134,7 @@ mod tests {
             backlog: 4096,
             waits_for_data,
             freebind: !waits_for_data,
+            is_udp: address == "[::1]:81",
         };
         let part = Part {
             threads: 2,

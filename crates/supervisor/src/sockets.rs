@@ -61,8 +61,10 @@ impl Sockets {
         let mut before: Vec<&Place> = self.places.iter().collect();
         for one in &part.binds {
             let (threads, backlog, freebind) = (part.threads, one.backlog, one.freebind);
-            let manner = Manner { threads, backlog, freebind };
-            let known = before.iter().position(|place| place.bind.address == one.address);
+            let manner = Manner { threads, backlog, freebind, is_udp: one.is_udp };
+            let known = before.iter().position(|place| {
+                place.bind.address == one.address && place.bind.is_udp == one.is_udp
+            });
             let (listening, is_kept) = match known.map(|at| before.remove(at)) {
                 Some(place) => (Rc::clone(&place.listening), true),
                 None => (Rc::new(inherited.bind(&one.address, manner)?), false),
@@ -117,7 +119,7 @@ impl Sockets {
     pub(crate) fn shares(&self) -> impl Iterator<Item = Share<'_>> {
         self.places.iter().map(|place| {
             let address = Address {
-                configured: place.bind.address.to_string(),
+                configured: place.bind.configured(),
                 bound: place.listening.address.to_string(),
             };
             let sockets = place.listening.fds().collect();
@@ -187,6 +189,7 @@ mod tests {
             backlog: 16,
             waits_for_data: false,
             freebind: false,
+            is_udp: false,
         };
         Part { threads: 2, binds: addresses.iter().map(bind).collect(), ..Part::default() }
     }

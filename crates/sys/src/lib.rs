@@ -4,6 +4,8 @@
 pub mod allocator;
 pub mod child;
 pub mod clock;
+pub mod datagram;
+pub mod epoll;
 pub mod exec;
 pub mod file;
 pub mod landlock;

@@ -4,6 +4,8 @@ use std::ops::Index;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::DatagramCounters;
+
 /// Listeners that a reload may add to those at the start; more take a new process.
 const LISTENERS_SPARE: usize = 16;
 
@@ -59,13 +61,15 @@ pub struct ListenerCounters {
     /// Turned away for want of room.
     pub refused: Count,
     pub active: Count,
-    /// By class of status, see [`STATUS_CLASSES`]; TCP connections count as class 0.
+    /// By class of status, see [`STATUS_CLASSES`]; TCP connections and flows of UDP count as class
+    /// 0.
     pub requests: [Count; 6],
     /// By kind of fault.
     pub faults: Vec<Count>,
     /// Body bytes from and to clients.
     pub bytes_in: Count,
     pub bytes_out: Count,
+    pub datagrams: DatagramCounters,
 }
 
 /// The counters of endpoints by their slots. Grows while it is in use, and never moves.
@@ -173,6 +177,7 @@ impl ListenerCounters {
             faults: (0..fault_kinds).map(|_| Count::default()).collect(),
             bytes_in: Count::default(),
             bytes_out: Count::default(),
+            datagrams: DatagramCounters::default(),
         }
     }
 }
@@ -223,9 +228,10 @@ impl EndpointCounters {
 impl ListenerCounters {
     /// Starts from zero, for another listener. Nobody may be counting.
     pub fn reset(&self) {
-        let Self { connections, refused, active, requests, faults, bytes_in, bytes_out } = self;
+        let Self { connections, refused, active, requests, faults, .. } = self;
+        let Self { bytes_in, bytes_out, datagrams, .. } = self;
         let counts = [connections, refused, active, bytes_in, bytes_out];
-        let counts = counts.into_iter().chain(requests).chain(faults);
+        let counts = counts.into_iter().chain(requests).chain(faults).chain(datagrams.all());
         counts.for_each(|count| count.subtract(count.get()));
     }
 

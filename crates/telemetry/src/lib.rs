@@ -2,6 +2,7 @@
 //! lines that are written by another thread.
 
 mod counters;
+mod datagrams;
 mod escape;
 mod hide;
 mod line;
@@ -16,6 +17,7 @@ pub use counters::{
     Count, Counters, EndpointCounters, EndpointTable, ListenerCounters, SESSION_OUTCOMES,
     STATUS_CLASSES,
 };
+pub use datagrams::{DatagramCounters, Dropped};
 pub use line::{Entry, Timers, TlsEntry};
 pub use log::{LogBatch, LogFormat, LogWriter, Surroundings};
 pub use output::LogTarget;

@@ -47,7 +47,7 @@ pub struct Entry<'a> {
     pub method: &'a [u8],
     pub host: &'a [u8],
     pub target: &'a [u8],
-    /// `HTTP/1.1`, or `TCP`.
+    /// `HTTP/1.1`, `TCP` or `UDP`.
     pub protocol: &'a str,
     pub referer: &'a [u8],
     pub user_agent: &'a [u8],
@@ -275,7 +275,8 @@ pub(crate) fn write_combined(
     write_common(out, date, entry.wall_us);
     out.extend_from_slice(b"] \"");
     if entry.method.is_empty() {
-        out.extend_from_slice(if entry.protocol == "TCP" { b"TCP" } else { b"-" });
+        let is_raw = matches!(entry.protocol, "TCP" | "UDP");
+        out.extend_from_slice(if is_raw { entry.protocol.as_bytes() } else { b"-" });
     } else {
         escape(out, entry.method);
         out.push(b' ');

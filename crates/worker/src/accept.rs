@@ -272,7 +272,7 @@ impl Source {
             // Handing over costs more than most requests: for those a difference may stay.
             let slack = match in_force.plan.listener(listener).protocol {
                 Protocol::Tcp { .. } | Protocol::Framed(_) => 0,
-                Protocol::Http(_) | Protocol::Gone => limits::SPREAD_SLACK,
+                Protocol::Http(_) | Protocol::Udp(_) | Protocol::Gone => limits::SPREAD_SLACK,
             };
             let own = shard.spread.hand_over(stream, arrival, slack);
             return own.into_iter().for_each(|stream| {
@@ -341,8 +341,8 @@ pub(crate) fn serve(accepted: Accepted) {
             drop(tokio::task::spawn_local(h2::serve(accepted, h2::Ahead::default())));
         }
         Protocol::Http(_) => drop(tokio::task::spawn_local(h1::serve(accepted))),
-        // It went while this connection came.
-        Protocol::Gone => {}
+        // It went while this connection came. For datagrams none ever does.
+        Protocol::Gone | Protocol::Udp(_) => {}
         Protocol::Framed(_) => {
             accepted.stream.keep_alive(limits::KEEPALIVE_IDLE, limits::KEEPALIVE_INTERVAL);
             framed::serve(accepted, Vec::new());

@@ -2,7 +2,8 @@
 //! that it touches; what threads share are the atomics of the plan.
 //!
 //! The files are the stages of a request: `accept`, `downstream`, `exchange`, `attempt`,
-//! `upstream`, `relay`, `respond`, `record`; `tcp` and `tunnel` are the short ways for raw bytes.
+//! `upstream`, `relay`, `respond`, `record`; `tcp` and `tunnel` are the short ways for raw bytes,
+//! and `udp` is that of datagrams.
 
 mod accept;
 mod announced;
@@ -42,6 +43,7 @@ mod spread;
 mod tcp;
 mod thread;
 mod tunnel;
+mod udp;
 mod upstream;
 mod waiting;
 mod websocket;

@@ -67,6 +67,12 @@ pub const PASSWORD_PATIENCE: Duration = Duration::from_secs(10);
 /// Credentials that a thread remembers as right, and for how long.
 pub const REMEMBERED_MAX: usize = 1024;
 pub const REMEMBERED_FOR: Duration = Duration::from_secs(300);
+/// Batches of datagrams of one socket in one turn of its thread: 256 each way.
+pub const DATAGRAM_BATCHES_PER_TURN: u32 = 8;
+/// Replies of one flow that are taken at once while others wait.
+pub const REPLIES_AT_ONCE: usize = 8;
+/// For replies that are on their way when nothing more is taken from clients.
+pub const FLOW_LINGER: Duration = Duration::from_secs(1);
 /// HTTP connections that a thread may have more than another before it hands new ones over.
 pub const SPREAD_SLACK: u32 = 2;
 /// When a TCP peer is silent this long the kernel asks whether it is there.

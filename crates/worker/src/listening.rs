@@ -9,12 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use fairwater_net::Acceptor;
+use fairwater_net::{Acceptor, Datagrams, takes_datagrams};
 use fairwater_plan::ListenerId;
+use socket2::Socket;
 
 use crate::accept;
 use crate::moving::{Estate, Heir, take_from};
 use crate::shard::Shard;
+use crate::udp;
 
 /// A number that all sockets of one address have, over all threads and plans.
 pub type SocketKey = u32;
@@ -111,14 +113,19 @@ impl Listening {
         socket: OwnedFd,
         listener: ListenerId,
     ) -> io::Result<()> {
-        let acceptor = Acceptor::new(socket.into())?;
+        let socket: Socket = socket.into();
         let place = Rc::new(Place {
             listener: Cell::new(listener),
             is_closing: Cell::new(false),
             waker: RefCell::new(Waker::noop().clone()),
         });
-        self.0.entry(key).or_default().push(Rc::clone(&place));
-        drop(tokio::task::spawn_local(accept::run(Rc::clone(shard), acceptor, place)));
+        let shard = Rc::clone(shard);
+        let own = Rc::clone(&place);
+        drop(match takes_datagrams(&socket) {
+            true => tokio::task::spawn_local(udp::run(shard, Datagrams::new(socket)?, place)),
+            false => tokio::task::spawn_local(accept::run(shard, Acceptor::new(socket)?, place)),
+        });
+        self.0.entry(key).or_default().push(own);
         Ok(())
     }
 

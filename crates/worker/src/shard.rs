@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use fairwater_net::{Stream, Wheel, clock};
 use fairwater_plan::{CurrentLevel, Level, Listener, Plan};
 use fairwater_proto::http2::Scratch;
+use fairwater_sys::datagram::Batch;
 use fairwater_sys::recycle::Recycler;
 use fairwater_telemetry::{Counters, LogBatch};
 use tokio::sync::Semaphore;
@@ -55,6 +56,10 @@ pub(crate) struct Shard {
     /// Boxed, so that a set changes hands as one pointer.
     works: Spares<Box<Work>>,
     pub pipes: Rc<Pipes>,
+    /// Room for datagrams, once there are any.
+    pub datagrams: RefCell<Option<Batch>>,
+    /// Flows of datagrams.
+    pub flows: Cell<u32>,
     /// Clients that are being turned away.
     pub refusals: Cell<u32>,
     pub refusals_max: u32,
@@ -117,6 +122,8 @@ impl Shard {
             blocks: Spares::default(),
             works: Spares::default(),
             pipes: Rc::default(),
+            datagrams: RefCell::default(),
+            flows: Cell::new(0),
             refusals: Cell::new(0),
             refusals_max,
             is_ready,
@@ -205,6 +212,11 @@ impl Shard {
         self.is_draining.set(true);
         self.ends_early.set(true);
         self.moves.set(self.heir.borrow().is_some());
+    }
+
+    /// Whether no client is served any more.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.spread.open() == 0 && self.flows.get() == 0
     }
 
     /// Whether connections move to another process.

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::accept::{self, Accepted, Arrival};
 use crate::shard::Shard;
+use crate::udp;
 
 /// A thread that lies behind so far gets nothing more from others.
 const WAITING_MAX: usize = 256;
@@ -37,6 +38,7 @@ struct Door {
 pub(crate) struct Spread {
     own: usize,
     doors: Arc<[Door]>,
+    flow_doors: udp::Doors,
 }
 
 /// One for each thread, with what comes in there.
@@ -46,7 +48,8 @@ pub(crate) fn over(threads: usize) -> Vec<(Spread, Receiver<Handed>)> {
         .map(|(way, inside)| (Door { open: AtomicU32::new(0), way }, inside))
         .unzip();
     let doors: Arc<[Door]> = doors.into();
-    let spread = |own| Spread { own, doors: Arc::clone(&doors) };
+    let flow_doors = udp::Doors::default();
+    let spread = |own| Spread { own, doors: Arc::clone(&doors), flow_doors: flow_doors.clone() };
     inside.into_iter().enumerate().map(|(own, inside)| (spread(own), inside)).collect()
 }
 
@@ -57,6 +60,16 @@ impl Spread {
 
     pub(crate) fn left(&self) {
         self.doors[self.own].open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The ways to all sockets for datagrams.
+    pub(crate) fn flow_doors(&self) -> &udp::Doors {
+        &self.flow_doors
+    }
+
+    /// All threads, this one among them.
+    pub(crate) fn threads(&self) -> u32 {
+        self.doors.len().max(1) as u32
     }
 
     /// Connections of this thread, with those that others have just handed over.

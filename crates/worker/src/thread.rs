@@ -275,7 +275,7 @@ async fn until_stopped(
                     _ => now_ms,
                 };
                 drain = Some((order, begun_ms));
-                now_ms >= begun_ms + patience.as_millis() as u64 || shard.spread.open() == 0
+                now_ms >= begun_ms + patience.as_millis() as u64 || shard.is_empty()
             }
         }
     })

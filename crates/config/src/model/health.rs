@@ -47,6 +47,11 @@ pub enum CheckKind {
         send: Vec<u8>,
         expect: Vec<u8>,
     },
+    /// The same of one datagram, and the first that answers it.
+    Udp {
+        send: Vec<u8>,
+        expect: Vec<u8>,
+    },
     /// It answers `PING`.
     Redis,
     /// `grpc.health.v1.Health/Check` for this service; empty is the server as a whole.

@@ -85,14 +85,14 @@ pub(super) static HEALTH: declare::Table = declare::Table {
             name: "send",
             kind: Kind::Text("text, or bytes as `hex:0d0a`"),
             absent: Absent::Otherwise("nothing"),
-            meaning: "`bytes`: what is sent first",
+            meaning: "`bytes` and `udp`: what is sent first",
             example: "send = \"stats\\r\\n\"",
         },
         Setting {
             name: "expect",
             kind: Kind::Text("text, or bytes as `hex:0d0a`"),
-            absent: Absent::Otherwise("required for `bytes`"),
-            meaning: "`bytes`: what the answer has to contain, within `max_body`",
+            absent: Absent::Otherwise("required for `bytes` and `udp`"),
+            meaning: "`bytes` and `udp`: what the answer has to contain, within `max_body`",
             example: "expect = \"STAT\"",
         },
         Setting {
@@ -228,6 +228,10 @@ const TYPE_WORDS: &[Word] = &[
         meaning: "send some bytes, perhaps after others. Over TLS if the upstream \
                                     has `tls`.",
     },
+    Word {
+        word: "udp",
+        meaning: "answer a datagram with one that has some bytes in it, within `timeout`",
+    },
     Word { word: "redis", meaning: "answer `PING`; one that asks for a password is there as well" },
     Word { word: "grpc", meaning: "say `SERVING` in `grpc.health.v1.Health/Check`" },
 ];
@@ -238,6 +242,7 @@ const OF_TYPE: &[(&str, &[&str])] = &[
     ("tcp", &[]),
     ("tls", &[]),
     ("bytes", &["send", "expect"]),
+    ("udp", &["send", "expect"]),
     ("redis", &[]),
     ("grpc", &["service"]),
 ];
@@ -260,8 +265,14 @@ fn inner(table: &Table<'_>, name: &str) -> String {
 fn health(table: &Table<'_>, report: &mut Report) -> Health {
     let types = OF_TYPE.iter().map(|(name, _)| (*name, *name)).collect::<Vec<_>>();
     let kind = table.get("type").and_then(|node| node.choice(&types, report)).unwrap_or("http");
-    for (owner, names) in OF_TYPE.iter().filter(|(name, _)| *name != kind) {
+    let own = OF_TYPE.iter().find(|(name, _)| *name == kind).map_or(&[][..], |(_, names)| names);
+    let mut told = own.to_vec();
+    for (owner, names) in OF_TYPE {
         for name in *names {
+            if told.contains(name) {
+                continue;
+            }
+            told.push(name);
             let Some(span) = table.key_span(name) else { continue };
             let message = format!("`{name}` has no effect on a check of type `{kind}`");
             let help = format!("remove the line, or set `type = \"{owner}\"`");
@@ -272,7 +283,14 @@ fn health(table: &Table<'_>, report: &mut Report) -> Health {
         "tcp" => CheckKind::Tcp,
         "tls" => CheckKind::Tls,
         "redis" => CheckKind::Redis,
-        "bytes" => exchange(table, report),
+        "bytes" => {
+            let (send, expect) = exchange(table, report);
+            CheckKind::Bytes { send, expect }
+        }
+        "udp" => {
+            let (send, expect) = exchange(table, report);
+            CheckKind::Udp { send, expect }
+        }
         "grpc" => CheckKind::Grpc { service: service(table, report) },
         _ => CheckKind::Http(http(table, report)),
     };
@@ -362,11 +380,12 @@ fn headers(table: &Table<'_>, report: &mut Report) -> Vec<(String, String)> {
     headers
 }
 
-fn exchange(table: &Table<'_>, report: &mut Report) -> CheckKind {
+/// What is sent, and what comes back.
+fn exchange(table: &Table<'_>, report: &mut Report) -> (Vec<u8>, Vec<u8>) {
     let send = table.get("send").and_then(|node| bytes(node, report));
     let expect = table.require("expect", report);
     let expect = expect.and_then(|node| bytes(node, report));
-    CheckKind::Bytes { send: send.unwrap_or_default(), expect: expect.unwrap_or_default() }
+    (send.unwrap_or_default(), expect.unwrap_or_default())
 }
 
 /// Bytes as text, or in hexadecimal digits behind `hex:`.
@@ -423,7 +442,9 @@ fn path_or_type(text: &str) -> Result<String, AddressError> {
         return parse_path(text);
     }
     let example = match text {
-        "bytes" => "{ type = \"bytes\", send = \"PING\", expect = \"PONG\" }".to_owned(),
+        "bytes" | "udp" => {
+            format!("{{ type = \"{text}\", send = \"PING\", expect = \"PONG\" }}")
+        }
         "http" => "\"/healthz\"".to_owned(),
         _ => format!("{{ type = \"{text}\" }}"),
     };

@@ -51,9 +51,11 @@ pub(super) static LIMITS: declare::Table = declare::Table {
         Setting {
             name: "idle_timeout",
             kind: Kind::Duration { min_ms: 1, max_ms: WEEK_MS },
-            absent: Absent::Otherwise("`75s` for `http`, `10m` for `tcp` and `framed`"),
-            meaning: "between two requests; a raw connection without a byte, or one for messages \
-                      without one of its client. Cloud balancers in \
+            absent: Absent::Otherwise(
+                "`75s` for `http`, `10m` for `tcp` and `framed`, `60s` for `udp`",
+            ),
+            meaning: "between two requests; a raw connection without a byte, one for messages \
+                      without one of its client, a flow of UDP without a datagram. Cloud balancers in \
                       front keep theirs for 60 s and must be the first to close.",
             example: "idle_timeout = \"75s\"",
         },
@@ -102,7 +104,7 @@ pub(super) static LIMITS: declare::Table = declare::Table {
             name: "max_connections",
             kind: Kind::Integer { min: 1, max: u32::MAX },
             absent: Absent::Otherwise("no limit but that of the top level"),
-            meaning: "connections of this listener at a time, over all threads",
+            meaning: "connections (of UDP: flows) of this listener at a time, over all threads",
             example: "max_connections = 10000",
         },
         Setting {

@@ -18,6 +18,7 @@ use crate::read::rate_limit::{self, RATE_LIMITS};
 use crate::read::swoole::{self, SWOOLE};
 use crate::read::text;
 use crate::read::tls::{self, CLIENT_AUTH};
+use crate::read::udp::{self, UDP};
 use crate::reader::{Node, Table};
 use crate::report::Report;
 use crate::span::Spanned;
@@ -34,7 +35,7 @@ pub(super) static LISTENER: declare::Table = declare::Table {
         },
         Setting {
             name: "protocol",
-            kind: Kind::Choice(words!["http", "tcp", "framed"]),
+            kind: Kind::Choice(words!["http", "tcp", "framed", "udp"]),
             absent: Absent::Default("\"http\""),
             meaning: "what comes in; `framed` is [messages over TCP](messages.md)",
             example: "protocol = \"http\"",
@@ -90,7 +91,7 @@ pub(super) static LISTENER: declare::Table = declare::Table {
             name: "upstream",
             kind: Kind::Text("name"),
             absent: Absent::Otherwise(
-                "required for `tcp` and `framed`; for `http` unless there are routes",
+                "required for `tcp`, `framed` and `udp`; for `http` unless there are routes",
             ),
             meaning: "takes everything that no route takes",
             example: "upstream = \"app\"",
@@ -121,7 +122,7 @@ pub(super) static LISTENER: declare::Table = declare::Table {
         },
         RATE_LIMITS,
     ],
-    shared: &[&LIMITS, &FILTERS, &FRAMED, &SWOOLE],
+    shared: &[&LIMITS, &FILTERS, &FRAMED, &SWOOLE, &UDP],
     notes: "",
 };
 
@@ -130,10 +131,17 @@ enum Wire {
     Http,
     Tcp,
     Framed,
+    Udp,
 }
 
-const WIRES: [(&str, Wire); 3] =
-    [("http", Wire::Http), ("tcp", Wire::Tcp), ("framed", Wire::Framed)];
+const WIRES: [(&str, Wire); 4] =
+    [("http", Wire::Http), ("tcp", Wire::Tcp), ("framed", Wire::Framed), ("udp", Wire::Udp)];
+
+impl Wire {
+    fn word(self) -> &'static str {
+        WIRES.iter().find(|(_, wire)| *wire == self).map_or("", |(word, _)| *word)
+    }
+}
 
 const IDLE_RULES: [(&str, IdleRule); 2] = [("both", IdleRule::Both), ("client", IdleRule::Client)];
 
@@ -182,6 +190,9 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
     // Without a protocol the settings that only one has cannot be judged, but their values can.
     if let Some(kind) = kind {
         refuse_foreign_keys(&table, kind, report);
+        if kind == Wire::Udp {
+            udp::judge(&table, &listener.bind, report);
+        }
     }
     listener.protocol = protocol(&table, kind, http2, report);
     listener.timeouts = ListenerTimeouts::of(&listener.protocol);
@@ -205,7 +216,9 @@ fn bind(table: &Table<'_>, report: &mut Report) -> Vec<Spanned<Listen>> {
 fn protocol(table: &Table<'_>, kind: Option<Wire>, http2: bool, report: &mut Report) -> Protocol {
     let trusted_proxies = trusted_proxies(table, report);
     let idle = table.get("idle").and_then(|node| node.choice(&IDLE_RULES, report));
+    let udp = udp::read(table, report);
     match kind {
+        Some(Wire::Udp) => Protocol::Udp(udp),
         Some(Wire::Framed) => Protocol::Framed(Box::new(framed::read(table, idle, report))),
         Some(Wire::Tcp) => Protocol::Tcp(TcpListener {
             on_error: on_error::of_tcp(table, report),
@@ -220,14 +233,15 @@ fn refuse_foreign_keys(table: &Table<'_>, kind: Wire, report: &mut Report) {
     let of_http = filters.chain(limit::OF_HTTP).map(|name| (name, &[Wire::Http][..]));
     let of_messages = [&FRAMED, &SWOOLE].into_iter().flat_map(declare::Table::names);
     let of_messages = of_messages.map(|name| (name, &[Wire::Framed][..]));
-    for (name, owners) in OWNED.into_iter().chain(of_http).chain(of_messages) {
+    let of_udp = udp::OWN.map(|name| (name, &[Wire::Udp][..]));
+    let of_one = of_http.chain(of_messages).chain(of_udp);
+    for (name, owners) in OWNED.into_iter().chain(of_one) {
         let Some(span) = table.key_span(name).filter(|_| !owners.contains(&kind)) else {
             continue;
         };
-        let word = |wire| WIRES.iter().find(|one| one.1 == wire).map_or("", |one| one.0);
-        let owners: Vec<_> = owners.iter().map(|owner| word(*owner)).collect();
+        let owners: Vec<_> = owners.iter().map(|owner| owner.word()).collect();
         let message = format!("`{name}` is a setting of {} listeners", owners.join(" and "));
-        let kind = if kind == Wire::Framed { "messages" } else { word(kind) };
+        let kind = if kind == Wire::Framed { "messages" } else { kind.word() };
         let label = format!("{} is a listener for {kind}", table.title());
         let help = format!("remove the line, or write `protocol = \"{}\"`", owners[0]);
         report.add(&code::OTHER_PROTOCOL, span, message, label, help);

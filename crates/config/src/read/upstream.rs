@@ -52,7 +52,9 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
         Setting {
             name: "balance",
             kind: Kind::Choice(BALANCE_WORDS),
-            absent: Absent::Default("\"round_robin\""),
+            absent: Absent::Otherwise(
+                "`round_robin`; `source_hash` where [only UDP](udp.md) comes in",
+            ),
             meaning: "how one is picked",
             example: "balance = \"round_robin\"",
         },
@@ -329,6 +331,7 @@ pub(super) fn read(name: Spanned<&str>, node: Node<'_>, report: &mut Report) -> 
     upstream.endpoints = endpoints(&table, upstream.apps.is_some(), report);
     let balance = table.get("balance").and_then(|node| node.choice(&BALANCES, report));
     upstream.balance = balance.unwrap_or_default();
+    upstream.has_balance = balance.is_some();
     upstream.sticky = sticky::of_upstream(name.value, &table, report);
     sticky::check_balance(upstream.sticky.as_ref(), balance, &table, report);
     upstream.max_connections = limit(&table, "max_connections", report);

@@ -49,6 +49,7 @@ mod settings;
 mod sticky;
 mod tcp;
 mod tls;
+mod udp;
 mod upgrade;
 mod upgrades;
 mod versions;

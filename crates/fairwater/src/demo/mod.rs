@@ -63,7 +63,7 @@ fn free_address() -> (Listen, bool) {
     let address = |port| Listen::Ip(([127, 0, 0, 1], port).into());
     let usual = address(PORT);
     // Whether it is free shows when it is bound; this looks before.
-    let manner = Manner { threads: 1, backlog: 1, freebind: false };
+    let manner = Manner { threads: 1, backlog: 1, freebind: false, is_udp: false };
     match bind(&usual, manner) {
         Ok(_) => (usual, false),
         Err(_) => (address(0), true),

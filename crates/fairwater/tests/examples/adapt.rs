@@ -74,7 +74,7 @@ fn listening(address: &str, scratch: &Scratch) -> String {
 }
 
 fn answering(address: &str, scratch: &Scratch) -> String {
-    let Some(path) = address.strip_prefix("unix:") else { return endpoint::on_tcp() };
+    let Some(path) = address.strip_prefix("unix:") else { return endpoint::on_tcp_and_udp() };
     let path = own_file(path, scratch);
     endpoint::on_unix(Path::new(&path));
     format!("unix:{path}")

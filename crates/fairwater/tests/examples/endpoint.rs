@@ -2,7 +2,7 @@
 //! version of HTTP that they are spoken to.
 
 use std::io::{self, Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
 use std::thread;
@@ -14,6 +14,26 @@ pub(crate) fn on_tcp() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     thread::spawn(move || listener.incoming().flatten().for_each(answer));
+    address
+}
+
+/// Starts one on a free port of TCP that sends datagrams back as well, and gives its address.
+pub(crate) fn on_tcp_and_udp() -> String {
+    // A port that is free for one need not be for the other.
+    let pair = || {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = UdpSocket::bind(listener.local_addr().unwrap()).ok()?;
+        Some((listener, socket))
+    };
+    let (listener, socket) = std::iter::repeat_with(pair).flatten().next().unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || listener.incoming().flatten().for_each(answer));
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok((len, from)) = socket.recv_from(&mut buffer) {
+            socket.send_to(&buffer[..len], from).ok();
+        }
+    });
     address
 }
 

@@ -1,7 +1,7 @@
 //! The program as a process, and questions to its listeners.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -125,10 +125,23 @@ pub(crate) fn check(path: &Path) -> (bool, String) {
 /// The answer to a GET, head and all; `address` may be a Unix socket.
 pub(crate) fn get(address: &str, target: &str) -> String {
     let request = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    if let Some(address) = address.strip_prefix("udp:") {
+        return get_by_datagram(address);
+    }
     match address.strip_prefix("unix:") {
         Some(path) => ask(UnixStream::connect(path).unwrap(), &request),
         None => ask(TcpStream::connect(address).unwrap(), &request),
     }
+}
+
+/// What comes back for a datagram, as if a GET had been answered so.
+fn get_by_datagram(address: &str) -> String {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    socket.send_to(b"HTTP/1.1 200 OK", address).unwrap();
+    let mut buffer = [0; 4096];
+    let (len, _) = socket.recv_from(&mut buffer).unwrap();
+    format!("{} ", String::from_utf8_lossy(&buffer[..len]))
 }
 
 /// The same over TLS, whoever it is that answers, with the certificate of a client.

@@ -241,6 +241,24 @@ fn what_is_written_is_read() {
 }
 
 #[test]
+fn datagrams_are_told_from_streams_by_four_bits() {
+    for (source, target, family, len) in [
+        ("127.0.0.1:1", "127.0.0.2:53", 0x12, 28),
+        ("[2001:db8::1]:1", "[2001:db8::2]:53", 0x22, 52),
+        ("127.0.0.1:1", "[2001:db8::2]:53", 0x22, 52),
+    ] {
+        let (source, target) = (source.parse().unwrap(), target.parse().unwrap());
+        let mut stream = b"before".to_vec();
+        write_v2(&mut stream, Client::Ip { source, target }, Told::default());
+        let mut out = b"before".to_vec();
+        write_v2_udp(&mut out, source, target);
+        assert_eq!((out[6 + 13], out.len() - 6), (family, len));
+        out[6 + 13] = family & 0xf0 | 1;
+        assert_eq!(out, stream);
+    }
+}
+
+#[test]
 fn addresses_of_two_families_become_one() {
     let address = |text: &str| text.parse().unwrap();
     let line = |source: &str, target: &str| {

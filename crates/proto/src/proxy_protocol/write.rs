@@ -1,6 +1,7 @@
 //! Headers for endpoints.
 
 use std::io::Write;
+use std::net::SocketAddr;
 
 use super::{Client, Pair, SIGNATURE, UNIX_BYTES, ssl, tlv};
 
@@ -45,6 +46,14 @@ pub fn write_v1(out: &mut Vec<u8>, client: Client) {
         Pair::V4(source, target) => write!(out, "PROXY TCP4 {source} {target} {from} {to}\r\n"),
         Pair::V6(source, target) => write!(out, "PROXY TCP6 {source} {target} {from} {to}\r\n"),
     });
+}
+
+/// Appends a header of version 2 for a datagram from `source` to `target`.
+pub fn write_v2_udp(out: &mut Vec<u8>, source: SocketAddr, target: SocketAddr) {
+    let family = out.len() + SIGNATURE.len() + 1;
+    write_v2(out, Client::Ip { source, target }, Told::default());
+    // In place of a stream: the low half of the byte says how it is carried.
+    out[family] = out[family] & 0xf0 | 0x02;
 }
 
 /// Appends a header of version 2.

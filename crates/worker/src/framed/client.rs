@@ -70,6 +70,8 @@ struct Outlet {
 enum Over {
     /// A reply is missing, behind those before it.
     Lost,
+    /// The rest of one is.
+    Torn,
     /// The client is gone.
     Reset,
     /// It has asked for more than is kept.
@@ -85,6 +87,8 @@ pub(super) enum Ending {
     Over,
     /// A reply is missing.
     Lost,
+    /// The rest of one is.
+    Torn,
     Fault(Fault),
     /// Another process goes on with it.
     Moves,
@@ -118,7 +122,10 @@ impl Outlet {
         match delivery {
             Ok(Delivery::Out) => {}
             Ok(Delivery::Kept) => return false,
-            Ok(Delivery::Last) => *over = over.or(Some(Over::Lost)),
+            Ok(Delivery::Last) => {
+                let why = if order.is_begun() { Over::Torn } else { Over::Lost };
+                *over = over.or(Some(why));
+            }
             Err(TooEarly) => *over = Some(Over::TooEarly),
         }
         true
@@ -340,6 +347,7 @@ impl Client {
                 Poll::Ready(Some(Ending::Fault(fault)))
             }
             (Poll::Ready(Ok(())), Some(Over::Lost)) => Poll::Ready(Some(Ending::Lost)),
+            (Poll::Ready(Ok(())), Some(Over::Torn)) => Poll::Ready(Some(Ending::Torn)),
             (Poll::Ready(Ok(())), None) => Poll::Ready(None),
             (Poll::Pending, _) => Poll::Pending,
         }

@@ -13,6 +13,7 @@ use fairwater_message::{Fault, FaultKind};
 use fairwater_net::clock;
 use fairwater_plan::{Choice, Endpoint, FrameRules, InFlight, Pick, Replies, Tried, Upstream};
 
+use super::client::Client;
 use super::job::{Job, Owner, Waiting};
 use super::wire::Wire;
 use super::{dial, keeper};
@@ -38,8 +39,12 @@ pub(super) struct Desk {
     dials: Cell<u32>,
     dialled: Cell<u64>,
     keeper: RefCell<Option<Waker>>,
+    /// It stands in the queue that all threads share.
+    pub keeper_waits: Cell<bool>,
     spares: Spares<Vec<u8>>,
     yielded_ms: Cell<u64>,
+    /// A listener has these rules by the newest plan.
+    pub is_current: Cell<bool>,
 }
 
 /// The connections to an endpoint.
@@ -74,8 +79,10 @@ impl Desk {
             dials: Cell::new(0),
             dialled: Cell::new(0),
             keeper: RefCell::new(None),
+            keeper_waits: Cell::new(false),
             spares: Spares::default(),
             yielded_ms: Cell::new(0),
+            is_current: Cell::new(true),
         }
     }
 
@@ -227,7 +234,7 @@ impl Desk {
 
     /// A message that waits and may go over this connection.
     pub(super) fn next_for(&self, wire: &Wire) -> Option<(Job, InFlight)> {
-        if self.waiting.borrow().is_empty() || self.yields(wire) || self.is_too_many(wire) {
+        if self.waiting.borrow().is_empty() || self.is_too_many(wire) {
             return None;
         }
         let upstream = self.upstream.borrow();
@@ -315,9 +322,23 @@ impl Desk {
             && endpoints.any(|endpoint| endpoint.weight > 0 && endpoint.state.connections() < most)
     }
 
-    /// A connection is being opened. Returns its number.
-    pub(super) fn begins_dial(&self) -> u64 {
-        self.dials.set(self.dials.get() + 1);
+    /// Whether the message that is first could go somewhere now.
+    pub(super) fn could_place(&self, upstream: &Upstream) -> bool {
+        let may_open = self.may_open(upstream);
+        let most = upstream.settings.connections.unwrap_or(u32::MAX);
+        let wires = self.wires.borrow();
+        let waiting = self.waiting.borrow();
+        waiting.front().is_some_and(|job| {
+            upstream.has_room_where(&job.tried, |endpoint| {
+                wires.get(endpoint.slot).is_some_and(Wires::has_room)
+                    || (may_open && endpoint.state.connections() < most)
+            })
+        })
+    }
+
+    /// A connection is being opened, for a message or ahead of any. Returns its number.
+    pub(super) fn begins_dial(&self, is_for_one: bool) -> u64 {
+        self.dials.set(self.dials.get() + u32::from(is_for_one));
         self.dialled.set(self.dialled.get() + 1);
         self.dialled.get()
     }
@@ -326,11 +347,11 @@ impl Desk {
     pub(super) fn ends_dial(
         self: &Rc<Self>,
         shard: &Rc<Shard>,
-        dial: u64,
+        (dial, is_for_one): (u64, bool),
         (to, place): (&Arc<Upstream>, usize),
         fault: Option<Fault>,
     ) {
-        self.dials.set(self.dials.get() - 1);
+        self.dials.set(self.dials.get() - u32::from(is_for_one));
         let found = {
             let mut waiting = self.waiting.borrow_mut();
             let at = waiting.iter().position(|job| job.dial == Some(dial));
@@ -401,20 +422,20 @@ impl Desk {
     }
 
     /// A client has gone: what of it waits is dropped.
-    pub(super) fn forget(&self, client: &Rc<super::client::Client>) {
-        let mut gone = Vec::new();
-        self.waiting.borrow_mut().retain_mut(|job| {
-            let is_kept = !Rc::ptr_eq(&job.client, client);
-            if !is_kept {
-                gone.push(std::mem::take(&mut job.bytes));
-            }
-            is_kept
-        });
-        gone.into_iter().for_each(|block| self.give_back(block));
+    pub(super) fn forget(&self, client: &Rc<Client>) {
+        loop {
+            let gone = {
+                let mut waiting = self.waiting.borrow_mut();
+                let at = waiting.iter().position(|job| Rc::ptr_eq(&job.client, client));
+                at.and_then(|at| waiting.remove(at))
+            };
+            let Some(job) = gone else { return };
+            self.fail(job, Fault::undelivered(FaultKind::ClientAborted));
+        }
     }
 
     /// It wants no replies any more.
-    pub(super) fn abandon(&self, client: &Rc<super::client::Client>) {
+    pub(super) fn abandon(&self, client: &Rc<Client>) {
         for wires in &*self.wires.borrow() {
             wires.all.iter().for_each(|wire| wire.abandon(client));
         }
@@ -432,11 +453,12 @@ impl Desk {
         drop(in_flight);
         let upstream = self.upstream();
         let shard = Rc::clone(&job.client.accepted.shard);
-        if undelivered && job.trace.is_reused && !upstream.has_another(&job.tried) {
-            // A connection has gone while it was idle, and not the endpoint.
-            job.tried = Tried::default();
-        }
-        if !was_begun && job.may_go_on(&upstream, undelivered) && upstream.has_another(&job.tried) {
+        let has_another = upstream.has_another(&job.tried);
+        // What has not got there may go there again, over another connection.
+        if !was_begun && (undelivered || has_another) && job.may_go_on(&upstream, undelivered) {
+            if !has_another {
+                job.tried = Tried::default();
+            }
             shard.counters.endpoints[slot].stale.add(u64::from(job.trace.is_reused));
             return self.enqueue(&shard, job, true);
         }
@@ -472,6 +494,7 @@ impl Desk {
 /// The connections of a desk.
 impl Desk {
     pub(super) fn has_come(&self, wire: &Rc<Wire>) {
+        self.adopt(wire, &self.upstream.borrow());
         let mut wires = self.wires.borrow_mut();
         if wires.len() <= wire.slot {
             wires.resize_with(wire.slot + 1, Wires::default);
@@ -509,31 +532,32 @@ impl Desk {
         let upstream = self.upstream.borrow();
         let kept = upstream.settings.connections_kept;
         kept > 0
+            && self.is_current.get()
             && !wire.shard.is_draining()
             && wire
                 .place_in(&upstream)
                 .is_some_and(|place| upstream.endpoints[place].state.connections() <= kept)
     }
 
-    /// Whether a connection that comes free goes to another thread: that has less than its share of
-    /// those that there may be.
-    fn yields(&self, wire: &Wire) -> bool {
+    /// Retires a connection if another thread shall have one instead: that has less than its share
+    /// of those that there may be.
+    pub(super) fn give_way(&self, wire: &Wire) {
         let upstream = self.upstream.borrow();
         let admission = upstream.admission();
         let others = self.others_waiting(&upstream);
-        if others == 0 || !wire.is_idle() {
-            return false;
+        if others == 0 {
+            return;
         }
-        let count: usize = self.wires.borrow().iter().map(|wires| wires.all.len()).sum();
+        let wires = self.wires.borrow();
+        let open = wires.iter().flat_map(|wires| &wires.all).filter(|wire| !wire.is_retired());
+        let count = open.count();
         let share = admission.max() as usize / (others + 1);
         let now_ms = clock::coarse_ms();
         let is_turn = now_ms >= self.yielded_ms.get() + limits::YIELD_AFTER.as_millis() as u64;
         if count > share.max(1) || (share == 0 && is_turn) {
             self.yielded_ms.set(now_ms);
             wire.retire();
-            return true;
         }
-        false
     }
 
     /// Whether a connection that comes free makes room for one to another endpoint, which has less
@@ -545,7 +569,6 @@ impl Desk {
         if admission.has_room()
             || upstream.endpoints.len() < 2
             || now_ms < self.yielded_ms.get() + limits::YIELD_AFTER.as_millis() as u64
-            || !wire.is_idle()
         {
             return false;
         }
@@ -567,7 +590,7 @@ impl Desk {
 
     /// Who waits for a connection to the upstream, beside the keeper of this desk.
     pub(super) fn others_waiting(&self, upstream: &Upstream) -> usize {
-        let own = usize::from(self.keeper.borrow().is_some());
+        let own = usize::from(self.keeper_waits.get());
         upstream.admission().waiting().saturating_sub(own)
     }
 
@@ -577,18 +600,22 @@ impl Desk {
         if Arc::ptr_eq(&before, upstream) {
             return;
         }
-        let is_spoken_to_so = before.settings.tls == upstream.settings.tls
-            && before.settings.greeting == upstream.settings.greeting;
         for wire in self.wires.borrow().iter().flat_map(|wires| &wires.all) {
-            let mut endpoints = upstream.endpoints.iter();
-            match endpoints.position(|endpoint| wire.endpoint_is(endpoint)) {
-                Some(place) if is_spoken_to_so => wire.follow(upstream, place),
-                _ => wire.retire(),
-            }
+            self.adopt(wire, upstream);
         }
         // Their places are others now.
         self.waiting.borrow_mut().iter_mut().for_each(|job| job.tried = Tried::default());
         self.wake_keeper();
+    }
+
+    /// Goes on with a connection under another plan, if its endpoint is there and spoken to as it
+    /// was.
+    fn adopt(&self, wire: &Wire, upstream: &Arc<Upstream>) {
+        let mut endpoints = upstream.endpoints.iter();
+        match endpoints.position(|endpoint| wire.endpoint_is(endpoint)) {
+            Some(place) if wire.is_spoken_to_as(upstream) => wire.follow(upstream, place),
+            _ => wire.retire(),
+        }
     }
 
     /// Opens connections that shall be there before anybody wants them.

@@ -64,7 +64,7 @@ pub(super) fn start(
     job: &mut Job,
 ) {
     if let Some(permit) = Permit::take(upstream, place) {
-        job.dial = Some(begin(shard, desk, permit));
+        job.dial = Some(begin(shard, desk, permit, true));
     }
 }
 
@@ -77,19 +77,19 @@ pub(super) fn start_permitted(
     job: &mut Job,
 ) -> bool {
     let permit = Permit::given(upstream, place);
-    job.dial = permit.map(|permit| begin(shard, desk, permit));
+    job.dial = permit.map(|permit| begin(shard, desk, permit, true));
     job.dial.is_some()
 }
 
 /// Opens a connection that nobody waits for.
 pub(super) fn ahead(shard: &Rc<Shard>, desk: &Rc<Desk>, upstream: &Arc<Upstream>, place: usize) {
     if let Some(permit) = Permit::take(upstream, place) {
-        begin(shard, desk, permit);
+        begin(shard, desk, permit, false);
     }
 }
 
-fn begin(shard: &Rc<Shard>, desk: &Rc<Desk>, permit: Permit) -> u64 {
-    let number = desk.begins_dial();
+fn begin(shard: &Rc<Shard>, desk: &Rc<Desk>, permit: Permit, is_for_one: bool) -> u64 {
+    let number = desk.begins_dial(is_for_one);
     let (shard, desk) = (Rc::clone(shard), Rc::clone(desk));
     drop(tokio::task::spawn_local(async move {
         let (upstream, place) = (Arc::clone(&permit.upstream), permit.place);
@@ -107,7 +107,7 @@ fn begin(shard: &Rc<Shard>, desk: &Rc<Desk>, permit: Permit) -> u64 {
                 Some(fault)
             }
         };
-        desk.ends_dial(&shard, number, (&upstream, place), fault);
+        desk.ends_dial(&shard, (number, is_for_one), (&upstream, place), fault);
     }));
     number
 }

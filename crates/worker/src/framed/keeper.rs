@@ -4,10 +4,10 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 
 use fairwater_net::{Timer, clock};
-use fairwater_plan::{Gate, Priority, Turn, Upstream, Waiter};
+use fairwater_plan::{Priority, Turn, Upstream};
 
 use super::desk::Desk;
 use crate::limits;
@@ -39,7 +39,9 @@ async fn keep(shard: Rc<Shard>, desk: Rc<Desk>) {
     let timer = Timer::new(&shard.wheel);
     loop {
         let upstream = desk.upstream();
-        match next(&desk, &upstream, &timer).await {
+        let step = next(&desk, &upstream, &timer).await;
+        desk.keeper_waits.set(false);
+        match step {
             Step::Done => break,
             Step::Again => desk.open_more(&shard),
             Step::Open => {
@@ -67,17 +69,30 @@ async fn next(desk: &Rc<Desk>, upstream: &Arc<Upstream>, timer: &Timer) -> Step 
             if !Arc::ptr_eq(&desk.upstream(), upstream) {
                 return Poll::Ready(Step::Again);
             }
-            if desk.wants_connection(upstream)
-                && let Turn::Enter(()) = for_connection.poll(cx.waker(), || admission.take_permit())
-            {
-                return Poll::Ready(Step::Open);
+            let mut look_ms = until_ms;
+            if desk.wants_connection(upstream) {
+                match for_connection.poll(cx.waker(), || admission.take_permit()) {
+                    Turn::Enter(()) => return Poll::Ready(Step::Open),
+                    Turn::Wait => desk.keeper_waits.set(true),
+                    Turn::Refused => {
+                        // There is no place in the queue: later.
+                        for_connection = admission.waiter(Priority::Normal);
+                        look_ms = soon_ms();
+                    }
+                }
             }
-            if let Some((gate, waiter)) = &mut for_exchange
-                && is_open(gate, waiter, cx)
-            {
-                return Poll::Ready(Step::Again);
+            if let Some((gate, waiter)) = &mut for_exchange {
+                let take = || desk.could_place(upstream).then_some(());
+                match waiter.poll(cx.waker(), take) {
+                    Turn::Enter(()) => return Poll::Ready(Step::Again),
+                    Turn::Wait => {}
+                    Turn::Refused => {
+                        *waiter = gate.waiter(Priority::Normal);
+                        look_ms = soon_ms();
+                    }
+                }
             }
-            timer.set_at(until_ms);
+            timer.set_at(until_ms.min(look_ms));
             if timer.poll_expired(cx).is_pending() {
                 return Poll::Pending;
             }
@@ -86,6 +101,6 @@ async fn next(desk: &Rc<Desk>, upstream: &Arc<Upstream>, timer: &Timer) -> Step 
     .await
 }
 
-fn is_open(gate: &Gate, waiter: &mut Waiter<'_>, cx: &Context<'_>) -> bool {
-    matches!(waiter.poll(cx.waker(), || gate.has_room().then_some(())), Turn::Enter(()))
+fn soon_ms() -> u64 {
+    clock::coarse_ms() + limits::ROOM_LOOK.as_millis() as u64
 }

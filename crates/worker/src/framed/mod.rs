@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use fairwater_message::FaultKind;
 use fairwater_message::pack::Packer;
-use fairwater_plan::{FrameRules, Framed, Plan, Protocol, Upstream, key_hash};
+use fairwater_plan::{FrameRules, Framed, Listener, Plan, Protocol, Upstream, key_hash};
 use fairwater_proto::client_hello::Alert;
 
 use crate::accept::Accepted;
@@ -62,6 +62,11 @@ impl Desks {
     /// Follows another plan: what leads to endpoints that are gone is closed when it is idle.
     pub(crate) fn adopt(&self, plan: &Plan) {
         self.0.borrow_mut().retain(|desk| {
+            let has_rules = |listener: &Arc<Listener>| match &listener.protocol {
+                Protocol::Framed(framed) => framed.rules == desk.rules,
+                _ => false,
+            };
+            desk.is_current.set(plan.listeners.iter().any(has_rules));
             let before = desk.upstream();
             let name = &before.settings.name;
             match plan.upstreams.iter().find(|upstream| upstream.settings.name == *name) {
@@ -187,9 +192,9 @@ async fn run(client: Rc<Client>) {
                 }
             }
             Ending::Closed => return,
-            Ending::Over => return Box::pin(linger(client)).await,
-            Ending::Lost => {
-                // What was not answered is seen to be so.
+            Ending::Over | Ending::Lost => return Box::pin(linger(client)).await,
+            Ending::Torn => {
+                // An end in order would pass for the end of the reply.
                 return client.accepted.stream.reset_on_close();
             }
             Ending::Fault(fault) => {

@@ -108,6 +108,11 @@ impl Order {
         Ok(Delivery::Out)
     }
 
+    /// Whether the client has got a part of the reply whose turn it is, and not the rest.
+    pub(super) fn is_begun(&self) -> bool {
+        self.is_begun
+    }
+
     /// What stands for a reply that there is none of: a text, unless the client has got a part of
     /// the reply, or will.
     pub(super) fn instead<'a>(&self, number: Number, text: Option<&'a [u8]>) -> (&'a [u8], End) {

@@ -206,6 +206,18 @@ impl Wire {
         self.wake();
     }
 
+    pub(super) fn is_retired(&self) -> bool {
+        self.is_retired.get()
+    }
+
+    /// Whether an endpoint of this upstream is spoken to as this one is.
+    pub(super) fn is_spoken_to_as(&self, upstream: &Upstream) -> bool {
+        self.with_endpoint(|own, _| {
+            own.settings.tls == upstream.settings.tls
+                && own.settings.greeting == upstream.settings.greeting
+        })
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         let flow = self.flow.borrow();
         flow.ledger.is_empty() && flow.writer.is_none() && flow.pending() == 0
@@ -449,6 +461,7 @@ impl Wire {
         if self.is_too_old() {
             self.is_retired.set(true);
         }
+        self.desk.give_way(self);
         while self.has_room() {
             let Some((job, in_flight)) = self.desk.next_for(self) else { break };
             self.send(job, None, in_flight);

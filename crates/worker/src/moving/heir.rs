@@ -80,8 +80,25 @@ impl Heir {
         client: &Stream,
         endpoint: Option<&Stream>,
     ) -> bool {
+        self.give_with(parcel, |file, send| with_fds((client, endpoint), file, send)).await
+    }
+
+    /// The same of a socket that is no connection of a client.
+    pub(crate) async fn give_socket(&self, parcel: Vec<u8>, socket: BorrowedFd<'_>) -> bool {
+        self.give_with(parcel, |file, send| {
+            send(&[&[socket][..], file.map(AsFd::as_fd).as_slice()].concat())
+        })
+        .await
+    }
+
+    /// Gives away what `with_fds` has the descriptors of, that of a file behind them.
+    async fn give_with(
+        &self,
+        parcel: Vec<u8>,
+        with_fds: impl Fn(File<'_>, Send<'_>) -> io::Result<()>,
+    ) -> bool {
         let (id, answered) = self.estate.register();
-        if self.send(id, &parcel, client, endpoint).await.is_err() {
+        if self.send(id, &parcel, with_fds).await.is_err() {
             self.estate.lock().awaited.remove(&id);
             return false;
         }
@@ -94,8 +111,7 @@ impl Heir {
         &self,
         id: u64,
         parcel: &[u8],
-        client: &Stream,
-        endpoint: Option<&Stream>,
+        with_fds: impl Fn(File<'_>, Send<'_>) -> io::Result<()>,
     ) -> io::Result<()> {
         let is_inline = parcel.len() <= INLINE_BYTES_MAX;
         let mut message = vec![if is_inline { INLINE } else { FILED }];
@@ -107,11 +123,8 @@ impl Heir {
             }
             false => Some(memory_file::sealed(c"fairwater-connection", parcel)?),
         };
-        let send = || {
-            with_fds((client, endpoint), file.as_ref(), |fds| {
-                pass::send(self.socket.as_fd(), &message, fds)
-            })
-        };
+        let send =
+            || with_fds(file.as_ref(), &|fds| pass::send(self.socket.as_fd(), &message, fds));
         loop {
             match self.socket.async_io(Interest::WRITABLE, send).await {
                 Err(error) if error.raw_os_error() == Some(TOO_MANY) => {
@@ -142,6 +155,11 @@ impl Heir {
         shard.has_no_heir();
     }
 }
+
+/// What of a parcel is too long for a message.
+type File<'a> = Option<&'a OwnedFd>;
+/// Sends descriptors along.
+type Send<'a> = &'a dyn Fn(&[BorrowedFd<'_>]) -> io::Result<()>;
 
 /// Does something with the descriptors of connections, and that of a file behind them.
 fn with_fds<T>(

@@ -10,6 +10,7 @@ use fairwater_plan::{Listener, ListenerId, Protocol};
 use fairwater_sys::{memory_file, pass};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
+use tokio::sync::mpsc::Sender;
 
 use super::heir::{FILED, INLINE, INLINE_BYTES_MAX, REFUSED, TAKEN};
 use super::parcel::{Door, Kind, RelayParcel};
@@ -18,7 +19,7 @@ use crate::downstream::h1;
 use crate::shard::Shard;
 use crate::tunnel::{self, Tunnel};
 use crate::upstream::Detached;
-use crate::{framed, limits, tcp};
+use crate::{framed, limits, tcp, udp};
 
 /// A word, and the number of the connection.
 const PREFIX_BYTES: usize = 9;
@@ -59,6 +60,8 @@ enum Adopted {
     Tcp(Accepted, Box<tcp::Moved>),
     Tunnel(Accepted, Box<Tunnel>),
     Framed(Accepted, Vec<u8>),
+    /// With the way to the thread that has its socket.
+    Flow(Sender<udp::Moved>, Box<udp::Moved>),
 }
 
 impl Adopted {
@@ -72,6 +75,10 @@ impl Adopted {
                 tokio::task::spawn_local(tunnel::serve(accepted, tunnel))
             }
             Self::Framed(accepted, held) => return framed::serve(accepted, held),
+            // It is gone by now if nobody takes it.
+            Self::Flow(door, moved) => {
+                tokio::task::spawn_local(async move { drop(door.send(*moved).await) })
+            }
         });
     }
 }
@@ -90,10 +97,17 @@ fn adopt(shard: &Rc<Shard>, word: u8, rest: &[u8], mut fds: Vec<OwnedFd>) -> Opt
     let mut from = Unpacker::new(block);
     let (kind, door) = Door::unpack(&mut from)?;
     let mut fds = fds.into_iter();
+    if kind == Kind::Udp {
+        let doors = shard.spread.flow_doors();
+        let (way, moved) = udp::Moved::unpack(&door, &mut from, fds.next()?, doors)?;
+        let is_whole = from.is_empty() && fds.next().is_none();
+        return is_whole.then_some(Adopted::Flow(way, Box::new(moved)));
+    }
     let accepted = accept(shard, kind, &door, fds.next()?)?;
     let adopted = match kind {
         Kind::Idle => Adopted::Idle(accepted),
         Kind::Framed => Adopted::Framed(accepted, from.bytes()?.to_vec()),
+        Kind::Udp => return None,
         Kind::Tcp => {
             let endpoint = endpoint(shard, &mut from, fds.next()?)?;
             Adopted::Tcp(accepted, Box::new(tcp::Moved::unpack(&mut from, endpoint)?))

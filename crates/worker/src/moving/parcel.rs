@@ -17,10 +17,13 @@ pub(crate) enum Kind {
     Tunnel,
     /// A client that sends messages, and has none under way.
     Framed,
+    /// A flow of datagrams.
+    Udp,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Idle, Self::Tcp, Self::Tunnel, Self::Framed];
+    /// In the order of their numbers. Who does not know one refuses what has it.
+    const ALL: [Self; 5] = [Self::Idle, Self::Tcp, Self::Tunnel, Self::Framed, Self::Udp];
 }
 
 /// Where a connection came in.

@@ -25,6 +25,7 @@ pub(crate) enum Row {
     Allocations,
     Connect,
     Tcp,
+    Udp,
     Bulk,
     Ab,
     Idle,
@@ -47,6 +48,8 @@ pub(crate) enum Meter {
     CpuOfBytes,
     /// Requests per second of CPU, with `ab` as the client.
     Ab,
+    /// Datagrams relayed per second of CPU.
+    Packets,
     /// System calls per request.
     Syscalls,
     /// Heap allocations per request, ours alone.
@@ -76,12 +79,13 @@ pub(crate) enum GoalKind {
 }
 
 impl Row {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Keepalive,
         Self::Syscalls,
         Self::Allocations,
         Self::Connect,
         Self::Tcp,
+        Self::Udp,
         Self::Bulk,
         Self::Ab,
         Self::Idle,
@@ -102,6 +106,7 @@ impl Row {
             Self::Allocations => "allocations",
             Self::Connect => "connect",
             Self::Tcp => "tcp",
+            Self::Udp => "udp",
             Self::Bulk => "bulk",
             Self::Ab => "ab",
             Self::Idle => "idle",
@@ -123,6 +128,7 @@ impl Row {
             Self::Allocations => "heap allocations per such request",
             Self::Connect => "CPU per connection with one request",
             Self::Tcp => "CPU per exchange of 64 bytes over a TCP relay",
+            Self::Udp => "datagrams of 64 bytes per second of CPU",
             Self::Bulk => "CPU per MiB in bodies of 1 MiB, HTTP and TCP",
             Self::Ab => "requests per second of CPU under ab -k -c 1000",
             Self::Idle => "resident bytes per idle connection",
@@ -155,6 +161,11 @@ impl Row {
             ],
             Self::Connect => vec![connect()],
             Self::Tcp => vec![exchange()],
+            Self::Udp => vec![
+                datagrams("datagrams, 64 B, 64 flows x 1", 64, 1),
+                datagrams("datagrams, 64 B, 64 flows x 4", 64, 4),
+                datagrams("datagrams, 64 B, 256 flows x 1", 256, 1),
+            ],
             Self::Bulk => vec![
                 bulk("1 MiB body, HTTP", Protocol::Http),
                 bulk("1 MiB body, TCP", Protocol::TcpToHttp),
@@ -199,6 +210,7 @@ impl Meter {
         match self {
             Self::Cpu | Self::CpuOfBytes => "µs of CPU",
             Self::Ab => "requests per CPU second",
+            Self::Packets => "datagrams per CPU second",
             Self::Syscalls => "system calls",
             Self::Allocations => "allocations",
             Self::Resident { .. } => "bytes",
@@ -209,13 +221,17 @@ impl Meter {
         match self {
             Self::Cpu | Self::CpuOfBytes | Self::Syscalls => 2,
             Self::Allocations => 3,
-            Self::Ab | Self::Resident { .. } => 0,
+            Self::Ab | Self::Packets | Self::Resident { .. } => 0,
         }
     }
 
     /// Whether repeating the rounds adds anything: counts hardly vary.
     pub(crate) fn is_noisy(self) -> bool {
-        matches!(self, Self::Cpu | Self::CpuOfBytes | Self::Ab)
+        matches!(self, Self::Cpu | Self::CpuOfBytes | Self::Ab | Self::Packets)
+    }
+
+    pub(crate) fn is_more_better(self) -> bool {
+        matches!(self, Self::Ab | Self::Packets)
     }
 }
 
@@ -286,6 +302,22 @@ fn exchange() -> Case {
         scenario: Scenario { protocol: Protocol::TcpToEcho, ..plain.scenario },
         load: Load { mode: Mode::Echo, ..plain.load },
         goal: goal(GoalKind::RatioAtMost, 1.0, Some(0.95)),
+        ..plain
+    }
+}
+
+/// So many datagrams under way on each of so many flows: no more in all than the buffer of a
+/// socket holds, since nothing sends again what is lost.
+fn datagrams(title: &'static str, flows: usize, window: usize) -> Case {
+    let plain = keepalive(title, Profile::Bare, 64);
+    let requests = flows * window;
+    Case {
+        row: Row::Udp,
+        meter: Meter::Packets,
+        scenario: Scenario { protocol: Protocol::Udp, requests, ..plain.scenario },
+        load: Load { mode: Mode::Datagrams, connections: flows, streams: window, ..plain.load },
+        requests: 200_000,
+        goal: goal(GoalKind::RatioAtLeast, 1.3, Some(2.0)),
         ..plain
     }
 }

@@ -23,6 +23,11 @@ pub(crate) enum Contender {
 }
 
 impl Contender {
+    /// Whether it knows the protocol at all: HAProxy has no datagrams.
+    pub(crate) fn speaks(self, protocol: Protocol) -> bool {
+        protocol != Protocol::Udp || self != Self::Haproxy
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
@@ -71,6 +76,8 @@ pub(crate) enum Protocol {
     },
     /// HTTP over 32 connections to the backend, with ours.
     Pooled,
+    /// Datagrams in front of what sends them back.
+    Udp,
 }
 
 /// What the text of a configuration depends on.
@@ -85,13 +92,14 @@ pub(crate) struct Setup<'a> {
 
 impl Setup<'_> {
     pub(crate) fn is_http(&self) -> bool {
-        let is_http = |protocol| {
-            !matches!(
-                protocol,
-                Protocol::TcpToHttp | Protocol::TcpToEcho | Protocol::Messages { .. }
-            )
-        };
-        is_http(self.scenario.protocol)
+        !matches!(
+            self.scenario.protocol,
+            Protocol::TcpToHttp | Protocol::TcpToEcho | Protocol::Messages { .. } | Protocol::Udp
+        )
+    }
+
+    pub(crate) fn is_udp(&self) -> bool {
+        self.scenario.protocol == Protocol::Udp
     }
 
     /// Whether clients speak HTTP/2.

@@ -27,6 +27,8 @@ pub(crate) enum Mode {
     Http2,
     /// As many calls with one message each way.
     Grpc,
+    /// Datagrams out, and the same ones back.
+    Datagrams,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,7 +44,8 @@ pub(crate) struct Load {
     pub(crate) profile: Profile,
     pub(crate) body_bytes: usize,
     pub(crate) connections: usize,
-    /// Requests that are in flight on each at a time: more than one only over HTTP/2.
+    /// Requests that are in flight on each at a time: more than one only over HTTP/2, and
+    /// datagrams.
     pub(crate) streams: usize,
     /// Over TLS: take up the session of an earlier connection.
     pub(crate) resumes: bool,
@@ -53,19 +56,21 @@ pub(crate) struct Backend {
     pub(crate) http: u16,
     pub(crate) echo: u16,
     pub(crate) grpc: u16,
+    pub(crate) datagrams: u16,
 }
 
 impl Backend {
     pub(crate) fn start(program: &Path, directory: &Path) -> Result<Self, Failure> {
         let (http, echo, grpc) = (free_port()?, free_port()?, free_port()?);
+        let datagrams = free_port()?;
         let mut command = pinned(LOAD_CORE, program);
         command.args(["backend", "--http", &local(http), "--echo", &local(echo)]);
-        command.args(["--grpc", &local(grpc)]);
+        command.args(["--grpc", &local(grpc), "--datagrams", &local(datagrams)]);
         let mut running = Running::start(command, "backend", directory, Stop::Terminate)?;
         running.wait_for_port(http)?;
         running.wait_for_port(echo)?;
         running.wait_for_port(grpc)?;
-        Ok(Self { running, http, echo, grpc })
+        Ok(Self { running, http, echo, grpc, datagrams })
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -114,8 +119,12 @@ impl Drive {
             Mode::Frames => command.args(["drive", "--mode", "frames"]),
             Mode::Http2 => command.args(["multiplex", "--asks", "http"]),
             Mode::Grpc => command.args(["multiplex", "--asks", "grpc"]),
+            Mode::Datagrams => command.args(["volley", "--window", &load.streams.to_string()]),
         };
-        command.args(["--target", &local(port), "--profile", profile]);
+        command.args(["--target", &local(port)]);
+        if load.mode != Mode::Datagrams {
+            command.args(["--profile", profile]);
+        }
         command.args(["--body", &load.body_bytes.to_string()]);
         if matches!(load.mode, Mode::Http2 | Mode::Grpc) {
             command.args(["--streams", &load.streams.to_string()]);

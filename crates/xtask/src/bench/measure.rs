@@ -73,7 +73,7 @@ impl Bench {
         requests: usize,
     ) -> Result<Sample, Failure> {
         match case.meter {
-            Meter::Cpu | Meter::CpuOfBytes => self.cpu(contender, case, requests),
+            Meter::Cpu | Meter::CpuOfBytes | Meter::Packets => self.cpu(contender, case, requests),
             Meter::Ab => self.ab(contender, case, requests),
             Meter::Syscalls => self.syscalls(contender, case, requests),
             Meter::Allocations => self.allocations(contender, case, requests),
@@ -91,6 +91,7 @@ impl Bench {
             Protocol::Http2 => self.files.as_ref().ok_or("nghttpd does not run")?.port,
             Protocol::Grpc => self.backend.grpc,
             Protocol::TcpToEcho | Protocol::Messages { .. } => self.backend.echo,
+            Protocol::Udp => self.backend.datagrams,
         };
         Proxy::start(contender, case.scenario, &self.ours, endpoint, self.work.path())
     }
@@ -142,7 +143,11 @@ impl Bench {
             // And behind them: counting lines is work that is not the proxy's.
             sample.check_log(&proxy, requests + warm_up(case, requests))?;
         }
-        sample.value = Some(sample.passed.proxy_ns / 1e3 / sample.requests);
+        sample.value = Some(match case.meter {
+            // One in and one out each way.
+            Meter::Packets => 2.0 * sample.requests / (sample.passed.proxy_ns / 1e9),
+            _ => sample.passed.proxy_ns / 1e3 / sample.requests,
+        });
         Ok(sample)
     }
 

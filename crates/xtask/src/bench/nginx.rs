@@ -18,9 +18,11 @@ const KEEPALIVE_MIN: usize = 256;
 pub(crate) fn prepare(setup: &Setup<'_>) -> Result<Vec<String>, Failure> {
     let file = setup.file("nginx.conf");
     let part = if setup.is_http() { http(setup)? } else { stream(setup) };
+    // Of datagrams it takes one per turn without this.
+    let multi = if setup.is_udp() { "multi_accept on;" } else { "" };
     let text = format!(
         "worker_processes 1;\nworker_rlimit_nofile 20000;\ndaemon off;\nuser root;\n\
-         pid {};\nevents {{ worker_connections 18000; }}\n",
+         pid {};\nevents {{ worker_connections 18000; {multi} }}\n",
         setup.file("nginx.pid")
     );
     let module = if setup.is_http() { "" } else { &format!("load_module {STREAM_MODULE};\n") };
@@ -101,12 +103,17 @@ location / {{ {pass}; }}
 fn stream(setup: &Setup<'_>) -> String {
     let Setup { scenario, port, endpoint, .. } = *setup;
     let bulk = if scenario.bulk { "proxy_buffer_size 64k;\n" } else { "" };
+    // Beside the one for connections, by which the harness sees that it is up.
+    let udp = match setup.is_udp() {
+        true => &format!("server {{ listen 127.0.0.1:{port} udp rcvbuf=4m; proxy_pass app; }}\n"),
+        false => "",
+    };
     format!(
         "stream {{
 {bulk}proxy_timeout 1h;
 upstream app {{ server 127.0.0.1:{endpoint}; }}
 server {{ listen 127.0.0.1:{port} backlog=4096; proxy_pass app; }}
-}}
+{udp}}}
 "
     )
 }

@@ -74,6 +74,14 @@ protocol = "{protocol}"
 endpoints = ["127.0.0.1:{endpoint}"]
 {shared}{to_endpoints}"#
     );
+    if setup.is_udp() {
+        // Beside the one for connections, by which the harness sees that it is up.
+        write!(
+            text,
+            "\n[listeners.datagrams]\nbind = \"127.0.0.1:{port}\"\nprotocol = \"udp\"\n\
+             upstream = \"app\"\n"
+        )?;
+    }
     for route in 0..if scenario.routes { ROUTES } else { 0 } {
         write!(
             text,

@@ -52,7 +52,10 @@ impl Series {
         requests: usize,
     ) -> Result<Self, Failure> {
         let lane = |(contender, is_control)| Lane { contender, is_control, samples: Vec::new() };
-        let tells = |c: &&Contender| case.meter != Meter::Allocations || **c == Contender::Ours;
+        let tells = |c: &&Contender| {
+            (case.meter != Meter::Allocations || **c == Contender::Ours)
+                && c.speaks(case.scenario.protocol)
+        };
         let entered = contenders.iter().filter(tells);
         let mut lanes: Vec<Lane> = entered.map(|c| lane((*c, false))).collect();
         if case.meter.is_noisy() {
@@ -89,8 +92,7 @@ impl Series {
             };
             is_peer && !lane.is_control && lane.spread().is_some()
         });
-        // Requests per CPU second are the one measure of which more is better.
-        let sign = if self.case.meter == Meter::Ab { -1.0 } else { 1.0 };
+        let sign = if self.case.meter.is_more_better() { -1.0 } else { 1.0 };
         let cost = |lane: &&Lane| sign * lane.spread().map_or(f64::INFINITY, |s| s.median);
         peers.min_by(|a, b| cost(a).total_cmp(&cost(b)))
     }

@@ -5,6 +5,7 @@ mod bytes;
 mod grpc;
 mod http;
 mod http2;
+mod udp;
 mod wire;
 
 use fairwater_config::CheckKind;
@@ -38,6 +39,11 @@ pub(crate) async fn probe(target: &Target) -> Outcome {
 }
 
 async fn ask(target: &Target) -> Result<Option<Vec<u8>>, String> {
+    if let Ask::Check(check) = &target.ask
+        && let CheckKind::Udp { send, expect } = &check.kind
+    {
+        return udp::ask(target, (send, expect), check).await.map(|()| None);
+    }
     let mut wire = Wire::open(target).await?;
     let check = match &target.ask {
         Ask::Check(check) => check,
@@ -48,7 +54,8 @@ async fn ask(target: &Target) -> Result<Option<Vec<u8>>, String> {
     };
     let bytes_max = usize::try_from(check.body_bytes_max).unwrap_or(usize::MAX);
     match &check.kind {
-        CheckKind::Tcp | CheckKind::Tls => Ok(None),
+        // One by a datagram has no connection.
+        CheckKind::Tcp | CheckKind::Tls | CheckKind::Udp { .. } => Ok(None),
         CheckKind::Http(http) => http::ask(&mut wire, target, http, bytes_max).await,
         CheckKind::Bytes { send, expect } => {
             bytes::expect(&mut wire, send, expect, bytes_max).await.map(|()| None)

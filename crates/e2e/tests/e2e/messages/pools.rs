@@ -257,3 +257,67 @@ fn keep_alive_clients_share_few_connections() {
         proxy.assert_sound();
     }
 }
+
+/// Limits of messages under way, beside those of connections, over two threads.
+#[test]
+fn a_limit_of_messages_under_way_holds() {
+    for threads in [1, 2] {
+        let most = Arc::new(AtomicUsize::new(0));
+        let (now, seen) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&most));
+        let endpoint = Endpoint::new(move |caller| {
+            while let Some(body) = heard(caller) {
+                seen.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                std::thread::sleep(Duration::from_millis(2));
+                now.fetch_sub(1, Ordering::SeqCst);
+                caller.send(framed(body));
+            }
+        });
+        let mut proxy = setup(&[&endpoint])
+            .threads(threads)
+            .upstream("max_concurrency = 3")
+            .upstream("max_connections = 8")
+            .start();
+        let mut clients: Vec<_> = (0..30).map(|_| Client::new(&proxy)).collect();
+        for round in 0..10 {
+            for client in &mut clients {
+                client.say(format!("{round}"));
+            }
+            for client in &mut clients {
+                assert_eq!(client.hear(), round.to_string().as_bytes());
+            }
+        }
+        assert_eq!(most.load(Ordering::SeqCst), 3);
+        assert_eq!(proxy.metric("fairwater_endpoint_in_flight", &[]), 0);
+        proxy.assert_sound();
+    }
+}
+
+/// Clients on one thread alone keep none of the other's from having a connection.
+#[test]
+fn a_busy_pipeline_gives_way_to_the_other_thread() {
+    let endpoint = answering("e");
+    let proxy = setup(&[&endpoint])
+        .threads(2)
+        .listener("pipeline = 8")
+        .upstream("max_connections = 1")
+        .start();
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let busy: Vec<_> = (0..20)
+        .map(|_| {
+            let (mut client, stop) = (Client::new(&proxy), Arc::clone(&stop));
+            std::thread::spawn(move || {
+                let mut count = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    client.ask("x");
+                    count += 1;
+                }
+                count
+            })
+        })
+        .collect();
+    std::thread::sleep(Duration::from_secs(1));
+    stop.store(true, Ordering::Relaxed);
+    // Threads have as many clients each.
+    let counts: Vec<usize> = busy.into_iter().map(|one| one.join().unwrap()).collect();
+    assert!(counts.iter().all(|count| *count > 5), "{counts:?}");
+}

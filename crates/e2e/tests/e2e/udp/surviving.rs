@@ -1,0 +1,160 @@
+//! Flows outlive reloads, upgrades, and sockets outlive workers.
+
+use std::collections::HashSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use fairwater_e2e::proxy::signal_to;
+use fairwater_e2e::{Proxy, Responder, Sender, until};
+use rustix::process::Signal;
+
+use super::{name_of, setup};
+
+/// The ports from which an endpoint was sent this.
+fn ports(endpoint: &Responder, text: &str) -> HashSet<u16> {
+    let seen = endpoint.seen();
+    let of_text = seen.iter().filter(|(_, bytes)| bytes == text.as_bytes());
+    of_text.map(|(from, _)| from.port()).collect()
+}
+
+fn install_again(proxy: &Proxy) {
+    let program = proxy.directory().join("fairwater");
+    let new = proxy.directory().join("fairwater.new");
+    fs::write(&new, fs::read(&program).unwrap()).unwrap();
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::rename(new, program).unwrap();
+}
+
+#[test]
+fn a_reload_keeps_flows() {
+    let endpoint = Responder::named("a");
+    let other = Responder::named("b");
+    let mut proxy = setup(&[&endpoint]).threads(2).reloadable().start();
+    let clients: Vec<_> = (0..20).map(|_| Sender::new(&proxy)).collect();
+    let ask = |text| clients.iter().map(|client| client.ask_text(text)).collect::<Vec<_>>();
+    ask("before");
+    proxy.edit("[upstreams.app]", "[upstreams.app]\nslow_start = \"0s\"");
+    proxy.edit("protocol = \"udp\"", "protocol = \"udp\"\nidle_timeout = \"70s\"");
+    proxy.reload_well();
+    ask("after");
+    assert_eq!(ports(&endpoint, "before"), ports(&endpoint, "after"));
+    assert_eq!(proxy.metric("fairwater_connections_total", &[]), 20);
+    // Flows of an endpoint that is gone go to another.
+    proxy.edit(&endpoint.address, &other.address);
+    proxy.reload_well();
+    until("the plan to be in force", || name_of(&clients[0].ask_text("x")) == "b");
+    assert!(ask("moved").iter().all(|answer| answer == "b moved"));
+    assert_eq!(ports(&other, "moved").len(), 20);
+    proxy.assert_sound();
+}
+
+#[test]
+fn an_address_comes_and_goes_with_a_reload() {
+    let endpoint = Responder::echo();
+    let mut proxy = setup(&[&endpoint]).reloadable().start();
+    let client = Sender::new(&proxy);
+    assert_eq!(client.ask(b"x"), b"x");
+    let more = "[\"127.0.0.1:0\", \"127.0.0.2:0\"]";
+    proxy.edit("\"127.0.0.1:0\"", more);
+    proxy.reload_well();
+    let said = proxy.said();
+    let port = said.split("udp:127.0.0.2:").nth(1).unwrap();
+    let port: String = port.chars().take_while(char::is_ascii_digit).collect();
+    let second = Sender::from("127.0.0.1:0", format!("127.0.0.2:{port}").parse().unwrap());
+    assert_eq!((second.ask(b"y"), client.ask(b"y")), (b"y".to_vec(), b"y".to_vec()));
+    proxy.edit(more, "\"127.0.0.1:0\"");
+    proxy.reload_well();
+    until("the address to be free", || {
+        std::net::UdpSocket::bind(format!("127.0.0.2:{port}")).is_ok()
+    });
+    assert_eq!(client.ask(b"z"), b"z");
+    proxy.assert_sound();
+}
+
+#[test]
+fn an_upgrade_hands_flows_over() {
+    let endpoint = Responder::named("a");
+    let mut proxy = setup(&[&endpoint]).threads(2).upgradable().start();
+    let clients: Vec<_> = (0..100).map(|_| Sender::new(&proxy)).collect();
+    let ask = |text| clients.iter().for_each(|client| drop(client.ask_text(text)));
+    ask("0");
+    let before = ports(&endpoint, "0");
+    assert_eq!(before.len(), 100);
+    for step in ["1", "2"] {
+        let old = proxy.worker_id();
+        install_again(&proxy);
+        proxy.upgrade_well();
+        until("the worker before to end", || !proxy.worker_ids().contains(&old));
+        ask(step);
+        assert_eq!(ports(&endpoint, step), before, "the same sockets go on");
+        assert_eq!(proxy.metric("fairwater_connections_active", &[]), 100);
+    }
+    assert!(proxy.log().is_empty(), "they have not ended: {:?}", proxy.log());
+    proxy.assert_sound();
+}
+
+#[test]
+fn no_datagram_is_lost_to_an_upgrade() {
+    let endpoint = Responder::named("a");
+    let proxy = setup(&[&endpoint]).threads(2).upgradable().start();
+    let clients: Vec<_> = (0..8).map(|_| Sender::new(&proxy)).collect();
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let is_over = &is_over;
+        let asking: Vec<_> = clients
+            .iter()
+            .map(|client| {
+                scope.spawn(move || {
+                    let mut count = 0;
+                    while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                        let text = format!("{count}");
+                        assert_eq!(client.ask_text(&text), format!("a {text}"));
+                        count += 1;
+                    }
+                    count
+                })
+            })
+            .collect();
+        for _ in 0..2 {
+            let old = proxy.worker_id();
+            install_again(&proxy);
+            proxy.upgrade_well();
+            until("the worker before to end", || !proxy.worker_ids().contains(&old));
+        }
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        for asking in asking {
+            assert!(asking.join().unwrap() > 10);
+        }
+    });
+}
+
+#[test]
+fn what_comes_while_no_worker_is_there_waits_for_the_next() {
+    let endpoint = Responder::echo();
+    let proxy = setup(&[&endpoint]).threads(2).reloadable().start();
+    let clients: Vec<_> = (0..10).map(|_| Sender::new(&proxy)).collect();
+    clients.iter().for_each(|client| assert_eq!(client.ask(b"x"), b"x"));
+    let old = proxy.worker_id();
+    fairwater_e2e::proxy::halt(old);
+    clients.iter().for_each(|client| client.send(b"while"));
+    signal_to(old, Signal::KILL);
+    for client in &clients {
+        assert_eq!(client.receive(), b"while");
+    }
+    until("another worker", || proxy.worker_ids().iter().any(|id| *id != old));
+}
+
+#[test]
+fn a_stop_gives_replies_that_are_on_their_way() {
+    let endpoint = Responder::start(|bytes| {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        vec![bytes.to_vec()]
+    });
+    let mut proxy = setup(&[&endpoint]).start();
+    let client = Sender::new(&proxy);
+    client.send(b"late");
+    until("it to have come", || !endpoint.seen().is_empty());
+    proxy.signal(Signal::TERM);
+    assert_eq!(client.receive(), b"late");
+    assert!(proxy.until_ended().success());
+}

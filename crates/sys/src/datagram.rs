@@ -1,0 +1,640 @@
+//! Datagrams, several with one system call (recvmmsg(2), sendmmsg(2)), each with the address that
+//! it comes from or goes to, and with the one of this machine that it came to or leaves from.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::io;
+use std::mem::size_of;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr::NonNull;
+
+/// Datagrams of one call.
+pub const BATCH_MAX: usize = 32;
+
+/// More than any datagram has: 65 507 bytes over IPv4, 65 527 over IPv6.
+const DATAGRAM_BYTES: usize = 65_536;
+
+/// An address of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Local {
+    pub ip: IpAddr,
+    /// The number of the interface, for an address that means nothing without; else 0.
+    interface: u32,
+}
+
+impl Local {
+    pub fn new(ip: IpAddr, interface: u32) -> Self {
+        Self { ip, interface: if is_of_interface(ip) { interface } else { 0 } }
+    }
+
+    pub fn interface(self) -> u32 {
+        self.interface
+    }
+}
+
+/// Whether each link has its own of this address (RFC 4291, section 2.5.6).
+fn is_of_interface(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
+/// A datagram that has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Datagram<'b> {
+    /// Absent for a sender that has no address of the internet.
+    pub from: Option<SocketAddr>,
+    /// Where it came to; absent if nobody has asked for that, or nothing can leave from there.
+    pub to: Option<Local>,
+    pub bytes: &'b [u8],
+}
+
+/// Room for the address of a datagram, aligned as its header must be.
+#[derive(Clone, Copy)]
+#[repr(C)]
+union Control {
+    header: libc::cmsghdr,
+    bytes: [u8; CONTROL_BYTES],
+}
+
+/// `CMSG_SPACE` of `in6_pktinfo`, the larger of the two, is 40.
+const CONTROL_BYTES: usize = 64;
+
+/// All that the kernel is given pointers to.
+#[repr(C)]
+struct Room {
+    incoming: [libc::mmsghdr; BATCH_MAX],
+    outgoing: [libc::mmsghdr; BATCH_MAX],
+    incoming_parts: [libc::iovec; BATCH_MAX],
+    /// Something in front, and the datagram.
+    outgoing_parts: [[libc::iovec; 2]; BATCH_MAX],
+    incoming_names: [libc::sockaddr_storage; BATCH_MAX],
+    outgoing_names: [libc::sockaddr_storage; BATCH_MAX],
+    incoming_controls: [Control; BATCH_MAX],
+    outgoing_controls: [Control; BATCH_MAX],
+    bytes: [[u8; DATAGRAM_BYTES]; BATCH_MAX],
+}
+
+/// Room for datagrams on their way: first those of clients are received into it and sent on, then
+/// those for clients. Two megabytes, of which the kernel gives what is written to.
+#[derive(Debug)]
+pub struct Batch {
+    /// Allocated here, zeroed, and reached over this pointer alone.
+    room: NonNull<Room>,
+    /// Headers of incoming datagrams that the kernel has written to.
+    used: usize,
+    /// Of datagrams that were received on a connected socket.
+    lengths: [usize; BATCH_MAX],
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        let layout = Layout::new::<Room>();
+        // SAFETY: the layout is that of a type with a size.
+        let room = unsafe { alloc_zeroed(layout) };
+        let Some(room) = NonNull::new(room.cast::<Room>()) else { handle_alloc_error(layout) };
+        Self { room, used: BATCH_MAX, lengths: [0; BATCH_MAX] }
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        // SAFETY: allocated with this layout, and nothing in it has to be dropped.
+        unsafe { dealloc(self.room.as_ptr().cast(), Layout::new::<Room>()) };
+    }
+}
+
+impl Batch {
+    /// Receives what has come to a socket, without waiting. Returns how many datagrams it is.
+    ///
+    /// # Errors
+    /// As `recvmmsg(2)`; `WouldBlock` if none has come.
+    pub fn receive_from(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        (0..self.used).for_each(|at| self.make_ready(at));
+        self.used = 0;
+        // SAFETY: only the address is taken; the block is there.
+        let headers = unsafe { &raw mut (*self.room.as_ptr()).incoming };
+        // SAFETY: each header points to blocks of its own that live as long as the room, and says
+        // how long they are.
+        let count = unsafe { receive(socket, headers.cast(), BATCH_MAX) }?;
+        self.used = count;
+        Ok(count)
+    }
+
+    fn make_ready(&mut self, at: usize) {
+        assert!(at < BATCH_MAX);
+        let room = self.room.as_ptr();
+        // SAFETY: the block is there, the index is within, and nobody else has a reference into it.
+        unsafe {
+            let part = &raw mut (*room).incoming_parts[at];
+            part.write(libc::iovec {
+                iov_base: (&raw mut (*room).bytes[at]).cast(),
+                iov_len: DATAGRAM_BYTES,
+            });
+            let message = &raw mut (*room).incoming[at].msg_hdr;
+            (*message).msg_name = (&raw mut (*room).incoming_names[at]).cast();
+            (*message).msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+            (*message).msg_iov = part;
+            (*message).msg_iovlen = 1;
+            (*message).msg_control = (&raw mut (*room).incoming_controls[at]).cast();
+            (*message).msg_controllen = CONTROL_BYTES;
+            (*message).msg_flags = 0;
+        }
+    }
+
+    /// One of those that [`Self::receive_from`] has received.
+    ///
+    /// # Panics
+    /// When there are not as many.
+    pub fn received(&self, at: usize) -> Datagram<'_> {
+        assert!(at < self.used);
+        let room = self.room.as_ptr();
+        // SAFETY: the block is there and the index is within; the references live as long as the
+        // one to the batch, and nothing is written meanwhile. All bytes were initialised.
+        unsafe {
+            let header = &(*room).incoming[at];
+            let bytes = &(&(*room).bytes[at])[..(header.msg_len as usize).min(DATAGRAM_BYTES)];
+            let from = address(&(*room).incoming_names[at]);
+            Datagram { from, to: destination(&header.msg_hdr), bytes }
+        }
+    }
+
+    /// Sends some of those that were received on over a connected socket, each behind `prefix`.
+    /// Returns how many of them, from the first on, were taken.
+    ///
+    /// # Errors
+    /// Why the first one was not: as `sendmmsg(2)`, without waiting.
+    ///
+    /// # Panics
+    /// When they were not received.
+    pub fn send_on(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        which: &[u8],
+        prefix: &[u8],
+    ) -> io::Result<usize> {
+        if let ([at], []) = (which, prefix) {
+            let bytes = self.received(usize::from(*at)).bytes;
+            return send_one(socket, bytes).map(|()| 1);
+        }
+        let count = which.len().min(BATCH_MAX);
+        let room = self.room.as_ptr();
+        for (at, from) in which[..count].iter().enumerate() {
+            let len = self.received(usize::from(*from)).bytes.len();
+            // SAFETY: the block is there, both indexes are within, and nobody else has a reference
+            // into it. What stands in front is only read from, and lives until the call returns.
+            unsafe {
+                let parts = &raw mut (*room).outgoing_parts[at];
+                (*parts)[0].iov_base = prefix.as_ptr().cast_mut().cast();
+                (*parts)[0].iov_len = prefix.len();
+                (*parts)[1].iov_base = (&raw mut (*room).bytes[usize::from(*from)]).cast();
+                (*parts)[1].iov_len = len;
+                let message = &raw mut (*room).outgoing[at].msg_hdr;
+                (*message).msg_name = std::ptr::null_mut();
+                (*message).msg_namelen = 0;
+                (*message).msg_iov = parts.cast();
+                (*message).msg_iovlen = 2;
+                (*message).msg_control = std::ptr::null_mut();
+                (*message).msg_controllen = 0;
+            }
+        }
+        // SAFETY: as above; the headers point to blocks that live until the call returns.
+        unsafe { send(socket, (&raw mut (*room).outgoing).cast(), count) }
+    }
+
+    /// Receives what has come over a connected socket, at most `most` datagrams, without waiting:
+    /// the first has the place `first`. What was there is gone. Returns how many it is.
+    ///
+    /// # Errors
+    /// As `recvmmsg(2)`; `WouldBlock` if none has come, and what the socket was told by ICMP.
+    ///
+    /// # Panics
+    /// When there are fewer places.
+    pub fn receive_on(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        first: usize,
+        most: usize,
+    ) -> io::Result<usize> {
+        assert!(first < BATCH_MAX && most <= BATCH_MAX - first);
+        // What they say of the bytes behind them holds no more.
+        self.forget();
+        let room = self.room.as_ptr();
+        for at in first..first + most {
+            // SAFETY: the block is there, the index is within, and nobody else has a reference into
+            // it.
+            unsafe {
+                let part = &raw mut (*room).outgoing_parts[at][1];
+                (*part).iov_base = (&raw mut (*room).bytes[at]).cast();
+                (*part).iov_len = DATAGRAM_BYTES;
+                let message = &raw mut (*room).outgoing[at].msg_hdr;
+                (*message).msg_name = std::ptr::null_mut();
+                (*message).msg_namelen = 0;
+                (*message).msg_iov = part;
+                (*message).msg_iovlen = 1;
+                (*message).msg_control = std::ptr::null_mut();
+                (*message).msg_controllen = 0;
+            }
+        }
+        // SAFETY: only the address is taken; the block is there, and the index within.
+        let headers = unsafe { &raw mut (*room).outgoing[first] };
+        // SAFETY: there are as many headers from there on, which were filled in above.
+        let count = unsafe { receive(socket, headers, most) }?;
+        for at in first..first + count {
+            // SAFETY: as above; the kernel has written the length.
+            let len = unsafe { (*room).outgoing[at].msg_len };
+            self.lengths[at] = (len as usize).min(DATAGRAM_BYTES);
+        }
+        Ok(count)
+    }
+
+    /// What was received is not looked at any more.
+    fn forget(&mut self) {
+        let used = std::mem::take(&mut self.used);
+        (0..used).for_each(|at| self.make_ready(at));
+    }
+
+    /// How long a datagram is that [`Self::receive_on`] has received.
+    pub fn length(&self, at: usize) -> usize {
+        self.lengths[at]
+    }
+
+    /// Says where a datagram goes that [`Self::receive_on`] has received, and from where.
+    ///
+    /// # Panics
+    /// When there is no such place.
+    pub fn address(&mut self, at: usize, to: SocketAddr, from: Option<Local>) {
+        assert!(at < BATCH_MAX);
+        let room = self.room.as_ptr();
+        // SAFETY: the block is there, the index is within, and nobody else has a reference into it.
+        unsafe {
+            let name = &raw mut (*room).outgoing_names[at];
+            let part = &raw mut (*room).outgoing_parts[at][1];
+            (*part).iov_base = (&raw mut (*room).bytes[at]).cast();
+            (*part).iov_len = self.lengths[at];
+            let message = &raw mut (*room).outgoing[at].msg_hdr;
+            (*message).msg_name = name.cast();
+            (*message).msg_namelen = write_address(&mut *name, to);
+            (*message).msg_iov = part;
+            (*message).msg_iovlen = 1;
+            (*message).msg_control = std::ptr::null_mut();
+            (*message).msg_controllen = 0;
+            if let Some(from) = from {
+                (*message).msg_control = (&raw mut (*room).outgoing_controls[at]).cast();
+                (*message).msg_controllen = CONTROL_BYTES;
+                (*message).msg_controllen = write_source(&*message, from);
+            }
+        }
+    }
+
+    /// Sends the datagrams of these places where they go. Returns how many of them, from the first
+    /// on, were taken.
+    ///
+    /// # Errors
+    /// Why the first one was not: as `sendmmsg(2)`, without waiting.
+    ///
+    /// # Panics
+    /// When there are no such places.
+    pub fn send_to(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        first: usize,
+        count: usize,
+    ) -> io::Result<usize> {
+        assert!(first < BATCH_MAX && count <= BATCH_MAX - first);
+        // SAFETY: there are as many headers from there on, and each was filled in: those of a fresh
+        // room are zero, which is a message of nothing.
+        unsafe { send(socket, &raw mut (*self.room.as_ptr()).outgoing[first], count) }
+    }
+}
+
+/// # Safety
+/// The pointer must be valid for so many headers, and these for what they point to.
+unsafe fn receive(
+    socket: BorrowedFd<'_>,
+    headers: *mut libc::mmsghdr,
+    count: usize,
+) -> io::Result<usize> {
+    let none = std::ptr::null_mut();
+    // SAFETY: as the caller says.
+    let received = unsafe {
+        let (fd, count) = (socket.as_raw_fd(), count as libc::c_uint);
+        libc::recvmmsg(fd, headers, count, libc::MSG_DONTWAIT, none)
+    };
+    usize::try_from(received).map_err(|_| io::Error::last_os_error())
+}
+
+/// # Safety
+/// As for [`receive`].
+unsafe fn send(
+    socket: BorrowedFd<'_>,
+    headers: *mut libc::mmsghdr,
+    count: usize,
+) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: as the caller says.
+    let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers, count as libc::c_uint, flags) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+fn send_one(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    let (start, len) = (bytes.as_ptr().cast(), bytes.len());
+    // SAFETY: the pointer is valid for as many bytes as it says.
+    let sent = unsafe { libc::send(socket.as_raw_fd(), start, len, flags) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// With the link of an address that means nothing without.
+fn address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
+    let pointer = std::ptr::from_ref(storage);
+    match libc::c_int::from(storage.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: the family says which type it is; the storage is large and aligned enough
+            // for each.
+            let address = unsafe { &*pointer.cast::<libc::sockaddr_in>() };
+            let ip = Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr));
+            Some((ip, u16::from_be(address.sin_port)).into())
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above.
+            let address = unsafe { &*pointer.cast::<libc::sockaddr_in6>() };
+            let ip = Ipv6Addr::from(address.sin6_addr.s6_addr);
+            let port = u16::from_be(address.sin6_port);
+            Some(SocketAddrV6::new(ip, port, 0, address.sin6_scope_id).into())
+        }
+        _ => None,
+    }
+}
+
+/// Returns how long it is.
+fn write_address(storage: &mut libc::sockaddr_storage, address: SocketAddr) -> libc::socklen_t {
+    let pointer = std::ptr::from_mut(storage);
+    match address {
+        SocketAddr::V4(v4) => {
+            let address = libc::sockaddr_in {
+                sin_family: libc::AF_INET as libc::sa_family_t,
+                sin_port: v4.port().to_be(),
+                sin_addr: libc::in_addr { s_addr: u32::from(*v4.ip()).to_be() },
+                sin_zero: [0; 8],
+            };
+            // SAFETY: the storage is large and aligned enough for it.
+            unsafe { pointer.cast::<libc::sockaddr_in>().write(address) };
+            size_of::<libc::sockaddr_in>() as libc::socklen_t
+        }
+        SocketAddr::V6(v6) => {
+            let address = libc::sockaddr_in6 {
+                sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                sin6_port: v6.port().to_be(),
+                sin6_flowinfo: 0,
+                sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
+                sin6_scope_id: v6.scope_id(),
+            };
+            // SAFETY: as above.
+            unsafe { pointer.cast::<libc::sockaddr_in6>().write(address) };
+            size_of::<libc::sockaddr_in6>() as libc::socklen_t
+        }
+    }
+}
+
+/// Where a datagram came to, as the kernel says beside it.
+///
+/// # Safety
+/// The kernel has written the header and its control block.
+unsafe fn destination(message: &libc::msghdr) -> Option<Local> {
+    // SAFETY: the kernel has written whole headers into the control block, each with as many bytes
+    // behind it as its length says.
+    unsafe {
+        let mut header = libc::CMSG_FIRSTHDR(message);
+        while let Some(current) = header.as_ref() {
+            let data = libc::CMSG_DATA(header);
+            match (current.cmsg_level, current.cmsg_type) {
+                (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                    let info = data.cast::<libc::in_pktinfo>().read_unaligned();
+                    // The one to answer from: for a broadcast it is not where that went to.
+                    let ip = Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr));
+                    return Some(Local::new(ip.into(), 0)).filter(|_| !ip.is_multicast());
+                }
+                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                    let info = data.cast::<libc::in6_pktinfo>().read_unaligned();
+                    let ip = Ipv6Addr::from(info.ipi6_addr.s6_addr);
+                    let local = Local::new(ip.into(), info.ipi6_ifindex);
+                    return Some(local).filter(|_| !ip.is_multicast());
+                }
+                _ => header = libc::CMSG_NXTHDR(message, header),
+            }
+        }
+    }
+    None
+}
+
+/// Says beside a datagram where it leaves from. Returns how long that is.
+///
+/// # Safety
+/// The control block of the message is aligned for a header, and has `CONTROL_BYTES`.
+unsafe fn write_source(message: &libc::msghdr, from: Local) -> usize {
+    let interface = from.interface;
+    // SAFETY: the block has room for a header with the larger of the two behind it.
+    unsafe {
+        let header = libc::CMSG_FIRSTHDR(message);
+        let data = libc::CMSG_DATA(header);
+        let len = match from.ip {
+            IpAddr::V4(v4) => {
+                (*header).cmsg_level = libc::IPPROTO_IP;
+                (*header).cmsg_type = libc::IP_PKTINFO;
+                data.cast::<libc::in_pktinfo>().write_unaligned(libc::in_pktinfo {
+                    ipi_ifindex: 0,
+                    ipi_spec_dst: libc::in_addr { s_addr: u32::from(v4).to_be() },
+                    ipi_addr: libc::in_addr { s_addr: 0 },
+                });
+                size_of::<libc::in_pktinfo>()
+            }
+            IpAddr::V6(v6) => {
+                (*header).cmsg_level = libc::IPPROTO_IPV6;
+                (*header).cmsg_type = libc::IPV6_PKTINFO;
+                data.cast::<libc::in6_pktinfo>().write_unaligned(libc::in6_pktinfo {
+                    ipi6_addr: libc::in6_addr { s6_addr: v6.octets() },
+                    ipi6_ifindex: interface,
+                });
+                size_of::<libc::in6_pktinfo>()
+            }
+        };
+        (*header).cmsg_len = libc::CMSG_LEN(len as libc::c_uint) as usize;
+        libc::CMSG_SPACE(len as libc::c_uint) as usize
+    }
+}
+
+/// Has the kernel say of each datagram where it came to.
+///
+/// # Errors
+/// As `setsockopt(2)`.
+pub fn tell_destinations(socket: BorrowedFd<'_>, is_ipv6: bool) -> io::Result<()> {
+    let (level, option) = match is_ipv6 {
+        true => (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
+        false => (libc::IPPROTO_IP, libc::IP_PKTINFO),
+    };
+    let on: libc::c_int = 1;
+    // SAFETY: the pointer is valid for one integer, whose size is given.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            std::ptr::from_ref(&on).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// A number that no other socket of this machine has had since it started, the same in every
+/// process that has the socket.
+///
+/// # Errors
+/// As `getsockopt(2)`.
+pub fn cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut cookie: u64 = 0;
+    let mut len = size_of::<u64>() as libc::socklen_t;
+    // SAFETY: the pointers are valid for one number and one length.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_COOKIE,
+            std::ptr::from_mut(&mut cookie).cast(),
+            &mut len,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(cookie) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::os::fd::AsFd;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn socket(address: &str) -> Option<UdpSocket> {
+        let socket = UdpSocket::bind(address).ok()?;
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        Some(socket)
+    }
+
+    fn heard(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
+        let mut buffer = vec![0; DATAGRAM_BYTES];
+        let (len, from) = socket.recv_from(&mut buffer).unwrap();
+        buffer.truncate(len);
+        (buffer, from)
+    }
+
+    /// Loopback delivers within the call that sends.
+    #[test]
+    fn datagrams_go_there_and_back_whole() {
+        let (front, client) = (socket("127.0.0.1:0").unwrap(), socket("127.0.0.1:0").unwrap());
+        let (here, there) = (socket("127.0.0.1:0").unwrap(), socket("127.0.0.1:0").unwrap());
+        here.connect(there.local_addr().unwrap()).unwrap();
+        let mut batch = Batch::default();
+        let nothing = batch.receive_from(front.as_fd()).unwrap_err();
+        assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+        let longest = vec![b'x'; 65_507];
+        for prefix in [&b""[..], b"of: "] {
+            for bytes in [&b""[..], b"a", &longest[prefix.len()..]] {
+                client.send_to(bytes, front.local_addr().unwrap()).unwrap();
+                assert_eq!(batch.receive_from(front.as_fd()).unwrap(), 1);
+                let one = batch.received(0);
+                assert_eq!((one.bytes, one.from), (bytes, client.local_addr().ok()));
+                assert_eq!(one.to, None, "nobody has asked");
+                assert_eq!(batch.send_on(here.as_fd(), &[0], prefix).unwrap(), 1);
+                let (got, from) = heard(&there);
+                assert_eq!(got, [prefix, bytes].concat());
+                there.send_to(bytes, from).unwrap();
+                assert_eq!(batch.receive_on(here.as_fd(), 3, 4).unwrap(), 1);
+                assert_eq!(batch.length(3), bytes.len());
+                batch.address(3, client.local_addr().unwrap(), None);
+                assert_eq!(batch.send_to(front.as_fd(), 3, 1).unwrap(), 1);
+                assert_eq!(heard(&client), (bytes.to_vec(), front.local_addr().unwrap()));
+            }
+        }
+    }
+
+    #[test]
+    fn many_come_and_go_with_one_call() {
+        let (front, client) = (socket("127.0.0.1:0").unwrap(), socket("127.0.0.1:0").unwrap());
+        let (here, there) = (socket("127.0.0.1:0").unwrap(), socket("127.0.0.1:0").unwrap());
+        here.connect(there.local_addr().unwrap()).unwrap();
+        let mut batch = Batch::default();
+        for round in 0..3 {
+            for number in 0..BATCH_MAX as u8 + 1 {
+                client.send_to(&[round, number], front.local_addr().unwrap()).unwrap();
+            }
+            assert_eq!(batch.receive_from(front.as_fd()).unwrap(), BATCH_MAX);
+            assert_eq!(batch.send_on(here.as_fd(), &[31, 0, 7], b"").unwrap(), 3);
+            for number in [31, 0, 7] {
+                assert_eq!(heard(&there).0, [round, number]);
+                there.send_to(&[number], here.local_addr().unwrap()).unwrap();
+            }
+            assert_eq!(batch.receive_from(front.as_fd()).unwrap(), 1);
+            assert_eq!(batch.received(0).bytes, [round, 32]);
+            assert_eq!(batch.receive_on(here.as_fd(), 30, 2).unwrap(), 2);
+            assert_eq!(batch.receive_on(here.as_fd(), 0, 2).unwrap(), 1);
+            for at in [30, 31, 0] {
+                batch.address(at, client.local_addr().unwrap(), None);
+            }
+            assert_eq!(batch.send_to(front.as_fd(), 30, 2).unwrap(), 2);
+            assert_eq!(batch.send_to(front.as_fd(), 0, 1).unwrap(), 1);
+            assert_eq!([(); 3].map(|()| heard(&client).0), [[31], [0], [7]]);
+        }
+    }
+
+    #[test]
+    fn answers_leave_from_where_the_question_came_to() {
+        for (bound, target, own) in [
+            ("0.0.0.0:0", "127.0.0.5", "127.0.0.1:0"),
+            ("[::]:0", "::1", "[::1]:0"),
+            ("[::]:0", "127.0.0.6", "127.0.0.1:0"),
+        ] {
+            let (Some(front), Some(client)) = (socket(bound), socket(own)) else { continue };
+            tell_destinations(front.as_fd(), bound.starts_with('[')).unwrap();
+            let target =
+                SocketAddr::new(target.parse().unwrap(), front.local_addr().unwrap().port());
+            client.send_to(b"question", target).unwrap();
+            let mut batch = Batch::default();
+            assert_eq!(batch.receive_from(front.as_fd()).unwrap(), 1);
+            let Datagram { from, to, .. } = batch.received(0);
+            assert_eq!(to.map(|to| to.ip.to_canonical()), Some(target.ip()));
+            // Something to answer with.
+            let (here, there) = (socket(own).unwrap(), socket(own).unwrap());
+            here.connect(there.local_addr().unwrap()).unwrap();
+            there.send_to(b"answer", here.local_addr().unwrap()).unwrap();
+            assert_eq!(batch.receive_on(here.as_fd(), 0, 1).unwrap(), 1);
+            batch.address(0, from.unwrap(), to);
+            assert_eq!(batch.send_to(front.as_fd(), 0, 1).unwrap(), 1);
+            assert_eq!(heard(&client), (b"answer".to_vec(), target));
+        }
+    }
+
+    #[test]
+    fn who_is_not_there_is_told_of() {
+        let (front, client) = (socket("127.0.0.1:0").unwrap(), socket("127.0.0.1:0").unwrap());
+        let here = socket("127.0.0.1:0").unwrap();
+        let gone = socket("127.0.0.1:0").unwrap().local_addr().unwrap();
+        here.connect(gone).unwrap();
+        let mut batch = Batch::default();
+        client.send_to(b"x", front.local_addr().unwrap()).unwrap();
+        assert_eq!(batch.receive_from(front.as_fd()).unwrap(), 1);
+        assert_eq!(batch.send_on(here.as_fd(), &[0], b"").unwrap(), 1);
+        let refused = batch.send_on(here.as_fd(), &[0, 0], b"").unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(batch.send_on(here.as_fd(), &[0], b"").unwrap(), 1);
+        let refused = batch.receive_on(here.as_fd(), 0, 1).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[test]
+    fn a_socket_is_known_by_its_cookie() {
+        let (one, other) = (socket("127.0.0.1:0").unwrap(), socket("127.0.0.1:0").unwrap());
+        let again = one.try_clone().unwrap();
+        assert_eq!(cookie(one.as_fd()).unwrap(), cookie(again.as_fd()).unwrap());
+        assert_ne!(cookie(one.as_fd()).unwrap(), cookie(other.as_fd()).unwrap());
+    }
+}

@@ -1,0 +1,201 @@
+//! One flow: what a client sends to one address, and what comes back.
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
+use std::rc::Rc;
+
+use fairwater_message::FaultKind;
+use fairwater_plan::{ListenerId, Room, TooMany};
+use fairwater_sys::datagram::Local;
+use fairwater_telemetry::{Dropped, Entry, Timers, TlsEntry};
+
+use super::way::Way;
+use crate::rate;
+use crate::record::cut_off;
+use crate::shard::Shard;
+
+/// The room that a flow has, by the limits of its listener. Given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub shard: Rc<Shard>,
+    pub listener: ListenerId,
+    pub client: IpAddr,
+    room: Room,
+    /// The limit that counts it as one of its client's.
+    counted_by: Option<NonZeroU16>,
+}
+
+impl Seat {
+    /// Takes room for a flow of a client.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) fn take(
+        shard: &Rc<Shard>,
+        listener: ListenerId,
+        client: IpAddr,
+    ) -> Result<Self, Dropped> {
+        let in_force = shard.in_force();
+        let by = in_force.plan.listener(listener);
+        if shard.refuses_connections(by) {
+            return Err(Dropped::Overloaded);
+        }
+        let room = by.connections.enter().ok_or(Dropped::NoRoom)?;
+        let counted_by = by.connections.enter_of(Some(client)).map_err(|TooMany| {
+            by.connections.leave(room);
+            Dropped::RateLimited
+        })?;
+        let counters = &shard.counters.listeners[listener.0 as usize];
+        counters.connections.add(1);
+        counters.active.add(1);
+        shard.flows.set(shard.flows.get() + 1);
+        let seat = Self { shard: Rc::clone(shard), listener, client, room, counted_by };
+        match rate::lets_in(by, Some(client)) {
+            true => Ok(seat),
+            false => Err(Dropped::RateLimited),
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let shard = &self.shard;
+        shard.counters.listeners[self.listener.0 as usize].active.subtract(1);
+        shard.flows.set(shard.flows.get() - 1);
+        let in_force = shard.in_force();
+        let limits = &in_force.plan.listener(self.listener).connections;
+        limits.leave(self.room);
+        limits.leave_of(Some(self.client), self.counted_by);
+    }
+}
+
+/// What was counted of a flow; moves with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub id: u128,
+    pub begun_us: u64,
+    /// When the first reply came.
+    pub answered_us: u64,
+    pub attempts: u32,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    /// Replies that may still come, where it is known how many.
+    pub due: u64,
+    /// Something was sent, and nothing has come back since.
+    pub is_owed: bool,
+    /// The endpoint that it has now has answered.
+    pub is_answered: bool,
+}
+
+/// A flow. Written down when it is dropped, so that one that is cut off has its line.
+#[derive(Debug)]
+pub(super) struct Flow {
+    pub seat: Seat,
+    pub way: Way,
+    /// As the socket has it.
+    pub client: SocketAddr,
+    /// Where replies leave from, on a socket for all addresses.
+    pub local: Option<Local>,
+    /// In front of each datagram for the endpoint.
+    pub header: Box<[u8]>,
+    pub tally: Tally,
+    /// The way leads nowhere: the next datagram goes elsewhere.
+    pub is_broken: bool,
+    /// Why it ended, once it has.
+    end: Option<Option<FaultKind>>,
+    /// Another process writes it down.
+    is_handed_on: bool,
+}
+
+impl Flow {
+    pub(super) fn new(
+        seat: Seat,
+        way: Way,
+        (client, local): (SocketAddr, Option<Local>),
+        header: Box<[u8]>,
+        tally: Tally,
+    ) -> Self {
+        let (is_broken, end, is_handed_on) = (false, None, false);
+        Self { seat, way, client, local, header, tally, is_broken, end, is_handed_on }
+    }
+
+    /// A datagram was sent on, each of which gets so many replies.
+    pub(super) fn sent(&mut self, count: usize, replies_max: Option<u32>) {
+        self.tally.is_owed = true;
+        self.tally.due += u64::from(replies_max.unwrap_or(0)) * count as u64;
+    }
+
+    /// It has another way from now on: nothing is waited for any more that went the one before.
+    pub(super) fn turn(&mut self, way: Way) {
+        self.way = way;
+        self.is_broken = false;
+        (self.tally.due, self.tally.is_owed, self.tally.is_answered) = (0, false, false);
+    }
+
+    pub(super) fn end(mut self, fault: Option<FaultKind>) {
+        self.end = Some(fault);
+    }
+
+    pub(super) fn hand_on(mut self) {
+        self.is_handed_on = true;
+    }
+
+    fn write_line(&self, fault: Option<FaultKind>) {
+        let Self { seat: Seat { shard, listener, client, .. }, way, tally, .. } = self;
+        let in_force = shard.in_force();
+        let now_us = shard.now_us();
+        let is_answered = tally.answered_us > 0;
+        let entry = Entry {
+            wall_us: shard.wall_us(now_us),
+            id: tally.id,
+            listener: &in_force.plan.listener(*listener).name,
+            client: Some(*client),
+            client_port: self.client.port(),
+            method: b"",
+            host: b"",
+            target: b"",
+            protocol: "UDP",
+            referer: b"",
+            user_agent: b"",
+            tls: TlsEntry::default(),
+            status: 0,
+            bytes_in: tally.bytes_in,
+            bytes_out: tally.bytes_out,
+            upstream: &way.target.upstream,
+            endpoint: &way.target.endpoint,
+            attempts: tally.attempts,
+            reused: false,
+            timers: Timers {
+                response_us: is_answered.then(|| tally.answered_us.saturating_sub(tally.begun_us)),
+                total_us: now_us.saturating_sub(tally.begun_us),
+                ..Timers::default()
+            },
+            reason: fault.map_or("", FaultKind::reason),
+            party: fault.map_or("", |kind| kind.party().name()),
+            phase: fault.map_or("", |kind| kind.phase().name()),
+            detail: "",
+            limit: "",
+            request: (&[], &[]),
+            reply: None,
+        };
+        shard.log.borrow_mut().write(&entry, &shard.counters);
+    }
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        if self.is_handed_on {
+            return;
+        }
+        let fault = self.end.unwrap_or_else(|| Some(cut_off()));
+        let Seat { shard, listener, .. } = &self.seat;
+        let counters = &shard.counters.listeners[listener.0 as usize];
+        counters.request(0);
+        if let Some(kind) = fault {
+            counters.faults[kind as usize].add(1);
+        }
+        if shard.log_is_on {
+            self.write_line(fault);
+        }
+    }
+}
