@@ -257,8 +257,8 @@ impl Upstream {
         }
     }
 
-    /// Whether an exchange could enter one of the endpoints that it has not tried and that `may` have
-    /// it. Takes nothing.
+    /// Whether an exchange could enter one of the endpoints that it has not tried and that `may`
+    /// have it. Takes nothing.
     pub fn has_room_where(&self, tried: &Tried, mut may: impl FnMut(&Endpoint) -> bool) -> bool {
         let mut endpoints = self.endpoints.iter().enumerate();
         self.shared.gate.as_ref().is_none_or(|gate| gate.has_room())
