@@ -228,6 +228,7 @@ fn run(
         .await
     });
     // Connections end here; their records go to the log with what is left of the batch.
+    shard.desks.end();
     drop(runtime);
     shard.hand_over_log();
     result

@@ -493,6 +493,21 @@ impl Desk {
 
 /// The connections of a desk.
 impl Desk {
+    /// The thread ends. Whatever waits or is owed has a line in the log.
+    pub(super) fn end(&self) {
+        let upstream = self.upstream();
+        let waiting = self.waiting.take().into_iter().map(|job| (job, None));
+        let wires: Vec<_> = self.wires.take().into_iter().flat_map(|wires| wires.all).collect();
+        let owed = wires
+            .iter()
+            .flat_map(|wire| wire.end().into_iter().map(|owner| (owner.job, Some(wire.slot))));
+        for (job, slot) in waiting.chain(owed) {
+            let of_slot = |slot| upstream.known().find(|endpoint| endpoint.slot == slot);
+            let at = (&*upstream, slot.and_then(of_slot));
+            job.record(&job.client.accepted.shard, at, Some(FaultKind::Stopped.into()));
+        }
+    }
+
     pub(super) fn has_come(&self, wire: &Rc<Wire>) {
         self.adopt(wire, &self.upstream.borrow());
         let mut wires = self.wires.borrow_mut();

@@ -94,6 +94,12 @@ impl Desks {
         }
     }
 
+    /// The thread ends, and with it what is under way.
+    pub(crate) fn end(&self) {
+        // Connections hold their desk and the thread's parts, which hold them.
+        self.0.take().iter().for_each(|desk| desk.end());
+    }
+
     fn open_ahead(&self, shard: &Rc<Shard>) {
         let in_force = shard.in_force();
         if shard.is_draining() {

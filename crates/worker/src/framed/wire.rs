@@ -687,6 +687,13 @@ impl Wire {
         }
     }
 
+    /// The thread ends: gives out those who wait.
+    pub(super) fn end(&self) -> Vec<Owner> {
+        let mut flow = self.flow.borrow_mut();
+        (flow.writer, flow.reader) = (None, None);
+        flow.ledger.close().map(|(owner, ..)| owner).collect()
+    }
+
     /// Gives up the connection, and what is owed over it.
     fn finish(self: Rc<Self>, end: WireEnd) {
         self.is_retired.set(true);

@@ -114,3 +114,29 @@ fn a_stop_ends_connections_between_messages() {
     assert_eq!(busy.read_to_end(), (framed("x"), End::Closed));
     assert!(proxy.until_ended().success());
 }
+
+/// Whatever is under way has its line, and nothing is in the way of the last ones.
+#[test]
+fn a_stop_at_once_leaves_nothing_out() {
+    let silent = Endpoint::new(|caller| {
+        while let Some(body) = heard(caller) {
+            if body != b"never" {
+                caller.send(framed(body));
+            }
+        }
+    });
+    let mut proxy =
+        setup(&[&silent]).upstream("max_connections = 1").upstream("min_connections = 1").start();
+    let [mut first, mut second] = [(); 2].map(|()| Client::new(&proxy));
+    assert_eq!(first.ask("x"), "x");
+    first.say("never");
+    until("the message", || proxy.metric("fairwater_endpoint_in_flight", &[]) == 1);
+    second.say("waits");
+    until("another", || proxy.metric("fairwater_upstream_waiting", &[]) == 1);
+    proxy.signal(Signal::INT);
+    assert!(proxy.until_ended().success());
+    assert!(!proxy.said().contains("lost"), "{}", proxy.said());
+    let log = proxy.log();
+    let reasons: Vec<_> = log.iter().map(|line| line.get("reason")).collect();
+    assert_eq!(reasons, ["", "stopped", "stopped"]);
+}
