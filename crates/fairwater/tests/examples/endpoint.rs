@@ -1,5 +1,5 @@
 //! Endpoints that answer every request with `ok`, for as long as the test process lives, in the
-//! version of HTTP that they are spoken to.
+//! version of HTTP that they are spoken to. Messages that begin with their length are sent back.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, UdpSocket};
@@ -60,12 +60,29 @@ fn answer(mut connection: impl Read + Write) {
             Ok(0) | Err(_) => return,
             Ok(len) => request.extend_from_slice(&buffer[..len]),
         }
+        // No request of HTTP begins so.
+        if request.starts_with(&[0]) {
+            answer_messages(&request, connection).ok();
+            return;
+        }
     }
     // A proxy that has gone is seen by who asked it.
     if request.starts_with(&PREFACE[..18]) {
         answer_frames(request, connection).ok();
     } else {
         connection.write_all(REPLY).ok();
+    }
+}
+
+/// Sends back whatever has come, and comes.
+fn answer_messages(come: &[u8], mut connection: impl Read + Write) -> io::Result<()> {
+    connection.write_all(come)?;
+    let mut buffer = [0; 4096];
+    loop {
+        match connection.read(&mut buffer)? {
+            0 => return Ok(()),
+            len => connection.write_all(&buffer[..len])?,
+        }
     }
 }
 

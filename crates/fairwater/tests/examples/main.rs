@@ -103,12 +103,17 @@ fn start_and_ask(name: &str, text: &str) -> (Scratch, Program) {
     let path = path.display().to_string();
     let program = Program::start(&["run", "-c", &path]);
     for address in &program.addresses {
-        let ask = || match text.contains("\ntls = { cert") {
-            true => program::get_by_tls(address, &scratch.file("tls")),
-            false => get(address, "/"),
+        let ask = || match () {
+            () if text.contains("\ntls = { cert") => {
+                program::get_by_tls(address, &scratch.file("tls"))
+            }
+            () if text.contains("\nprotocol = \"framed\"") => program::ask_in_message(address),
+            () => get(address, "/"),
         };
         let is_answered = |answer: &str| {
-            ["HTTP/1.1 200 ", "HTTP/2 200 "].iter().any(|line| answer.starts_with(line))
+            [program::MESSAGE, "HTTP/1.1 200 ", "HTTP/2 200 "]
+                .iter()
+                .any(|line| answer.starts_with(line))
         };
         // Where checks are mandatory the first one has to end before there is an endpoint.
         let tries = if text.contains("\nmandatory = true") { TRIES } else { 1 };

@@ -144,7 +144,21 @@ fn get_by_datagram(address: &str) -> String {
     format!("{} ", String::from_utf8_lossy(&buffer[..len]))
 }
 
-/// The same over TLS, whoever it is that answers, with the certificate of a client.
+/// A message with a length of four bytes, which its endpoint sends back.
+pub(crate) const MESSAGE: &str = "\0\0\0\x07a thing";
+
+/// The answer to a message, twice on one connection.
+pub(crate) fn ask_in_message(address: &str) -> String {
+    let mut connection = TcpStream::connect(address).unwrap();
+    let mut answer = vec![0; MESSAGE.len()];
+    for _ in 0..2 {
+        connection.write_all(MESSAGE.as_bytes()).unwrap();
+        connection.read_exact(&mut answer).unwrap();
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+/// The answer to a GET over TLS, whoever it is that answers, with the certificate of a client.
 pub(crate) fn get_by_tls(address: &str, files: &Path) -> String {
     let mut command = Command::new("curl");
     command.arg("--cert").arg(files.join("client.pem"));

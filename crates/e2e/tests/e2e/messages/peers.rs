@@ -279,7 +279,9 @@ fn memcached_answers_commands_of_one_line() {
         ("get none", "END"),
         ("mn", "MN"),
         ("mg none v", "EN"),
+        ("mg of1", "HD"),
         ("ma none", "NF"),
+        ("md none", "NF"),
         ("delete of30", "DELETED"),
         ("bogus", "ERROR"),
     ];
