@@ -314,12 +314,13 @@ impl Desk {
         place.is_some_and(|place| dial::start_permitted(shard, self, upstream, place, job))
     }
 
-    /// Whether somebody waits for whom a connection more could be opened.
+    /// Whether somebody waits for whom a connection more could be opened, and used at once.
     pub(super) fn wants_connection(&self, upstream: &Upstream) -> bool {
         let most = upstream.settings.connections.unwrap_or(u32::MAX);
-        let mut endpoints = upstream.endpoints.iter();
-        (self.dials.get() as usize) < self.waiting()
-            && endpoints.any(|endpoint| endpoint.weight > 0 && endpoint.state.connections() < most)
+        let waiting = self.waiting.borrow();
+        waiting.iter().find(|job| job.dial.is_none()).is_some_and(|job| {
+            upstream.has_room_where(&job.tried, |one| one.state.connections() < most)
+        })
     }
 
     /// Whether the message that is first could go somewhere now.
@@ -523,6 +524,12 @@ impl Desk {
         if !wires.idle.iter().any(|idle| Rc::ptr_eq(idle, wire)) {
             wires.idle.push(Rc::clone(wire));
             wire.shard.counters.endpoints[wire.slot].idle.add(1);
+        }
+        // Those who wait at the gate may have waited for a connection, and not for room.
+        if self.waiting() > 0
+            && let Some(gate) = self.upstream.borrow().gate()
+        {
+            gate.call();
         }
     }
 

@@ -69,7 +69,7 @@ fn a_failed_message_is_answered_and_the_client_goes_on() {
                 assert_eq!(client.ask("x"), text, "{reason}");
             }
             assert!(proxy.until_log(3).iter().all(|line| line.get("reason") == reason), "{reason}");
-            assert_eq!(proxy.metric("fairwater_endpoint_in_flight", &[]), 0);
+            proxy.until_metric("fairwater_endpoint_in_flight", &[], 0);
             proxy.assert_sound();
         }
     }

@@ -287,7 +287,7 @@ fn a_limit_of_messages_under_way_holds() {
             }
         }
         assert_eq!(most.load(Ordering::SeqCst), 3);
-        assert_eq!(proxy.metric("fairwater_endpoint_in_flight", &[]), 0);
+        proxy.until_metric("fairwater_endpoint_in_flight", &[], 0);
         proxy.assert_sound();
     }
 }
