@@ -47,7 +47,7 @@ pub struct Entry<'a> {
     pub method: &'a [u8],
     pub host: &'a [u8],
     pub target: &'a [u8],
-    /// `HTTP/1.1`, `TCP` or `UDP`.
+    /// `HTTP/1.1`, `TCP`, `FRAMED` or `UDP`.
     pub protocol: &'a str,
     pub referer: &'a [u8],
     pub user_agent: &'a [u8],
@@ -275,7 +275,7 @@ pub(crate) fn write_combined(
     write_common(out, date, entry.wall_us);
     out.extend_from_slice(b"] \"");
     if entry.method.is_empty() {
-        let is_raw = matches!(entry.protocol, "TCP" | "UDP");
+        let is_raw = matches!(entry.protocol, "TCP" | "FRAMED" | "UDP");
         out.extend_from_slice(if is_raw { entry.protocol.as_bytes() } else { b"-" });
     } else {
         escape(out, entry.method);
@@ -373,6 +373,19 @@ pub(crate) mod tests {
             "10.0.0.1 - - [21/Nov/2026:10:55:07 +0000] \"GET /x HTTP/1.1\" 502 12 \"-\" \
              \"curl/8 \\u005c\"\n"
         );
+    }
+
+    #[test]
+    fn combined_names_the_protocol_of_what_has_no_request() {
+        for (protocol, expected) in
+            [("TCP", "TCP"), ("FRAMED", "FRAMED"), ("UDP", "UDP"), ("HTTP/1.1", "-"), ("", "-")]
+        {
+            let mut out = Vec::new();
+            let entry = Entry { method: b"", protocol, ..entry() };
+            write_combined(&mut out, &mut Date::new(), &SecretNames::none(), &entry);
+            let line = String::from_utf8(out).unwrap();
+            assert!(line.contains(&format!("] \"{expected}\" ")), "{line}");
+        }
     }
 
     #[test]

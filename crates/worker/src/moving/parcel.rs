@@ -119,6 +119,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn kinds_keep_the_numbers_by_which_other_versions_know_them() {
+        let numbers =
+            [(Kind::Idle, 0), (Kind::Tcp, 1), (Kind::Tunnel, 2), (Kind::Framed, 3), (Kind::Udp, 4)];
+        assert_eq!(numbers.len(), Kind::ALL.len());
+        for (kind, number) in numbers {
+            assert_eq!((kind as usize, Kind::ALL[number]), (number, kind));
+        }
+    }
+
+    #[test]
     fn a_door_is_read_as_it_was_written() {
         for ip in ["127.0.0.1", "2001:db8::1"] {
             let peer = Peer::Ip { ip: ip.parse().unwrap(), port: 65_000 };
