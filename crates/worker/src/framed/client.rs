@@ -234,8 +234,8 @@ impl Client {
 
 /// The rest of its message.
 impl Client {
-    /// The connection that it goes out over has ended: nobody wants it. If the message has its reply
-    /// already, the client gets that, and those before it.
+    /// The connection that it goes out over has ended: nobody wants it. If the message has its
+    /// reply already, the client gets that, and those before it.
     pub(super) fn sends_in_vain(&self) {
         if self.is_sending.replace(false) {
             *self.sends_over.borrow_mut() = None;
