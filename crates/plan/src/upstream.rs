@@ -294,6 +294,11 @@ impl Upstream {
         }
     }
 
+    /// Whether balancing sends the same to the same endpoint, whoever has room.
+    pub fn is_consistent(&self) -> bool {
+        self.balance.is_consistent()
+    }
+
     /// Where balancing sends this, whoever has room: for those who wait for that endpoint alone.
     pub fn place_of(&self, draw: Draw, tried: &Tried) -> Option<usize> {
         let is_bound = self.balance.is_consistent();

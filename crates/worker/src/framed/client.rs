@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -41,6 +41,8 @@ pub(super) struct Client {
     /// The connection that its message goes out over, piece by piece.
     sends_over: RefCell<Option<Rc<Wire>>>,
     is_sending: Cell<bool>,
+    /// Messages that it may still send in this turn of its task.
+    turn: Cell<u32>,
     /// The rest of what it sends is not read.
     is_cut_short: Cell<bool>,
     received_ms: Cell<u64>,
@@ -61,7 +63,7 @@ struct Outlet {
     out_start: usize,
     stall: Option<Stall>,
     /// Connections that read nothing until it has taken something.
-    waiting: Vec<Rc<Wire>>,
+    waiting: Vec<Weak<Wire>>,
     over: Option<Over>,
 }
 
@@ -205,8 +207,7 @@ impl Client {
         self.deliver(number, text, Some(end));
         if self.is_sending.get() && is_last {
             // The rest of its message belongs to nothing: nothing can follow.
-            self.outlet.borrow_mut().over.get_or_insert(Over::Lost);
-            self.wake();
+            self.sends_in_vain();
         }
     }
 
@@ -222,7 +223,7 @@ impl Client {
 
     /// Somebody goes on once it has taken that.
     pub(super) fn keeps_waiting(&self, wire: &Rc<Wire>) {
-        self.outlet.borrow_mut().waiting.push(Rc::clone(wire));
+        self.outlet.borrow_mut().waiting.push(Rc::downgrade(wire));
     }
 
     /// The connection for the rest of its message is there.
@@ -268,6 +269,7 @@ impl Client {
             awaits_turn: Cell::new(false),
             sends_over: RefCell::new(None),
             is_sending: Cell::new(false),
+            turn: Cell::new(0),
             is_cut_short: Cell::new(false),
             received_ms: Cell::new(now_ms),
             moved_ms: Cell::new(now_ms),
@@ -283,16 +285,18 @@ impl Client {
             return ending;
         }
         self.is_gone.set(true);
-        let desk = Rc::clone(&self.desk.borrow().1);
-        desk.forget(self);
+        // Some of its messages may have begun under another plan.
+        for desk in self.accepted.shard.desks.all() {
+            desk.forget(self);
+            if desk.rules.aborts {
+                desk.abandon(self);
+            }
+        }
         if let Some(wire) = self.sends_over.take() {
             wire.break_off(self);
         }
-        if desk.rules.aborts {
-            desk.abandon(self);
-        }
         let waiting = std::mem::take(&mut self.outlet.borrow_mut().waiting);
-        waiting.iter().for_each(|wire| wire.wake());
+        waiting.iter().filter_map(Weak::upgrade).for_each(|wire| wire.wake());
         ending
     }
 
@@ -310,6 +314,7 @@ impl Client {
             *self.waker.borrow_mut() = cx.waker().clone();
         }
         self.awaits_turn.set(false);
+        self.turn.set(limits::PIPELINED_PER_TURN);
         loop {
             let is_blocked = match self.flush(cx) {
                 Poll::Ready(Some(ending)) => return Poll::Ready(ending),
@@ -320,7 +325,7 @@ impl Client {
                 return Poll::Ready(ending);
             }
             // What was answered at once may have been the end.
-            if self.outlet.borrow().over.is_none() {
+            if is_blocked || self.outlet.borrow().over.is_none() {
                 break;
             }
         }
@@ -337,7 +342,7 @@ impl Client {
         };
         let over = outlet.over;
         drop(outlet);
-        waiting.iter().for_each(|wire| wire.wake());
+        waiting.iter().filter_map(Weak::upgrade).for_each(|wire| wire.wake());
         match (flushed, over) {
             (Poll::Ready(Err(_)), _) | (_, Some(Over::Reset)) => {
                 Poll::Ready(Some(Ending::Fault(FaultKind::ClientAborted.into())))
@@ -355,12 +360,18 @@ impl Client {
 
     /// Reads and gives out messages, as far as they may be under way.
     fn read(self: &Rc<Self>, cx: &mut Context<'_>, is_blocked: bool) -> Poll<Ending> {
-        let mut budget = limits::PIPELINED_PER_TURN;
         loop {
             if self.is_sending.get() {
                 match self.send_on(cx) {
                     Poll::Ready(Some(ending)) => return Poll::Ready(ending),
-                    Poll::Ready(None) => continue,
+                    Poll::Ready(None) if self.turn.get() > 0 => {
+                        self.turn.set(self.turn.get() - 1);
+                        continue;
+                    }
+                    Poll::Ready(None) => {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
                     Poll::Pending => return Poll::Pending,
                 }
             }
@@ -383,16 +394,22 @@ impl Client {
                     return Poll::Ready(Ending::Over);
                 }
             }
+            if open > 0 && (self.accepted.is_over() || self.accepted.moves()) {
+                self.awaits_turn.set(true);
+            }
             let most = u64::from(self.desk.borrow().1.rules.in_flight_max);
             if end.is_some() || is_blocked || open >= most || self.outlet.borrow().over.is_some() {
-                self.awaits_turn.set(end.is_some() || !self.is_quiet(cx));
+                let has_news = !self.is_quiet(cx);
+                if has_news && self.accepted.stream.is_reset() {
+                    return Poll::Ready(Ending::Fault(self.abort_fault()));
+                }
+                self.awaits_turn.set(end.is_some() || has_news || self.awaits_turn.get());
                 return Poll::Pending;
             }
-            if budget == 0 {
+            if self.turn.get() == 0 {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            budget -= 1;
             match self.take_next(cx) {
                 Poll::Ready(true) => {}
                 Poll::Ready(false) => {
@@ -463,7 +480,8 @@ impl Client {
         while !rest.is_empty() {
             let open = self.open();
             let is_over = self.outlet.borrow().over.is_some() || self.input.borrow().end.is_some();
-            if is_over || self.is_sending.get() || open >= u64::from(desk.rules.in_flight_max) {
+            let is_full = open >= u64::from(desk.rules.in_flight_max);
+            if is_over || self.is_sending.get() || is_full || self.turn.get() == 0 {
                 break;
             }
             let piece = self.input.borrow_mut().take(&desk.rules.request, rest);
@@ -499,6 +517,7 @@ impl Client {
 
     /// A message has come, or as much of it as is kept.
     fn submit(self: &Rc<Self>, message: &[u8], is_cut: bool) {
+        self.turn.set(self.turn.get().saturating_sub(1));
         let desk = Rc::clone(&self.desk.borrow().1);
         let number = self.outlet.borrow_mut().order.begin();
         let shard = Rc::clone(&self.accepted.shard);
@@ -562,7 +581,10 @@ impl Client {
         let len = match self.accepted.stream.poll_read(cx, &mut scratch) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(len)) if len > 0 => len,
-            Poll::Ready(_) => {
+            Poll::Ready(Err(_)) => {
+                return Poll::Ready(Some(Ending::Fault(self.abort_fault())));
+            }
+            Poll::Ready(Ok(_)) => {
                 let is_whole = self.input.borrow_mut().at_end(&rules.request).is_some();
                 if !is_whole {
                     return Poll::Ready(Some(Ending::Fault(self.abort_fault())));

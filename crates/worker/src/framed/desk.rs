@@ -169,6 +169,9 @@ impl Desk {
         }
         if self.waiting() > 0 && self.keeper.borrow().is_none() {
             keeper::start(shard, self);
+        } else if !self.keeper_waits.get() {
+            // It may have found nothing to stand in the queue for.
+            self.wake_keeper();
         }
     }
 
@@ -268,11 +271,12 @@ impl Desk {
         if upstream.gate().is_none() && !self.may_open(&upstream) {
             return;
         }
+        let mut from = 0;
         while (self.dials.get() as usize) < self.waiting() {
             let next = {
                 let mut waiting = self.waiting.borrow_mut();
-                let at = waiting.iter().position(|job| job.dial.is_none());
-                at.and_then(|at| Some((at, waiting.remove(at)?)))
+                let at = waiting.iter().skip(from).position(|job| job.dial.is_none());
+                at.and_then(|at| Some((from + at, waiting.remove(from + at)?)))
             };
             let Some((at, mut job)) = next else { return };
             match self.place(shard, &upstream, &mut job) {
@@ -289,9 +293,11 @@ impl Desk {
             }
             let is_full = job.dial.is_none();
             self.waiting.borrow_mut().insert(at, job);
-            if is_full {
+            // Where all may go anywhere the others would find no room either.
+            if is_full && !upstream.is_consistent() {
                 return;
             }
+            from = at + 1;
         }
     }
 
@@ -302,16 +308,19 @@ impl Desk {
         upstream: &Arc<Upstream>,
     ) -> bool {
         let mut waiting = self.waiting.borrow_mut();
-        let Some(job) = waiting.iter_mut().find(|job| job.dial.is_none()) else { return false };
         let most = upstream.settings.connections.unwrap_or(u32::MAX);
-        let mut tried = job.tried;
-        let choice = upstream.pick_where(job.draw(shard, upstream), &mut tried, |endpoint| {
-            endpoint.state.connections() < most
-        });
-        let Choice::Pick(pick) = choice else { return false };
-        let slot = pick.endpoint.slot;
-        let place = upstream.endpoints.iter().position(|endpoint| endpoint.slot == slot);
-        place.is_some_and(|place| dial::start_permitted(shard, self, upstream, place, job))
+        let tries = if upstream.is_consistent() { usize::MAX } else { 1 };
+        let jobs = waiting.iter_mut().filter(|job| job.dial.is_none());
+        jobs.take(tries).any(|job| {
+            let mut tried = job.tried;
+            let choice = upstream.pick_where(job.draw(shard, upstream), &mut tried, |endpoint| {
+                endpoint.state.connections() < most
+            });
+            let Choice::Pick(pick) = choice else { return false };
+            let slot = pick.endpoint.slot;
+            let place = upstream.endpoints.iter().position(|endpoint| endpoint.slot == slot);
+            place.is_some_and(|place| dial::start_permitted(shard, self, upstream, place, job))
+        })
     }
 
     /// Whether somebody waits for whom a connection more could be opened, and used at once.
@@ -566,6 +575,12 @@ impl Desk {
     pub(super) fn give_way(&self, wire: &Wire) {
         let upstream = self.upstream.borrow();
         let admission = upstream.admission();
+        let most = upstream.settings.connections.unwrap_or(u32::MAX);
+        let is_over = |place: usize| upstream.endpoints[place].state.connections() > most;
+        if admission.open() > admission.max() || wire.place_in(&upstream).is_some_and(is_over) {
+            // There may be fewer than there were.
+            return wire.retire();
+        }
         let others = self.others_waiting(&upstream);
         if others == 0 {
             return;

@@ -115,11 +115,6 @@ impl<T> Ledger<T> {
         }
     }
 
-    /// Who is next to get a reply, if he still waits.
-    pub(super) fn first(&self) -> Option<&T> {
-        self.debts.front()?.owner.as_ref()
-    }
-
     /// All who wait.
     pub(super) fn owners(&self) -> impl Iterator<Item = &T> {
         self.debts.iter().filter_map(|debt| debt.owner.as_ref())

@@ -59,6 +59,11 @@ impl Desks {
         desk
     }
 
+    /// All that there are now.
+    fn all(&self) -> Vec<Rc<Desk>> {
+        self.0.borrow().clone()
+    }
+
     /// Follows another plan: what leads to endpoints that are gone is closed when it is idle.
     pub(crate) fn adopt(&self, plan: &Plan) {
         self.0.borrow_mut().retain(|desk| {

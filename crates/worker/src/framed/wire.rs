@@ -123,6 +123,9 @@ impl Flow {
     /// Sends bytes at once if nothing is before them, and keeps what the socket does not take.
     fn send(&mut self, stream: &Stream, cx: &mut Context<'_>, bytes: &[u8], at_once: bool) {
         let mut taken = 0;
+        if self.pending() == 0 {
+            self.taken_ms = clock::coarse_ms();
+        }
         if at_once && self.pending() == 0 {
             match stream.poll_write(cx, &[IoSlice::new(bytes)]) {
                 Poll::Pending => {}
@@ -220,7 +223,10 @@ impl Wire {
 
     pub(super) fn is_idle(&self) -> bool {
         let flow = self.flow.borrow();
-        flow.ledger.is_empty() && flow.writer.is_none() && flow.pending() == 0
+        flow.ledger.is_empty()
+            && flow.writer.is_none()
+            && flow.reader.is_none()
+            && flow.pending() == 0
     }
 
     /// Whether nothing can come of it any more.
@@ -247,8 +253,10 @@ impl Wire {
     /// Whether another message can go over it now.
     pub(super) fn has_room(&self) -> bool {
         let flow = self.flow.borrow();
-        let is_open = !self.is_retired.get() && flow.broken.is_none() && flow.writer.is_none();
-        is_open
+        let is_free = flow.writer.is_none() && flow.reader.is_none();
+        !self.is_retired.get()
+            && flow.broken.is_none()
+            && is_free
             && flow.ledger.has_room(self.desk.depth())
             && flow.pending() < limits::FRAME_STORED_BYTES
     }
@@ -302,7 +310,8 @@ impl Wire {
         if self.desk.rules.replies == Replies::None && end != OPEN_END {
             drop(flow);
             owner.job.client.deliver(owner.job.number, b"", Some(End::Whole));
-            return self.conclude(owner);
+            self.conclude(owner);
+            return self.rest();
         }
         flow.ledger.owe(owner, start, end);
         if flow.ledger.len() == 1 {
@@ -315,6 +324,9 @@ impl Wire {
         let mut flow = self.flow.borrow_mut();
         let waker = self.waker.borrow();
         flow.send(&self.stream, &mut Context::from_waker(&waker), bytes, true);
+        if let Some((Some(owner), _)) = flow.ledger.last() {
+            owner.job.trace.bytes_in += bytes.len() as u64;
+        }
         if is_last {
             flow.writer = None;
             flow.ends = self.desk.ends_request;
@@ -466,6 +478,11 @@ impl Wire {
             let Some((job, in_flight)) = self.desk.next_for(self) else { break };
             self.send(job, None, in_flight);
         }
+        self.rest();
+    }
+
+    /// Is free for others, if nothing is under way any more.
+    fn rest(self: &Rc<Self>) {
         if self.is_idle() && self.was_busy.replace(false) {
             self.idle_since_ms.set(clock::coarse_ms());
             if !self.is_retired.get() {
@@ -556,7 +573,7 @@ impl Wire {
         let mut stored = std::mem::take(&mut flow.stored);
         flow.progress = Progress::default();
         flow.is_cut = false;
-        let next_ms = flow.ledger.first().map(|owner| owner.sent_ms);
+        let next_ms = flow.ledger.owners().next().map(|owner| owner.sent_ms);
         drop(flow);
         if let Some(sent_ms) = next_ms {
             let response = self.with_endpoint(|upstream, _| upstream.settings.timeouts.response);
@@ -668,10 +685,17 @@ impl Wire {
         let at = self.at.borrow();
         let times = &at.0.settings.timeouts;
         let after = |since_ms: u64, time: Duration| since_ms + time.as_millis() as u64;
-        if flow.ledger.is_empty() {
-            return (after(self.idle_since_ms.get(), times.idle), FaultKind::Stopped);
+        if flow.reader.is_some() {
+            // Nothing is read meanwhile; the client has a time of its own to take it.
+            return (after(clock::coarse_ms(), times.reply), FaultKind::ClientStalled);
         }
-        match flow.ledger.first() {
+        if flow.ledger.is_empty() {
+            return match flow.pending() {
+                0 => (after(self.idle_since_ms.get(), times.idle), FaultKind::Stopped),
+                _ => (after(flow.taken_ms, times.response), FaultKind::UploadStalled),
+            };
+        }
+        match flow.ledger.owners().next() {
             // The client has times of its own for what it sends.
             _ if !flow.ledger.is_whole() && flow.pending() == 0 => {
                 (after(clock::coarse_ms(), times.response), FaultKind::ResponseTimeout)
@@ -689,6 +713,10 @@ impl Wire {
 
     /// The thread ends: gives out those who wait.
     pub(super) fn end(&self) -> Vec<Owner> {
+        self.with_endpoint(|upstream, endpoint| {
+            endpoint.state.disconnect();
+            upstream::closed(&self.shard, upstream.admission(), self.slot);
+        });
         let mut flow = self.flow.borrow_mut();
         (flow.writer, flow.reader) = (None, None);
         flow.ledger.close().map(|(owner, ..)| owner).collect()
@@ -701,6 +729,7 @@ impl Wire {
         let (owners, written, writer) = {
             let mut flow = self.flow.borrow_mut();
             let owners: Vec<_> = flow.ledger.close().collect();
+            flow.reader = None;
             (owners, flow.written, flow.writer.take())
         };
         let acknowledged = match end.is_reset || owners.is_empty() {
