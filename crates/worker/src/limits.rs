@@ -85,7 +85,7 @@ pub const FRAME_STORED_BYTES: usize = 64 * 1024;
 pub const FRAME_COPY_BYTES: usize = 16 * 1024;
 /// Of replies that a client has not taken, before no more is read from the endpoints that have more
 /// for it.
-pub const FRAME_UNTAKEN_BYTES: usize = 256 * 1024;
+pub const FRAME_UNTAKEN_BYTES: usize = 1024 * 1024;
 /// Between two times that a thread gives a connection for messages to another one, where there are
 /// fewer than threads.
 pub const YIELD_AFTER: Duration = Duration::from_millis(20);

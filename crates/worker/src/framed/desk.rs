@@ -338,7 +338,8 @@ impl Desk {
         let most = upstream.settings.connections.unwrap_or(u32::MAX);
         let wires = self.wires.borrow();
         let waiting = self.waiting.borrow();
-        waiting.front().is_some_and(|job| {
+        // For the others a connection is coming.
+        waiting.iter().find(|job| job.dial.is_none()).is_some_and(|job| {
             upstream.has_room_where(&job.tried, |endpoint| {
                 wires.get(endpoint.slot).is_some_and(Wires::has_room)
                     || (may_open && endpoint.state.connections() < most)
@@ -369,6 +370,7 @@ impl Desk {
                 (Some(at), Some(fault)) => waiting.remove(at).map(|job| (job, fault)),
                 (Some(at), None) => {
                     waiting[at].dial = None;
+                    self.wake_keeper();
                     None
                 }
                 (None, _) => None,
@@ -539,6 +541,10 @@ impl Desk {
             && let Some(gate) = self.upstream.borrow().gate()
         {
             gate.call();
+        }
+        if self.waiting() > 0 {
+            // Who waits at the gate did not take it.
+            self.wake_keeper();
         }
     }
 

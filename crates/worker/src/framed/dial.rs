@@ -98,6 +98,7 @@ fn begin(shard: &Rc<Shard>, desk: &Rc<Desk>, permit: Permit, is_for_one: bool) -
                 let at = (Arc::clone(&upstream), place);
                 let wire = Wire::new(&shard, &desk, at, (stream, written));
                 mem::forget(permit);
+                wire.enter();
                 drop(tokio::task::spawn_local(wire.run()));
                 None
             }

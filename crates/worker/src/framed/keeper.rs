@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use fairwater_net::{Timer, clock};
-use fairwater_plan::{Priority, Turn, Upstream};
+use fairwater_plan::{Gate, Priority, Turn, Upstream};
 
 use super::desk::Desk;
 use crate::limits;
@@ -43,7 +43,11 @@ async fn keep(shard: Rc<Shard>, desk: Rc<Desk>) {
         desk.keeper_waits.set(false);
         match step {
             Step::Done => break,
-            Step::Again => desk.open_more(&shard),
+            Step::Again => {
+                desk.open_more(&shard);
+                // Whatever has come of it, others have their turn.
+                tokio::task::yield_now().await;
+            }
             Step::Open => {
                 if !desk.open_permitted(&shard, &upstream) {
                     upstream.admission().leave();
@@ -70,17 +74,7 @@ async fn next(desk: &Rc<Desk>, upstream: &Arc<Upstream>, timer: &Timer) -> Step 
                 return Poll::Ready(Step::Again);
             }
             let mut look_ms = until_ms;
-            if desk.wants_connection(upstream) {
-                match for_connection.poll(cx.waker(), || admission.take_permit()) {
-                    Turn::Enter(()) => return Poll::Ready(Step::Open),
-                    Turn::Wait => desk.keeper_waits.set(true),
-                    Turn::Refused => {
-                        // There is no place in the queue: later.
-                        for_connection = admission.waiter(Priority::Normal);
-                        look_ms = soon_ms();
-                    }
-                }
-            }
+            // First those that are there, and then one more.
             if let Some((gate, waiter)) = &mut for_exchange {
                 let take = || desk.could_place(upstream).then_some(());
                 match waiter.poll(cx.waker(), take) {
@@ -88,6 +82,17 @@ async fn next(desk: &Rc<Desk>, upstream: &Arc<Upstream>, timer: &Timer) -> Step 
                     Turn::Wait => {}
                     Turn::Refused => {
                         *waiter = gate.waiter(Priority::Normal);
+                        look_ms = soon_ms();
+                    }
+                }
+            }
+            if gate.is_none_or(Gate::has_room) && desk.wants_connection(upstream) {
+                match for_connection.poll(cx.waker(), || admission.take_permit()) {
+                    Turn::Enter(()) => return Poll::Ready(Step::Open),
+                    Turn::Wait => desk.keeper_waits.set(true),
+                    Turn::Refused => {
+                        // There is no place in the queue: later.
+                        for_connection = admission.waiter(Priority::Normal);
                         look_ms = soon_ms();
                     }
                 }

@@ -164,10 +164,14 @@ impl Wire {
         })
     }
 
+    /// Is there from now on, for who waits.
+    pub(super) fn enter(self: &Rc<Self>) {
+        self.desk.has_come(self);
+        self.refill();
+    }
+
     /// Serves until the connection ends.
     pub(super) async fn run(self: Rc<Self>) {
-        self.desk.has_come(&self);
-        self.refill();
         let end = poll_fn(|cx| self.poll(cx)).await;
         self.finish(end);
     }

@@ -164,7 +164,6 @@ impl Row {
             Self::Udp => vec![
                 datagrams("datagrams, 64 B, 64 flows x 1", 64, 1),
                 datagrams("datagrams, 64 B, 64 flows x 4", 64, 4),
-                datagrams("datagrams, 64 B, 256 flows x 1", 256, 1),
             ],
             Self::Bulk => vec![
                 bulk("1 MiB body, HTTP", Protocol::Http),

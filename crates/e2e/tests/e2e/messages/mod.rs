@@ -1,5 +1,6 @@
 //! Messages over TCP: each goes its own way, over connections that all clients share.
 
+mod attacks;
 mod exchange;
 mod failures;
 mod forms;

@@ -1,0 +1,170 @@
+//! What was found by somebody who wanted to break it.
+
+use std::time::{Duration, Instant};
+
+use fairwater_e2e::client::End;
+use fairwater_e2e::{Client, Endpoint, until};
+use rustix::process::Signal;
+
+use super::{Messages, answering, framed, heard, setup};
+
+/// Messages that wait for a connection, with nothing to wait for at the limit of messages.
+#[test]
+fn a_limit_of_messages_alone_lets_them_through() {
+    for limit in ["max_concurrency = 10", "max_concurrency = 1"] {
+        let endpoint = answering("e");
+        let mut proxy = setup(&[&endpoint]).upstream(limit).start();
+        let mut clients: Vec<_> = (0..4).map(|_| Client::new(&proxy)).collect();
+        for client in &mut clients {
+            client.say("x");
+        }
+        for client in &mut clients {
+            assert!(client.hear().ends_with(b" x"));
+        }
+        assert!(endpoint.accepted() <= 4, "{limit}: {}", endpoint.accepted());
+        proxy.assert_sound();
+    }
+}
+
+/// The rest of a reply is missing, while its client has not taken the beginning.
+#[test]
+fn a_reply_that_is_lost_behind_a_slow_reader_holds_up_nobody() {
+    let endpoint = Endpoint::new(|caller| {
+        while let Some(body) = heard(caller) {
+            if body == b"torn" {
+                caller.send(20_000_000_u32.to_be_bytes());
+                caller.send(vec![b'.'; 6_000_000]);
+                return;
+            }
+            caller.send(framed(body));
+        }
+    });
+    let mut proxy = setup(&[&endpoint])
+        .listener("reply_frame = { length = \"u32be\", max = \"32MiB\" }")
+        .listener("body_timeout = \"1s\"")
+        .start();
+    let [mut slow, mut other] = [(); 2].map(|()| Client::new(&proxy));
+    slow.say("torn");
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(2) {
+        slow.read_exactly(10_000);
+        assert_eq!(other.ask("x"), "x");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(other.ask("y"), "y");
+    proxy.assert_sound();
+}
+
+/// What is answered here takes turns with what others do.
+#[test]
+fn a_flood_of_heartbeats_holds_up_nobody() {
+    let endpoint = answering("e");
+    let proxy = setup(&[&endpoint])
+        .listener("ping = { request = { hex = \"00000000\" }, reply = { hex = \"00000000\" } }")
+        .start();
+    let mut other = Client::new(&proxy);
+    other.ask("x");
+    let flood = vec![0; 4 * 1024 * 1024];
+    let mut floods: Vec<_> = (0..4).map(|_| Client::new(&proxy)).collect();
+    std::thread::scope(|scope| {
+        for client in &mut floods {
+            let flood = &flood;
+            // It reads nothing, and goes when it is given up.
+            scope.spawn(move || drop(client.try_send(flood)));
+        }
+        for _ in 0..20 {
+            let begun = Instant::now();
+            other.ask("x");
+            assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        }
+        proxy.signal(Signal::INT);
+    });
+}
+
+#[test]
+fn messages_without_replies_need_one_connection() {
+    let endpoint = Endpoint::new(|caller| while heard(caller).is_some() {});
+    let proxy = setup(&[&endpoint]).listener("mode = \"oneway\"").start();
+    let mut client = Client::new(&proxy);
+    for n in 0..400 {
+        client.say(n.to_string());
+        if n % 50 == 0 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    proxy.until_log(400);
+    assert_eq!(endpoint.accepted(), 1);
+}
+
+#[test]
+fn a_lower_limit_is_kept_to() {
+    let endpoint = answering("e");
+    let proxy =
+        setup(&[&endpoint]).reloadable().upstream("max_connections = 8 # the limit").start();
+    let mut clients: Vec<_> = (0..16).map(|_| Client::new(&proxy)).collect();
+    let mut ask_all = || {
+        clients.iter_mut().for_each(|client| client.say("x"));
+        clients.iter_mut().for_each(|client| drop(client.hear()));
+    };
+    ask_all();
+    assert_eq!(proxy.metric("fairwater_endpoint_connections", &[]), 8);
+    for (before, after) in [(8, 2), (2, 1)] {
+        let line = |limit: u64| format!("max_connections = {limit} # the limit");
+        proxy.edit(&line(before), &line(after));
+        proxy.reload_well();
+        until("connections to be closed", || {
+            ask_all();
+            proxy.metric("fairwater_endpoint_connections", &[]) <= after
+        });
+    }
+}
+
+/// However many messages a client may have under way.
+#[test]
+fn a_stop_is_noticed_behind_the_last_reply() {
+    for in_flight in [1, 4] {
+        let endpoint = Endpoint::new(|caller| {
+            while let Some(body) = heard(caller) {
+                std::thread::sleep(Duration::from_millis(300));
+                caller.send(framed(body));
+            }
+        });
+        let mut proxy =
+            setup(&[&endpoint]).listener(&format!("max_inflight = {in_flight}")).start();
+        let mut client = Client::new(&proxy);
+        client.say("x");
+        until("the message", || proxy.metric("fairwater_endpoint_in_flight", &[]) == 1);
+        proxy.signal(Signal::TERM);
+        let begun = Instant::now();
+        assert_eq!(client.read_to_end(), (framed("x"), End::Closed));
+        assert!(proxy.until_ended().success());
+        assert!(begun.elapsed() < Duration::from_secs(5), "{in_flight}");
+    }
+}
+
+/// Messages that are bound to an endpoint do not wait behind those that are bound to another.
+#[test]
+fn an_endpoint_that_is_free_is_asked() {
+    let slow = || {
+        Endpoint::new(|caller| {
+            while let Some(body) = heard(caller) {
+                std::thread::sleep(Duration::from_millis(50));
+                caller.send(framed(body));
+            }
+        })
+    };
+    let (a, b) = (slow(), slow());
+    let proxy = setup(&[&a, &b])
+        .listener("key = { offset = 4, length = 2 }")
+        .upstream("balance = \"key_hash\"")
+        .upstream("max_connections_per_endpoint = 1")
+        .start();
+    let mut clients: Vec<_> = (0..20).map(|_| Client::new(&proxy)).collect();
+    for (n, client) in clients.iter_mut().enumerate() {
+        client.say(format!("{n:02}"));
+    }
+    for (n, client) in clients.iter_mut().enumerate() {
+        assert_eq!(client.hear(), format!("{n:02}").as_bytes());
+    }
+    assert_eq!((a.accepted(), b.accepted()), (1, 1));
+}
