@@ -80,6 +80,15 @@ enum Over {
     TooEarly,
 }
 
+/// What there is to read of a client from whom nothing is read right now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    None,
+    Some,
+    /// Its end, and nothing before it.
+    End,
+}
+
 /// How the connection of a client ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
@@ -399,11 +408,12 @@ impl Client {
             }
             let most = u64::from(self.desk.borrow().1.rules.in_flight_max);
             if end.is_some() || is_blocked || open >= most || self.outlet.borrow().over.is_some() {
-                let has_news = !self.is_quiet(cx);
-                if has_news && self.accepted.stream.is_reset() {
+                let news = self.news(cx);
+                if open > 0 && self.is_given_up(news, end == Some(None)) {
                     return Poll::Ready(Ending::Fault(self.abort_fault()));
                 }
-                self.awaits_turn.set(end.is_some() || has_news || self.awaits_turn.get());
+                let has_news = end.is_some() || news != News::None;
+                self.awaits_turn.set(has_news || self.awaits_turn.get());
                 return Poll::Pending;
             }
             if self.turn.get() == 0 {
@@ -421,9 +431,32 @@ impl Client {
         }
     }
 
-    /// Whether nothing more has come that could be read.
-    fn is_quiet(&self, cx: &mut Context<'_>) -> bool {
-        !self.input.borrow().has_ahead() && self.accepted.stream.poll_readable(cx).is_pending()
+    /// What has come that could be read.
+    fn news(&self, cx: &mut Context<'_>) -> News {
+        let stream = &self.accepted.stream;
+        if self.input.borrow().has_ahead() {
+            return News::Some;
+        }
+        if stream.poll_readable(cx).is_pending() {
+            return News::None;
+        }
+        if !stream.is_plain() {
+            return News::Some;
+        }
+        // One that was never waited for counts as readable, and would tell nothing of its end.
+        match stream.poll_peek(cx, &mut [0], 0) {
+            Poll::Pending => News::None,
+            Poll::Ready(Ok(len)) if len > 0 => News::Some,
+            Poll::Ready(_) => News::End,
+        }
+    }
+
+    /// Whether nobody waits for what is under way: the client was reset, or it has closed and
+    /// shall be taken for gone with that.
+    fn is_given_up(&self, news: News, has_ended: bool) -> bool {
+        let desk = &self.desk.borrow().1;
+        let is_end = news == News::End || has_ended;
+        is_end && (desk.rules.aborts && !desk.ends_request || self.accepted.stream.is_reset())
     }
 
     fn abort_fault(&self) -> Fault {
@@ -691,6 +724,10 @@ impl Client {
 
     /// Counts and tells a fault that belongs to no message.
     pub(super) fn tell(&self, fault: Fault) {
+        if fault.kind == FaultKind::ClientAborted && self.open() > 0 {
+            // Each message that was under way has a line of its own.
+            return;
+        }
         let shard = &self.accepted.shard;
         self.accepted.count_fault(fault.kind);
         if shard.log_is_on {

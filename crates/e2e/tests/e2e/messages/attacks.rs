@@ -168,3 +168,31 @@ fn an_endpoint_that_is_free_is_asked() {
     }
     assert_eq!((a.accepted(), b.accepted()), (1, 1));
 }
+
+/// With `abort` an endpoint notices that nobody waits any more.
+#[test]
+fn endpoints_notice_clients_that_give_up() {
+    for (in_flight, resets) in [(1, false), (1, true), (4, false), (4, true)] {
+        let (gone, went) = std::sync::mpsc::channel();
+        let gone = std::sync::Mutex::new(gone);
+        let endpoint = Endpoint::new(move |caller| {
+            heard(caller);
+            caller.until_closed();
+            gone.lock().unwrap().send(()).unwrap();
+        });
+        let proxy = setup(&[&endpoint])
+            .listener("on_client_close = \"abort\"")
+            .listener(&format!("max_inflight = {in_flight}"))
+            .start();
+        let mut client = Client::new(&proxy);
+        client.say("x");
+        until("the message", || proxy.metric("fairwater_endpoint_in_flight", &[]) == 1);
+        if resets {
+            client.reset()
+        } else {
+            drop(client)
+        }
+        went.recv_timeout(Duration::from_secs(5)).unwrap();
+        assert_eq!(proxy.until_log(1)[0].get("reason"), "client_aborted");
+    }
+}
