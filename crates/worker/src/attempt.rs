@@ -237,7 +237,10 @@ async fn at_endpoint<'a, const IS_CALL: bool>(
         record.attempts += 1;
         counters.attempts.add(1);
         let (shard, client) = (exchange.shard, (exchange.connection, exchange.timer));
-        let lease = upstream::lease(shard, upstream, pick.endpoint, reuse, client, record).await?;
+        let lease = match upstream::pooled(shard, upstream, pick.endpoint, reuse) {
+            Some(pooled) => pooled,
+            None => upstream::lease(shard, upstream, pick.endpoint, reuse, client, record).await?,
+        };
         record.connected(lease.is_at_once);
         record.is_reused = lease.is_reused;
         if !lease.is_reused {

@@ -82,25 +82,22 @@ pub(crate) async fn lease<'a>(
     (client, timer): (&Accepted, &Timer),
     customer: &mut impl Customer,
 ) -> Result<Lease<'a>, Fault> {
-    let lease = |connection, is_reused, is_at_once| Lease {
+    if let Some(pooled) = pooled(shard, upstream, endpoint, reuse) {
+        return Ok(pooled);
+    }
+    let lease = |connection, is_reused| Lease {
         connection: Some(connection),
         is_reused,
-        is_at_once,
+        is_at_once: false,
         shard,
         upstream,
         endpoint,
     };
-    // Who waits for it goes before.
-    if !shard.pools.is_waited_for(endpoint.slot)
-        && let Some(connection) = shard.pools.take(shard, upstream, endpoint.slot, reuse)
-    {
-        return Ok(lease(connection, true, true));
-    }
     if !upstream.admission().enter()
         && let Some(connection) =
             wait(shard, upstream, (endpoint.slot, reuse), timer, customer).await?
     {
-        return Ok(lease(connection, true, false));
+        return Ok(lease(connection, true));
     }
     let permit = Permit(upstream);
     let version = upstream.settings.proxy_protocol;
@@ -108,7 +105,24 @@ pub(crate) async fn lease<'a>(
     let header = header.unwrap_or_default();
     let stream = connect(shard, upstream, endpoint, (&header, &[]), timer).await?;
     std::mem::forget(permit);
-    Ok(lease(Connection::new(stream, header.len() as u64), false, false))
+    Ok(lease(Connection::new(stream, header.len() as u64), false))
+}
+
+/// A lease of a connection that lies in the pool, unless somebody waits for it: what nearly every
+/// exchange gets.
+#[inline]
+pub(crate) fn pooled<'a>(
+    shard: &'a Shard,
+    upstream: &'a Upstream,
+    endpoint: &'a Endpoint,
+    reuse: Reuse,
+) -> Option<Lease<'a>> {
+    if shard.pools.is_waited_for(endpoint.slot) {
+        return None;
+    }
+    let connection = shard.pools.take(shard, upstream, endpoint.slot, reuse)?;
+    let connection = Some(connection);
+    Some(Lease { connection, is_reused: true, is_at_once: true, shard, upstream, endpoint })
 }
 
 /// Waits for a pooled connection to an endpoint, or for the permit to open one: `None`.
