@@ -7,7 +7,7 @@ use fairwater_message::address::Endpoint;
 
 use crate::check::reached;
 use crate::code;
-use crate::model::{Config, Destination, Filters, Upstream};
+use crate::model::{Config, Destination, Filters, Protocol, Upstream};
 use crate::report::Report;
 use crate::span::Spanned;
 
@@ -25,13 +25,16 @@ pub(crate) fn check(config: &Config, report: &mut Report) {
         let name = &*upstream.name.value;
         check_queue(upstream, report);
         let raw = over_raw.get(name).filter(|_| !over_http.contains_key(name));
+        // Messages are sent again as requests are, though they have no statuses.
+        let has_messages =
+            raw.is_some_and(|listener| matches!(listener.protocol, Protocol::Framed(_)));
         if let Some(listener) = raw {
-            check_raw(upstream, listener.protocol.transport(), report);
+            check_raw(upstream, (listener.protocol.transport(), has_messages), report);
         } else {
             check_try_timeout(upstream, patience.get(name).copied(), report);
         }
         if is_complete && has_one_endpoint(upstream) {
-            check_one_endpoint(upstream, raw.is_some(), report);
+            check_one_endpoint(upstream, (raw.is_some(), has_messages), report);
         }
     }
     check_priorities(config, report);
@@ -62,9 +65,10 @@ fn check_queue(upstream: &Upstream, report: &mut Report) {
 }
 
 /// Connections and flows have no replies to judge by, and no requests to read.
-fn check_raw(upstream: &Upstream, transport: &str, report: &mut Report) {
+fn check_raw(upstream: &Upstream, (transport, has_messages): (&str, bool), report: &mut Report) {
     let is_of_http = |setting: &str| match setting {
         "buffer_requests" => true,
+        "retry_unsafe" if has_messages => false,
         // Without retries that has been told already.
         setting => upstream.retry.count > 0 && OF_RETRIES.contains(&setting),
     };
@@ -117,12 +121,17 @@ fn has_one_endpoint(upstream: &Upstream) -> bool {
 
 /// Retries go to other endpoints. Only what a connection that was idle has lost is sent again to
 /// the same one, and what `retry_unsafe` allows is among that.
-fn check_one_endpoint(upstream: &Upstream, is_raw: bool, report: &mut Report) {
+fn check_one_endpoint(
+    upstream: &Upstream,
+    (is_raw, has_messages): (bool, bool),
+    report: &mut Report,
+) {
     if upstream.retry.count == 0 {
         return;
     }
     let is_idle = |setting: &str| match setting {
-        "retries" => true,
+        // A message that was not delivered goes over another connection.
+        "retries" => !has_messages,
         "retry_unsafe" => false,
         setting => !is_raw && OF_RETRIES.contains(&setting),
     };

@@ -79,7 +79,7 @@ fn mistakes_are_seen_by_an_editor() {
         "listeners.web = {}",
         "listeners.web.bind = []",
         "listeners.web.bind = 80",
-        "listeners.web = { bind = \":80\", protocol = \"udp\" }",
+        "listeners.web = { bind = \":80\", protocol = \"sctp\" }",
         "routes = [{ upstream = \"app\" }]",
         "listeners.web = { bind = \":80\", max_body = \"10m\" }",
         "upstreams.app.endpoints = \"a:1\"",

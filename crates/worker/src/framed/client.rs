@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use fairwater_message::{Fault, FaultKind};
 use fairwater_net::clock;
-use fairwater_plan::{FrameRules, TcpIdle, Timeouts};
+use fairwater_plan::{FrameRules, Replies, TcpIdle, Timeouts};
 
 use super::desk::Desk;
 use super::identity::introduce;
@@ -198,7 +198,8 @@ impl Client {
     }
 
     /// There is no reply to a message: it gets the bytes for that, or the end.
-    pub(super) fn fails(&self, number: Number, kind: FaultKind, rules: &FrameRules) {
+    /// Returns how many bytes that are.
+    pub(super) fn fails(&self, number: Number, kind: FaultKind, rules: &FrameRules) -> u64 {
         let errors = &rules.on_error;
         let is_last = self.outlet.borrow().order.is_last(number);
         let bytes = match kind {
@@ -212,12 +213,17 @@ impl Client {
             FaultKind::ClientAborted => &None,
             _ => &errors.connect,
         };
-        let (text, end) = self.outlet.borrow().order.instead(number, bytes.as_deref());
+        let (text, end) = match rules.replies {
+            Replies::One { .. } => self.outlet.borrow().order.instead(number, bytes.as_deref()),
+            // Nobody waits for anything.
+            Replies::None => (&b""[..], End::Whole),
+        };
         self.deliver(number, text, Some(end));
         if self.is_sending.get() && is_last {
             // The rest of its message belongs to nothing: nothing can follow.
             self.sends_in_vain();
         }
+        text.len() as u64
     }
 
     /// Whether it has not taken what it was sent.

@@ -158,7 +158,7 @@ impl Desk {
             job.place = Waiting::begin(shard, &self.upstream.borrow(), job.bytes.len()).ok();
         }
         job.until_ms = clock::coarse_ms() + queue.as_millis() as u64;
-        job.trace.has_waited = true;
+        job.trace.has_waited |= job.dial.is_none();
         let has_dial = job.dial.is_some();
         match is_first {
             true => self.waiting.borrow_mut().push_front(job),
@@ -249,10 +249,14 @@ impl Desk {
         if upstream.endpoints[place].weight == 0 {
             return None;
         }
+        let is_idle = wire.is_idle();
         let mut waiting = self.waiting.borrow_mut();
         let takes = |job: &Job| {
             let goes_here = |bound: usize| bound == place;
-            !job.tried.contains(place)
+            // One of its own serves it better than a place behind others.
+            let is_served = job.dial.is_some() && !is_idle;
+            !is_served
+                && !job.tried.contains(place)
                 && upstream
                     .place_of(job.draw(&wire.shard, &upstream), &job.tried)
                     .is_none_or(goes_here)
@@ -379,13 +383,14 @@ impl Desk {
         if let Some((mut job, fault)) = found {
             job.dial = None;
             job.attempts += 1;
+            shard.counters.endpoints[to.endpoints[place].slot].attempts.add(1);
             let upstream = self.upstream();
             if Arc::ptr_eq(&upstream, to) {
                 job.tried.add(place);
             }
             match job.attempts <= upstream.settings.retries && upstream.has_another(&job.tried) {
                 true => self.enqueue(shard, job, true),
-                false => self.fail(job, fault),
+                false => self.fail_at(job, fault, Some(to.endpoints[place].slot)),
             }
         }
         if fault.is_some() {
@@ -492,7 +497,7 @@ impl Desk {
         self.conclude(&upstream, &job, Some(fault.kind));
         let endpoint =
             slot.and_then(|slot| upstream.known().find(|endpoint| endpoint.slot == slot));
-        job.client.fails(job.number, fault.kind, &self.rules);
+        job.trace.bytes_out += job.client.fails(job.number, fault.kind, &self.rules);
         job.record(shard, (&upstream, endpoint), Some(fault));
         self.give_back(std::mem::take(&mut job.bytes));
     }

@@ -279,7 +279,7 @@ impl Wire {
             counters.reuses.add(1);
         }
         job.attempts += 1;
-        job.place = None;
+        (job.place, job.dial) = (None, None);
         (job.trace.sent_us, job.trace.is_reused) = (shard.now_us(), self.served.get() > 0);
         self.served.set(self.served.get() + 1);
         self.was_busy.set(true);

@@ -396,3 +396,22 @@ fn a_client_that_reads_nothing_holds_up_nobody() {
     assert!(proxy.resident() < before + 2 * 1024 * 1024);
     assert_eq!(other.ask("still"), "still");
 }
+
+/// What goes elsewhere goes at once.
+#[test]
+fn a_second_try_does_not_wait() {
+    let closing = Endpoint::new(|caller| drop(heard(caller)));
+    let good = answering("good");
+    let proxy = setup(&[&closing, &good])
+        .listener(ERRORS)
+        .upstream("retry_unsafe = true")
+        .upstream("outlier = false")
+        .start();
+    let begun = std::time::Instant::now();
+    let mut client = Client::new(&proxy);
+    for n in 0..20 {
+        assert!(client.ask(n.to_string()).ends_with(&format!(" {n}")));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(proxy.until_log(20).iter().any(|line| line.number("attempts") == 2));
+}
