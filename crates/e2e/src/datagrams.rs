@@ -8,7 +8,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::Proxy;
-use crate::wait::PATIENCE;
+use crate::wait::{PATIENCE, until};
+
+/// What has not come back by then was dropped.
+const LOST_AFTER: Duration = Duration::from_millis(300);
 
 /// More than any datagram has.
 const DATAGRAM_BYTES: usize = 65_536;
@@ -130,6 +133,17 @@ impl Sender {
         assert_eq!(from, self.target);
         buffer.truncate(len);
         buffer
+    }
+
+    /// Sends until it gets the same back: in a flood the kernel drops some.
+    pub fn ask_until_echoed(&self, bytes: &[u8]) {
+        self.socket.set_read_timeout(Some(LOST_AFTER)).unwrap();
+        until("a datagram to come back", || {
+            self.send(bytes);
+            let mut buffer = vec![0; DATAGRAM_BYTES];
+            matches!(self.socket.recv_from(&mut buffer), Ok((len, _)) if buffer[..len] == *bytes)
+        });
+        self.socket.set_read_timeout(Some(PATIENCE)).unwrap();
     }
 
     #[track_caller]

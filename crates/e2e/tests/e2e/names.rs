@@ -212,9 +212,11 @@ fn check_failure(port: u16, manner: Manner) {
     names.until_asked("app.test", 2);
     until_answering(&proxy, &["1"]);
     let lines = |text: &str| proxy.said().lines().filter(|line| line.contains(text)).count();
+    until("the failure to be told", || lines("app.test cannot be looked up: ") > 0);
     assert_eq!(lines("app.test cannot be looked up: "), 1, "{manner:?}: {}", proxy.said());
     names.set("app.test", 600, &["127.0.0.2"]);
     until_answering(&proxy, &["2"]);
+    until("the end of it to be told", || lines("app.test can be looked up again") > 0);
     assert_eq!(lines("app.test can be looked up again"), 1, "{manner:?}: {}", proxy.said());
     proxy.assert_sound();
 }

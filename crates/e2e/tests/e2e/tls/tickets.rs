@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use fairwater_e2e::wait::until_some;
 use fairwater_e2e::{Client, Endpoint, Proxy, Setup};
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
@@ -12,9 +13,13 @@ use super::{LOCAL, Pki, s_client, s_client_at};
 
 /// Of a listener, as the proxy says it.
 fn address_of(proxy: &Proxy, listener: &str) -> String {
-    let said = proxy.said();
-    let found = said.split(&format!("fairwater: {listener} listens on ")).nth(1);
-    found.and_then(|rest| rest.lines().next()).unwrap().to_owned()
+    let before = format!("fairwater: {listener} listens on ");
+    // It may have been read up to here, and not to the end of the line.
+    until_some("the address", || {
+        let said = proxy.said();
+        let (address, _) = said.split(&before).nth(1)?.split_once('\n')?;
+        Some(address.to_owned())
+    })
 }
 
 /// Both listeners read each other's tickets, as far as the keys go (CVE-2025-23419).
