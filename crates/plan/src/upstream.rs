@@ -207,7 +207,7 @@ impl Upstream {
         if !gate.enter() {
             return Choice::Full;
         }
-        let choice = self.choose_within(draw, tried);
+        let choice = self.choose_where(draw, tried, true, |_| true);
         if !matches!(choice, Choice::Pick(_)) {
             gate.give_back();
         }
@@ -221,40 +221,17 @@ impl Upstream {
         &self,
         draw: Draw,
         tried: &mut Tried,
-        mut may: impl FnMut(&Endpoint) -> bool,
+        may: impl FnMut(&Endpoint) -> bool,
     ) -> Choice<'_> {
-        let first = match self.balance.pick(&self.endpoints, draw, tried) {
-            Some(first) => first,
-            None => match self.reserve_untried(draw, tried) {
-                Some(reservist) => reservist,
-                None => return Choice::None,
-            },
-        };
         let gate = self.shared.gate.as_ref();
         if gate.is_some_and(|gate| !gate.enter()) {
             return Choice::Full;
         }
-        let mut enter = |index: usize| {
-            let endpoint = &self.endpoints[index];
-            may(endpoint) && self.enter_endpoint(endpoint)
-        };
-        let (count, is_bound) = (self.endpoints.len(), self.balance.is_consistent());
-        let found = Some(first).filter(|&index| enter(index)).or_else(|| {
-            let others = (1..if is_bound { 1 } else { count }).map(|step| (first + step) % count);
-            others.into_iter().find(|&index| {
-                self.endpoints[index].weight > 0 && !tried.contains(index) && enter(index)
-            })
-        });
-        match found {
-            Some(index) => {
-                tried.add(index);
-                Choice::Pick(Pick { endpoint: &self.endpoints[index], gate })
-            }
-            None => {
-                gate.inspect(|gate| gate.leave());
-                Choice::Full
-            }
+        let choice = self.choose_where(draw, tried, !self.is_consistent(), may);
+        if !matches!(choice, Choice::Pick(_)) {
+            gate.inspect(|gate| gate.leave());
         }
+        choice
     }
 
     /// Whether an exchange could enter one of the endpoints that it has not tried and that `may`
@@ -277,21 +254,11 @@ impl Upstream {
             return None;
         }
         let endpoint = &self.endpoints[index];
-        if self.enter_endpoint(endpoint) {
+        if endpoint.state.enter_below(endpoint.in_flight_max) {
             return Some(Pick { endpoint, gate });
         }
         gate.inspect(|gate| gate.leave());
         None
-    }
-
-    fn enter_endpoint(&self, endpoint: &Endpoint) -> bool {
-        match &self.shared.gate {
-            Some(_) => endpoint.state.enter_below(endpoint.in_flight_max),
-            None => {
-                endpoint.state.enter();
-                true
-            }
-        }
     }
 
     /// Whether balancing sends the same to the same endpoint, whoever has room.
@@ -305,11 +272,19 @@ impl Upstream {
         is_bound.then(|| self.balance.pick(&self.endpoints, draw, tried)).flatten()
     }
 
-    fn choose_within(&self, draw: Draw, tried: &mut Tried) -> Choice<'_> {
+    /// Chooses among those that `may`, and have room: the one that balancing names, and if it
+    /// `spills`, the next one in turn.
+    fn choose_where(
+        &self,
+        draw: Draw,
+        tried: &mut Tried,
+        spills: bool,
+        mut may: impl FnMut(&Endpoint) -> bool,
+    ) -> Choice<'_> {
         let mut is_full = false;
         let mut enter = |index: usize| {
             let endpoint = &self.endpoints[index];
-            let is_in = endpoint.state.enter_below(endpoint.in_flight_max);
+            let is_in = may(endpoint) && endpoint.state.enter_below(endpoint.in_flight_max);
             is_full |= !is_in;
             is_in
         };
@@ -325,7 +300,7 @@ impl Upstream {
         let first = self.balance.pick(&self.endpoints, draw, tried);
         let found = first.filter(|index| enter(*index)).or_else(|| {
             // The next one in turn that has room.
-            let (start, count) = (first?, self.endpoints.len());
+            let (start, count) = (first?, if spills { self.endpoints.len() } else { 1 });
             (1..count).map(|step| (start + step) % count).find(|&index| {
                 self.endpoints[index].weight > 0 && !tried.contains(index) && enter(index)
             })

@@ -4,9 +4,12 @@
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::io;
 use std::mem::size_of;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
+
+use crate::socket::address;
 
 /// Datagrams of one call.
 pub const BATCH_MAX: usize = 32;
@@ -341,28 +344,6 @@ fn send_one(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
     // SAFETY: the pointer is valid for as many bytes as it says.
     let sent = unsafe { libc::send(socket.as_raw_fd(), start, len, flags) };
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-/// With the link of an address that means nothing without.
-fn address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
-    let pointer = std::ptr::from_ref(storage);
-    match libc::c_int::from(storage.ss_family) {
-        libc::AF_INET => {
-            // SAFETY: the family says which type it is; the storage is large and aligned enough
-            // for each.
-            let address = unsafe { &*pointer.cast::<libc::sockaddr_in>() };
-            let ip = Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr));
-            Some((ip, u16::from_be(address.sin_port)).into())
-        }
-        libc::AF_INET6 => {
-            // SAFETY: as above.
-            let address = unsafe { &*pointer.cast::<libc::sockaddr_in6>() };
-            let ip = Ipv6Addr::from(address.sin6_addr.s6_addr);
-            let port = u16::from_be(address.sin6_port);
-            Some(SocketAddrV6::new(ip, port, 0, address.sin6_scope_id).into())
-        }
-        _ => None,
-    }
 }
 
 /// Returns how long it is.

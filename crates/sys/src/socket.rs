@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem::{MaybeUninit, size_of};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Bytes that the peer's kernel has acknowledged on this TCP connection, over its whole life; the
@@ -151,7 +151,8 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAdd
     Ok((fd, address(&storage)))
 }
 
-fn address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
+/// With the link of an address that means nothing without.
+pub(crate) fn address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
     let pointer = std::ptr::from_ref(storage);
     match libc::c_int::from(storage.ss_family) {
         libc::AF_INET => {
@@ -165,7 +166,8 @@ fn address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
             // SAFETY: as above.
             let address = unsafe { &*pointer.cast::<libc::sockaddr_in6>() };
             let ip = Ipv6Addr::from(address.sin6_addr.s6_addr);
-            Some((ip, u16::from_be(address.sin6_port)).into())
+            let port = u16::from_be(address.sin6_port);
+            Some(SocketAddrV6::new(ip, port, 0, address.sin6_scope_id).into())
         }
         _ => None,
     }

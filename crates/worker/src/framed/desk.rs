@@ -217,6 +217,7 @@ impl Desk {
         let mut wires = self.wires.borrow_mut();
         let wires = wires.get_mut(slot)?;
         while let Some(wire) = wires.idle.pop() {
+            wire.is_listed.set(false);
             shard.counters.endpoints[slot].idle.subtract(1);
             if wire.is_good() {
                 return Some(wire);
@@ -537,7 +538,7 @@ impl Desk {
     pub(super) fn is_free(&self, wire: &Rc<Wire>) {
         let mut wires = self.wires.borrow_mut();
         let wires = &mut wires[wire.slot];
-        if !wires.idle.iter().any(|idle| Rc::ptr_eq(idle, wire)) {
+        if !wire.is_listed.replace(true) {
             wires.idle.push(Rc::clone(wire));
             wire.shard.counters.endpoints[wire.slot].idle.add(1);
         }
@@ -546,10 +547,6 @@ impl Desk {
             && let Some(gate) = self.upstream.borrow().gate()
         {
             gate.call();
-        }
-        if self.waiting() > 0 {
-            // Who waits at the gate did not take it.
-            self.wake_keeper();
         }
     }
 

@@ -43,6 +43,8 @@ pub(super) struct Wire {
     served: Cell<u32>,
     /// A message has gone over it since it was idle.
     was_busy: Cell<bool>,
+    /// It is among those of its desk that are idle.
+    pub is_listed: Cell<bool>,
 }
 
 /// What is on its way, in both directions.
@@ -161,6 +163,7 @@ impl Wire {
             idle_since_ms: Cell::new(now_ms),
             served: Cell::new(0),
             was_busy: Cell::new(true),
+            is_listed: Cell::new(false),
         })
     }
 
@@ -715,12 +718,17 @@ impl Wire {
         }
     }
 
-    /// The thread ends: gives out those who wait.
-    pub(super) fn end(&self) -> Vec<Owner> {
+    /// Somebody else may open a connection in its place.
+    fn give_up_place(&self) {
         self.with_endpoint(|upstream, endpoint| {
             endpoint.state.disconnect();
             upstream::closed(&self.shard, upstream.admission(), self.slot);
         });
+    }
+
+    /// The thread ends: gives out those who wait.
+    pub(super) fn end(&self) -> Vec<Owner> {
+        self.give_up_place();
         let mut flow = self.flow.borrow_mut();
         (flow.writer, flow.reader) = (None, None);
         flow.ledger.close().map(|(owner, ..)| owner).collect()
@@ -754,10 +762,7 @@ impl Wire {
             self.desk.failed(owner, end.fault, (was_begun, undelivered), self.slot);
         }
         writer.inspect(|writer| writer.sends_in_vain());
-        self.with_endpoint(|upstream, endpoint| {
-            endpoint.state.disconnect();
-            upstream::closed(&self.shard, upstream.admission(), self.slot);
-        });
+        self.give_up_place();
         self.desk.tend(&self.shard);
     }
 }

@@ -75,16 +75,19 @@ pub(super) struct LocalWaiter<'a> {
     pools: &'a Pools,
     slot: usize,
     number: u64,
+    is_in: Cell<bool>,
 }
 
 impl LocalWaiter<'_> {
     /// Is woken when a connection comes free and it is next.
     pub(super) fn wait(&self, cx: &Context<'_>) {
         let waiting = &mut self.pools.pools.borrow_mut()[self.slot].waiting;
-        match waiting.iter_mut().find(|(number, _)| *number == self.number) {
-            Some((_, waker)) => waker.clone_from(cx.waker()),
-            None => waiting.push_back((self.number, cx.waker().clone())),
+        if !self.is_in.replace(true) {
+            return waiting.push_back((self.number, cx.waker().clone()));
         }
+        // Mostly the first one: it was called.
+        let own = waiting.iter_mut().find(|(number, _)| *number == self.number);
+        own.into_iter().for_each(|(_, waker)| waker.clone_from(cx.waker()));
     }
 }
 
@@ -93,7 +96,11 @@ impl Drop for LocalWaiter<'_> {
         self.pools.waiting.set(self.pools.waiting.get() - 1);
         let mut pools = self.pools.pools.borrow_mut();
         let pool = &mut pools[self.slot];
-        pool.waiting.retain(|(number, _)| *number != self.number);
+        if self.is_in.get() {
+            let is_own = |(number, _): &(u64, Waker)| *number == self.number;
+            let at = pool.waiting.iter().position(is_own);
+            at.and_then(|at| pool.waiting.remove(at));
+        }
         let has_one = !pool.idle.is_empty();
         drop(pools);
         // It may have been called for what it has not taken.
@@ -117,7 +124,7 @@ impl Pools {
     pub(super) fn waiter(&self, slot: usize) -> LocalWaiter<'_> {
         self.last_waiter.set(self.last_waiter.get() + 1);
         self.waiting.set(self.waiting.get() + 1);
-        LocalWaiter { pools: self, slot, number: self.last_waiter.get() }
+        LocalWaiter { pools: self, slot, number: self.last_waiter.get(), is_in: Cell::new(false) }
     }
 
     /// Whether somebody of this thread waits for a connection to an endpoint.
