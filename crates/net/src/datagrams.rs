@@ -18,6 +18,7 @@ use tokio::net::UdpSocket;
 pub struct Datagrams {
     socket: UdpSocket,
     local: SocketAddr,
+    cookie: u64,
 }
 
 /// Whether a socket is one for datagrams.
@@ -32,17 +33,24 @@ impl Datagrams {
     /// # Errors
     /// When the runtime cannot take it.
     pub fn new(socket: Socket) -> io::Result<Self> {
+        let cookie = socket.cookie()?;
         let socket = UdpSocket::from_std(socket.into())?;
         let local = socket.local_addr()?;
         if local.ip().is_unspecified() {
             datagram::tell_destinations(socket.as_fd(), local.is_ipv6())?;
         }
-        Ok(Self { socket, local })
+        Ok(Self { socket, local, cookie })
     }
 
     /// The address that it is bound to.
     pub fn local(&self) -> SocketAddr {
         self.local
+    }
+
+    /// A number that no other socket of this machine has had since it started, the same in every
+    /// process that has the socket.
+    pub fn cookie(&self) -> u64 {
+        self.cookie
     }
 
     /// Ready when there may be a datagram.

@@ -34,6 +34,14 @@ impl Peer {
             Self::Unix => None,
         }
     }
+
+    /// 0 for one that has none.
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Ip { port, .. } => port,
+            Self::Unix => 0,
+        }
+    }
 }
 
 /// A connected socket of this thread.

@@ -191,6 +191,13 @@ impl Timer {
         before_ms
     }
 
+    /// There is nothing to wait for.
+    pub fn unset(&self) {
+        let mut entries = self.wheel.entries.borrow_mut();
+        let entry = &mut entries[self.slot as usize];
+        (entry.at_ms, entry.is_idle) = (NEVER, false);
+    }
+
     pub fn is_set(&self) -> bool {
         self.deadline_ms() != NEVER
     }

@@ -27,7 +27,7 @@ const DEFER_S: u32 = 1;
 const DATAGRAMS_BYTES: usize = 4 * 1024 * 1024;
 
 /// How an address of datagrams begins.
-const UDP: &str = "udp:";
+pub(crate) const UDP: &str = "udp:";
 
 /// The sockets of one listening address, not yet owned by a runtime.
 #[derive(Debug)]

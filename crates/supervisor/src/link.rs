@@ -8,6 +8,8 @@ use fairwater_message::app::AppState;
 use fairwater_message::tally::Tally;
 use fairwater_sys::pass;
 
+use crate::bind::UDP;
+
 /// One end of a link.
 #[derive(Debug)]
 pub struct Link(OwnedFd);
@@ -71,7 +73,7 @@ pub struct Address {
 impl Address {
     /// Whether it is one for datagrams.
     pub fn is_udp(&self) -> bool {
-        self.bound.starts_with("udp:")
+        self.bound.starts_with(UDP)
     }
 }
 

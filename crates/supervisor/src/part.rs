@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use fairwater_message::address::Listen;
 
 use crate::app::spec::Spec;
+use crate::bind::UDP;
 use crate::process_part::ProcessPart;
 use crate::watch::Stamp;
 
@@ -51,7 +52,7 @@ impl Bind {
     /// The address as it was written; that of datagrams is another one than that of connections.
     pub(crate) fn configured(&self) -> String {
         let Self { address, is_udp, .. } = self;
-        if *is_udp { format!("udp:{address}") } else { address.to_string() }
+        if *is_udp { format!("{UDP}{address}") } else { address.to_string() }
     }
 }
 

@@ -5,11 +5,10 @@ use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::io;
 use std::mem::size_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 
-use crate::socket::address;
+use crate::socket::{address, set_option};
 
 /// Datagrams of one call.
 pub const BATCH_MAX: usize = 32;
@@ -84,8 +83,6 @@ pub struct Batch {
     room: NonNull<Room>,
     /// Headers of incoming datagrams that the kernel has written to.
     used: usize,
-    /// Of datagrams that were received on a connected socket.
-    lengths: [usize; BATCH_MAX],
 }
 
 impl Default for Batch {
@@ -94,7 +91,7 @@ impl Default for Batch {
         // SAFETY: the layout is that of a type with a size.
         let room = unsafe { alloc_zeroed(layout) };
         let Some(room) = NonNull::new(room.cast::<Room>()) else { handle_alloc_error(layout) };
-        Self { room, used: BATCH_MAX, lengths: [0; BATCH_MAX] }
+        Self { room, used: BATCH_MAX }
     }
 }
 
@@ -148,15 +145,24 @@ impl Batch {
     /// # Panics
     /// When there are not as many.
     pub fn received(&self, at: usize) -> Datagram<'_> {
-        assert!(at < self.used);
+        let bytes = self.bytes(at);
         let room = self.room.as_ptr();
         // SAFETY: the block is there and the index is within; the references live as long as the
-        // one to the batch, and nothing is written meanwhile. All bytes were initialised.
+        // one to the batch, and nothing is written meanwhile.
         unsafe {
-            let header = &(*room).incoming[at];
-            let bytes = &(&(*room).bytes[at])[..(header.msg_len as usize).min(DATAGRAM_BYTES)];
             let from = address(&(*room).incoming_names[at]);
-            Datagram { from, to: destination(&header.msg_hdr), bytes }
+            Datagram { from, to: destination(&(*room).incoming[at].msg_hdr), bytes }
+        }
+    }
+
+    /// The bytes alone of one that was received.
+    fn bytes(&self, at: usize) -> &[u8] {
+        assert!(at < self.used);
+        let room = self.room.as_ptr();
+        // SAFETY: as for [`Self::received`]. All bytes were initialised.
+        unsafe {
+            let len = (*room).incoming[at].msg_len as usize;
+            &(&(*room).bytes[at])[..len.min(DATAGRAM_BYTES)]
         }
     }
 
@@ -175,32 +181,49 @@ impl Batch {
         prefix: &[u8],
     ) -> io::Result<usize> {
         if let ([at], []) = (which, prefix) {
-            let bytes = self.received(usize::from(*at)).bytes;
-            return send_one(socket, bytes).map(|()| 1);
+            return send_one(socket, self.bytes(usize::from(*at))).map(|()| 1);
         }
         let count = which.len().min(BATCH_MAX);
-        let room = self.room.as_ptr();
         for (at, from) in which[..count].iter().enumerate() {
-            let len = self.received(usize::from(*from)).bytes.len();
-            // SAFETY: the block is there, both indexes are within, and nobody else has a reference
-            // into it. What stands in front is only read from, and lives until the call returns.
-            unsafe {
-                let parts = &raw mut (*room).outgoing_parts[at];
-                (*parts)[0].iov_base = prefix.as_ptr().cast_mut().cast();
-                (*parts)[0].iov_len = prefix.len();
-                (*parts)[1].iov_base = (&raw mut (*room).bytes[usize::from(*from)]).cast();
-                (*parts)[1].iov_len = len;
-                let message = &raw mut (*room).outgoing[at].msg_hdr;
-                (*message).msg_name = std::ptr::null_mut();
-                (*message).msg_namelen = 0;
-                (*message).msg_iov = parts.cast();
-                (*message).msg_iovlen = 2;
-                (*message).msg_control = std::ptr::null_mut();
-                (*message).msg_controllen = 0;
-            }
+            let from = usize::from(*from);
+            let len = self.bytes(from).len();
+            // SAFETY: what stands in front is only read from.
+            unsafe { self.make_outgoing(at, prefix, (from, len)) };
         }
-        // SAFETY: as above; the headers point to blocks that live until the call returns.
-        unsafe { send(socket, (&raw mut (*room).outgoing).cast(), count) }
+        let sent = self.send(socket, 0, count);
+        if !prefix.is_empty() {
+            // Nothing shall point to what may be gone after this.
+            // SAFETY: nothing stands in front.
+            (0..count).for_each(|at| unsafe { self.make_outgoing(at, &[], (at, 0)) });
+        }
+        sent
+    }
+
+    /// Fills in what the kernel is told of a datagram on a connected socket: what stands in front
+    /// of it, where its bytes are, and how many.
+    ///
+    /// # Safety
+    /// The prefix must live until the header is filled in anew, and must not be written to.
+    unsafe fn make_outgoing(&mut self, at: usize, prefix: &[u8], (from, len): (usize, usize)) {
+        assert!(at < BATCH_MAX && from < BATCH_MAX && len <= DATAGRAM_BYTES);
+        let room = self.room.as_ptr();
+        // SAFETY: the block is there, both indexes are within, and nobody else has a reference into
+        // it.
+        unsafe {
+            let parts = &raw mut (*room).outgoing_parts[at];
+            (*parts)[0].iov_base = prefix.as_ptr().cast_mut().cast();
+            (*parts)[0].iov_len = prefix.len();
+            (*parts)[1].iov_base = (&raw mut (*room).bytes[from]).cast();
+            (*parts)[1].iov_len = len;
+            let own = usize::from(prefix.is_empty());
+            let message = &raw mut (*room).outgoing[at].msg_hdr;
+            (*message).msg_name = std::ptr::null_mut();
+            (*message).msg_namelen = 0;
+            (*message).msg_iov = (&raw mut (*parts)[own]).cast();
+            (*message).msg_iovlen = 2 - own;
+            (*message).msg_control = std::ptr::null_mut();
+            (*message).msg_controllen = 0;
+        }
     }
 
     /// Receives what has come over a connected socket, at most `most` datagrams, without waiting:
@@ -220,33 +243,14 @@ impl Batch {
         assert!(first < BATCH_MAX && most <= BATCH_MAX - first);
         // What they say of the bytes behind them holds no more.
         self.forget();
-        let room = self.room.as_ptr();
         for at in first..first + most {
-            // SAFETY: the block is there, the index is within, and nobody else has a reference into
-            // it.
-            unsafe {
-                let part = &raw mut (*room).outgoing_parts[at][1];
-                (*part).iov_base = (&raw mut (*room).bytes[at]).cast();
-                (*part).iov_len = DATAGRAM_BYTES;
-                let message = &raw mut (*room).outgoing[at].msg_hdr;
-                (*message).msg_name = std::ptr::null_mut();
-                (*message).msg_namelen = 0;
-                (*message).msg_iov = part;
-                (*message).msg_iovlen = 1;
-                (*message).msg_control = std::ptr::null_mut();
-                (*message).msg_controllen = 0;
-            }
+            // SAFETY: nothing stands in front.
+            unsafe { self.make_outgoing(at, &[], (at, DATAGRAM_BYTES)) };
         }
         // SAFETY: only the address is taken; the block is there, and the index within.
-        let headers = unsafe { &raw mut (*room).outgoing[first] };
+        let headers = unsafe { &raw mut (*self.room.as_ptr()).outgoing[first] };
         // SAFETY: there are as many headers from there on, which were filled in above.
-        let count = unsafe { receive(socket, headers, most) }?;
-        for at in first..first + count {
-            // SAFETY: as above; the kernel has written the length.
-            let len = unsafe { (*room).outgoing[at].msg_len };
-            self.lengths[at] = (len as usize).min(DATAGRAM_BYTES);
-        }
-        Ok(count)
+        unsafe { receive(socket, headers, most) }
     }
 
     /// What was received is not looked at any more.
@@ -255,9 +259,14 @@ impl Batch {
         (0..used).for_each(|at| self.make_ready(at));
     }
 
-    /// How long a datagram is that [`Self::receive_on`] has received.
+    /// How long a datagram is that [`Self::receive_on`] has received, until it is sent.
+    ///
+    /// # Panics
+    /// When there is no such place.
     pub fn length(&self, at: usize) -> usize {
-        self.lengths[at]
+        // SAFETY: the block is there; the kernel has written the length, or it is zero.
+        let len = unsafe { (*self.room.as_ptr()).outgoing[at].msg_len };
+        (len as usize).min(DATAGRAM_BYTES)
     }
 
     /// Says where a datagram goes that [`Self::receive_on`] has received, and from where.
@@ -265,21 +274,15 @@ impl Batch {
     /// # Panics
     /// When there is no such place.
     pub fn address(&mut self, at: usize, to: SocketAddr, from: Option<Local>) {
-        assert!(at < BATCH_MAX);
+        // SAFETY: nothing stands in front.
+        unsafe { self.make_outgoing(at, &[], (at, self.length(at))) };
         let room = self.room.as_ptr();
         // SAFETY: the block is there, the index is within, and nobody else has a reference into it.
         unsafe {
             let name = &raw mut (*room).outgoing_names[at];
-            let part = &raw mut (*room).outgoing_parts[at][1];
-            (*part).iov_base = (&raw mut (*room).bytes[at]).cast();
-            (*part).iov_len = self.lengths[at];
             let message = &raw mut (*room).outgoing[at].msg_hdr;
             (*message).msg_name = name.cast();
             (*message).msg_namelen = write_address(&mut *name, to);
-            (*message).msg_iov = part;
-            (*message).msg_iovlen = 1;
-            (*message).msg_control = std::ptr::null_mut();
-            (*message).msg_controllen = 0;
             if let Some(from) = from {
                 (*message).msg_control = (&raw mut (*room).outgoing_controls[at]).cast();
                 (*message).msg_controllen = CONTROL_BYTES;
@@ -302,10 +305,19 @@ impl Batch {
         first: usize,
         count: usize,
     ) -> io::Result<usize> {
+        self.send(socket, first, count)
+    }
+
+    fn send(&mut self, socket: BorrowedFd<'_>, first: usize, count: usize) -> io::Result<usize> {
         assert!(first < BATCH_MAX && count <= BATCH_MAX - first);
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        let (fd, len) = (socket.as_raw_fd(), count as libc::c_uint);
         // SAFETY: there are as many headers from there on, and each was filled in: those of a fresh
         // room are zero, which is a message of nothing.
-        unsafe { send(socket, &raw mut (*self.room.as_ptr()).outgoing[first], count) }
+        let sent = unsafe {
+            libc::sendmmsg(fd, &raw mut (*self.room.as_ptr()).outgoing[first], len, flags)
+        };
+        usize::try_from(sent).map_err(|_| io::Error::last_os_error())
     }
 }
 
@@ -323,19 +335,6 @@ unsafe fn receive(
         libc::recvmmsg(fd, headers, count, libc::MSG_DONTWAIT, none)
     };
     usize::try_from(received).map_err(|_| io::Error::last_os_error())
-}
-
-/// # Safety
-/// As for [`receive`].
-unsafe fn send(
-    socket: BorrowedFd<'_>,
-    headers: *mut libc::mmsghdr,
-    count: usize,
-) -> io::Result<usize> {
-    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    // SAFETY: as the caller says.
-    let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers, count as libc::c_uint, flags) };
-    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
 fn send_one(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
@@ -452,39 +451,7 @@ pub fn tell_destinations(socket: BorrowedFd<'_>, is_ipv6: bool) -> io::Result<()
         true => (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
         false => (libc::IPPROTO_IP, libc::IP_PKTINFO),
     };
-    let on: libc::c_int = 1;
-    // SAFETY: the pointer is valid for one integer, whose size is given.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            level,
-            option,
-            std::ptr::from_ref(&on).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
-    };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-/// A number that no other socket of this machine has had since it started, the same in every
-/// process that has the socket.
-///
-/// # Errors
-/// As `getsockopt(2)`.
-pub fn cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
-    let mut cookie: u64 = 0;
-    let mut len = size_of::<u64>() as libc::socklen_t;
-    // SAFETY: the pointers are valid for one number and one length.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_COOKIE,
-            std::ptr::from_mut(&mut cookie).cast(),
-            &mut len,
-        )
-    };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(cookie) }
+    set_option(socket, (level, option), 1)
 }
 
 #[cfg(test)]
@@ -609,13 +576,5 @@ mod tests {
         assert_eq!(batch.send_on(here.as_fd(), &[0], b"").unwrap(), 1);
         let refused = batch.receive_on(here.as_fd(), 0, 1).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
-    }
-
-    #[test]
-    fn a_socket_is_known_by_its_cookie() {
-        let (one, other) = (socket("127.0.0.1:0").unwrap(), socket("127.0.0.1:0").unwrap());
-        let again = one.try_clone().unwrap();
-        assert_eq!(cookie(one.as_fd()).unwrap(), cookie(again.as_fd()).unwrap());
-        assert_ne!(cookie(one.as_fd()).unwrap(), cookie(other.as_fd()).unwrap());
     }
 }

@@ -111,15 +111,20 @@ pub fn is_too_long(error: &io::Error) -> bool {
 /// When the socket is not TCP.
 pub fn defer_accept(listener: BorrowedFd<'_>, seconds: u32) -> io::Result<()> {
     let seconds = libc::c_int::try_from(seconds).unwrap_or(libc::c_int::MAX);
+    set_option(listener, (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT), seconds)
+}
+
+/// Sets an option that is one integer.
+pub(crate) fn set_option(
+    socket: BorrowedFd<'_>,
+    (level, option): (libc::c_int, libc::c_int),
+    value: libc::c_int,
+) -> io::Result<()> {
+    let fd = socket.as_raw_fd();
     // SAFETY: the pointer is valid for one integer, whose size is given.
     let result = unsafe {
-        libc::setsockopt(
-            listener.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_DEFER_ACCEPT,
-            std::ptr::from_ref(&seconds).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
+        let start = std::ptr::from_ref(&value).cast();
+        libc::setsockopt(fd, level, option, start, size_of::<libc::c_int>() as libc::socklen_t)
     };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -4,8 +4,8 @@
 use std::io::Write;
 use std::net::IpAddr;
 
-use fairwater_message::Field;
 use fairwater_message::secret::SecretNames;
+use fairwater_message::{FaultKind, Field};
 use fairwater_sys::clock::Civil;
 
 use crate::escape::{escape, hex_pair};
@@ -36,7 +36,7 @@ pub struct TlsEntry<'a> {
 }
 
 /// What a line tells. Empty slices and `None` are left out (JSON) or written as `-` (the others).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Entry<'a> {
     /// Microseconds since the epoch.
     pub wall_us: u64,
@@ -71,6 +71,18 @@ pub struct Entry<'a> {
     pub request: (&'a [Field], &'a [u8]),
     /// Of the headers of the reply, those that a template names.
     pub reply: Option<&'a Kept>,
+}
+
+impl Entry<'_> {
+    /// Of something that has ended so, and of which the rest is filled in.
+    pub fn of(fault: Option<FaultKind>) -> Self {
+        Self {
+            reason: fault.map_or("", FaultKind::reason),
+            party: fault.map_or("", |kind| kind.party().name()),
+            phase: fault.map_or("", |kind| kind.phase().name()),
+            ..Self::default()
+        }
+    }
 }
 
 /// The date and time of the last line, up to the second.

@@ -122,7 +122,10 @@ impl Listening {
         let shard = Rc::clone(shard);
         let own = Rc::clone(&place);
         drop(match takes_datagrams(&socket) {
-            true => tokio::task::spawn_local(udp::run(shard, Datagrams::new(socket)?, place)),
+            true => {
+                let pump = udp::Pump::new(shard, Datagrams::new(socket)?, place)?;
+                tokio::task::spawn_local(udp::run(pump))
+            }
             false => tokio::task::spawn_local(accept::run(shard, Acceptor::new(socket)?, place)),
         });
         self.0.entry(key).or_default().push(own);

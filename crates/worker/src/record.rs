@@ -7,7 +7,6 @@ use fairwater_message::pack::{Packer, Unpacker};
 use fairwater_message::{
     Fault, FaultKind, HeadLimits, HeaderId, RequestHead, ResponseHead, Version,
 };
-use fairwater_net::Peer;
 use fairwater_plan::{Limit, Listener};
 use fairwater_proto::h1::RequestReader;
 use fairwater_telemetry::{Entry, Kept, Timers, TlsEntry};
@@ -174,18 +173,15 @@ impl<'a> Record<'a> {
         let id = self.id();
         let now_us = self.shard.now_us();
         let value = |id| self.head.find(id).map_or(&b""[..], |field| field.value.of(self.bytes));
-        let (client, client_port) = match self.connection.peer() {
-            Peer::Ip { ip, port } => (Some(ip), port),
-            Peer::Unix => (None, 0),
-        };
+        let peer = self.connection.peer();
         let kind = self.fault.map(|fault| fault.kind);
         let tls = self.connection.stream.agreed();
         let entry = Entry {
             wall_us: self.shard.wall_us(now_us),
             id,
             listener: &self.listener.name,
-            client,
-            client_port,
+            client: peer.ip(),
+            client_port: peer.port(),
             method: self.head.method_span.of(self.bytes),
             host: self.head.authority.of(self.bytes),
             target: self.head.target.of(self.bytes),
@@ -206,13 +202,11 @@ impl<'a> Record<'a> {
             attempts: self.attempts,
             reused: self.is_reused,
             timers: self.timers(now_us),
-            reason: kind.map_or("", |kind| kind.reason()),
-            party: kind.map_or("", |kind| kind.party().name()),
-            phase: kind.map_or("", |kind| kind.phase().name()),
             detail: self.fault.map_or("", |fault| fault.detail),
             limit: self.denied_by.map_or("", |limit| &limit.name),
             request: (&self.head.fields, self.bytes),
             reply: self.reply.as_deref(),
+            ..Entry::of(kind)
         };
         self.shard.log.borrow_mut().write(&entry, &self.shard.counters);
     }

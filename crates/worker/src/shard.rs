@@ -60,6 +60,8 @@ pub(crate) struct Shard {
     pub datagrams: RefCell<Option<Batch>>,
     /// Flows of datagrams.
     pub flows: Cell<u32>,
+    /// Sockets that clients send datagrams to.
+    pub pumps: Cell<u32>,
     /// Clients that are being turned away.
     pub refusals: Cell<u32>,
     pub refusals_max: u32,
@@ -124,6 +126,7 @@ impl Shard {
             pipes: Rc::default(),
             datagrams: RefCell::default(),
             flows: Cell::new(0),
+            pumps: Cell::new(0),
             refusals: Cell::new(0),
             refusals_max,
             is_ready,

@@ -1,13 +1,12 @@
 //! One raw TCP connection: steps 1, 7, 8, 11 and 12 of the way of a request.
 
 use std::io;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::Context;
 
 use fairwater_message::pack::{Packer, Unpacker};
 use fairwater_message::{Fault, FaultKind};
-use fairwater_net::{Peer, Timer};
+use fairwater_net::Timer;
 use fairwater_plan::{
     Choice, Draw, Hosts, OnError, Pick, Plan, Priority, Protocol, TcpIdle, Timeouts, Tried,
     Upstream, UpstreamId,
@@ -300,10 +299,7 @@ impl<'a> Account<'a> {
     }
 
     fn write_line(&self) {
-        let (client, client_port): (Option<IpAddr>, u16) = match self.accepted.peer() {
-            Peer::Ip { ip, port } => (Some(ip), port),
-            Peer::Unix => (None, 0),
-        };
+        let peer = self.accepted.peer();
         let is_connected = self.connected_us > 0;
         let now_us = self.shard.now_us();
         let tls = self.accepted.stream.agreed();
@@ -313,22 +309,15 @@ impl<'a> Account<'a> {
             wall_us: self.shard.wall_us(now_us),
             id: self.id,
             listener: self.listener,
-            client,
-            client_port,
-            method: b"",
-            host: b"",
-            target: b"",
+            client: peer.ip(),
+            client_port: peer.port(),
             protocol: "TCP",
-            referer: b"",
-            user_agent: b"",
             tls: tls.as_deref().map_or(passed, tls_entry),
-            status: 0,
             bytes_in: self.up.bytes,
             bytes_out: self.down.bytes + self.told,
             upstream: self.upstream,
             endpoint: self.endpoint,
             attempts: self.attempts,
-            reused: false,
             timers: Timers {
                 queue_us: (self.queue_us > 0).then_some(self.queue_us),
                 connect_us: is_connected
@@ -336,13 +325,7 @@ impl<'a> Account<'a> {
                 total_us: now_us.saturating_sub(self.begun_us),
                 ..Timers::default()
             },
-            reason: self.fault.map_or("", FaultKind::reason),
-            party: self.fault.map_or("", |kind| kind.party().name()),
-            phase: self.fault.map_or("", |kind| kind.phase().name()),
-            detail: "",
-            limit: "",
-            request: (&[], &[]),
-            reply: None,
+            ..Entry::of(self.fault)
         };
         self.shard.log.borrow_mut().write(&entry, &self.shard.counters);
     }

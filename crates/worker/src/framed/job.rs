@@ -1,10 +1,8 @@
 //! One message on its way: its bytes, where it was tried, and what will be said of it.
 
-use std::net::IpAddr;
 use std::rc::Rc;
 
-use fairwater_message::{Fault, FaultKind};
-use fairwater_net::Peer;
+use fairwater_message::Fault;
 use fairwater_plan::{Draw, Endpoint, InFlight, PlaceApart, Tried, Upstream};
 use fairwater_telemetry::{Entry, Timers, TlsEntry};
 
@@ -166,10 +164,7 @@ pub(super) struct Line<'a> {
 impl Line<'_> {
     pub(super) fn write(&self, shard: &Shard, client: &Client, now_us: u64) {
         let accepted = &client.accepted;
-        let (ip, client_port): (Option<IpAddr>, u16) = match accepted.peer() {
-            Peer::Ip { ip, port } => (Some(ip), port),
-            Peer::Unix => (None, 0),
-        };
+        let peer = accepted.peer();
         let tls = accepted.stream.agreed();
         let server_name = client.server_name.as_deref().unwrap_or_default();
         let passed = TlsEntry { server_name, ..TlsEntry::default() };
@@ -179,16 +174,10 @@ impl Line<'_> {
             wall_us: shard.wall_us(now_us),
             id: shard.next_request_id(),
             listener: &in_force.plan.listener(accepted.listener).name,
-            client: ip,
-            client_port,
-            method: b"",
-            host: b"",
-            target: b"",
+            client: peer.ip(),
+            client_port: peer.port(),
             protocol: "FRAMED",
-            referer: b"",
-            user_agent: b"",
             tls: tls.as_deref().map_or(passed, tls_entry),
-            status: 0,
             bytes_in: self.trace.bytes_in,
             bytes_out: self.trace.bytes_out,
             upstream: self.upstream,
@@ -196,13 +185,8 @@ impl Line<'_> {
             attempts: self.attempts,
             reused: self.trace.is_reused,
             timers: self.timers,
-            reason: kind.map_or("", FaultKind::reason),
-            party: kind.map_or("", |kind| kind.party().name()),
-            phase: kind.map_or("", |kind| kind.phase().name()),
             detail: self.fault.map_or("", |fault| fault.detail),
-            limit: "",
-            request: (&[], &[]),
-            reply: None,
+            ..Entry::of(kind)
         };
         shard.log.borrow_mut().write(&entry, &shard.counters);
     }

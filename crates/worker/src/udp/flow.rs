@@ -7,10 +7,9 @@ use std::rc::Rc;
 use fairwater_message::FaultKind;
 use fairwater_plan::{ListenerId, Room, TooMany};
 use fairwater_sys::datagram::Local;
-use fairwater_telemetry::{Dropped, Entry, Timers, TlsEntry};
+use fairwater_telemetry::{Dropped, Entry, Timers};
 
 use super::way::Way;
-use crate::rate;
 use crate::record::cut_off;
 use crate::shard::Shard;
 
@@ -36,24 +35,15 @@ impl Seat {
         client: IpAddr,
     ) -> Result<Self, Dropped> {
         let in_force = shard.in_force();
-        let by = in_force.plan.listener(listener);
-        if shard.refuses_connections(by) {
-            return Err(Dropped::Overloaded);
-        }
-        let room = by.connections.enter().ok_or(Dropped::NoRoom)?;
-        let counted_by = by.connections.enter_of(Some(client)).map_err(|TooMany| {
-            by.connections.leave(room);
+        let limits = &in_force.plan.listener(listener).connections;
+        let room = limits.enter().ok_or(Dropped::NoRoom)?;
+        let counted_by = limits.enter_of(Some(client)).map_err(|TooMany| {
+            limits.leave(room);
             Dropped::RateLimited
         })?;
-        let counters = &shard.counters.listeners[listener.0 as usize];
-        counters.connections.add(1);
-        counters.active.add(1);
+        shard.counters.listeners[listener.0 as usize].active.add(1);
         shard.flows.set(shard.flows.get() + 1);
-        let seat = Self { shard: Rc::clone(shard), listener, client, room, counted_by };
-        match rate::lets_in(by, Some(client)) {
-            true => Ok(seat),
-            false => Err(Dropped::RateLimited),
-        }
+        Ok(Self { shard: Rc::clone(shard), listener, client, room, counted_by })
     }
 }
 
@@ -87,6 +77,13 @@ pub(super) struct Tally {
     pub is_answered: bool,
 }
 
+impl Tally {
+    /// Whether a reply may be on its way.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.is_owed || self.due > 0
+    }
+}
+
 /// A flow. Written down when it is dropped, so that one that is cut off has its line.
 #[derive(Debug)]
 pub(super) struct Flow {
@@ -99,8 +96,6 @@ pub(super) struct Flow {
     /// In front of each datagram for the endpoint.
     pub header: Box<[u8]>,
     pub tally: Tally,
-    /// The way leads nowhere: the next datagram goes elsewhere.
-    pub is_broken: bool,
     /// Why it ended, once it has.
     end: Option<Option<FaultKind>>,
     /// Another process writes it down.
@@ -115,8 +110,8 @@ impl Flow {
         header: Box<[u8]>,
         tally: Tally,
     ) -> Self {
-        let (is_broken, end, is_handed_on) = (false, None, false);
-        Self { seat, way, client, local, header, tally, is_broken, end, is_handed_on }
+        seat.shard.counters.listeners[seat.listener.0 as usize].connections.add(1);
+        Self { seat, way, client, local, header, tally, end: None, is_handed_on: false }
     }
 
     /// A datagram was sent on, each of which gets so many replies.
@@ -128,7 +123,6 @@ impl Flow {
     /// It has another way from now on: nothing is waited for any more that went the one before.
     pub(super) fn turn(&mut self, way: Way) {
         self.way = way;
-        self.is_broken = false;
         (self.tally.due, self.tally.is_owed, self.tally.is_answered) = (0, false, false);
     }
 
@@ -139,47 +133,6 @@ impl Flow {
     pub(super) fn hand_on(mut self) {
         self.is_handed_on = true;
     }
-
-    fn write_line(&self, fault: Option<FaultKind>) {
-        let Self { seat: Seat { shard, listener, client, .. }, way, tally, .. } = self;
-        let in_force = shard.in_force();
-        let now_us = shard.now_us();
-        let is_answered = tally.answered_us > 0;
-        let entry = Entry {
-            wall_us: shard.wall_us(now_us),
-            id: tally.id,
-            listener: &in_force.plan.listener(*listener).name,
-            client: Some(*client),
-            client_port: self.client.port(),
-            method: b"",
-            host: b"",
-            target: b"",
-            protocol: "UDP",
-            referer: b"",
-            user_agent: b"",
-            tls: TlsEntry::default(),
-            status: 0,
-            bytes_in: tally.bytes_in,
-            bytes_out: tally.bytes_out,
-            upstream: &way.target.upstream,
-            endpoint: &way.target.endpoint,
-            attempts: tally.attempts,
-            reused: false,
-            timers: Timers {
-                response_us: is_answered.then(|| tally.answered_us.saturating_sub(tally.begun_us)),
-                total_us: now_us.saturating_sub(tally.begun_us),
-                ..Timers::default()
-            },
-            reason: fault.map_or("", FaultKind::reason),
-            party: fault.map_or("", |kind| kind.party().name()),
-            phase: fault.map_or("", |kind| kind.phase().name()),
-            detail: "",
-            limit: "",
-            request: (&[], &[]),
-            reply: None,
-        };
-        shard.log.borrow_mut().write(&entry, &shard.counters);
-    }
 }
 
 impl Drop for Flow {
@@ -187,15 +140,64 @@ impl Drop for Flow {
         if self.is_handed_on {
             return;
         }
-        let fault = self.end.unwrap_or_else(|| Some(cut_off()));
-        let Seat { shard, listener, .. } = &self.seat;
-        let counters = &shard.counters.listeners[listener.0 as usize];
+        let (seat, target) = (&self.seat, &self.way.target);
+        let ended = Ended {
+            listener: seat.listener,
+            client: SocketAddr::new(seat.client, self.client.port()),
+            upstream: &target.upstream,
+            endpoint: &target.endpoint,
+            tally: &self.tally,
+        };
+        ended.record(&seat.shard, self.end.unwrap_or_else(|| Some(cut_off())));
+    }
+}
+
+/// What is written down of a flow that is over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended<'a> {
+    pub listener: ListenerId,
+    pub client: SocketAddr,
+    pub upstream: &'a str,
+    pub endpoint: &'a str,
+    pub tally: &'a Tally,
+}
+
+impl Ended<'_> {
+    pub(super) fn record(self, shard: &Shard, fault: Option<FaultKind>) {
+        let counters = &shard.counters.listeners[self.listener.0 as usize];
         counters.request(0);
         if let Some(kind) = fault {
             counters.faults[kind as usize].add(1);
         }
         if shard.log_is_on {
-            self.write_line(fault);
+            self.write_line(shard, fault);
         }
+    }
+
+    fn write_line(self, shard: &Shard, fault: Option<FaultKind>) {
+        let Self { listener, client, upstream, endpoint, tally } = self;
+        let in_force = shard.in_force();
+        let now_us = shard.now_us();
+        let is_answered = tally.answered_us > 0;
+        let entry = Entry {
+            wall_us: shard.wall_us(now_us),
+            id: tally.id,
+            listener: &in_force.plan.listener(listener).name,
+            client: Some(client.ip()),
+            client_port: client.port(),
+            protocol: "UDP",
+            bytes_in: tally.bytes_in,
+            bytes_out: tally.bytes_out,
+            upstream,
+            endpoint,
+            attempts: tally.attempts,
+            timers: Timers {
+                response_us: is_answered.then(|| tally.answered_us.saturating_sub(tally.begun_us)),
+                total_us: now_us.saturating_sub(tally.begun_us),
+                ..Timers::default()
+            },
+            ..Entry::of(fault)
+        };
+        shard.log.borrow_mut().write(&entry, &shard.counters);
     }
 }

@@ -11,7 +11,8 @@ mod table;
 mod way;
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
@@ -29,8 +30,9 @@ use crate::attempt;
 use crate::in_force::InForce;
 use crate::limits::{DATAGRAM_BATCHES_PER_TURN, FLOW_LINGER, REPLIES_AT_ONCE};
 use crate::listening::Place;
+use crate::rate;
 use crate::shard::Shard;
-use flow::{Flow, Seat, Tally};
+use flow::{Ended, Flow, Seat, Tally};
 pub(crate) use moved::{Doors, Moved};
 use table::{FlowId, Key, Table};
 use way::{Asked, Targets, Way};
@@ -40,11 +42,7 @@ const SHARE_OF_CONNECTIONS: u32 = 2;
 
 /// Serves a socket until it closes or the shard drains, and what is under way then for a moment
 /// more.
-pub(crate) async fn run(shard: Rc<Shard>, socket: Datagrams, place: Rc<Place>) {
-    let failures = Rc::clone(&shard);
-    let Some(mut pump) = Pump::new(shard, socket, place) else {
-        return failures.counters.accept_failures.add(1);
-    };
+pub(crate) async fn run(mut pump: Pump) {
     let mut turns = 0;
     while poll_fn(|cx| pump.poll(cx)).await {
         // What was being done is lost then, and so are the flows: the socket is not.
@@ -63,7 +61,9 @@ pub(crate) async fn run(shard: Rc<Shard>, socket: Datagrams, place: Rc<Place>) {
 struct Rules {
     /// Absent for a listener that is gone.
     udp: Option<Udp>,
-    flows_max: usize,
+    flows_max: u32,
+    /// Flows of the thread, over all sockets.
+    flows_of_all_max: u32,
     idle_ms: u64,
     proxy_protocol: Option<ProxyVersion>,
 }
@@ -74,7 +74,7 @@ impl Rules {
     }
 }
 
-struct Pump {
+pub(crate) struct Pump {
     shard: Rc<Shard>,
     place: Rc<Place>,
     socket: Datagrams,
@@ -96,10 +96,14 @@ struct Pump {
 }
 
 impl Pump {
-    fn new(shard: Rc<Shard>, socket: Datagrams, place: Rc<Place>) -> Option<Self> {
-        let moved = shard.spread.flow_doors().open(socket.as_fd());
+    /// # Errors
+    /// When the process may have no further descriptor.
+    pub(crate) fn new(shard: Rc<Shard>, socket: Datagrams, place: Rc<Place>) -> io::Result<Self> {
+        let sockets = Gathering::new()?;
+        let moved = shard.spread.flow_doors().open(socket.cookie());
+        shard.pumps.set(shard.pumps.get() + 1);
         let mut pump = Self {
-            sockets: Gathering::new().ok()?,
+            sockets,
             ready: Ready::default(),
             timer: Timer::new(&shard.wheel),
             seen: Weak::new(),
@@ -115,7 +119,7 @@ impl Pump {
             socket,
         };
         pump.refresh();
-        Some(pump)
+        Ok(pump)
     }
 
     /// Whether nothing is taken from clients any more: another process does, or nobody.
@@ -168,8 +172,8 @@ impl Pump {
             return;
         }
         if listener != self.listener {
-            // They belong to the one before.
-            self.end_all();
+            // Its flows begin anew with their next datagrams.
+            self.targets.forget();
             self.listener = listener;
         }
         self.seen = Rc::downgrade(&in_force);
@@ -184,10 +188,11 @@ impl Pump {
             true => self.targets.adopt(upstream),
             false => self.targets.forget(),
         }
-        let share = by.connections.all.max() / SHARE_OF_CONNECTIONS / self.shard.spread.threads();
-        let flows_max = udp.map_or(0, |udp| udp.flows_max).min(share).max(1) as usize;
+        let flows_of_all_max =
+            by.connections.all.max() / SHARE_OF_CONNECTIONS / self.shard.spread.threads();
+        let flows_max = udp.map_or(0, |udp| udp.flows_max);
         let idle_ms = by.timeouts.idle.as_millis() as u64;
-        self.rules = Rules { udp, flows_max, idle_ms, proxy_protocol };
+        self.rules = Rules { udp, flows_max, flows_of_all_max, idle_ms, proxy_protocol };
     }
 
     fn counters(&self) -> &ListenerCounters {
@@ -247,14 +252,18 @@ impl Pump {
             && let Some(flow) = self.flows.get_mut(id)
         {
             if flow.way.target.is_current() {
-                if flow.is_broken {
+                let is_broken = flow.way.is_broken();
+                self.flows.hear(id, now_ms);
+                if is_broken {
                     self.turn_flow(in_force, id)?;
                 }
-                self.flows.hear(id, now_ms);
                 return Ok(id);
             }
             // Its endpoint gets nothing more. What that owes may still come.
-            self.flows.hide(id);
+            match flow.tally.is_waiting() {
+                true => self.flows.hide(id),
+                false => self.end(id, None),
+            }
         }
         self.begin(in_force, key, (client, to), now_ms)
     }
@@ -271,29 +280,47 @@ impl Pump {
         now_ms: u64,
     ) -> Result<FlowId, Dropped> {
         let upstream = self.upstream(in_force).ok_or(Dropped::NoEndpoint)?;
-        while self.flows.len() >= self.rules.flows_max && self.evict() {}
-        let ip = client.ip().to_canonical();
-        let seat = match Seat::take(&self.shard, self.listener, ip) {
-            Err(Dropped::NoRoom) if self.evict() => Seat::take(&self.shard, self.listener, ip)?,
-            seat => seat?,
-        };
+        let (by, ip) = (in_force.plan.listener(self.listener), client.ip().to_canonical());
+        if self.shard.refuses_connections(by) {
+            return Err(Dropped::Overloaded);
+        }
+        if !rate::lets_in(by, Some(ip)) {
+            return Err(Dropped::RateLimited);
+        }
+        let seat = self.seat(ip)?;
         let mut tally = Tally { id: self.shard.next_request_id(), ..Tally::default() };
         tally.begun_us = self.shard.now_us();
-        let way = self.open(upstream, &seat, None, &mut tally.attempts)?;
+        let way = self.open(upstream, ip, None, &mut tally.attempts)?;
         let target = SocketAddr::new(key.local, self.socket.local().port());
         let header = way::header(upstream, client, target);
         self.add(key, Flow::new(seat, way, (client, local), header, tally), now_ms)
     }
 
+    /// Makes room for a flow, and takes it.
+    fn seat(&mut self, client: IpAddr) -> Result<Seat, Dropped> {
+        while self.is_full() && self.evict() {}
+        match Seat::take(&self.shard, self.listener, client) {
+            Err(Dropped::NoRoom) if self.evict() => Seat::take(&self.shard, self.listener, client),
+            result => result,
+        }
+    }
+
+    /// Whether it has all that it may have: each socket of the thread as much as any other.
+    fn is_full(&self) -> bool {
+        let Rules { flows_max, flows_of_all_max, .. } = self.rules;
+        let equal = flows_of_all_max / self.shard.pumps.get();
+        self.flows.len() >= flows_max.min(equal).max(1) as usize
+    }
+
     fn open(
         &mut self,
         upstream: &Upstream,
-        seat: &Seat,
+        client: IpAddr,
         avoided: Option<usize>,
         attempts: &mut u32,
     ) -> Result<Way, Dropped> {
         let shard = Rc::clone(&self.shard);
-        let asked = Asked { shard: &shard, upstream, client: seat.client, avoided };
+        let asked = Asked { shard: &shard, upstream, client, avoided };
         match self.targets.open(asked, attempts) {
             Err(Dropped::NoRoom) if self.evict() => self.targets.open(asked, attempts),
             result => result,
@@ -310,10 +337,14 @@ impl Pump {
         Ok(self.flows.insert(key, flow, now_ms))
     }
 
+    fn end(&mut self, id: FlowId, fault: Option<FaultKind>) {
+        self.flows.remove(id).into_iter().for_each(|flow| flow.end(fault));
+    }
+
     /// Ends the flow that has been silent for the longest. Returns false if there is none.
     fn evict(&mut self) -> bool {
-        let oldest = self.flows.oldest().and_then(|(id, _)| self.flows.remove(id));
-        oldest.map(|flow| flow.end(Some(FaultKind::FlowEvicted))).is_some()
+        let oldest = self.flows.oldest();
+        oldest.map(|(id, _)| self.end(id, Some(FaultKind::FlowEvicted))).is_some()
     }
 
     /// Gives a flow another way, to another endpoint if there is one.
@@ -322,9 +353,7 @@ impl Pump {
         let Some(flow) = self.flows.get_mut(id) else { return Err(Dropped::NoRoom) };
         let (avoided, client) = (flow.way.target.slot, flow.seat.client);
         let mut attempts = flow.tally.attempts;
-        let shard = Rc::clone(&self.shard);
-        let asked = Asked { shard: &shard, upstream, client, avoided: Some(avoided) };
-        let way = self.targets.open(asked, &mut attempts);
+        let way = self.open(upstream, client, Some(avoided), &mut attempts);
         let Some(flow) = self.flows.get_mut(id) else { return Err(Dropped::NoRoom) };
         flow.tally.attempts = attempts;
         let way = way?;
@@ -375,11 +404,10 @@ impl Pump {
     fn fail(&mut self, in_force: &InForce, id: FlowId, kind: FaultKind) {
         let upstream = self.upstream(in_force);
         let Some(flow) = self.flows.get_mut(id) else { return };
-        if std::mem::replace(&mut flow.is_broken, true) {
-            return;
+        if flow.way.break_off() {
+            flow.tally.is_owed = false;
+            conclude(upstream, &self.shard, flow, Some(kind));
         }
-        flow.tally.is_owed = false;
-        conclude(upstream, &self.shard, flow, Some(kind));
     }
 
     /// Gives clients what endpoints have sent.
@@ -421,10 +449,13 @@ impl Pump {
         let received = match batch.receive_on(flow.way.as_fd(), first, most) {
             Ok(received) => received,
             Err(error) => {
-                if Unsent::of(&error) != Unsent::Busy {
-                    self.fail(in_force, id, fault_of(Unsent::of(&error)));
+                let unsent = Unsent::of(&error);
+                if unsent == Unsent::Busy {
+                    return (0, 0);
                 }
-                return (0, 0);
+                self.fail(in_force, id, fault_of(unsent));
+                // There may be replies behind the news.
+                return (most, 0);
             }
         };
         let is_counted = self.rules.replies_max().is_some();
@@ -451,7 +482,7 @@ impl Pump {
         self.counters().bytes_out.add(bytes);
         (taken..received).for_each(|_| self.dropped(Dropped::ReplyExcess));
         if is_over {
-            self.flows.remove(id).into_iter().for_each(|flow| flow.end(None));
+            self.end(id, None);
         } else if self.flows.is_found(id) {
             self.flows.hear(id, now_ms);
         }
@@ -498,25 +529,16 @@ impl Pump {
             }
             flow.end(fault);
         }
-        // Nothing to wait for.
-        self.timer.set(NEVER);
+        self.timer.unset();
     }
 
     /// After a panic nobody knows what is true of the flows.
     fn begin_anew(&mut self) {
         self.shard.counters.panics.add(1);
         for id in self.flows.ids() {
-            let flow = self.flows.remove(id);
-            flow.into_iter().for_each(|flow| flow.end(Some(FaultKind::Internal)));
+            self.end(id, Some(FaultKind::Internal));
         }
         self.flows = Table::default();
-        self.targets.forget();
-    }
-
-    fn end_all(&mut self) {
-        for id in self.flows.ids() {
-            self.flows.remove(id).into_iter().for_each(|flow| flow.end(None));
-        }
         self.targets.forget();
     }
 
@@ -531,42 +553,61 @@ impl Pump {
         let name = &in_force.plan.listener(self.listener).name;
         for id in self.flows.ids() {
             let Some(key) = self.flows.key(id) else { continue };
-            let is_owed = self.flows.get_mut(id).is_some_and(|flow| flow.tally.is_owed);
+            let is_waiting = self.flows.get_mut(id).is_some_and(|flow| flow.tally.is_waiting());
             let is_found = self.flows.is_found(id);
             match &heir {
                 Some(heir) if is_found => {
                     let Some(flow) = self.flows.remove(id) else { continue };
                     self.sockets.remove(flow.way.as_fd());
-                    let parcel = moved::parcel(name, self.socket.as_fd(), key, &flow);
+                    let parcel = moved::parcel(name, self.socket.cookie(), key, &flow);
                     drop(tokio::task::spawn_local(moved::give(Rc::clone(heir), parcel, flow)));
                 }
-                _ if is_owed => {}
-                _ => self.flows.remove(id).into_iter().for_each(|flow| flow.end(None)),
+                _ if is_waiting => {}
+                _ => self.end(id, None),
             }
         }
     }
 
     /// Goes on with a flow of the process before. A younger one of its client, which has begun
-    /// while both were there, waits for its replies alone from now on.
+    /// while both were there, waits for its replies alone from now on. One that has no room here,
+    /// or whose endpoint gets nothing any more, ends.
     fn take_in(&mut self, moved: Moved, now_ms: u64) {
         let in_force = self.shard.in_force();
-        let Some(upstream) = self.upstream(&in_force) else { return };
+        let upstream = self.upstream(&in_force);
         let Moved { told, socket } = moved;
-        let (key, ip) = (told.key, told.key.client.ip().to_canonical());
-        while self.flows.len() >= self.rules.flows_max && self.evict() {}
-        let Ok(seat) = Seat::take(&self.shard, self.listener, ip) else { return };
-        let way = self.targets.given((&self.shard, upstream), &told.endpoint, socket);
-        let Some(way) = way else { return };
-        let target = SocketAddr::new(key.local, self.socket.local().port());
-        let header = way::header(upstream, key.client, target);
-        let flow = Flow::new(seat, way, (key.client, told.local), header, told.tally);
-        // It has ended if there is no room.
-        self.add(key, flow, now_ms).ok();
+        let (key, local) = (told.key, told.local);
+        let ip = key.client.ip().to_canonical();
+        let (seat, fault) = match self.seat(ip) {
+            Ok(seat) => (Some(seat), None),
+            Err(_) => (None, Some(FaultKind::FlowEvicted)),
+        };
+        let way = upstream
+            .filter(|_| seat.is_some())
+            .and_then(|to| self.targets.given((&self.shard, to), &told.endpoint, socket));
+        if let (Some(upstream), Some(seat), Some(way)) = (upstream, seat, way) {
+            let target = SocketAddr::new(key.local, self.socket.local().port());
+            let header = way::header(upstream, key.client, target);
+            let flow = Flow::new(seat, way, (key.client, local), header, told.tally);
+            // It has ended if there is no room.
+            self.add(key, flow, now_ms).ok();
+            return;
+        }
+        let ended = Ended {
+            listener: self.listener,
+            client: SocketAddr::new(ip, key.client.port()),
+            upstream: upstream.map_or("", |upstream| &upstream.settings.name),
+            endpoint: &told.endpoint,
+            tally: &told.tally,
+        };
+        ended.record(&self.shard, fault);
     }
 }
 
-/// Longer than any process runs between two turns of a table without flows.
-const NEVER: std::time::Duration = std::time::Duration::from_secs(365 * 24 * 3600);
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.shard.pumps.set(self.shard.pumps.get() - 1);
+    }
+}
 
 fn fault_of(unsent: Unsent) -> FaultKind {
     match unsent {

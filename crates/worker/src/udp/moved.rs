@@ -3,13 +3,13 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fairwater_message::pack::{Packer, Unpacker};
 use fairwater_net::Peer;
-use fairwater_sys::datagram::{self, Local};
+use fairwater_sys::datagram::Local;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::flow::{Flow, Tally};
@@ -44,13 +44,11 @@ pub(crate) struct Doors(Arc<Mutex<HashMap<u64, Sender<Moved>>>>);
 
 impl Doors {
     /// Has flows of a socket come here.
-    pub(super) fn open(&self, socket: BorrowedFd<'_>) -> Receiver<Moved> {
+    pub(super) fn open(&self, cookie: u64) -> Receiver<Moved> {
         let (door, inside) = channel(WAITING_MAX);
-        if let Ok(cookie) = datagram::cookie(socket) {
-            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            all.retain(|_, door| !door.is_closed());
-            all.insert(cookie, door);
-        }
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, door| !door.is_closed());
+        all.insert(cookie, door);
         inside
     }
 
@@ -61,13 +59,13 @@ impl Doors {
 }
 
 /// What is said of a flow of this listener and socket.
-pub(super) fn parcel(listener: &str, socket: BorrowedFd<'_>, key: Key, flow: &Flow) -> Vec<u8> {
+pub(super) fn parcel(listener: &str, cookie: u64, key: Key, flow: &Flow) -> Vec<u8> {
     let mut out = Packer::default();
     let (ip, port) = (flow.client.ip(), flow.client.port());
     let door = Door { listener: listener.to_owned(), peer: Peer::Ip { ip, port }, announced: None };
     door.pack(Kind::Udp, &mut out);
     let told = Told {
-        cookie: datagram::cookie(socket).unwrap_or_default(),
+        cookie,
         key,
         local: flow.local,
         endpoint: flow.way.target.endpoint.clone(),

@@ -18,6 +18,7 @@ use fairwater_telemetry::Dropped;
 
 use crate::attempt;
 use crate::shard::Shard;
+use crate::upstream::{Permit, closed};
 
 /// An endpoint as its flows know it, whatever becomes of the plan.
 #[derive(Debug)]
@@ -97,16 +98,48 @@ impl Targets {
     }
 }
 
-/// A socket that is connected to an endpoint. Accounted for when it is dropped.
+/// A socket that is connected to an endpoint.
 #[derive(Debug)]
 pub(super) struct Way {
     socket: OwnedFd,
     pub target: Rc<Target>,
     /// When the breaker of the upstream let it through.
     pub admitted_ms: u64,
+    /// Absent once nothing more goes this way.
+    share: Option<Share>,
+}
+
+/// What a way takes of its endpoint and upstream, given back when it is dropped.
+#[derive(Debug)]
+struct Share {
+    target: Rc<Target>,
     shard: Rc<Shard>,
     /// Counts the flow at its endpoint.
     _in_flight: InFlight,
+}
+
+impl Way {
+    fn new(
+        (shard, admitted_ms): (&Rc<Shard>, u64),
+        socket: OwnedFd,
+        target: Rc<Target>,
+        in_flight: InFlight,
+    ) -> Self {
+        shard.counters.endpoints[target.slot].open.add(1);
+        let (own, shard) = (Rc::clone(&target), Rc::clone(shard));
+        let share = Share { target: own, shard, _in_flight: in_flight };
+        Self { socket, target, admitted_ms, share: Some(share) }
+    }
+
+    /// It leads nowhere: only what has come already is taken from there.
+    pub(super) fn is_broken(&self) -> bool {
+        self.share.is_none()
+    }
+
+    /// Returns false if it was broken before.
+    pub(super) fn break_off(&mut self) -> bool {
+        self.share.take().is_some()
+    }
 }
 
 impl AsFd for Way {
@@ -115,10 +148,9 @@ impl AsFd for Way {
     }
 }
 
-impl Drop for Way {
+impl Drop for Share {
     fn drop(&mut self) {
-        self.shard.counters.endpoints[self.target.slot].open.subtract(1);
-        self.target.admission.leave();
+        closed(&self.shard, &self.target.admission, self.target.slot);
     }
 }
 
@@ -148,13 +180,15 @@ impl Targets {
         }
         let permit = Permit(upstream);
         let (mut tried, mut last) = (Tried::default(), Dropped::NoEndpoint);
-        for _ in 0..=upstream.settings.retries {
+        let mut left = upstream.settings.retries + 1;
+        while left > 0 {
             let draw = Draw { random: shard.random(), client: Some(client), key: None, seat: None };
             let Some(pick) = pick(upstream, draw, &mut tried)? else { break };
             let endpoint = pick.endpoint;
             if avoided == Some(endpoint.slot) && upstream.has_another(&tried) {
                 continue;
             }
+            left -= 1;
             *attempts += 1;
             let counters = &shard.counters.endpoints[endpoint.slot];
             counters.attempts.add(1);
@@ -162,10 +196,8 @@ impl Targets {
             match connect(endpoint) {
                 Ok(socket) => {
                     std::mem::forget(permit);
-                    counters.open.add(1);
-                    let _in_flight = upstream.hold(endpoint);
-                    let (target, shard) = (self.of(upstream, endpoint), Rc::clone(shard));
-                    return Ok(Way { socket, target, admitted_ms, shard, _in_flight });
+                    let target = self.of(upstream, endpoint);
+                    return Ok(Way::new((shard, admitted_ms), socket, target, pick.keep()));
                 }
                 // Whatever the endpoint is, another would get no socket either.
                 Err(error) if is_want_of_room(&error) => return Err(Dropped::NoRoom),
@@ -192,10 +224,8 @@ impl Targets {
     ) -> Option<Way> {
         let endpoint = upstream.endpoints.iter().find(|own| own.identity == endpoint)?;
         upstream.admission().enter().then_some(())?;
-        shard.counters.endpoints[endpoint.slot].open.add(1);
-        let _in_flight = upstream.hold(endpoint);
-        let (target, shard) = (self.of(upstream, endpoint), Rc::clone(shard));
-        Some(Way { socket, target, admitted_ms: 0, shard, _in_flight })
+        let target = self.of(upstream, endpoint);
+        Some(Way::new((shard, 0), socket, target, upstream.hold(endpoint)))
     }
 }
 
@@ -226,15 +256,6 @@ fn connect(endpoint: &Endpoint) -> io::Result<OwnedFd> {
         }
     }
     last
-}
-
-/// Gives the permit back when no way is found.
-struct Permit<'a>(&'a Upstream);
-
-impl Drop for Permit<'_> {
-    fn drop(&mut self) {
-        self.0.admission().leave();
-    }
 }
 
 /// What a header of the PROXY protocol says in front of each datagram of a flow.

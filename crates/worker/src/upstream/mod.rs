@@ -271,7 +271,7 @@ async fn dial_first(
 }
 
 /// Gives the permit back when a connection does not come up.
-struct Permit<'a>(&'a Upstream);
+pub(crate) struct Permit<'a>(pub &'a Upstream);
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {

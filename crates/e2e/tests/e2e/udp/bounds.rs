@@ -54,6 +54,40 @@ fn a_flood_of_clients_fills_no_more_than_the_table() {
 }
 
 #[test]
+fn flows_of_all_addresses_leave_half_of_the_process_to_others() {
+    const PROCESS_MAX: u64 = 64;
+    let endpoint = Responder::echo();
+    let more = "[listeners.more]\nprotocol = \"udp\"\nbind = [\"127.0.0.2:0\", \"127.0.0.3:0\"]\n\
+                upstream = \"app\"";
+    let mut proxy = setup(&[&endpoint])
+        .top(&format!("max_connections = {PROCESS_MAX}"))
+        .log("format = \"off\"")
+        .more(more)
+        .start();
+    let said = proxy.said();
+    let mut addresses = vec![target(&proxy)];
+    for ip in ["127.0.0.2", "127.0.0.3"] {
+        let port = said.split(&format!("udp:{ip}:")).nth(1).unwrap();
+        let port: String = port.chars().take_while(char::is_ascii_digit).collect();
+        addresses.push(format!("{ip}:{port}").parse().unwrap());
+    }
+    let active = || proxy.metric("fairwater_connections_active", &[]);
+    for (round, address) in addresses.iter().cycle().take(6).enumerate() {
+        for number in 0..100 {
+            let from = SocketAddr::new(spoofed(round as u32 * 100 + number), 0).to_string();
+            Sender::from(&from, *address).send(b"flood");
+        }
+        // Whoever floods, others find room.
+        for address in &addresses {
+            Sender::from("127.0.0.1:0", *address).ask_until_echoed(b"steady");
+        }
+        assert!(active() <= PROCESS_MAX / 2, "{} in round {round}", active());
+    }
+    assert!(active() > PROCESS_MAX / 4, "{}", active());
+    proxy.assert_sound();
+}
+
+#[test]
 fn a_client_has_no_more_flows_than_it_may() {
     let endpoint = Responder::echo();
     let mut proxy = setup(&[&endpoint]).listener("max_connections_per_client = 2").start();

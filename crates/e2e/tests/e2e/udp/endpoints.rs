@@ -2,7 +2,10 @@
 
 use std::net::UdpSocket;
 
+use fairwater_e2e::datagrams::target;
+use fairwater_e2e::proxy::{halt, signal_to};
 use fairwater_e2e::{Endpoint, Proxy, Responder, Sender, Setup, until};
+use rustix::process::Signal;
 
 use super::{dropped, name_of, setup};
 
@@ -67,6 +70,67 @@ fn an_endpoint_that_refuses_in_a_row_is_left_alone() {
         until("them to come", || received() == come + 4);
         attempts() == before && clients.iter().all(|client| client.receive() == b"there x")
     });
+    proxy.assert_sound();
+}
+
+#[test]
+fn a_client_turns_from_an_endpoint_that_is_gone_without_retries_as_well() {
+    let (gone, there) = (nobody(), Responder::named("there"));
+    let mut proxy = Setup::of("udp", &[&gone, &there.address])
+        .upstream("balance = \"source_hash\"\nretries = 0\noutlier = false")
+        .start();
+    let clients = (1..=8).map(|n| Sender::from(&format!("127.0.0.{n}:0"), target(&proxy)));
+    let clients: Vec<_> = clients.collect();
+    let endpoint = format!("endpoint=\"{gone}\"");
+    let attempts = || proxy.metric("fairwater_endpoint_attempts_total", &[&endpoint]);
+    let failures = || proxy.metric("fairwater_endpoint_failures_total", &[&endpoint]);
+    clients.iter().for_each(|client| client.send(b"first"));
+    until("all that went nowhere to be told so", || attempts() > 0 && failures() == attempts());
+    for client in &clients {
+        client.send(b"second");
+        until("the second one to be answered", || client.receive() == b"there second");
+    }
+    proxy.assert_sound();
+}
+
+#[test]
+fn a_flow_that_turns_needs_no_room_beside_its_own() {
+    let (gone, there) = (nobody(), Responder::named("there"));
+    let mut proxy = Setup::of("udp", &[&gone, &there.address])
+        .upstream("balance = \"round_robin\"\nmax_connections = 1\noutlier = false")
+        .listener("idle_timeout = \"200ms\"")
+        .start();
+    for flow in 1..=4 {
+        let client = Sender::new(&proxy);
+        client.send(b"x");
+        until("it to have a reply, or its endpoint to be gone", || {
+            proxy.metric("fairwater_endpoint_failures_total", &[]) > 0 || !client.has_nothing()
+        });
+        assert_eq!(dropped(&proxy, "upstream_full"), 0);
+        client.send(b"y");
+        until("the second one to be answered", || client.receive() == b"there y");
+        proxy.until_log(flow);
+    }
+    proxy.assert_sound();
+}
+
+/// What came before is not left lying behind the news that the endpoint is gone.
+#[test]
+fn the_last_reply_of_an_endpoint_that_is_gone_passes() {
+    let endpoint = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = endpoint.local_addr().unwrap().to_string();
+    let mut proxy = Setup::of("udp", &[&address]).upstream("outlier = false").start();
+    let client = Sender::new(&proxy);
+    client.send(b"question");
+    let (_, flow) = endpoint.recv_from(&mut [0; 16]).unwrap();
+    let worker = proxy.worker_id();
+    halt(worker);
+    endpoint.send_to(b"answer", flow).unwrap();
+    drop(endpoint);
+    client.send(b"another");
+    signal_to(worker, Signal::CONT);
+    assert_eq!(client.receive(), b"answer");
+    proxy.until_metric("fairwater_endpoint_failures_total", &[], 1);
     proxy.assert_sound();
 }
 

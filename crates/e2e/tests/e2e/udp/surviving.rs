@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;
 
 use fairwater_e2e::proxy::signal_to;
-use fairwater_e2e::{Proxy, Responder, Sender, until};
+use fairwater_e2e::{Proxy, Responder, Sender, Setup, until};
 use rustix::process::Signal;
 
 use super::{name_of, setup};
@@ -64,9 +65,7 @@ fn an_address_comes_and_goes_with_a_reload() {
     assert_eq!((second.ask(b"y"), client.ask(b"y")), (b"y".to_vec(), b"y".to_vec()));
     proxy.edit(more, "\"127.0.0.1:0\"");
     proxy.reload_well();
-    until("the address to be free", || {
-        std::net::UdpSocket::bind(format!("127.0.0.2:{port}")).is_ok()
-    });
+    until("the address to be free", || UdpSocket::bind(format!("127.0.0.2:{port}")).is_ok());
     assert_eq!(client.ask(b"z"), b"z");
     proxy.assert_sound();
 }
@@ -90,6 +89,67 @@ fn an_upgrade_hands_flows_over() {
         assert_eq!(proxy.metric("fairwater_connections_active", &[]), 100);
     }
     assert!(proxy.log().is_empty(), "they have not ended: {:?}", proxy.log());
+    proxy.assert_sound();
+}
+
+#[test]
+fn flows_that_move_are_none_that_come() {
+    let endpoint = Responder::named("a");
+    let mut proxy = setup(&[&endpoint])
+        .listener("rate_limits = \"new\"")
+        .more("[rate_limits.new]\ncounts = \"connections\"\nrate = \"100/h\"\nburst = 100")
+        .upgradable()
+        .start();
+    let clients: Vec<_> = (0..20).map(|_| Sender::new(&proxy)).collect();
+    clients.iter().for_each(|client| drop(client.ask_text("before")));
+    proxy.edit("100/h\"\nburst = 100", "1/h\"\nburst = 1");
+    let old = proxy.worker_id();
+    install_again(&proxy);
+    proxy.upgrade_well();
+    until("the worker before to end", || !proxy.worker_ids().contains(&old));
+    clients.iter().for_each(|client| drop(client.ask_text("after")));
+    assert_eq!(ports(&endpoint, "after"), ports(&endpoint, "before"));
+    proxy.assert_sound();
+}
+
+#[test]
+fn flows_whose_endpoint_is_gone_end_with_the_worker() {
+    let (endpoint, other) = (Responder::named("a"), Responder::named("b"));
+    let mut proxy = setup(&[&endpoint]).upgradable().start();
+    let clients: Vec<_> = (0..20).map(|_| Sender::new(&proxy)).collect();
+    clients.iter().for_each(|client| drop(client.ask_text("before")));
+    proxy.edit(&endpoint.address, &other.address);
+    let old = proxy.worker_id();
+    install_again(&proxy);
+    proxy.upgrade_well();
+    until("the worker before to end", || !proxy.worker_ids().contains(&old));
+    let lines = proxy.until_log(20);
+    assert!(lines.iter().all(|line| line.get("endpoint") == endpoint.address), "{lines:?}");
+    assert!(lines.iter().all(|line| line.number("bytes_in") == 6), "{lines:?}");
+    clients.iter().for_each(|client| assert_eq!(client.ask_text("after"), "b after"));
+    proxy.assert_sound();
+}
+
+#[test]
+fn a_listener_that_is_renamed_gives_replies_that_are_owed() {
+    let endpoint = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = endpoint.local_addr().unwrap().to_string();
+    let mut proxy = Setup::of("udp", &[&address]).reloadable().start();
+    let client = Sender::new(&proxy);
+    let heard = || endpoint.recv_from(&mut [0; 16]).unwrap().1;
+    client.send(b"question");
+    let before = heard();
+    proxy.edit("[listeners.web]", "[listeners.renamed]");
+    proxy.reload_well();
+    let is_there = "fairwater_connections_active{listener=\"renamed\"}";
+    until("the plan to be in force", || proxy.metrics().contains(is_there));
+    endpoint.send_to(b"late", before).unwrap();
+    assert_eq!(client.receive(), b"late");
+    client.send(b"again");
+    let after = heard();
+    assert_ne!(before, after, "another flow");
+    endpoint.send_to(b"soon", after).unwrap();
+    assert_eq!(client.receive(), b"soon");
     proxy.assert_sound();
 }
 

@@ -36,8 +36,6 @@ const BEGIN: &[u8] = b"PRI * HTTP/2.0\r\n";
 const STREAMS_MAX: u32 = 128;
 /// Of a reply, taken from an endpoint before the client takes it.
 const UNSENT_BYTES_MAX: usize = 64 * 1024;
-/// While streams run, their own timers count.
-const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What was read before anybody knew that it is HTTP/2.
 #[derive(Debug, Default)]
@@ -297,7 +295,8 @@ struct Open {
 impl Open {
     fn new(connection: &Rc<Accepted>, count: &Rc<Cell<u32>>) -> Self {
         count.set(count.get() + 1);
-        connection.timer.set(NEVER);
+        // While streams run, their own timers count.
+        connection.timer.unset();
         Self { connection: Rc::clone(connection), count: Rc::clone(count) }
     }
 }
