@@ -339,31 +339,33 @@ fn check_endpoints(upstream: &Upstream, report: &mut Report) {
     }
 }
 
-/// The upstreams that are reached raw, or by requests, and a listener from which they are.
-pub(crate) fn reached(config: &Config, raw: bool) -> HashMap<&str, &Listener> {
-    let listeners = config.listeners.iter().filter(|one| one.protocol.is_raw() == raw);
-    let listeners: HashMap<&str, &Listener> = listeners.map(|one| (name(one), one)).collect();
-    let of_listeners = config.listeners.iter().map(|one| (name(one), one.destination.as_ref()));
-    let of_routes =
-        config.routes.iter().map(|route| (&*route.listener.value, Some(&route.destination)));
-    let mut reached = HashMap::new();
+/// The listeners that send to each upstream, by themselves or by a route.
+pub(crate) fn senders(config: &Config) -> HashMap<&str, Vec<&Listener>> {
+    let by_name: HashMap<&str, &Listener> =
+        config.listeners.iter().map(|one| (name(one), one)).collect();
+    let of_listeners = config.listeners.iter().map(|one| (one, one.destination.as_ref()));
+    let of_routes = config.routes.iter().filter_map(|route| {
+        Some((*by_name.get(&*route.listener.value)?, Some(&route.destination)))
+    });
+    let mut seen = HashSet::new();
+    let mut senders: HashMap<&str, Vec<&Listener>> = HashMap::new();
     for (listener, destination) in of_listeners.chain(of_routes) {
-        if let Some(listener) = listeners.get(listener)
-            && let Some(upstream) = destination.and_then(Destination::upstream)
-        {
-            reached.entry(&*upstream.value).or_insert(*listener);
+        let Some(upstream) = destination.and_then(Destination::upstream) else { continue };
+        if seen.insert((&*upstream.value, name(listener))) {
+            senders.entry(&upstream.value).or_default().push(listener);
         }
     }
-    reached
+    senders
 }
 
 /// Cookies do nothing for what is reached over TCP or UDP.
 fn check_sticky(config: &Config, report: &mut Report) {
-    let reached_raw = reached(config, true);
+    let senders = senders(config);
     for upstream in &config.upstreams {
         let is_by_cookie = |sticky: &&Spanned<Sticky>| sticky.value != Sticky::Address;
         let Some(sticky) = upstream.sticky.as_ref().filter(is_by_cookie) else { continue };
-        if let Some(listener) = reached_raw.get(&*upstream.name.value) {
+        let mut senders = senders.get(&*upstream.name.value).into_iter().flatten();
+        if let Some(listener) = senders.find(|listener| listener.protocol.is_raw()) {
             let (listener, protocol) = (name(listener), listener.protocol.transport());
             let message = format!("listener `{listener}` is for {protocol}, which has no cookies");
             let help =
@@ -375,8 +377,11 @@ fn check_sticky(config: &Config, report: &mut Report) {
 
 /// Calls of gRPC are HTTP/2. An upstream that serves TCP alone passes on whatever comes.
 fn check_grpc(config: &Config, report: &mut Report) {
-    let over_http = reached(config, false);
-    let is_asked = |upstream: &&Upstream| over_http.contains_key(&*upstream.name.value);
+    let senders = senders(config);
+    let is_asked = |upstream: &&Upstream| {
+        let mut senders = senders.get(&*upstream.name.value).into_iter().flatten();
+        senders.any(|listener| !listener.protocol.is_raw())
+    };
     for upstream in config.upstreams.iter().filter(is_asked) {
         for setting in upstream.of_grpc.iter().filter(|_| !upstream.may_speak_http2()) {
             let (upstream, setting, span) = (&upstream.name.value, setting.value, setting.span);

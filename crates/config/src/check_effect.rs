@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use fairwater_message::address::Endpoint;
 
-use crate::check::reached;
+use crate::check::senders;
+use crate::check_messages::shared;
 use crate::code;
-use crate::model::{Config, Destination, Filters, Protocol, Upstream};
+use crate::model::{Config, Destination, Filters, Listener, Repeatable, Upstream};
 use crate::report::Report;
 use crate::span::Spanned;
 
@@ -17,27 +18,44 @@ const OF_RETRIES: [&str; 5] =
 
 /// Of a configuration without errors.
 pub(crate) fn check(config: &Config, report: &mut Report) {
-    let (over_http, over_raw) = (reached(config, false), reached(config, true));
+    let senders = senders(config);
     let patience = longest_patience(config);
     // Over the admin socket an endpoint may get company.
     let is_complete = config.admin.socket.is_none();
     for upstream in &config.upstreams {
         let name = &*upstream.name.value;
-        check_queue(upstream, report);
-        let raw = over_raw.get(name).filter(|_| !over_http.contains_key(name));
-        // Messages are sent again as requests are, though they have no statuses.
-        let has_messages =
-            raw.is_some_and(|listener| matches!(listener.protocol, Protocol::Framed(_)));
-        if let Some(listener) = raw {
-            check_raw(upstream, (listener.protocol.transport(), has_messages), report);
-        } else {
-            check_try_timeout(upstream, patience.get(name).copied(), report);
+        let traffic = Traffic::of(senders.get(name).map_or(&[][..], Vec::as_slice));
+        if !traffic.has_messages {
+            check_queue(upstream, report);
+        }
+        match traffic.raw {
+            Some(transport) => check_raw(upstream, transport, traffic.has_messages, report),
+            None => check_try_timeout(upstream, patience.get(name).copied(), report),
         }
         if is_complete && has_one_endpoint(upstream) {
-            check_one_endpoint(upstream, (raw.is_some(), has_messages), report);
+            check_one_endpoint(upstream, &traffic, report);
         }
     }
     check_priorities(config, report);
+}
+
+/// What goes to an upstream.
+struct Traffic {
+    /// What carries it, where no requests of HTTP are in it.
+    raw: Option<&'static str>,
+    /// Messages that share connections: each of them may wait, and be sent again.
+    has_messages: bool,
+}
+
+impl Traffic {
+    fn of(senders: &[&Listener]) -> Self {
+        let is_raw = senders.iter().all(|listener| listener.protocol.is_raw());
+        let transport = senders.first().map(|listener| listener.protocol.transport());
+        Self {
+            raw: transport.filter(|_| is_raw),
+            has_messages: senders.iter().any(|listener| shared(listener).is_some()),
+        }
+    }
 }
 
 /// Those of these settings that are written.
@@ -48,7 +66,8 @@ fn written(
     upstream.doubtful.iter().filter(move |setting| is_asked(setting.value))
 }
 
-/// Nobody waits where there is no limit; over HTTP/2 each endpoint has one of its own.
+/// Nobody waits where there is no limit; over HTTP/2 each endpoint has one of its own. A message
+/// waits in any case, if only for a connection that is being opened.
 fn check_queue(upstream: &Upstream, report: &mut Report) {
     if upstream.limits_concurrency() || upstream.max_connections.is_some() {
         return;
@@ -64,18 +83,28 @@ fn check_queue(upstream: &Upstream, report: &mut Report) {
     }
 }
 
-/// Connections and flows have no replies to judge by, and no requests to read.
-fn check_raw(upstream: &Upstream, (transport, has_messages): (&str, bool), report: &mut Report) {
+/// Connections and flows are not read, and messages have neither statuses nor fields.
+fn check_raw(upstream: &Upstream, transport: &str, has_messages: bool, report: &mut Report) {
+    let is_marked = matches!(upstream.retry.unsafe_ones, Repeatable::Marked(_));
     let is_of_http = |setting: &str| match setting {
         "buffer_requests" => true,
-        "retry_unsafe" if has_messages => false,
         // Without retries that has been told already.
-        setting => upstream.retry.count > 0 && OF_RETRIES.contains(&setting),
+        _ if upstream.retry.count == 0 => false,
+        "retry_unsafe" => !has_messages || is_marked,
+        setting => OF_RETRIES.contains(&setting),
     };
     for setting in written(upstream, is_of_http) {
         let (setting, span) = (setting.value, setting.span);
-        let message = format!("`{setting}` has no effect: only {transport} goes to this upstream");
-        let help = "remove it, or send to it from a listener for HTTP";
+        let (message, help) = match setting {
+            "retry_unsafe" if has_messages => (
+                "`retry_unsafe` has no effect: messages have no header fields".to_owned(),
+                "write `retry_unsafe = true`, or remove it",
+            ),
+            _ => (
+                format!("`{setting}` has no effect: only {transport} goes to this upstream"),
+                "remove it, or send to it from a listener for HTTP",
+            ),
+        };
         report.add(&code::NOT_ON_TCP, span, message, "", help);
     }
 }
@@ -121,19 +150,15 @@ fn has_one_endpoint(upstream: &Upstream) -> bool {
 
 /// Retries go to other endpoints. Only what a connection that was idle has lost is sent again to
 /// the same one, and what `retry_unsafe` allows is among that.
-fn check_one_endpoint(
-    upstream: &Upstream,
-    (is_raw, has_messages): (bool, bool),
-    report: &mut Report,
-) {
+fn check_one_endpoint(upstream: &Upstream, traffic: &Traffic, report: &mut Report) {
     if upstream.retry.count == 0 {
         return;
     }
     let is_idle = |setting: &str| match setting {
         // A message that was not delivered goes over another connection.
-        "retries" => !has_messages,
+        "retries" => !traffic.has_messages,
         "retry_unsafe" => false,
-        setting => !is_raw && OF_RETRIES.contains(&setting),
+        setting => traffic.raw.is_none() && OF_RETRIES.contains(&setting),
     };
     for setting in written(upstream, is_idle) {
         let message = format!("`{}` has no effect: there is no other endpoint", setting.value);

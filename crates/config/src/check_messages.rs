@@ -1,11 +1,8 @@
 //! Whether upstreams fit the listeners of messages that send to them.
 
-use std::collections::{HashMap, HashSet};
-
+use crate::check::senders;
 use crate::code;
-use crate::model::{
-    App, Balance, Config, Destination, FrameMode, FramedListener, Listener, Protocol, Upstream,
-};
+use crate::model::{App, Balance, Config, FrameMode, FramedListener, Listener, Protocol, Upstream};
 use crate::report::Report;
 
 /// Once each name is known.
@@ -24,27 +21,8 @@ pub(crate) fn check(config: &Config, report: &mut Report) {
     }
 }
 
-/// The listeners that send to each upstream.
-fn senders(config: &Config) -> HashMap<&str, Vec<&Listener>> {
-    let by_name = config.listeners.iter().map(|one| (one.name.value.as_str(), one));
-    let by_name: HashMap<&str, &Listener> = by_name.collect();
-    let of_listeners = config.listeners.iter().map(|one| (one, one.destination.as_ref()));
-    let of_routes = config.routes.iter().filter_map(|route| {
-        Some((*by_name.get(&*route.listener.value)?, Some(&route.destination)))
-    });
-    let mut seen = HashSet::new();
-    let mut senders: HashMap<&str, Vec<&Listener>> = HashMap::new();
-    for (listener, destination) in of_listeners.chain(of_routes) {
-        let Some(upstream) = destination.and_then(Destination::upstream) else { continue };
-        if seen.insert((&*upstream.value, &*listener.name.value)) {
-            senders.entry(&upstream.value).or_default().push(listener);
-        }
-    }
-    senders
-}
-
 /// What a listener says of messages that share connections.
-fn shared(listener: &Listener) -> Option<&FramedListener> {
+pub(crate) fn shared(listener: &Listener) -> Option<&FramedListener> {
     match &listener.protocol {
         Protocol::Framed(framed) if framed.mode != FrameMode::Connection => Some(framed),
         Protocol::Framed(_) | Protocol::Tcp(_) | Protocol::Udp(_) | Protocol::Http(_) => None,

@@ -240,7 +240,8 @@ codes! {
     NO_LIMIT = "W0506",
         "A queue is for those who wait for room at `max_concurrency` (of an upstream or of its \
          endpoints) or at `max_connections`; without such a limit nobody waits, however long the queue \
-         may be. `priority` says who gets room first at `max_concurrency`, and that alone.";
+         may be. Messages wait at `max_connections_per_endpoint` as well, and for each connection that \
+         is opened for them, so that nothing is said where they go. `priority` says who gets room first at `max_concurrency`, and that alone.";
     ONE_ENDPOINT = "W0508",
         "A retry goes to another endpoint, and this upstream has but one, by an address that stands for \
          no others. Add an endpoint (one with `backup = true` is tried as well), or remove what says \
@@ -248,9 +249,11 @@ codes! {
          which had been idle are sent again to the same endpoint. Nothing is said of it where an admin \
          socket may bring further endpoints.";
     NOT_ON_TCP = "W0509",
-        "Only listeners of TCP or UDP send to this upstream, where there are no requests to read before \
-         an endpoint is picked, and no replies to judge an endpoint by. A connection that cannot be \
-         opened is tried at another endpoint, as often as `retries` says.";
+        "Only listeners of TCP or UDP send to this upstream, where there are no requests of HTTP to read \
+         before an endpoint is picked, and no statuses to judge an endpoint by. A connection that \
+         cannot be opened is tried at another endpoint, as often as `retries` says. So is a message \
+         that was not delivered, and with `retry_unsafe = true` one that may have been; it has no \
+         field that could say so of itself.";
     LATE_TRY = "W0510",
         "With `try_timeout` an endpoint is given up for another one before `response_timeout` ends the \
          request. Where it is not shorter, the request is over by then, and no other is tried. A \
