@@ -193,7 +193,7 @@ fn check_longer(framing: &Framing, message: &[u8]) {
     assert!(is_whole || may_end_early, "{framing:?}: {}", longer.escape_ascii());
 }
 
-/// A body becomes a message, or nothing; it becomes one if `takes` says so.
+/// A body becomes a message, or nothing; it becomes one if `takes` says so, and only then.
 fn check_wrapped(framing: &Framing, body: &[u8]) {
     let mut out = Vec::new();
     if wrap(framing, body, &mut out).is_err() {
@@ -206,6 +206,9 @@ fn check_wrapped(framing: &Framing, body: &[u8]) {
     match framing {
         Framing::Delimiter { .. } => assert_eq!(framing.takes(body), is_one, "{framing:?}"),
         Framing::Eof { .. } if body.is_empty() => assert!(!is_one),
-        _ => assert!(is_one, "{framing:?}: {}", out.escape_ascii()),
+        _ => {
+            assert!(is_one, "{framing:?}: {}", out.escape_ascii());
+            assert!(framing.takes(body), "{framing:?} refuses {} bytes", body.len());
+        }
     }
 }

@@ -76,18 +76,19 @@ fn check_upstream(listener: &str, upstream: &Upstream, report: &mut Report) {
         report.add(&code::NO_DATAGRAMS, apps.span, message, "", help);
     }
     let of_connections = [
-        (upstream.tls.is_some(), "`tls` is for connections"),
+        (
+            upstream.tls.is_some(),
+            "`tls` is for connections",
+            "remove it, or give UDP an upstream of its own",
+        ),
         (
             upstream.proxy_protocol == Some(ProxyVersion::V1),
             "version 1 of the PROXY protocol is for connections",
+            "write `proxy_protocol = \"v2\"`",
         ),
     ];
-    for (_, what) in of_connections.into_iter().filter(|(is_there, _)| *is_there) {
+    for (_, what, help) in of_connections.into_iter().filter(|(is_there, ..)| *is_there) {
         let message = format!("{gets}, and {what}");
-        let help = match what.starts_with("version") {
-            true => "write `proxy_protocol = \"v2\"`",
-            false => "remove it, or give UDP an upstream of its own",
-        };
         report.add(&code::NO_DATAGRAMS, upstream.name.span, message, "", help);
     }
 }

@@ -37,17 +37,16 @@ pub use include::Surroundings;
 pub use load::{Places, load, parse, places};
 pub use model::{
     AccessLog, Admin, Agent, App, AppAddress, AppReady, AppSignal, AppTimeouts, Balance, BasicAuth,
-    Certificate, Check, CheckKind, CircuitBreaker, ClientIdentity, Condition, Config, CookieSecure,
-    Cors, Crowd, Destination, EndpointRole, EndpointTls, ErrorEntry, ErrorPage, Expectation,
-    Filters, FixedReply, FrameErrors, FrameMode, FramedListener, Greeting, HeaderEdits, Health,
-    HostMatch, HostRule, HttpCheck, HttpListener, IdleRule, Listener, ListenerLimits,
-    ListenerTimeouts, ListenerTls, LogFormat, LogTarget, MemoryMark, OnError, Origin, Origins,
-    Outlier, Overlay, Overload, PageFormat, PathEdit, PathRule, PathSegment, Payload, Ping, Pool,
-    Priority, Probe, Process, Protocol, ProxyProtocol, ProxyVersion, RateCounts, RateKey,
-    RateLimit, RateTelling, Redirect, Repeatable, Resolver, Retry, Route, RouteTimeouts,
-    RoutingTest, SameSite, Shutdown, Statuses, Sticky, StickyCookie, TcpListener, TestRequest,
-    UdpListener, Upstream, UpstreamEndpoint, UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT,
-    WEIGHT_MAX, WhenFull,
+    Certificate, Check, CheckKind, CircuitBreaker, Condition, Config, CookieSecure, Cors, Crowd,
+    Destination, EndpointRole, EndpointTls, ErrorEntry, ErrorPage, Expectation, Filters,
+    FixedReply, FrameErrors, FrameMode, FramedListener, HeaderEdits, Health, HostMatch, HostRule,
+    HttpCheck, HttpListener, IdleRule, Listener, ListenerLimits, ListenerTimeouts, ListenerTls,
+    LogFormat, LogTarget, MemoryMark, OnError, Origin, Origins, Outlier, Overlay, Overload,
+    PageFormat, PathEdit, PathRule, PathSegment, Payload, Ping, Pool, Priority, Probe, Process,
+    Protocol, ProxyProtocol, ProxyVersion, RateCounts, RateKey, RateLimit, RateTelling, Redirect,
+    Repeatable, Resolver, Retry, Route, RouteTimeouts, RoutingTest, SameSite, Shutdown, Statuses,
+    Sticky, StickyCookie, TcpListener, TestRequest, UdpListener, Upstream, UpstreamEndpoint,
+    UpstreamTimeouts, ValueMatch, WEIGHT_DEFAULT, WEIGHT_MAX, WhenFull,
 };
 pub use read::THREADS_MAX;
 pub use reference::reference;

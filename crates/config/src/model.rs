@@ -37,9 +37,7 @@ pub use filter::{
     BasicAuth, Cors, Destination, ErrorEntry, ErrorPage, Filters, FixedReply, HeaderEdits, Origin,
     Origins, Overlay, PageFormat, PathEdit, Probe, Redirect, Statuses,
 };
-pub use framed::{
-    ClientIdentity, FrameErrors, FrameMode, FramedListener, Greeting, Payload, Ping, Pool,
-};
+pub use framed::{FrameErrors, FrameMode, FramedListener, Payload, Ping, Pool};
 pub use health::{Agent, Check, CheckKind, EndpointRole, Health, HttpCheck, Outlier};
 pub use overload::{MemoryMark, Overload};
 pub use proxy_protocol::{ProxyProtocol, ProxyVersion};

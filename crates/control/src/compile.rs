@@ -9,10 +9,10 @@ use fairwater_message::address::Listen;
 use fairwater_plan::health::{Reason, Tier};
 use fairwater_plan::sticky::{Seats, SessionId};
 use fairwater_plan::{
-    Balance, BreakerRules, ConnectionLimits, Destination, Endpoint, Filters, Greeting, HostHeader,
-    Hosts, Limits, Listener, ListenerId, Marked, OnError, Plan, Protocol, ProxyProtocol,
-    ProxyVersion, Reserve, Reservist, RetryRules, Route, RouteRule, RouteTable, Shared, Timeouts,
-    Udp, Upstream, UpstreamId, UpstreamSettings, UpstreamTimeouts, UpstreamTls, Versions,
+    Balance, BreakerRules, ConnectionLimits, Destination, Endpoint, Filters, HostHeader, Hosts,
+    Limits, Listener, ListenerId, Marked, OnError, Plan, Protocol, ProxyProtocol, ProxyVersion,
+    Reserve, Reservist, RetryRules, Route, RouteRule, RouteTable, Shared, Timeouts, Udp, Upstream,
+    UpstreamId, UpstreamSettings, UpstreamTimeouts, UpstreamTls, Versions,
 };
 
 use crate::framed;
@@ -206,7 +206,7 @@ fn compile_listener(
     filters: Option<Box<Filters>>,
 ) -> Listener {
     let is_probe = |rule: &RouteRule| matches!(rule.route.destination, Destination::Probe(_));
-    let has_probes = rules.iter().any(is_probe);
+    let has_reserve = rules.iter().any(is_probe);
     let (protocol, trusted_proxies) = match &listener.protocol {
         config::Protocol::Http(http) => {
             let trusted = http.trusted_proxies.iter().map(|net| net.value).collect();
@@ -239,9 +239,8 @@ fn compile_listener(
         tls: listener.tls.as_ref().map(|tls| tls.server.clone()),
         hops_max: listener.limits.hops,
         head: listener.limits.head,
-        connections: ConnectionLimits { has_reserve: has_probes, ..connections },
+        connections: ConnectionLimits { has_reserve, ..connections },
         limits: Limits::default(),
-        has_probes,
         filters,
     }
 }
@@ -384,10 +383,7 @@ fn settings(
         sticky: sticky::cookie(upstream, || registry.secret()),
         connections: upstream.pool.max.as_ref().map(|max| max.value.get()),
         connections_kept: upstream.pool.kept.as_ref().map_or(0, |kept| kept.value),
-        greeting: upstream.pool.greeting.as_ref().map(|greeting| Greeting {
-            send: greeting.send.clone(),
-            expect: greeting.expect.clone(),
-        }),
+        greeting: upstream.pool.greeting.clone(),
     }
 }
 

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use fairwater_config as config;
 use fairwater_message::frame::Framing;
 use fairwater_plan::{
-    FrameErrors, FrameRules, Framed, Hosts, Identity, OnError, Ping, Protocol, Replies, TcpIdle,
-    UpstreamId,
+    FrameErrors, FrameRules, Framed, Hosts, OnError, Ping, Protocol, Replies, TcpIdle, UpstreamId,
 };
 use fairwater_proto::frame::wrap;
 
@@ -40,10 +39,7 @@ pub(crate) fn protocol(framed: &config::FramedListener, upstreams: Hosts<Upstrea
         on_error: FrameErrors { connect, full, timeout, closed },
         aborts: framed.aborts,
         idle: idle(framed.idle),
-        identity: framed.identity.map(|identity| match identity {
-            config::ClientIdentity::Address => Identity::Address,
-            config::ClientIdentity::AddressAndPort => Identity::AddressAndPort,
-        }),
+        identity: framed.identity,
     };
     Protocol::Framed(Box::new(Framed { upstreams, rules: Arc::new(rules) }))
 }

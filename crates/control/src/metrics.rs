@@ -26,7 +26,7 @@ pub(crate) fn render<'a>(
 ) -> String {
     let mut text = Text(String::new());
     let uptime_ms = clock::coarse_ms().saturating_sub(sources.started_ms);
-    text.family("fairwater_uptime_seconds", "gauge", "Time since the start.");
+    text.family("fairwater_uptime_seconds", "Time since the start.");
     text.line("fairwater_uptime_seconds", &[], &format!("{:.3}", uptime_ms as f64 / 1000.0));
     text.single(
         "fairwater_allocations_total",
@@ -70,19 +70,19 @@ pub(crate) fn render<'a>(
 fn overload(text: &mut Text, seen: &Seen, [clients, endpoints]: [u64; 2]) {
     let name = "fairwater_overload_level";
     let help = "0 while all is served, up to 4 when new requests are refused.";
-    text.family(name, "gauge", help);
+    text.family(name, help);
     text.line(name, &[], &(seen.level() as u8).to_string());
     for (name, help, read) in [
         ("fairwater_overload_used", "What is in use.", (|u| u.used) as fn(&Usage) -> u64),
         ("fairwater_overload_watermark", "Where load is shed from.", |u| u.watermark),
     ] {
-        text.family(name, "gauge", help);
+        text.family(name, help);
         for (resource, usage) in seen.usages() {
             text.line(name, &[("resource", resource.word())], &read(usage).to_string());
         }
     }
     let name = "fairwater_overload_shed_total";
-    text.family(name, "counter", "Idle connections that were closed to make room.");
+    text.family(name, "Idle connections that were closed to make room.");
     for (side, count) in [("client", clients), ("endpoint", endpoints)] {
         text.line(name, &[("side", side)], &count.to_string());
     }
@@ -90,13 +90,13 @@ fn overload(text: &mut Text, seen: &Seen, [clients, endpoints]: [u64; 2]) {
 
 fn master(text: &mut Text, tally: Tally) {
     let name = "fairwater_reloads_total";
-    text.family(name, "counter", "Configurations after the first one, by what came of them.");
+    text.family(name, "Configurations after the first one, by what came of them.");
     let good = [("good", tally.reloads), ("bad", tally.reload_failures)];
     for (result, count) in good {
         text.line(name, &[("result", result)], &count.to_string());
     }
     let name = "fairwater_last_reload_good";
-    text.family(name, "gauge", "0 while the files are others than what is in force.");
+    text.family(name, "0 while the files are others than what is in force.");
     text.line(name, &[], if tally.is_last_bad { "0" } else { "1" });
     let help = "Workers that ended without being told to.";
     text.single("fairwater_workers_lost_total", help, tally.workers_lost);
@@ -104,27 +104,26 @@ fn master(text: &mut Text, tally: Tally) {
 
 fn listeners(text: &mut Text, sources: &Sources, plan: &Plan) {
     type Read = fn(&ListenerCounters) -> &Count;
-    let families: [(&str, &str, &str, Read); 5] = [
-        ("fairwater_connections_total", "counter", "Connections accepted.", |l| &l.connections),
+    let families: [(&str, &str, Read); 5] = [
+        ("fairwater_connections_total", "Connections accepted.", |l| &l.connections),
         (
             "fairwater_connections_refused_total",
-            "counter",
             "Connections turned away at max_connections or max_connections_per_client.",
             |l| &l.refused,
         ),
-        ("fairwater_connections_active", "gauge", "Connections open.", |l| &l.active),
-        ("fairwater_received_bytes_total", "counter", "Body bytes from clients.", |l| &l.bytes_in),
-        ("fairwater_sent_bytes_total", "counter", "Body bytes to clients.", |l| &l.bytes_out),
+        ("fairwater_connections_active", "Connections open.", |l| &l.active),
+        ("fairwater_received_bytes_total", "Body bytes from clients.", |l| &l.bytes_in),
+        ("fairwater_sent_bytes_total", "Body bytes to clients.", |l| &l.bytes_out),
     ];
-    for (name, kind, help, read) in families {
-        text.family(name, kind, help);
+    for (name, help, read) in families {
+        text.family(name, help);
         for (index, listener) in listeners_there(plan) {
             let value = sum(sources, |thread| read(&thread.listeners[index]).get());
             text.line(name, &[("listener", &listener.name)], &value.to_string());
         }
     }
     let name = "fairwater_requests_total";
-    text.family(name, "counter", "Requests by class of status; none: no status was sent.");
+    text.family(name, "Requests by class of status; none: no status was sent.");
     for (index, listener) in listeners_there(plan) {
         for (class, label) in STATUS_CLASSES.iter().enumerate() {
             let value = sum(sources, |thread| thread.listeners[index].requests[class].get());
@@ -132,7 +131,7 @@ fn listeners(text: &mut Text, sources: &Sources, plan: &Plan) {
         }
     }
     let name = "fairwater_faults_total";
-    text.family(name, "counter", "Exchanges that failed, by reason.");
+    text.family(name, "Exchanges that failed, by reason.");
     for (index, listener) in listeners_there(plan) {
         for &kind in FaultKind::ALL {
             let at = kind as usize;
@@ -154,14 +153,14 @@ fn datagrams(text: &mut Text, sources: &Sources, plan: &Plan) {
         ("fairwater_datagrams_sent_total", "Datagrams to clients.", |d| &d.sent),
     ];
     for (name, help, read) in families {
-        text.family(name, "counter", help);
+        text.family(name, help);
         for (index, listener) in of_udp() {
             let value = sum(sources, |thread| read(&thread.listeners[index].datagrams).get());
             text.line(name, &[("listener", &listener.name)], &value.to_string());
         }
     }
     let name = "fairwater_datagrams_dropped_total";
-    text.family(name, "counter", "Datagrams that went no further, by reason.");
+    text.family(name, "Datagrams that went no further, by reason.");
     for (index, listener) in of_udp() {
         for reason in Dropped::ALL {
             let count = |thread: &Counters| {
@@ -179,7 +178,7 @@ fn listeners_there(plan: &Plan) -> impl Iterator<Item = (usize, &Arc<Listener>)>
 
 fn certificates(text: &mut Text, plan: &Plan) {
     let name = "fairwater_certificate_not_after_seconds";
-    text.family(name, "gauge", "When a certificate ends, in seconds since the epoch.");
+    text.family(name, "When a certificate ends, in seconds since the epoch.");
     for (_, listener) in listeners_there(plan) {
         let ends = listener.tls.iter().flat_map(|server| server.ends());
         // Of those with one subject the first to end.
@@ -197,34 +196,30 @@ fn certificates(text: &mut Text, plan: &Plan) {
 
 fn limits(text: &mut Text, plan: &Plan) {
     type Read = fn(&Limit) -> u64;
-    let families: [(&str, &str, &str, Read); 4] = [
+    let families: [(&str, &str, Read); 4] = [
         (
             "fairwater_rate_limit_allowed_total",
-            "counter",
             "Requests and connections that a rate limit has let in.",
             |limit| limit.tally().let_in,
         ),
         (
             "fairwater_rate_limit_denied_total",
-            "counter",
             "Requests and connections that a rate limit has denied.",
             |limit| limit.tally().denied,
         ),
         (
             "fairwater_rate_limit_crowded_total",
-            "counter",
             "New keys that began with what another had used: raise `keys` of the limit.",
             |limit| limit.tally().crowded,
         ),
         (
             "fairwater_rate_limit_table_bytes",
-            "gauge",
             "Memory of the table of keys, once it is used.",
             |limit| limit.memory() as u64,
         ),
     ];
-    for (name, kind, help, read) in families {
-        text.family(name, kind, help);
+    for (name, help, read) in families {
+        text.family(name, help);
         for limit in &plan.limits {
             text.line(name, &[("limit", &limit.name)], &read(limit).to_string());
         }
@@ -233,56 +228,43 @@ fn limits(text: &mut Text, plan: &Plan) {
 
 type OfEndpoint = fn(&EndpointCounters) -> &Count;
 
-const OF_ENDPOINTS: [(&str, &str, &str, OfEndpoint); 10] = [
-    ("fairwater_endpoint_attempts_total", "counter", "Exchanges tried.", |e| &e.attempts),
-    ("fairwater_endpoint_connects_total", "counter", "Connections opened.", |e| &e.connects),
-    (
-        "fairwater_endpoint_connect_failures_total",
-        "counter",
-        "Connections that did not come up.",
-        |e| &e.connect_failures,
-    ),
-    ("fairwater_endpoint_reuses_total", "counter", "Exchanges over a pooled connection.", |e| {
-        &e.reuses
+const OF_ENDPOINTS: [(&str, &str, OfEndpoint); 10] = [
+    ("fairwater_endpoint_attempts_total", "Exchanges tried.", |e| &e.attempts),
+    ("fairwater_endpoint_connects_total", "Connections opened.", |e| &e.connects),
+    ("fairwater_endpoint_connect_failures_total", "Connections that did not come up.", |e| {
+        &e.connect_failures
     }),
+    ("fairwater_endpoint_reuses_total", "Exchanges over a pooled connection.", |e| &e.reuses),
     (
         "fairwater_endpoint_stale_total",
-        "counter",
         "Pooled connections that were dead when they were used.",
         |e| &e.stale,
     ),
     (
         "fairwater_endpoint_unsolicited_total",
-        "counter",
         "Connections for messages closed because of bytes that nobody had asked for.",
         |e| &e.unsolicited,
     ),
-    (
-        "fairwater_endpoint_late_replies_total",
-        "counter",
-        "Replies to messages that came too late.",
-        |e| &e.late_replies,
-    ),
-    (
-        "fairwater_endpoint_failures_total",
-        "counter",
-        "Exchanges that tell against the endpoint.",
-        |e| &e.failures,
-    ),
-    ("fairwater_endpoint_connections", "gauge", "Connections open.", |e| &e.open),
-    ("fairwater_endpoint_connections_idle", "gauge", "Connections in the pool.", |e| &e.idle),
+    ("fairwater_endpoint_late_replies_total", "Replies to messages that came too late.", |e| {
+        &e.late_replies
+    }),
+    ("fairwater_endpoint_failures_total", "Exchanges that tell against the endpoint.", |e| {
+        &e.failures
+    }),
+    ("fairwater_endpoint_connections", "Connections open.", |e| &e.open),
+    ("fairwater_endpoint_connections_idle", "Connections in the pool.", |e| &e.idle),
 ];
 
 fn endpoints(text: &mut Text, sources: &Sources, plan: &Plan) {
-    for (name, kind, help, read) in OF_ENDPOINTS {
-        text.family(name, kind, help);
+    for (name, help, read) in OF_ENDPOINTS {
+        text.family(name, help);
         each_endpoint(plan, |slot, labels| {
             let value = sum(sources, |thread| read(&thread.endpoints[slot]).get());
             text.line(name, labels, &value.to_string());
         });
     }
     let name = "fairwater_endpoint_in_flight";
-    text.family(name, "gauge", "Exchanges in flight.");
+    text.family(name, "Exchanges in flight.");
     for upstream in &plan.upstreams {
         for endpoint in upstream.known() {
             let labels = [
@@ -293,7 +275,7 @@ fn endpoints(text: &mut Text, sources: &Sources, plan: &Plan) {
         }
     }
     let name = "fairwater_endpoint_responses_total";
-    text.family(name, "counter", "Responses by class of status.");
+    text.family(name, "Responses by class of status.");
     each_endpoint(plan, |slot, labels| {
         for (class, label) in STATUS_CLASSES.iter().enumerate().skip(1) {
             let value = sum(sources, |thread| thread.endpoints[slot].responses[class].get());
@@ -306,7 +288,7 @@ fn endpoints(text: &mut Text, sources: &Sources, plan: &Plan) {
 
 fn sessions(text: &mut Text, sources: &Sources, plan: &Plan) {
     let name = "fairwater_sticky_requests_total";
-    text.family(name, "counter", "Requests of sticky upstreams, by what became of the session.");
+    text.family(name, "Requests of sticky upstreams, by what became of the session.");
     for upstream in plan.upstreams.iter().filter(|upstream| upstream.settings.sticky.is_some()) {
         for endpoint in upstream.known() {
             for (outcome, label) in SESSION_OUTCOMES.iter().enumerate() {
@@ -341,7 +323,7 @@ fn upstreams(text: &mut Text, plan: &Plan) {
         }),
     ];
     for (name, help, read) in families {
-        text.family(name, "gauge", help);
+        text.family(name, help);
         for upstream in &plan.upstreams {
             if let Some(value) = read(upstream) {
                 let labels = [("upstream", upstream.settings.name.as_str())];
@@ -353,28 +335,23 @@ fn upstreams(text: &mut Text, plan: &Plan) {
 
 fn health(text: &mut Text, health: &Health, plan: &Plan) {
     type Read = fn(&Known) -> u64;
-    let families: [(&str, &str, &str, Read); 3] = [
+    let families: [(&str, &str, Read); 3] = [
         (
             "fairwater_endpoint_up",
-            "gauge",
             "0 while its check fails, it is ejected or says that it is down, though it may be the last.",
             |known| u64::from(known.is_well()),
         ),
-        (
-            "fairwater_endpoint_check_failures_total",
-            "counter",
-            "Checks that have failed.",
-            |known| known.check_failures,
-        ),
+        ("fairwater_endpoint_check_failures_total", "Checks that have failed.", |known| {
+            known.check_failures
+        }),
         (
             "fairwater_endpoint_ejections_total",
-            "counter",
             "Times that the endpoint was left alone after failures.",
             |known| known.ejections,
         ),
     ];
-    for (name, kind, help, read) in families {
-        text.family(name, kind, help);
+    for (name, help, read) in families {
+        text.family(name, help);
         for (upstream, identity, known) in health.each(plan) {
             let labels = [("upstream", upstream), ("endpoint", identity)];
             text.line(name, &labels, &read(known).to_string());
@@ -398,9 +375,9 @@ fn apps(text: &mut Text, apps: &[&AppState]) {
     type Read = fn(&AppPlace) -> u64;
     let is_up: Read =
         |place| u64::from(matches!(place.condition, Condition::Ready | Condition::Replacing));
-    let families: [(&str, &str, &str, Read); 2] = [
-        ("fairwater_app_up", "gauge", "1 while the instance has a process that is ready.", is_up),
-        ("fairwater_app_restarts_total", "counter", "Starts after the first.", |p| p.restarts),
+    let families: [(&str, &str, Read); 2] = [
+        ("fairwater_app_up", "1 while the instance has a process that is ready.", is_up),
+        ("fairwater_app_restarts_total", "Starts after the first.", |p| p.restarts),
     ];
     let places = || {
         apps.iter().flat_map(|app| {
@@ -408,14 +385,14 @@ fn apps(text: &mut Text, apps: &[&AppState]) {
             places.map(|(index, place)| (app.name.as_str(), index.to_string(), place))
         })
     };
-    for (name, kind, help, read) in families {
-        text.family(name, kind, help);
+    for (name, help, read) in families {
+        text.family(name, help);
         for (app, index, place) in places() {
             text.line(name, &[("app", app), ("index", &index)], &read(place).to_string());
         }
     }
     let name = "fairwater_app_exits_total";
-    text.family(name, "counter", "Processes that have ended, by how.");
+    text.family(name, "Processes that have ended, by how.");
     for (app, index, place) in places() {
         for (exit, count) in Exit::ALL.into_iter().zip(place.exits) {
             let labels = [("app", app), ("index", &*index), ("how", exit.word())];
@@ -433,12 +410,14 @@ pub(crate) fn sum(sources: &Sources, read: impl Fn(&Counters) -> u64) -> u64 {
 struct Text(String);
 
 impl Text {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    /// What only grows is a total.
+    fn family(&mut self, name: &str, help: &str) {
+        let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
         self.push(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
     }
 
     fn single(&mut self, name: &str, help: &str, value: u64) {
-        self.family(name, "counter", help);
+        self.family(name, help);
         self.line(name, &[], &value.to_string());
     }
 
@@ -473,13 +452,5 @@ mod tests {
         let mut text = Text(String::new());
         text.line("a", &[("b", "x\"\\\ny")], "1");
         assert_eq!(text.0, "a{b=\"x\\\"\\\\\\ny\"} 1\n");
-    }
-
-    #[test]
-    fn each_family_of_endpoints_is_of_a_kind_that_there_is() {
-        for (name, kind, _, _) in OF_ENDPOINTS {
-            let expected = if name.ends_with("_total") { "counter" } else { "gauge" };
-            assert_eq!(kind, expected, "{name}");
-        }
     }
 }

@@ -43,6 +43,32 @@ pub enum Number {
     Ascii { digits: u8 },
 }
 
+/// Seven bits a byte: 64 bits need no more bytes.
+pub const VARINT_BYTES_MAX: u32 = 10;
+
+/// The bytes of a varint.
+const fn varint_size(value: u64) -> u32 {
+    let bits = 64 - (value | 1).leading_zeros();
+    bits.div_ceil(7)
+}
+
+/// How endpoints are told whose message it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientIdentity {
+    /// The address of the client as text, and a space.
+    Address,
+    /// Address and port as text, and a space.
+    AddressAndPort,
+}
+
+/// The beginning of a connection to an endpoint, before its first message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Greeting {
+    pub send: Vec<u8>,
+    /// What the endpoint answers it with, exactly; nothing is waited for if that is empty.
+    pub expect: Vec<u8>,
+}
+
 impl Number {
     /// The bytes of a varint are as many as it takes.
     pub const fn size(self) -> Option<u32> {
@@ -75,6 +101,17 @@ impl LengthField {
         };
         if self.body_offset > end { self.body_offset } else { end }
     }
+
+    /// The number of a message whose body has so many bytes; nothing, if that cannot be.
+    pub fn value_of(&self, body_bytes: u64) -> Option<u64> {
+        let total = u64::from(self.body_start()) + body_bytes;
+        let value = total - u64::from(self.body_offset);
+        let own = match self.number.size() {
+            Some(_) => 0,
+            None => u64::from(varint_size(value)),
+        };
+        (total + own <= self.max && value <= self.number.largest()).then_some(value)
+    }
 }
 
 impl Framing {
@@ -97,13 +134,7 @@ impl Framing {
     pub fn takes(&self, body: &[u8]) -> bool {
         let len = body.len() as u64;
         match self {
-            Self::Length(field) => {
-                let start = u64::from(field.body_start());
-                let value = start + len - u64::from(field.body_offset);
-                // A varint may need its ten bytes.
-                let own = if field.number.size().is_none() { 10 } else { 0 };
-                start + len + own <= field.max && value <= field.number.largest()
-            }
+            Self::Length(field) => field.value_of(len).is_some(),
             Self::Delimiter { bytes, max } => {
                 let body = body.strip_suffix(&bytes[..]).unwrap_or(body);
                 let whole = [body, bytes].concat();

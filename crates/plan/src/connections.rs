@@ -16,6 +16,7 @@ pub struct ConnectionLimits {
     /// A little more, for those listeners alone that answer probes: who asks in vain whether this
     /// process lives would end it, with all that it serves.
     pub reserve: Arc<Admission>,
+    /// It is one of these.
     pub has_reserve: bool,
     pub own: Arc<Admission>,
     pub per_client: Option<Arc<ClientLimit>>,

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use fairwater_message::frame::Framing;
+use fairwater_message::frame::{ClientIdentity, Framing};
 
 use crate::{Hosts, TcpIdle, UpstreamId};
 
@@ -36,7 +36,7 @@ pub struct FrameRules {
     pub aborts: bool,
     pub idle: TcpIdle,
     /// What is written into each message, in front of its body, about its client.
-    pub identity: Option<Identity>,
+    pub identity: Option<ClientIdentity>,
 }
 
 /// What follows a message on the connection that it was sent over.
@@ -69,21 +69,4 @@ pub struct FrameErrors {
     pub timeout: Option<Vec<u8>>,
     /// The endpoint has closed, or broken its rules, before the end of its reply.
     pub closed: Option<Vec<u8>>,
-}
-
-/// How endpoints are told whose message it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Identity {
-    /// The address of the client as text, and a space.
-    Address,
-    /// Address and port as text, and a space.
-    AddressAndPort,
-}
-
-/// The beginning of a connection to an endpoint, before its first message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Greeting {
-    pub send: Vec<u8>,
-    /// What the endpoint answers it with, exactly; nothing is waited for if that is empty.
-    pub expect: Vec<u8>,
 }

@@ -39,7 +39,7 @@ pub use filter::{
     FixedReply, HeaderEdits, OriginPattern, Origins, PageFormat, PageValues, PathEdit, PathShape,
     Place, Redirect, RouteTimeouts, Statuses, Values, is_preflight,
 };
-pub use framed::{FrameErrors, FrameRules, Framed, Greeting, Identity, Ping, Replies};
+pub use framed::{FrameErrors, FrameRules, Framed, Ping, Replies};
 pub use gate::Gate;
 pub use limit::{
     Budget, Caller, Counts, DEBT_NS_MAX, Denial, KeyRule, LIMITS_PER_REQUEST_MAX, Limit, LimitRule,

@@ -28,8 +28,6 @@ pub struct Listener {
     pub connections: ConnectionLimits,
     /// For connections as they come; those of requests are among the filters.
     pub limits: Limits,
-    /// It answers those who ask how this process is, and does so to the last.
-    pub has_probes: bool,
     /// What holds for replies to requests that have no route.
     pub filters: Option<Box<Filters>>,
 }
@@ -119,9 +117,13 @@ impl Listener {
             head: self.head,
             connections: self.connections.clone(),
             limits: Limits::default(),
-            has_probes: false,
             filters: None,
         }
+    }
+
+    /// Whether it answers those who ask how this process is, and does so to the last.
+    pub fn has_probes(&self) -> bool {
+        self.connections.has_reserve && !self.is_gone()
     }
 
     pub fn is_gone(&self) -> bool {

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fairwater_message::frame::Greeting;
 use fairwater_message::{GrpcCodes, HeadLimits};
 use fairwater_tls::Client;
 
 use crate::sticky::{Seats, SessionCookie};
 use crate::{
-    Admission, Balance, Breaker, BreakerRules, Draw, Endpoint, Gate, Greeting, InFlight, Reserve,
+    Admission, Balance, Breaker, BreakerRules, Draw, Endpoint, Gate, InFlight, Reserve,
     RetryBudget, RetryRules,
 };
 

@@ -269,14 +269,14 @@ impl Shard {
     /// this process lives would end it.
     #[inline]
     pub(crate) fn refuses_connections(&self, listener: &Listener) -> bool {
-        self.level.get() >= Level::RefusingConnections && !listener.has_probes
+        self.level.get() >= Level::RefusingConnections && !listener.has_probes()
     }
 
     /// Whether requests of a listener are refused.
     #[inline]
     pub(crate) fn refuses_requests(&self, listener: &Listener) -> bool {
         self.level.get() >= Level::RefusingConnections
-            && (listener.has_probes || self.level.get() == Level::RefusingRequests)
+            && (listener.has_probes() || self.level.get() == Level::RefusingRequests)
     }
 
     /// Whether requests should go to another process.

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::ops::Range;
 use std::time::Duration;
 
-use fairwater_message::frame::Framing;
+use fairwater_message::frame::{ClientIdentity, Framing, Greeting};
 
 use crate::model::IdleRule;
 use crate::span::Spanned;
@@ -69,12 +69,6 @@ pub struct FrameErrors {
     pub closed: Option<Payload>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientIdentity {
-    Address,
-    AddressAndPort,
-}
-
 /// What an upstream says of connections for messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pool {
@@ -87,14 +81,6 @@ pub struct Pool {
     pub reply_timeout: Duration,
     /// What is written of these, where it stands.
     pub written: Vec<Spanned<&'static str>>,
-}
-
-/// The beginning of a connection to an endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Greeting {
-    pub send: Vec<u8>,
-    /// What the endpoint answers, exactly; nothing is waited for if it is empty.
-    pub expect: Vec<u8>,
 }
 
 /// As long as for the body of a reply of HTTP.

@@ -1,6 +1,6 @@
 //! `frame` and `reply_frame` of a listener: how messages are told apart.
 
-use fairwater_message::frame::{Framing, LengthField, Number};
+use fairwater_message::frame::{Framing, LengthField, Number, VARINT_BYTES_MAX};
 
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting, words};
@@ -21,9 +21,6 @@ pub(super) const LENGTH_END_MAX: u32 = 64;
 pub(super) const BODY_OFFSET_MAX: u32 = 65_535;
 
 pub(super) const DIGITS_MAX: u8 = 10;
-
-/// That of a varint.
-const VARINT_BYTES_MAX: u32 = 10;
 
 /// As Swoole has it.
 pub(super) const MESSAGE_BYTES_DEFAULT: u64 = 2 << 20;
@@ -46,22 +43,17 @@ pub(super) const DELIMITER: Kind = BYTES;
 static PRESET: Kind =
     Kind::Choice(words!["swoole", "workerman-frame", "workerman-text", "line", "eof"]);
 
-#[derive(Clone, Copy)]
-enum Preset {
-    Swoole,
-    WorkermanFrame,
-    WorkermanText,
-    Line,
-    Eof,
-}
-
-const PRESETS: [(&str, Preset); 5] = [
-    ("swoole", Preset::Swoole),
-    ("workerman-frame", Preset::WorkermanFrame),
-    ("workerman-text", Preset::WorkermanText),
-    ("line", Preset::Line),
-    ("eof", Preset::Eof),
+const PRESETS: [(&str, fn() -> Framing); 5] = [
+    ("swoole", || u32be(4, MESSAGE_BYTES_DEFAULT)),
+    ("workerman-frame", || u32be(0, WORKERMAN_BYTES)),
+    ("workerman-text", || Framing::line(WORKERMAN_BYTES)),
+    ("line", || Framing::line(DELIMITED_BYTES_DEFAULT)),
+    ("eof", || Framing::Eof { max: MESSAGE_BYTES_DEFAULT }),
 ];
+
+fn u32be(body_offset: u32, max: u64) -> Framing {
+    Framing::Length(LengthField { number: U32BE, offset: 0, body_offset, max })
+}
 
 static FRAME: declare::Table = declare::Table {
     title: "frame, reply_frame",
@@ -141,7 +133,7 @@ const PARTS: [(&str, &[&str]); 3] = [
 
 pub(super) fn read(node: Node<'_>, name: &str, report: &mut Report) -> Option<Framing> {
     if node.is_text() {
-        return node.of_kind(&PRESET).choice(&PRESETS, report).map(preset);
+        return node.of_kind(&PRESET).choice(&PRESETS, report).map(|preset| preset());
     }
     let table = node.table(format!("`{name}`"), &FRAME, report)?;
     let kinds: Vec<&str> =
@@ -169,20 +161,6 @@ pub(super) fn read(node: Node<'_>, name: &str, report: &mut Report) -> Option<Fr
         }
     }
     of_table(&table, kind, report)
-}
-
-fn preset(preset: Preset) -> Framing {
-    let u32be = |body_offset, max| {
-        let number = Number::Binary { bytes: 4, is_signed: false, is_little: false };
-        Framing::Length(LengthField { number, offset: 0, body_offset, max })
-    };
-    match preset {
-        Preset::Swoole => u32be(4, MESSAGE_BYTES_DEFAULT),
-        Preset::WorkermanFrame => u32be(0, WORKERMAN_BYTES),
-        Preset::WorkermanText => Framing::line(WORKERMAN_BYTES),
-        Preset::Line => Framing::line(DELIMITED_BYTES_DEFAULT),
-        Preset::Eof => Framing::Eof { max: MESSAGE_BYTES_DEFAULT },
-    }
 }
 
 fn of_table(table: &Table<'_>, kind: &str, report: &mut Report) -> Option<Framing> {
@@ -303,6 +281,8 @@ const fn binary(bytes: u8, is_signed: bool, is_little: bool) -> Number {
     Number::Binary { bytes, is_signed, is_little }
 }
 
+pub(super) const U32BE: Number = binary(4, false, false);
+
 /// Our names, and the codes of pack() that Swoole has. What is in host order there is little on
 /// every machine that we know.
 const NUMBERS: &[(&str, Number)] = &[
@@ -316,7 +296,7 @@ const NUMBERS: &[(&str, Number)] = &[
     ("u24le", binary(3, false, true)),
     ("i24be", binary(3, true, false)),
     ("i24le", binary(3, true, true)),
-    ("u32be", binary(4, false, false)),
+    ("u32be", U32BE),
     ("u32le", binary(4, false, true)),
     ("i32be", binary(4, true, false)),
     ("i32le", binary(4, true, true)),
@@ -333,7 +313,7 @@ const NUMBERS: &[(&str, Number)] = &[
     ("v", binary(2, false, true)),
     ("l", binary(4, true, true)),
     ("L", binary(4, false, true)),
-    ("N", binary(4, false, false)),
+    ("N", U32BE),
     ("V", binary(4, false, true)),
     ("q", binary(8, true, true)),
     ("Q", binary(8, false, true)),

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use fairwater_message::frame::{Framing, LengthField, Number};
+use fairwater_message::frame::{ClientIdentity, Framing, LengthField, Number};
 
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting, Word, words};
-use crate::model::{ClientIdentity, FrameMode, FramedListener, IdleRule, Payload, Ping};
+use crate::model::{FrameMode, FramedListener, IdleRule, Payload, Ping};
 use crate::read::bytes::{self, BYTES, Bytes};
 use crate::read::frame::{self, FRAME_KIND};
 use crate::read::limit::DAY_MS;

@@ -233,7 +233,7 @@ fn refuse_foreign_keys(table: &Table<'_>, kind: Wire, report: &mut Report) {
     let of_http = filters.chain(limit::OF_HTTP).map(|name| (name, &[Wire::Http][..]));
     let of_messages = [&FRAMED, &SWOOLE].into_iter().flat_map(declare::Table::names);
     let of_messages = of_messages.map(|name| (name, &[Wire::Framed][..]));
-    let of_udp = udp::OWN.map(|name| (name, &[Wire::Udp][..]));
+    let of_udp = UDP.names().map(|name| (name, &[Wire::Udp][..]));
     let of_one = of_http.chain(of_messages).chain(of_udp);
     for (name, owners) in OWNED.into_iter().chain(of_one) {
         let Some(span) = table.key_span(name).filter(|_| !owners.contains(&kind)) else {

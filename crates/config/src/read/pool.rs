@@ -2,9 +2,11 @@
 
 use std::num::NonZeroU32;
 
+use fairwater_message::frame::Greeting;
+
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting};
-use crate::model::{Greeting, Pool};
+use crate::model::Pool;
 use crate::read::bytes::{self, BYTES, SECRET_BYTES};
 use crate::read::limit::DAY_MS;
 use crate::read::on_error::ON_ERROR_BYTES_MAX;

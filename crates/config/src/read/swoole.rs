@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use fairwater_message::frame::{Framing, Number};
+use fairwater_message::frame::Framing;
 
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting};
-use crate::read::frame::{self, BODY_OFFSET_MAX, LENGTH_END_MAX, MESSAGE_BYTES_DEFAULT};
+use crate::read::frame::{self, BODY_OFFSET_MAX, LENGTH_END_MAX, MESSAGE_BYTES_DEFAULT, U32BE};
 use crate::reader::{Table, listed};
 use crate::report::Report;
 use crate::span::Spanned;
@@ -177,8 +177,6 @@ fn of_length(table: &Table<'_>, max: Option<Spanned<u64>>, report: &mut Report) 
     }
     frame::of_parts(number, offset, body_offset, max?, report)
 }
-
-const U32BE: Number = Number::Binary { bytes: 4, is_signed: false, is_little: false };
 
 /// What it is there if nothing is said.
 const SWOOLE_BODY_OFFSET: u32 = 4;

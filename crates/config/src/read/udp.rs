@@ -59,9 +59,6 @@ const OF_CONNECTIONS: [&str; 11] = [
     "max_handshake_rate",
 ];
 
-/// The settings that no other listener has.
-pub(super) const OWN: [&str; 2] = ["max_replies", "max_flows"];
-
 pub(super) fn read(table: &Table<'_>, report: &mut Report) -> UdpListener {
     let mut number = |name| table.get(name).and_then(|node| node.integer(report));
     let mut listener = UdpListener::default();

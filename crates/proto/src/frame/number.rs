@@ -1,11 +1,8 @@
 //! Numbers that say how long a message is: read from bytes that may come one by one, and written.
 
-use fairwater_message::frame::{LengthField, Number};
+use fairwater_message::frame::{LengthField, Number, VARINT_BYTES_MAX};
 
 use super::BadFrame;
-
-/// More bits than 64 need no more bytes.
-pub(super) const VARINT_BYTES_MAX: usize = 10;
 
 /// The number and its size, if it can be read without a look at single bytes: a whole message that
 /// is not tiny has eight bytes from its number on.
@@ -68,7 +65,7 @@ fn value(high: u64, unused: u32, is_signed: bool) -> Result<u64, BadFrame> {
 /// client with what belongs to another.
 fn varint(part: &mut u64, place: u32, byte: u8) -> Result<Option<u64>, BadFrame> {
     let is_last = byte & 0x80 == 0;
-    if place as usize + 1 == VARINT_BYTES_MAX {
+    if place + 1 == VARINT_BYTES_MAX {
         if !is_last {
             return Err(BadFrame::Varint);
         }
@@ -111,10 +108,4 @@ pub(super) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
         value >>= 7;
     }
     out.push(value as u8);
-}
-
-/// The bytes of a varint.
-pub(super) const fn varint_size(value: u64) -> u64 {
-    let bits = 64 - (value | 1).leading_zeros();
-    bits.div_ceil(7) as u64
 }

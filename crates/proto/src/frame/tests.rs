@@ -250,6 +250,33 @@ fn bodies_are_wrapped() {
 }
 
 #[test]
+fn what_takes_a_body_makes_a_message_of_it() {
+    let sizes = [0, 1, 2, 3, 9, 126, 127, 128, 129, 300, 16_383, 16_384];
+    let body = [b'x'; 16_384];
+    let numbers = [
+        Number::Varint,
+        Number::Ascii { digits: 2 },
+        Number::Binary { bytes: 1, is_signed: true, is_little: false },
+        U32,
+    ];
+    let mut framings: Vec<Framing> = Vec::new();
+    for max in sizes.iter().flat_map(|size| (0..16).map(move |more| *size as u64 + more)) {
+        for number in numbers {
+            let end = 2 + number.size().unwrap_or(0);
+            framings.extend([0, 2, end, end + 3].map(|body| length(number, 2, body, max)));
+        }
+        framings.extend([Framing::line(max), delimiter(b"ab", max)]);
+        framings.extend([Framing::Fixed { size: max }, Framing::Eof { max }]);
+    }
+    for framing in framings {
+        for body in sizes.map(|size| &body[..size]) {
+            let made = wrap(&framing, body, &mut Vec::new()).is_ok();
+            assert_eq!(framing.takes(body), made, "{framing:?}: {} bytes", body.len());
+        }
+    }
+}
+
+#[test]
 fn two_messages_are_not_one() {
     assert!(is_message(&Framing::line(9), b"a\n"));
     for bytes in [&b"a\nb\n"[..], b"a\nb", b"a", b"", b"abcdefghij"] {

@@ -1,6 +1,6 @@
 //! Messages that are made here, and those that something is written into.
 
-use fairwater_message::frame::{Framing, LengthField, Number};
+use fairwater_message::frame::{Framing, LengthField};
 
 use super::{Look, Progress, number};
 
@@ -43,12 +43,7 @@ pub fn wrap(framing: &Framing, payload: &[u8], out: &mut Vec<u8>) -> Result<(), 
 
 fn with_length(field: &LengthField, payload: &[u8], out: &mut Vec<u8>) -> Result<(), TooLong> {
     let (offset, start) = (field.offset as usize, field.body_start() as usize);
-    let total = start as u64 + payload.len() as u64;
-    let value = total - u64::from(field.body_offset);
-    let own = if field.number == Number::Varint { number::varint_size(value) } else { 0 };
-    if total + own > field.max || value > field.number.largest() {
-        return Err(TooLong);
-    }
+    let value = field.value_of(payload.len() as u64).ok_or(TooLong)?;
     let begin = out.len();
     out.resize(begin + offset, 0);
     match field.number.size() {
@@ -76,7 +71,7 @@ pub fn body_start(framing: &Framing) -> usize {
     }
 }
 
-/// Rewrites the length at the beginning of a message that so many bytes are put into. `head` goes
+/// Rewrites the length at the beginning of a message that so many bytes, at least one, are put into. `head` goes
 /// at least as far as [`body_start`]. Where no length is written there is nothing to do.
 ///
 /// # Errors
@@ -86,7 +81,7 @@ pub fn lengthen(framing: &Framing, head: &mut [u8], by: usize) -> Result<(), Too
     let field = match framing {
         Framing::Length(field) => field,
         Framing::Delimiter { .. } | Framing::Eof { .. } => return Ok(()),
-        Framing::Fixed { .. } => return if by == 0 { Ok(()) } else { Err(TooLong) },
+        Framing::Fixed { .. } => return Err(TooLong),
     };
     let size = field.number.size().ok_or(TooLong)?;
     let mut progress = Progress::default();

@@ -6,9 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
+use fairwater_message::frame::Greeting;
 use fairwater_message::{Fault, FaultKind};
 use fairwater_net::{Stream, Timer};
-use fairwater_plan::{Endpoint, Greeting, Upstream};
+use fairwater_plan::{Endpoint, Upstream};
 
 use super::desk::Desk;
 use super::job::Job;

@@ -2,14 +2,13 @@
 
 use std::io::Write as _;
 
-use fairwater_message::frame::Framing;
+use fairwater_message::frame::{ClientIdentity, Framing};
 use fairwater_net::Peer;
-use fairwater_plan::Identity;
 use fairwater_proto::frame::{TooLong, body_start, lengthen};
 
 /// Puts the client in front of the body of a message, or of its beginning.
 pub(super) fn introduce(
-    (identity, peer): (Identity, Peer),
+    (identity, peer): (ClientIdentity, Peer),
     framing: &Framing,
     message: &[u8],
     out: &mut Vec<u8>,
@@ -19,8 +18,8 @@ pub(super) fn introduce(
     out.extend_from_slice(head);
     let written = match (peer, identity) {
         (Peer::Unix, _) => out.write_all(b"unix "),
-        (Peer::Ip { ip, .. }, Identity::Address) => write!(out, "{ip} "),
-        (Peer::Ip { ip, port }, Identity::AddressAndPort) => {
+        (Peer::Ip { ip, .. }, ClientIdentity::Address) => write!(out, "{ip} "),
+        (Peer::Ip { ip, port }, ClientIdentity::AddressAndPort) => {
             write!(out, "{} ", std::net::SocketAddr::new(ip, port))
         }
     };
@@ -42,7 +41,7 @@ mod tests {
         let number = Number::Binary { bytes: 2, is_signed: false, is_little: false };
         let field = |body_offset| LengthField { number, offset: 1, body_offset, max: 30 };
         let peer = Peer::Ip { ip: "10.0.0.1".parse().unwrap(), port: 80 };
-        let (address, both) = (Identity::Address, Identity::AddressAndPort);
+        let (address, both) = (ClientIdentity::Address, ClientIdentity::AddressAndPort);
         let checks: [(_, _, _, &[u8], &[u8]); 5] = [
             (Framing::line(99), address, peer, b"hi\n", b"10.0.0.1 hi\n"),
             (Framing::line(99), both, peer, b"hi\n", b"10.0.0.1:80 hi\n"),

@@ -39,30 +39,28 @@ pub(crate) async fn probe(target: &Target) -> Outcome {
 }
 
 async fn ask(target: &Target) -> Result<Option<Vec<u8>>, String> {
-    if let Ask::Check(check) = &target.ask
-        && let CheckKind::Udp { send, expect } = &check.kind
-    {
-        return udp::ask(target, (send, expect), check).await.map(|()| None);
-    }
-    let mut wire = Wire::open(target).await?;
+    let open = || Wire::open(target);
     let check = match &target.ask {
         Ask::Check(check) => check,
         Ask::Agent(agent) => {
-            let line = bytes::line(&mut wire, &agent.send, AGENT_LINE_BYTES_MAX).await?;
+            let line = bytes::line(&mut open().await?, &agent.send, AGENT_LINE_BYTES_MAX).await?;
             return Ok(Some(line));
         }
     };
     let bytes_max = usize::try_from(check.body_bytes_max).unwrap_or(usize::MAX);
     match &check.kind {
-        // One by a datagram has no connection.
-        CheckKind::Tcp | CheckKind::Tls | CheckKind::Udp { .. } => Ok(None),
-        CheckKind::Http(http) => http::ask(&mut wire, target, http, bytes_max).await,
+        CheckKind::Tcp | CheckKind::Tls => open().await.map(|_| None),
+        CheckKind::Http(http) => http::ask(&mut open().await?, target, http, bytes_max).await,
         CheckKind::Bytes { send, expect } => {
-            bytes::expect(&mut wire, send, expect, bytes_max).await.map(|()| None)
+            bytes::expect(&mut open().await?, send, expect, bytes_max).await.map(|()| None)
         }
-        CheckKind::Redis => bytes::redis(&mut wire, bytes_max).await.map(|()| None),
+        CheckKind::Redis => bytes::redis(&mut open().await?, bytes_max).await.map(|()| None),
         CheckKind::Grpc { service } => {
-            grpc::ask(&mut wire, target, service, bytes_max).await.map(|()| None)
+            grpc::ask(&mut open().await?, target, service, bytes_max).await.map(|()| None)
+        }
+        CheckKind::Udp { send, expect } => {
+            let wait = (check.timeout, bytes_max);
+            udp::ask(target, (send, expect), wait).await.map(|()| None)
         }
     }
 }

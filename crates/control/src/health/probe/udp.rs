@@ -1,8 +1,8 @@
 //! A probe of one datagram, and the first that answers it.
 
 use std::io;
+use std::time::Duration;
 
-use fairwater_config::Check;
 use fairwater_net::ask_by_datagram;
 use fairwater_plan::Dial;
 
@@ -14,18 +14,17 @@ use crate::health::target::Target;
 pub(super) async fn ask(
     target: &Target,
     (send, expect): (&[u8], &[u8]),
-    check: &Check,
+    (timeout, bytes_max): (Duration, usize),
 ) -> Result<(), String> {
     let Dial::Ip(addresses) = &target.dial else {
         return Err("a Unix socket takes no datagrams".to_owned());
     };
     let question = [&target.header, send].concat();
-    let bytes_max = usize::try_from(check.body_bytes_max).unwrap_or(usize::MAX);
     let mut last = "it has no address".to_owned();
     for address in addresses {
-        let asked = tokio::time::timeout(check.timeout, ask_by_datagram(*address, &question));
+        let asked = tokio::time::timeout(timeout, ask_by_datagram(*address, &question));
         match asked.await {
-            Err(_) => last = format!("no answer within {}", shown(check.timeout)),
+            Err(_) => last = format!("no answer within {}", shown(timeout)),
             Ok(Err(error)) => last = said(&error),
             Ok(Ok(answer)) => match Search::new(expect, bytes_max).take(&answer) {
                 Some(true) => return Ok(()),
