@@ -371,7 +371,8 @@ codes! {
          by default, need as many connections as workers.";
     NO_EFFECT_IN_MODE = "W1202",
         "This setting has no effect in this `mode` of a listener: with \"connection\" messages are not \
-         looked at, and with \"oneway\" there are no replies.";
+         looked at, with \"oneway\" there are no replies, and nothing is sent in place of one. Where \
+         messages share connections none of these is half closed.";
     NOT_FOR_MESSAGES = "W1203",
         "This setting is for the connections that messages share. No listener with `protocol = \
          \"framed\"` sends to this upstream, or only one with `mode = \"connection\"`, so that it has no \

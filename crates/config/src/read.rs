@@ -60,6 +60,7 @@ use crate::read::rate_limit::RATE_LIMIT;
 use crate::read::resolver::RESOLVER;
 use crate::read::route::ROUTE;
 use crate::read::test::TEST;
+pub(crate) use crate::read::udp::OF_CONNECTIONS;
 use crate::read::upstream::UPSTREAM;
 use crate::reader::{File, Node, Table};
 use crate::report::Report;

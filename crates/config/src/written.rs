@@ -5,7 +5,7 @@ use fairwater_message::secret::is_secret_header;
 use toml::de::{DeTable, DeValue};
 
 use crate::declare::{Absent, Kind, Setting, Table};
-use crate::read::ROOT;
+use crate::read::{OF_CONNECTIONS, ROOT};
 
 /// The files so far.
 #[derive(Debug, Default)]
@@ -114,17 +114,21 @@ fn member(
 
 /// Whether a setting of listeners for some protocols means anything to this one.
 fn applies(setting: &Setting, beside: &[(String, Value)]) -> bool {
+    let written = beside.iter().find_map(|(name, value)| match value {
+        Value::Scalar(text) if name == "protocol" => Some(text.trim_matches('"')),
+        _ => None,
+    });
+    let protocol = written.unwrap_or("http");
+    if protocol == "udp" && OF_CONNECTIONS.contains(&setting.name) {
+        return false;
+    }
     let Some((owners, _)) = setting.meaning.split_once(" only") else { return true };
     let mut owners = owners.split(" and ").map(|owner| owner.trim_matches('`'));
     let is_protocol = |owner: &str| matches!(owner, "http" | "tcp" | "framed" | "udp");
     if !owners.clone().all(is_protocol) {
         return true;
     }
-    let written = beside.iter().find_map(|(name, value)| match value {
-        Value::Scalar(text) if name == "protocol" => Some(text.trim_matches('"')),
-        _ => None,
-    });
-    owners.any(|owner| owner == written.unwrap_or("http"))
+    owners.any(|owner| owner == protocol)
 }
 
 fn written(kind: &Kind, value: &Value, out: &mut String) {
@@ -234,7 +238,8 @@ mod tests {
         check(&[&listener("tcp")], &[tcp]);
         let framed = r#""mode":"exchange","pipeline":1,"max_inflight":1,"#;
         check(&[&listener("framed")], &[r#""upstream":"x","body_timeout":"30s""#, framed]);
-        check(&[&listener("udp")], &[r#""protocol":"udp","upstream":"x""#, r#""max_flows":8192"#]);
+        let udp = r#""protocol":"udp","upstream":"x","freebind":false,"max_flows":8192}"#;
+        check(&[&listener("udp")], &[udp]);
         check(&[&listener("http")], &[r#""upstream":"x","#, r#""max_hops":10"#]);
         let auth = "listeners.a = { basic_auth = { users = { ada = '$2y$10$x' }, realm = 'r' } }";
         check(&[auth], &[r#""basic_auth":{"users":{"ada":"***"},"realm":"r""#]);

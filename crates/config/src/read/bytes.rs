@@ -1,6 +1,6 @@
 //! Bytes in a file: text, or hexadecimal digits.
 
-use crate::code;
+use crate::code::{self, Code};
 use crate::declare::{self, Absent, Kind, Setting};
 use crate::read::text;
 use crate::reader::Node;
@@ -48,16 +48,22 @@ impl Bytes {
     }
 }
 
-pub(super) fn read(node: Node<'_>, max: usize, report: &mut Report) -> Option<Spanned<Bytes>> {
+/// At most so many bytes; what is none of these is reported under `code`. No message repeats them:
+/// they may be secret.
+pub(super) fn read(
+    node: Node<'_>,
+    max: usize,
+    code: &'static Code,
+    report: &mut Report,
+) -> Option<Spanned<Bytes>> {
     let (digits, span) = if node.is_table() {
         let table = node.table("the table of bytes".to_owned(), &HEX, report)?;
-        let text = text::bounded(table.require("hex", report)?, 3 * max, report)?;
-        (text.value.into_owned(), text.span)
+        let text = table.require("hex", report)?.string(report)?;
+        (text.value, text.span)
     } else {
-        // Three characters for each byte, and `hex:` in front.
-        let text = text::bounded(node, 3 * max + 4, report)?;
+        let text = node.string(report)?;
         match text.value.strip_prefix("hex:") {
-            Some(digits) => (digits.to_owned(), text.span),
+            Some(digits) => (digits.to_owned().into(), text.span),
             None => {
                 let text = text::bounded(node, max, report)?;
                 let bytes = text.value.into_owned().into_bytes();
@@ -65,17 +71,22 @@ pub(super) fn read(node: Node<'_>, max: usize, report: &mut Report) -> Option<Sp
             }
         }
     };
-    let bytes = of_digits(&digits).filter(|bytes| bytes.len() <= max);
-    if bytes.is_none() {
-        let message = format!("`{digits}` is not made of bytes");
+    let Some(bytes) = of_digits(&digits) else {
+        let message = "the digits do not stand for bytes";
         let help = "write two hexadecimal digits for each, as in `hex:0d 0a`";
-        report.add(&code::BAD_MESSAGE, span, message, "", help);
+        report.add(code, span, message, "", help);
+        return None;
+    };
+    if bytes.len() > max {
+        let message = format!("these are {} bytes, and at most {max} are allowed", bytes.len());
+        report.add(&code::OUT_OF_RANGE, span, message, "", "write fewer");
+        return None;
     }
-    bytes.map(|bytes| Spanned::new(Bytes::Digits(bytes), span))
+    Some(Spanned::new(Bytes::Digits(bytes), span))
 }
 
 /// The bytes of pairs of hexadecimal digits, at least one.
-pub(super) fn of_digits(text: &str) -> Option<Vec<u8>> {
+fn of_digits(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b' ').collect();
     let pair = |pair: &[u8]| {
         let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;

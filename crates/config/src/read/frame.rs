@@ -43,7 +43,9 @@ pub(super) const DELIMITER: Kind = BYTES;
 static PRESET: Kind =
     Kind::Choice(words!["swoole", "workerman-frame", "workerman-text", "line", "eof"]);
 
-const PRESETS: [(&str, fn() -> Framing); 5] = [
+type Preset = fn() -> Framing;
+
+const PRESETS: [(&str, Preset); 5] = [
     ("swoole", || u32be(4, MESSAGE_BYTES_DEFAULT)),
     ("workerman-frame", || u32be(0, WORKERMAN_BYTES)),
     ("workerman-text", || Framing::line(WORKERMAN_BYTES)),
@@ -199,7 +201,8 @@ fn is_true(node: Node<'_>, kind: &str, report: &mut Report) -> bool {
 }
 
 pub(super) fn delimiter(node: Node<'_>, report: &mut Report) -> Option<Vec<u8>> {
-    let bytes = bytes::read(node, DELIMITER_BYTES_MAX, report)?.value.into_inner();
+    let bytes =
+        bytes::read(node, DELIMITER_BYTES_MAX, &code::BAD_MESSAGE, report)?.value.into_inner();
     if bytes.is_empty() {
         let help = "write at least one character, as in `\"\\r\\n\"`";
         report.add(&code::BAD_FRAME, node.span, "an empty text ends no message", "", help);

@@ -218,7 +218,7 @@ pub(super) fn read(
     framed.identity = identity(table, &framed.request, report);
     check_ends(table, &framed, depth, report);
     check_idle(table, idle, report);
-    check_mode(table, mode, report);
+    check_mode(table, mode, &framed, report);
     framed
 }
 
@@ -248,7 +248,7 @@ fn ping(table: &Table<'_>, framed: &FramedListener, report: &mut Report) -> Opti
 
 /// A message of this form.
 pub(super) fn payload(node: Node<'_>, framing: &Framing, report: &mut Report) -> Option<Payload> {
-    let bytes = bytes::read(node, ON_ERROR_BYTES_MAX, report)?;
+    let bytes = bytes::read(node, ON_ERROR_BYTES_MAX, &code::BAD_MESSAGE, report)?;
     let body = match bytes.value {
         Bytes::Digits(bytes) => return Some(Payload::Whole(bytes)),
         Bytes::Text(body) => body,
@@ -309,20 +309,31 @@ fn check_idle(table: &Table<'_>, idle: Option<IdleRule>, report: &mut Report) {
 /// What means nothing in the other modes.
 const UNUSED_IN_CONNECTION: [&str; 7] =
     ["pipeline", "max_inflight", "key", "ping", "on_client_close", "identity", "frame_timeout"];
-const UNUSED_IN_ONEWAY: [&str; 4] = ["reply_frame", "pipeline", "max_inflight", "on_client_close"];
+const UNUSED_IN_ONEWAY: [&str; 5] =
+    ["reply_frame", "pipeline", "max_inflight", "on_client_close", "on_error"];
 
-fn check_mode(table: &Table<'_>, mode: Mode, report: &mut Report) {
+fn check_mode(table: &Table<'_>, mode: Mode, framed: &FramedListener, report: &mut Report) {
+    if mode != Mode::Connection
+        && let Some(span) = table.key_span("half_close_timeout")
+    {
+        let message = "`half_close_timeout` has no effect: messages share connections";
+        let help = "remove the line, or write `mode = \"connection\"`";
+        report.add(&code::NO_EFFECT_IN_MODE, span, message, "", help);
+    }
     let (word, settings, errors) = match mode {
         Mode::Exchange => return,
         Mode::Connection => ("connection", &UNUSED_IN_CONNECTION[..], &["full", "timeout"][..]),
-        Mode::Oneway => ("oneway", &UNUSED_IN_ONEWAY[..], &["timeout", "closed"][..]),
+        Mode::Oneway => ("oneway", &UNUSED_IN_ONEWAY[..], &[][..]),
     };
+    // What a ping is answered with is made to be a message of that form.
+    let has_replies =
+        framed.ping.as_ref().is_some_and(|ping| matches!(ping.reply, Some(Payload::Body(_))));
     let mut warn = |name: &str, span: Span| {
         let message = format!("`{name}` has no effect with `mode = \"{word}\"`");
         let help = "remove the line, or the mode";
         report.add(&code::NO_EFFECT_IN_MODE, span, message, "", help);
     };
-    for name in settings {
+    for name in settings.iter().filter(|name| **name != "reply_frame" || !has_replies) {
         if let Some(span) = table.key_span(name) {
             warn(name, span);
         }

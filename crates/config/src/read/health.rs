@@ -5,10 +5,11 @@ use fairwater_message::address::AddressError;
 use crate::code;
 use crate::declare::{self, Absent, Kind, Setting, Word};
 use crate::model::{Agent, Check, CheckKind, Health, HttpCheck};
-use crate::read::{bytes, durations, header, statuses, text};
+use crate::read::bytes::{self, BYTES};
+use crate::read::{durations, header, statuses, text};
 use crate::reader::{Node, Table};
 use crate::report::Report;
-use crate::span::Spanned;
+use crate::span::{Span, Spanned};
 
 /// Faster ones would be load, and tell nothing more.
 const CHECK_INTERVAL_MS_MIN: u64 = 10;
@@ -83,14 +84,14 @@ pub(super) static HEALTH: declare::Table = declare::Table {
         },
         Setting {
             name: "send",
-            kind: Kind::Text("text, or bytes as `hex:0d0a`"),
+            kind: BYTES,
             absent: Absent::Otherwise("nothing"),
             meaning: "`bytes` and `udp`: what is sent first",
             example: "send = \"stats\\r\\n\"",
         },
         Setting {
             name: "expect",
-            kind: Kind::Text("text, or bytes as `hex:0d0a`"),
+            kind: BYTES,
             absent: Absent::Otherwise("required for `bytes` and `udp`"),
             meaning: "`bytes` and `udp`: what the answer has to contain, within `max_body`",
             example: "expect = \"STAT\"",
@@ -187,7 +188,7 @@ pub(super) static AGENT: declare::Table = declare::Table {
         },
         Setting {
             name: "send",
-            kind: Kind::Text("text, or bytes as `hex:0d0a`"),
+            kind: BYTES,
             absent: Absent::Otherwise("nothing"),
             meaning: "what it is sent first",
             example: "send = \"app\\n\"",
@@ -388,29 +389,26 @@ fn exchange(table: &Table<'_>, report: &mut Report) -> (Vec<u8>, Vec<u8>) {
     (send.unwrap_or_default(), expect.unwrap_or_default())
 }
 
-/// Bytes as text, or in hexadecimal digits behind `hex:`.
 fn bytes(node: Node<'_>, report: &mut Report) -> Option<Vec<u8>> {
-    let text = text::bounded(node, CHECK_BYTES_MAX, report)?.map(|text| text.into_owned());
-    let text = not_empty(text, report).map(|value| Spanned::new(value, node.span))?;
-    let Some(digits) = text.value.strip_prefix("hex:") else {
-        return Some(text.value.into_bytes());
-    };
-    let bytes = bytes::of_digits(digits);
-    if bytes.is_none() {
-        let message = format!("`{}` is not made of bytes", text.value);
-        let help = "write two hexadecimal digits for each, as in `hex:0d 0a`";
-        report.add(&code::BAD_CHECK, text.span, message, "", help);
+    let bytes = bytes::read(node, CHECK_BYTES_MAX, &code::BAD_CHECK, report)?;
+    if bytes.value.is_empty() {
+        refuse_empty(bytes.span, report);
+        return None;
     }
-    bytes
+    Some(bytes.value.into_inner())
 }
 
 fn not_empty(text: Spanned<String>, report: &mut Report) -> Option<String> {
     if text.value.is_empty() {
-        let help = "write some, or remove the line";
-        report.add(&code::BAD_CHECK, text.span, "the text is empty", "", help);
+        refuse_empty(text.span, report);
         return None;
     }
     Some(text.value)
+}
+
+fn refuse_empty(span: Span, report: &mut Report) {
+    let help = "write some, or remove the line";
+    report.add(&code::BAD_CHECK, span, "the text is empty", "", help);
 }
 
 fn service(table: &Table<'_>, report: &mut Report) -> String {

@@ -81,7 +81,8 @@ pub(super) static LIMITS: declare::Table = declare::Table {
             kind: Kind::Duration { min_ms: 1, max_ms: WEEK_MS },
             absent: Absent::Default("\"30s\""),
             meaning: "the second direction of a raw or upgraded connection without a byte, after the \
-                      first was closed; `idle_timeout` if that is shorter",
+                      first was closed; `idle_timeout` if that is shorter. No effect on messages that \
+                      share connections.",
             example: "half_close_timeout = \"30s\"",
         },
         Setting {

@@ -63,7 +63,7 @@ pub(super) const ON_ERROR_BYTES_MAX: usize = 16 * 1024;
 pub(super) fn of_tcp(table: &Table<'_>, report: &mut Report) -> OnError {
     let Some(node) = table.get("on_error") else { return OnError::default() };
     let mut read = |node| {
-        let bytes = bytes::read(node, ON_ERROR_BYTES_MAX, report)?;
+        let bytes = bytes::read(node, ON_ERROR_BYTES_MAX, &code::BAD_MESSAGE, report)?;
         Some(bytes.value.into_inner())
     };
     if node.is_text() {
@@ -74,7 +74,7 @@ pub(super) fn of_tcp(table: &Table<'_>, report: &mut Report) -> OnError {
         return OnError::default();
     };
     let mut read = |name| {
-        let bytes = bytes::read(table.get(name)?, ON_ERROR_BYTES_MAX, report)?;
+        let bytes = bytes::read(table.get(name)?, ON_ERROR_BYTES_MAX, &code::BAD_MESSAGE, report)?;
         Some(bytes.value.into_inner())
     };
     OnError { connect: read("connect"), empty: read("empty") }

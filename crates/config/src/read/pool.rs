@@ -97,8 +97,11 @@ pub(super) fn read(table: &Table<'_>, report: &mut Report) -> Pool {
 fn greeting(table: &Table<'_>, report: &mut Report) -> Option<Greeting> {
     let table = table.get("on_connect")?.table("`on_connect`".to_owned(), &ON_CONNECT, report)?;
     let send = table.require("send", report);
-    let send = send.and_then(|node| bytes::read(node, ON_ERROR_BYTES_MAX, report));
-    let expect = table.get("expect").and_then(|node| bytes::read(node, ON_ERROR_BYTES_MAX, report));
+    let send =
+        send.and_then(|node| bytes::read(node, ON_ERROR_BYTES_MAX, &code::BAD_MESSAGE, report));
+    let expect = table
+        .get("expect")
+        .and_then(|node| bytes::read(node, ON_ERROR_BYTES_MAX, &code::BAD_MESSAGE, report));
     for (name, bytes) in [("send", &send), ("expect", &expect)] {
         let is_empty = bytes.as_ref().is_some_and(|bytes| bytes.value.is_empty());
         if let Some(span) = table.key_span(name).filter(|_| is_empty) {

@@ -102,13 +102,14 @@ const OF_EOF: [&str; 1] = ["package_eof"];
 /// What switches on how messages are told apart.
 const SWITCHES: [&str; 3] = ["open_length_check", "open_eof_check", "open_eof_split"];
 
-/// How messages are told apart in these words; nothing, if they do not say.
+/// How messages are told apart in these words; nothing, if they do not say. A switch that cannot be
+/// read is meant all the same.
 pub(super) fn frame(table: &Table<'_>, report: &mut Report) -> Option<Option<Framing>> {
     let on: Vec<&str> = SWITCHES
         .into_iter()
         .filter(|name| {
-            let read = table.get(name).and_then(|node| node.boolean(report));
-            read == Some(true)
+            let node = table.get(name);
+            node.is_some_and(|node| node.boolean(report) != Some(false))
         })
         .collect();
     let is_length = on.contains(&"open_length_check");

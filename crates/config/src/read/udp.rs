@@ -45,7 +45,7 @@ pub(super) static UDP: declare::Table = declare::Table {
 };
 
 /// What has to do with connections.
-const OF_CONNECTIONS: [&str; 11] = [
+pub(crate) const OF_CONNECTIONS: [&str; 11] = [
     "tls",
     "tls_min_version",
     "tls_ticket_keys",

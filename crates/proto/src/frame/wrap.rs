@@ -71,8 +71,9 @@ pub fn body_start(framing: &Framing) -> usize {
     }
 }
 
-/// Rewrites the length at the beginning of a message that so many bytes, at least one, are put into. `head` goes
-/// at least as far as [`body_start`]. Where no length is written there is nothing to do.
+/// Rewrites the length at the beginning of a message that so many bytes, at least one, are put
+/// into. `head` goes at least as far as [`body_start`]. Where no length is written there is nothing
+/// to do.
 ///
 /// # Errors
 /// It would be too long. So is all that has a fixed size, and, since another number may have
