@@ -84,7 +84,7 @@ fault_kinds! {
     Http2Busy = ("http2_busy", Downstream, Request, 0),
     /// A message has no length, or one that it may not have.
     BadFrame = ("bad_frame", Downstream, Request, 0),
-    /// The rest of a message did not come in time.
+    /// The rest of a message did not come in time, or nothing of a long one for too long.
     FrameTimeout = ("frame_timeout", Downstream, Request, 0),
     HeadTimeout = ("request_head_timeout", Downstream, Request, 408),
     TargetTooLong = ("target_too_long", Downstream, Request, 414),

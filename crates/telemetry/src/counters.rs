@@ -61,8 +61,8 @@ pub struct ListenerCounters {
     /// Turned away for want of room.
     pub refused: Count,
     pub active: Count,
-    /// By class of status, see [`STATUS_CLASSES`]; TCP connections and flows of UDP count as class
-    /// 0.
+    /// By class of status, see [`STATUS_CLASSES`]; TCP connections, messages and flows of UDP count
+    /// as class 0.
     pub requests: [Count; 6],
     /// By kind of fault.
     pub faults: Vec<Count>,

@@ -17,11 +17,13 @@ use crate::template::Kept;
 pub struct Timers {
     /// From the first byte of the request head to its last.
     pub head_us: Option<u64>,
-    /// Waiting for room on the way to a connection; `None` where nobody waited.
+    /// Waiting for room on the way to a connection; `None` where nobody waited. For a message that
+    /// waited all the time until it was sent, the opening of a connection included.
     pub queue_us: Option<u64>,
-    /// Until there was a connection to an endpoint, without that.
+    /// Until there was a connection to an endpoint, without that; for a message that has waited
+    /// `None`.
     pub connect_us: Option<u64>,
-    /// From then until the response head.
+    /// From then until the response head, or the first byte of the reply to a message.
     pub response_us: Option<u64>,
     pub total_us: u64,
 }

@@ -38,7 +38,8 @@ pub(super) static CROWD: declare::Table = declare::Table {
             absent: Absent::Default("4096"),
             meaning: "requests that wait for `max_concurrency`, and as many for `max_connections`. \
                       Further ones are answered with 503 at once, and so is the last one that is less \
-                      urgent than a new one (`priority` of a route).",
+                      urgent than a new one (`priority` of a route). [Messages](messages.md#pools) wait for any \
+                      connection, also without such a limit.",
             example: "max_queue = 100",
         },
         Setting {

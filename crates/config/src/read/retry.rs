@@ -42,7 +42,8 @@ pub(super) static RETRY: declare::Table = declare::Table {
             absent: Absent::Default("false"),
             meaning: "whether requests are sent twice although their method (`POST`, `PATCH`) does not \
                       say that it does no harm: all of them, or those that have this header. A body of more than \
-                      16 KiB can be sent again only if `buffer_requests` holds it.",
+                      16 KiB can be sent again only if `buffer_requests` holds it. [Messages](messages.md#what-is-sent-again) \
+                      have no headers: `true` holds for them.",
             example: "retry_unsafe = \"Idempotency-Key\"",
         },
         Setting {

@@ -113,7 +113,7 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
             name: "max_requests",
             kind: Kind::Integer { min: 1, max: u32::MAX },
             absent: Absent::Otherwise("no limit"),
-            meaning: "requests after which a connection is closed",
+            meaning: "requests, or [messages](messages.md), after which a connection is closed",
             example: "max_requests = 1000",
         },
         Setting {
@@ -122,7 +122,7 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
             absent: Absent::Otherwise("no limit"),
             meaning: "how old a connection may get before another takes its place; requests on it are \
                       finished. Where a name or a balancer stands for several servers, new ones \
-                      get their share then. No effect on TCP.",
+                      get their share then. No effect on TCP but for messages.",
             example: "max_connection_age = \"1h\"",
         },
         Setting {
@@ -138,7 +138,8 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
             kind: Kind::Duration { min_ms: 1, max_ms: DAY_MS },
             absent: Absent::Default("\"60s\""),
             meaning: "from the end of a request to the complete head of its reply. Long enough for \
-                      slow pages, short enough for a client that waits. No effect on TCP.",
+                      slow pages, short enough for a client that waits. No effect on TCP but for \
+                      [messages](messages.md#times), where it is until the first byte of the reply.",
             example: "response_timeout = \"60s\"",
         },
         Setting {
@@ -147,7 +148,7 @@ pub(super) static UPSTREAM: declare::Table = declare::Table {
             absent: Absent::Default("\"4s\""),
             meaning: "a connection that waits for its next request; half of what the endpoint promises \
                       in `Keep-Alive: timeout`, if that is less. Node closes after 5 s, and who closes \
-                      first avoids sending into a closed connection. No effect on TCP.",
+                      first avoids sending into a closed connection. No effect on TCP but for messages.",
             example: "idle_timeout = \"4s\"",
         },
         Setting {
