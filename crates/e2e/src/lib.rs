@@ -9,6 +9,7 @@
     reason = "tests read the clock: there is nobody to pass it in"
 )]
 
+pub mod chance;
 pub mod client;
 pub mod datagrams;
 pub mod directory;
@@ -22,6 +23,7 @@ pub mod setup;
 pub mod socket;
 pub mod wait;
 
+pub use chance::Chance;
 pub use client::Client;
 pub use datagrams::{Responder, Sender};
 pub use directory::Directory;
@@ -33,4 +35,4 @@ pub use peer::Peer;
 pub use proxy::Proxy;
 pub use setup::Setup;
 pub use socket::Socket;
-pub use wait::{until, until_some};
+pub use wait::{Over, until, until_some};

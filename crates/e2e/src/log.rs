@@ -1,6 +1,7 @@
 //! Lines of the access log: flat JSON objects.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// One line: names and values, all as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +16,20 @@ impl Line {
     /// A number, or 0.
     pub fn number(&self, name: &str) -> u64 {
         self.get(name).parse().unwrap_or(0)
+    }
+
+    /// Who waits for room waits for no endpoint and for no network: so long he did, and it all
+    /// fits into the whole.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[track_caller]
+    pub fn assert_waited(&self, at_least: Duration) {
+        let times = ["queue_us", "connect_us", "response_us", "total_us"];
+        let [queue, connect, response, total] = times.map(|name| self.number(name));
+        assert!(u128::from(queue) >= at_least.as_micros(), "{self:?}");
+        assert!(!self.get("connect_us").is_empty(), "{self:?}");
+        assert!(queue + connect + response <= total, "{self:?}");
     }
 
     /// # Errors

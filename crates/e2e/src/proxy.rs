@@ -1,6 +1,7 @@
 //! The real binary as a process of the test: started, asked, and killed by its own id.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -66,9 +67,7 @@ impl Proxy {
         let said = listen_to(child.stderr.take());
         let address = until_some("the proxy to listen or to end", || {
             let lines = text(&said);
-            let found = lines.lines().find_map(|line| {
-                line.strip_prefix("fairwater: web listens on ").map(str::to_owned)
-            });
+            let found = address_in(&lines, "web");
             match child.try_wait() {
                 Ok(Some(_)) if found.is_none() => Some(Err(text(&said))),
                 _ => found.map(Ok),
@@ -119,6 +118,11 @@ impl Proxy {
         };
         let children = std::fs::read_to_string(&path).unwrap_or_default();
         children.split_whitespace().filter(is_running).filter_map(|id| id.parse().ok()).collect()
+    }
+
+    /// Waits until a listener listens: where it does.
+    pub fn address_of(&self, listener: &str) -> String {
+        until_some("the address of a listener", || address_in(&self.said(), listener))
     }
 
     /// Everything that it has said on its standard error.
@@ -217,6 +221,47 @@ impl Proxy {
         said
     }
 
+    /// An upgrade after which nothing is left of the worker before.
+    ///
+    /// # Panics
+    /// When there is one.
+    #[track_caller]
+    pub fn upgrade_whole(&self) -> String {
+        let said = self.upgrade_well();
+        self.until_one_worker();
+        said
+    }
+
+    /// Waits until the workers before have ended.
+    #[track_caller]
+    pub fn until_one_worker(&self) {
+        until("the worker before to end", || self.worker_ids().len() == 1);
+    }
+
+    /// The program of one that is [upgradable](crate::Setup::upgradable).
+    pub fn program(&self) -> PathBuf {
+        self.directory.join(OWN_BINARY)
+    }
+
+    /// Puts another file in the place of its program.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn install(&self, bytes: &[u8]) {
+        let new = self.directory.join("fairwater.new");
+        std::fs::write(&new, bytes).unwrap();
+        std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::rename(new, self.program()).unwrap();
+    }
+
+    /// Puts another file with the same program in its place.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn install_again(&self) {
+        self.install(&std::fs::read(self.program()).unwrap());
+    }
+
     /// A GET on the admin socket.
     ///
     /// # Panics
@@ -303,11 +348,26 @@ impl Proxy {
 
     /// Resident bytes that the process has written to: not those of the program, which come as it
     /// is used.
+    ///
+    /// # Panics
+    /// When the process is gone.
     pub fn resident(&self) -> u64 {
+        self.status_bytes("RssAnon:")
+    }
+
+    /// Bytes that the process has asked for, whether it has written to them or not.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    pub fn allocated(&self) -> u64 {
+        self.status_bytes("VmData:")
+    }
+
+    fn status_bytes(&self, name: &str) -> u64 {
         let status = self.proc_file("status");
-        let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         let kib = line.split_ascii_whitespace().nth(1).and_then(|text| text.parse::<u64>().ok());
-        kib.unwrap_or(0) * 1024
+        kib.unwrap() * 1024
     }
 
     /// Open descriptors.
@@ -345,6 +405,12 @@ impl Drop for Proxy {
             eprintln!("the proxy said:\n{}", self.said());
         }
     }
+}
+
+/// Where a listener listens, by what was said until now.
+fn address_in(said: &str, listener: &str) -> Option<String> {
+    let before = format!("fairwater: {listener} listens on ");
+    said.lines().find_map(|line| line.strip_prefix(&before).map(str::to_owned))
 }
 
 /// Kills a process that the test started, and the workers and apps that it has: those would go on.

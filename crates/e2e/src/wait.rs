@@ -1,5 +1,6 @@
 //! Waiting for conditions: never for a time to pass.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// What a socket waits for: long enough for a machine that does much else at the same time.
@@ -52,5 +53,16 @@ pub fn while_moving<T>(what: &str, mut look: impl FnMut() -> Result<T, usize>) -
         }
         assert!(since.elapsed() < LONG, "waited in vain: {what}");
         std::thread::sleep(LOOK);
+    }
+}
+
+/// Says that it is over when it is dropped, also by a test that fails: a scope waits for all of its
+/// threads, and those go on until then.
+#[derive(Debug)]
+pub struct Over<'a>(pub &'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }

@@ -5,7 +5,8 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use fairwater_e2e::{Caller, Client, Endpoint, Proxy, Setup, until};
+use fairwater_e2e::wait::PATIENCE;
+use fairwater_e2e::{Caller, Client, Endpoint, Over, Proxy, Setup, until};
 
 use crate::names::Load;
 
@@ -32,7 +33,8 @@ fn switches(caller: &mut Caller) {
 
 fn stream(address: &str) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
     stream
 }
 
@@ -58,13 +60,6 @@ fn tunnel(proxy: &Proxy) -> TcpStream {
     stream
 }
 
-/// An upgrade after which nothing is left of the worker before.
-#[track_caller]
-fn upgrade_whole(proxy: &Proxy) {
-    proxy.upgrade_well();
-    until("the worker before to end", || proxy.worker_ids().len() == 1);
-}
-
 #[test]
 fn idle_clients_stay_connected() {
     let endpoint = Endpoint::echo("e");
@@ -79,7 +74,7 @@ fn idle_clients_stay_connected() {
         assert_eq!(client.get("/").status(), 200);
     }
     for _ in 0..3 {
-        upgrade_whole(&proxy);
+        proxy.upgrade_whole();
         // The first three have not said a word yet.
         for client in &mut clients {
             let answer = client.get("/");
@@ -100,7 +95,7 @@ fn a_relay_moves_with_all_that_is_known_of_it() {
     let port = client.local_addr().unwrap().port();
     echoes(&mut client, b"before");
     for _ in 0..3 {
-        upgrade_whole(&proxy);
+        proxy.upgrade_whole();
         echoes(&mut client, b"after");
     }
     assert_eq!(proxy.metric("fairwater_endpoint_in_flight", &[]), 1);
@@ -120,7 +115,7 @@ fn a_tunnel_moves_with_its_line() {
     let proxy = Setup::http(&[&endpoint]).upgradable().threads(2).start();
     let mut clients: Vec<_> = (0..8).map(|_| tunnel(&proxy)).collect();
     for step in 0..3 {
-        upgrade_whole(&proxy);
+        proxy.upgrade_whole();
         for client in &mut clients {
             echoes(client, format!("step {step}").as_bytes());
         }
@@ -147,7 +142,7 @@ fn a_half_closed_relay_moves() {
     let mut said = Vec::new();
     client.read_to_end(&mut said).unwrap();
     assert_eq!(said, b"bye");
-    upgrade_whole(&proxy);
+    proxy.upgrade_whole();
     client.write_all(b"last words").unwrap();
     client.shutdown(Shutdown::Write).unwrap();
     endpoint.until_closed(1);
@@ -193,6 +188,7 @@ fn a_stream_moves_without_a_byte_lost_or_doubled() {
     let proxy = Setup::tcp(&[&endpoint]).upgradable().threads(2).start();
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let over = Over(&is_over);
         let pauses = [0, 0, 1, 5].map(Duration::from_millis);
         let all = pauses.map(|pause| {
             scope.spawn({
@@ -201,9 +197,9 @@ fn a_stream_moves_without_a_byte_lost_or_doubled() {
             })
         });
         for _ in 0..8 {
-            upgrade_whole(&proxy);
+            proxy.upgrade_whole();
         }
-        is_over.store(true, Ordering::Relaxed);
+        drop(over);
         let moved: u64 = all.into_iter().map(|one| one.join().unwrap()).sum();
         assert!(moved > 100_000, "{moved}");
     });
@@ -218,11 +214,7 @@ fn what_has_no_place_there_stays() {
         gone.address
     );
     let proxy = Setup::tcp(&[&kept]).upgradable().more(&more).start();
-    let line = "fairwater: other listens on ";
-    until("both listeners", || proxy.said().contains(line));
-    let said = proxy.said();
-    let other = said.lines().find_map(|said| said.strip_prefix(line)).unwrap();
-    let (mut moves, mut stays) = (stream(&proxy.address), stream(other));
+    let (mut moves, mut stays) = (stream(&proxy.address), stream(&proxy.address_of("other")));
     echoes(&mut moves, b"1");
     echoes(&mut stays, b"1");
     proxy.edit(&more, "");
@@ -234,7 +226,7 @@ fn what_has_no_place_there_stays() {
     }
     assert_eq!(proxy.worker_ids().len(), 2);
     drop(stays);
-    until("the worker before to end", || proxy.worker_ids().len() == 1);
+    proxy.until_one_worker();
     echoes(&mut moves, b"3");
 }
 
@@ -252,5 +244,5 @@ fn no_request_is_lost_in_upgrades() {
     }
     let count = load.end();
     assert!(count > 100, "{count} in {:?}", begun.elapsed());
-    until("one worker to be left", || proxy.worker_ids().len() == 1);
+    proxy.until_one_worker();
 }

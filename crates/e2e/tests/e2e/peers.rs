@@ -62,7 +62,7 @@ pub(crate) fn free_address() -> String {
     }
 }
 
-fn port_of(address: &str) -> &str {
+pub(crate) fn port_of(address: &str) -> &str {
     address.rsplit(':').next().unwrap()
 }
 

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -16,18 +15,6 @@ fn answer(proxy: &Proxy) -> String {
     Client::new(proxy).get("/").text()
 }
 
-/// Puts another file in the place of the program.
-fn install(proxy: &Proxy, bytes: &[u8]) {
-    let new = proxy.directory().join("fairwater.new");
-    fs::write(&new, bytes).unwrap();
-    fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
-    fs::rename(new, program(proxy)).unwrap();
-}
-
-fn program(proxy: &Proxy) -> PathBuf {
-    proxy.directory().join("fairwater")
-}
-
 /// What `/proc` says that the master runs.
 fn runs(proxy: &Proxy) -> PathBuf {
     fs::read_link(format!("/proc/{}/exe", proxy.process_id())).unwrap()
@@ -37,11 +24,10 @@ fn runs(proxy: &Proxy) -> PathBuf {
 fn an_upgrade_keeps_the_process_and_its_sockets() {
     let endpoint = Endpoint::echo("e");
     let mut proxy = Setup::http(&[&endpoint]).upgradable().threads(2).start();
-    let bytes = fs::read(program(&proxy)).unwrap();
-    let (first, unix) = (proxy.worker_id(), proxy.directory().join("in.sock"));
+    let unix = proxy.directory().join("in.sock");
     let addresses = format!("bind = [\"127.0.0.1:0\", \"unix:{}\"]", unix.display());
     for step in 0..3 {
-        install(&proxy, &bytes);
+        proxy.install_again();
         if step == 1 {
             // With another configuration, which is read by the new program.
             proxy.edit("bind = \"127.0.0.1:0\"", &addresses);
@@ -53,8 +39,7 @@ fn an_upgrade_keeps_the_process_and_its_sockets() {
         assert!(answer(&proxy).starts_with('e'));
     }
     assert!(Client::connect(&format!("unix:{}", unix.display())).get("/").text().starts_with('e'));
-    until("the first worker to end", || !fs::exists(format!("/proc/{first}")).unwrap());
-    until("one worker to be left", || proxy.worker_ids().len() == 1);
+    proxy.until_one_worker();
     let file = proxy.directory().join("fairwater.toml");
     let mut status = Command::new(fairwater_e2e::proxy::binary());
     let status = status.arg("status").arg("-c").arg(file).output().unwrap();
@@ -89,7 +74,7 @@ fn a_signal_upgrades_as_well() {
 fn a_program_that_cannot_take_over_changes_nothing() {
     let endpoint = Endpoint::echo("e");
     let mut proxy = Setup::http(&[&endpoint]).upgradable().start();
-    let (bytes, worker) = (fs::read(program(&proxy)).unwrap(), proxy.worker_id());
+    let (bytes, worker) = (fs::read(proxy.program()).unwrap(), proxy.worker_id());
     let wrong: [&[u8]; 4] = [
         b"no program",
         b"#!/bin/sh\nexit 0\n",
@@ -97,16 +82,16 @@ fn a_program_that_cannot_take_over_changes_nothing() {
         b"#!/none\n",
     ];
     for bytes in wrong {
-        install(&proxy, bytes);
+        proxy.install(bytes);
         let (code, said) = proxy.command("upgrade");
         assert_eq!(code, 1, "{said}");
         assert!(said.contains("all is as before") || said.contains("cannot read"), "{said}");
         assert!(answer(&proxy).starts_with('e'));
     }
-    fs::remove_file(program(&proxy)).unwrap();
+    fs::remove_file(proxy.program()).unwrap();
     assert_eq!(proxy.command("upgrade").0, 1);
     // A good program, and a bad file.
-    install(&proxy, &bytes);
+    proxy.install(&bytes);
     proxy.edit("threads = 1", "threads = none");
     let (code, said) = proxy.command("upgrade");
     assert!(code == 1 && said.contains("threads"), "{said}");

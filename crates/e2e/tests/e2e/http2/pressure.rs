@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use fairwater_e2e::{Client, Endpoint, Proxy, Socket, until};
+use fairwater_e2e::{Client, Endpoint, Over, Proxy, Socket, until};
 
 use super::{judge, setup};
 
@@ -92,6 +92,7 @@ fn seen(proxy: &Proxy, run: impl FnOnce() -> String) -> Seen {
     let (is_over, peak, before) = (AtomicBool::new(false), AtomicU64::new(0), proxy.resident());
     let (begun, ticks) = (Instant::now(), crate::tls::ticks(proxy));
     std::thread::scope(|scope| {
+        let over = Over(&is_over);
         let mut one = Client::new(proxy);
         let ones = scope.spawn({
             let is_over = &is_over;
@@ -109,7 +110,7 @@ fn seen(proxy: &Proxy, run: impl FnOnce() -> String) -> Seen {
             }
         });
         let said = run();
-        is_over.store(true, Ordering::Relaxed);
+        drop(over);
         let ticks = (crate::tls::ticks(proxy) - ticks) as f64 / 100.0;
         Seen {
             p99: [ones, twos].map(|took| p99(took.join().unwrap())),

@@ -1,12 +1,14 @@
 //! What was found by somebody who wanted to break it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use fairwater_e2e::client::End;
-use fairwater_e2e::{Client, Endpoint, until};
+use fairwater_e2e::wait::PATIENCE;
+use fairwater_e2e::{Client, Endpoint, until, until_some};
 use rustix::process::Signal;
 
-use super::{Messages, answering, framed, heard, setup};
+use super::{Messages, answering, ask_all, clients, framed, gated, heard, setup};
 
 /// Messages that wait for a connection, with nothing to wait for at the limit of messages.
 #[test]
@@ -14,14 +16,7 @@ fn a_limit_of_messages_alone_lets_them_through() {
     for limit in ["max_concurrency = 10", "max_concurrency = 1"] {
         let endpoint = answering("e");
         let mut proxy = setup(&[&endpoint]).upstream(limit).start();
-        let mut clients: Vec<_> = (0..4).map(|_| Client::new(&proxy)).collect();
-        for client in &mut clients {
-            client.say("x");
-        }
-        for client in &mut clients {
-            assert!(client.hear().ends_with(b" x"));
-        }
-        assert!(endpoint.accepted() <= 4, "{limit}: {}", endpoint.accepted());
+        ask_all(&mut clients(&proxy, 4), "x");
         proxy.assert_sound();
     }
 }
@@ -51,6 +46,13 @@ fn a_reply_that_is_lost_behind_a_slow_reader_holds_up_nobody() {
         assert_eq!(other.ask("x"), "x");
         std::thread::sleep(Duration::from_millis(50));
     }
+    // An end in order would pass for that of the reply.
+    assert_eq!(slow.read_to_end().1, End::Reset);
+    let port = u64::from(slow.port());
+    let line = until_some("its line", || {
+        proxy.log().into_iter().find(|line| line.number("client_port") == port)
+    });
+    assert_eq!(line.get("reason"), "upstream_body_truncated", "{line:?}");
     assert_eq!(other.ask("y"), "y");
     proxy.assert_sound();
 }
@@ -64,18 +66,27 @@ fn a_flood_of_heartbeats_holds_up_nobody() {
         .start();
     let mut other = Client::new(&proxy);
     other.ask("x");
-    let flood = vec![0; 4 * 1024 * 1024];
-    let mut floods: Vec<_> = (0..4).map(|_| Client::new(&proxy)).collect();
+    let piece = [0; 64 * 1024];
+    let counts = [const { AtomicUsize::new(0) }; 4];
+    let sent = || counts.each_ref().map(|count| count.load(Ordering::Relaxed));
+    let mut floods = clients(&proxy, counts.len());
     std::thread::scope(|scope| {
-        for client in &mut floods {
-            let flood = &flood;
+        for (client, count) in floods.iter_mut().zip(&counts) {
             // It reads nothing, and goes when it is given up.
-            scope.spawn(move || drop(client.try_send(flood)));
+            scope.spawn(move || {
+                while count.fetch_add(1, Ordering::Relaxed) < 64 && client.try_send(&piece).is_ok()
+                {
+                }
+            });
         }
-        for _ in 0..20 {
+        until("each to have sent some", || sent().iter().all(|count| *count > 1));
+        let (mut before, mut asked) = ([0; 4], 0);
+        while asked < 20 || before != sent() {
+            before = sent();
             let begun = Instant::now();
             other.ask("x");
             assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+            asked += 1;
         }
         proxy.signal(Signal::INT);
     });
@@ -89,7 +100,7 @@ fn messages_without_replies_need_one_connection() {
     for n in 0..400 {
         client.say(n.to_string());
         if n % 50 == 0 {
-            std::thread::sleep(Duration::from_millis(5));
+            proxy.until_log(n + 1);
         }
     }
     proxy.until_log(400);
@@ -101,19 +112,15 @@ fn a_lower_limit_is_kept_to() {
     let endpoint = answering("e");
     let proxy =
         setup(&[&endpoint]).reloadable().upstream("max_connections = 8 # the limit").start();
-    let mut clients: Vec<_> = (0..16).map(|_| Client::new(&proxy)).collect();
-    let mut ask_all = || {
-        clients.iter_mut().for_each(|client| client.say("x"));
-        clients.iter_mut().for_each(|client| drop(client.hear()));
-    };
-    ask_all();
+    let mut clients = clients(&proxy, 16);
+    ask_all(&mut clients, "x");
     assert_eq!(proxy.metric("fairwater_endpoint_connections", &[]), 8);
     for (before, after) in [(8, 2), (2, 1)] {
         let line = |limit: u64| format!("max_connections = {limit} # the limit");
         proxy.edit(&line(before), &line(after));
         proxy.reload_well();
         until("connections to be closed", || {
-            ask_all();
+            ask_all(&mut clients, "x");
             proxy.metric("fairwater_endpoint_connections", &[]) <= after
         });
     }
@@ -123,48 +130,49 @@ fn a_lower_limit_is_kept_to() {
 #[test]
 fn a_stop_is_noticed_behind_the_last_reply() {
     for in_flight in [1, 4] {
-        let endpoint = Endpoint::new(|caller| {
-            while let Some(body) = heard(caller) {
-                std::thread::sleep(Duration::from_millis(300));
-                caller.send(framed(body));
-            }
-        });
+        let (go, endpoint) = gated(|_| true);
         let mut proxy =
             setup(&[&endpoint]).listener(&format!("max_inflight = {in_flight}")).start();
-        let mut client = Client::new(&proxy);
+        let [mut client, mut idle] = [(); 2].map(|()| Client::new(&proxy));
         client.say("x");
         until("the message", || proxy.metric("fairwater_endpoint_in_flight", &[]) == 1);
         proxy.signal(Signal::TERM);
+        assert_eq!(idle.end(), End::Closed);
         let begun = Instant::now();
+        go.send(()).unwrap();
         assert_eq!(client.read_to_end(), (framed("x"), End::Closed));
         assert!(proxy.until_ended().success());
-        assert!(begun.elapsed() < Duration::from_secs(5), "{in_flight}");
+        // Not only since all have to go some time.
+        assert!(begun.elapsed() < PATIENCE, "{in_flight}");
     }
 }
 
 /// Messages that are bound to an endpoint do not wait behind those that are bound to another.
 #[test]
 fn an_endpoint_that_is_free_is_asked() {
-    let slow = || {
-        Endpoint::new(|caller| {
-            while let Some(body) = heard(caller) {
-                std::thread::sleep(Duration::from_millis(50));
-                caller.send(framed(body));
-            }
-        })
-    };
-    let (a, b) = (slow(), slow());
+    let (go, a) = gated(|body| body.ends_with(b"waits"));
+    let b = answering("b");
     let proxy = setup(&[&a, &b])
         .listener("key = { offset = 4, length = 2 }")
         .upstream("balance = \"key_hash\"")
         .upstream("max_connections_per_endpoint = 1")
         .start();
-    let mut clients: Vec<_> = (0..20).map(|_| Client::new(&proxy)).collect();
-    for (n, client) in clients.iter_mut().enumerate() {
-        client.say(format!("{n:02}"));
+    let (mut of_a, mut of_b) = (Vec::new(), Vec::new());
+    for (n, mut client) in clients(&proxy, 20).into_iter().enumerate() {
+        let reply = client.ask(format!("{n:02} goes"));
+        if reply.starts_with('b') { &mut of_b } else { &mut of_a }.push((n, client));
     }
-    for (n, client) in clients.iter_mut().enumerate() {
-        assert_eq!(client.hear(), format!("{n:02}").as_bytes());
+    of_a.iter_mut().for_each(|(n, client)| client.say(format!("{n:02} waits")));
+    let others = of_a.len() as u64 - 1;
+    proxy.until_metric("fairwater_upstream_waiting", &[], others);
+    for (n, client) in &mut of_b {
+        assert_eq!(client.ask(format!("{n:02} waits")), format!("b0 {n:02} waits"));
+    }
+    assert_eq!(proxy.metric("fairwater_upstream_waiting", &[]), others);
+    assert!(others > 0 && !of_b.is_empty(), "{others} {}", of_b.len());
+    drop(go);
+    for (n, client) in &mut of_a {
+        assert_eq!(client.hear(), format!("{n:02} waits").as_bytes());
     }
     assert_eq!((a.accepted(), b.accepted()), (1, 1));
 }
@@ -192,7 +200,7 @@ fn endpoints_notice_clients_that_give_up() {
         } else {
             drop(client)
         }
-        went.recv_timeout(Duration::from_secs(5)).unwrap();
+        went.recv_timeout(PATIENCE).unwrap();
         assert_eq!(proxy.until_log(1)[0].get("reason"), "client_aborted");
     }
 }

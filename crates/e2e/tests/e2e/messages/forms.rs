@@ -1,11 +1,16 @@
 //! Messages of every form, and what is none.
 
+use std::io::Read;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
 use fairwater_e2e::client::End;
-use fairwater_e2e::{Client, Endpoint, Setup};
+use fairwater_e2e::{Client, Endpoint, Peer, Setup};
 
-use super::{Messages, answering, framed, setup};
+use super::{Messages, answering, clients, framed, setup};
+use crate::peers::program;
 
-/// Sends back what it gets.
+/// A listener for messages of this form in front of an endpoint.
 fn of_form(frame: &str, endpoint: &Endpoint) -> Setup {
     Setup::of("framed", &[&endpoint.address]).listener(frame)
 }
@@ -98,6 +103,20 @@ fn line(caller: &mut fairwater_e2e::Caller) -> Option<Vec<u8>> {
     Some(line)
 }
 
+/// Sends back what it gets, and keeps it.
+fn keeping() -> (Arc<Mutex<Vec<u8>>>, Endpoint) {
+    let kept = Arc::<Mutex<Vec<u8>>>::default();
+    let of_script = Arc::clone(&kept);
+    let endpoint = Endpoint::new(move |caller| {
+        let mut piece = [0; 4096];
+        while let Ok(len @ 1..) = caller.socket.read(&mut piece) {
+            of_script.lock().unwrap().extend_from_slice(&piece[..len]);
+            caller.send(&piece[..len]);
+        }
+    });
+    (kept, endpoint)
+}
+
 /// Those before it are answered; then the connection ends, and no endpoint has seen a byte of it.
 #[test]
 fn what_is_no_message_ends_the_connection() {
@@ -112,7 +131,7 @@ fn what_is_no_message_ends_the_connection() {
         ("frame = { line = true, max = \"1KiB\" }", vec![b'x'; 1025], "too_long"),
     ];
     for (form, bad, detail) in cases {
-        let endpoint = Endpoint::mirror();
+        let (kept, endpoint) = keeping();
         let mut proxy = of_form(form, &endpoint).start();
         let mut client = Client::new(&proxy);
         let good: &[u8] = match () {
@@ -125,8 +144,12 @@ fn what_is_no_message_ends_the_connection() {
         let log = proxy.until_log(2);
         assert_eq!((log[0].get("reason"), log[1].get("reason")), ("", "bad_frame"), "{form}");
         assert_eq!(log[1].get("detail"), detail, "{form}");
-        assert_eq!(endpoint.accepted(), 1);
         proxy.assert_sound();
+        // Nothing more comes of it behind that.
+        drop(proxy);
+        endpoint.until_closed(1);
+        assert_eq!(endpoint.accepted(), 1);
+        assert_eq!(*kept.lock().unwrap(), good, "{form}");
     }
 }
 
@@ -135,20 +158,23 @@ fn what_is_no_message_ends_the_connection() {
 fn a_claimed_length_costs_nothing() {
     let endpoint = answering("e");
     let form = "frame = { length = \"u32be\", max = \"1GiB\" }";
-    let proxy = Setup::of("framed", &[&endpoint.address]).listener(form).start();
-    let mut first = Client::new(&proxy);
-    first.ask("x");
-    let before = proxy.resident();
-    let mut clients: Vec<_> = (0..50).map(|_| Client::new(&proxy)).collect();
+    let proxy = of_form(form, &endpoint).listener("max_inflight = 2").start();
+    assert!(Client::new(&proxy).ask("x").ends_with(" x"));
+    let before = proxy.allocated();
+    let mut clients = clients(&proxy, 50);
     for client in &mut clients {
-        client.send(0x3fff_fff0_u32.to_be_bytes());
+        // Whoever answers the first has read the length as well.
+        client.send([&framed("y")[..], &0x3fff_fff0_u32.to_be_bytes()].concat());
+        assert!(client.hear().ends_with(b" y"));
     }
-    assert_eq!(first.ask("y"), "e0 y");
-    assert!(proxy.resident() < before + 8 * 1024 * 1024);
+    assert!(Client::new(&proxy).ask("z").ends_with(" z"));
+    let risen = proxy.allocated().saturating_sub(before);
+    assert!(risen < 8 * 1024 * 1024, "{risen}");
 }
 
 #[test]
 fn messages_come_over_tls_too() {
+    let Some(python) = program("python3") else { return };
     let endpoint = answering("e");
     let mut proxy = setup(&[&endpoint]).listener("tls = \"dev\"").start();
     let address = proxy.address.clone();
@@ -168,9 +194,7 @@ fn messages_come_over_tls_too() {
          \x20   assert body == b'e0 ' + b'x' * n, (n, body[:20])\n\
          print('done')\n"
     );
-    let output = std::process::Command::new("python3").arg("-c").arg(script).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!(said, "done\n", "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(Peer::run(Command::new(python).args(["-c", &script])), "done\n");
     proxy.assert_sound();
 }
 
@@ -184,7 +208,7 @@ fn messages_go_to_endpoints_over_tls() {
         .upstream("tls = { insecure_skip_verify = true }")
         .upstream("max_connections = 1")
         .start();
-    let mut clients: Vec<_> = (0..5).map(|_| Client::new(&proxy)).collect();
+    let mut clients = clients(&proxy, 5);
     for len in [0, 10, 70_000, 300_000] {
         for client in &mut clients {
             client.say(vec![b'x'; len]);

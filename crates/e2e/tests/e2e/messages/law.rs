@@ -7,51 +7,22 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use fairwater_e2e::{Caller, Client, Endpoint, Proxy, Socket};
+use fairwater_e2e::chance::given_seed;
+use fairwater_e2e::{Caller, Chance, Client, Endpoint, Over, Proxy, Socket};
 
-use super::{framed, setup};
-
-/// What clients get in place of a reply.
-const TEXTS: [&[u8]; 4] = [b"down", b"busy", b"late", b"gone"];
-const ERRORS: &str =
-    "on_error = { connect = \"down\", full = \"busy\", timeout = \"late\", closed = \"gone\" }";
+use super::{ERRORS, TEXTS, framed, setup};
 
 /// Longer than what is copied, what is stored, and what a socket takes at once.
-const BODY_BYTES_MAX: u64 = 200_000;
+const BODY_BYTES_MAX: usize = 200_000;
 
-/// Numbers that are the same for the same seed.
-#[derive(Clone)]
-struct Chance(u64);
+fn pass(chance: &mut Chance, most_us: usize) {
+    std::thread::sleep(Duration::from_micros(chance.below(most_us) as u64));
+}
 
-impl Chance {
-    fn of(seed: u64, numbers: [u64; 2]) -> Self {
-        let [a, b] = numbers;
-        let mixed = seed ^ a.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ b.rotate_left(32);
-        let mut chance = Self(mixed | 1);
-        // Small seeds need some rounds until all of their bits have spread.
-        while chance.0 >> 60 == 0 || chance.below(4) > 0 {
-            chance.below(2);
-        }
-        chance
-    }
-
-    /// Of xorshift.
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % end
-    }
-
-    fn pass(&mut self, most_us: u64) {
-        std::thread::sleep(Duration::from_micros(self.below(most_us)));
-    }
-
-    /// Mostly short, and now and then long.
-    fn len(&mut self) -> usize {
-        let most = [200, 200, 200, 20_000, 70_000, BODY_BYTES_MAX][self.below(6) as usize];
-        self.below(most) as usize
-    }
+/// Of a body: mostly short, and now and then long.
+fn len(chance: &mut Chance) -> usize {
+    let most = [200, 200, 200, 20_000, 70_000, BODY_BYTES_MAX][chance.below(6)];
+    chance.below(most)
 }
 
 /// A body that says in each byte whose it is: `is_reply`, the client, and which of his messages.
@@ -106,8 +77,8 @@ fn unruly(seed: u64, tally: &Arc<Tally>) -> impl Fn(&mut Caller) + Send + Sync +
                 }
                 continue;
             };
-            let reply = framed(body((true, tag.0, tag.1), chance.len()));
-            let some = chance.below(reply.len() as u64) as usize;
+            let reply = framed(body((true, tag.0, tag.1), len(&mut chance)));
+            let some = chance.below(reply.len());
             match chance.below(40) {
                 0 => return,
                 1 => return caller.reset(),
@@ -121,14 +92,14 @@ fn unruly(seed: u64, tally: &Arc<Tally>) -> impl Fn(&mut Caller) + Send + Sync +
                 }
                 // Longer than anybody waits.
                 4 => std::thread::sleep(Duration::from_millis(300)),
-                5..12 => chance.pass(4000),
+                5..12 => pass(&mut chance, 4000),
                 12..18 if glued.len() < 100_000 => {
                     glued.extend(reply);
                     continue;
                 }
                 18..24 => {
                     caller.send([&glued[..], &reply[..some]].concat());
-                    chance.pass(2000);
+                    pass(&mut chance, 2000);
                     glued.clear();
                     if !caller.send(&reply[some..]) {
                         return;
@@ -183,11 +154,11 @@ fn visit(address: &str, client: u32, chance: &mut Chance, tally: &Tally) {
     std::thread::scope(|scope| {
         scope.spawn(move || {
             for number in 0..count {
-                let message = framed(body((false, client, number), sending.len()));
-                let (first, rest) = message.split_at(sending.below(message.len() as u64) as usize);
+                let message = framed(body((false, client, number), len(&mut sending)));
+                let (first, rest) = message.split_at(sending.below(message.len()));
                 writing.write_all(first).ok();
                 if sending.below(4) == 0 {
-                    sending.pass(3000);
+                    pass(&mut sending, 3000);
                 }
                 if number + 1 == count && manner < 2 {
                     // In the middle of a message.
@@ -201,7 +172,7 @@ fn visit(address: &str, client: u32, chance: &mut Chance, tally: &Tally) {
             match manner {
                 2 => writing.shut_down(Shutdown::Write),
                 3 => {
-                    sending.pass(20_000);
+                    pass(&mut sending, 20_000);
                     writing.shut_down(Shutdown::Both);
                 }
                 _ => {}
@@ -233,7 +204,8 @@ fn look(client: &mut Client, message: (u32, u32), tally: &Tally) -> bool {
         }
     }
     let part = &reply[..come];
-    let is_text = TEXTS.iter().any(|text| reply.len() == text.len() && text.starts_with(part));
+    let is_text =
+        TEXTS.iter().any(|text| reply.len() == text.len() && text.as_bytes().starts_with(part));
     if !is_text && !is_of((true, message.0, message.1), part) {
         let got = part[..part.len().min(12)].escape_ascii();
         tally.breach(format!("in place of the reply to {message:?}: {got}, {} bytes", reply.len()));
@@ -256,7 +228,7 @@ fn run(seed: u64, pipeline: u32, in_flight: u32, time: Duration) {
         (0..3).map(|n| Some(Endpoint::new(unruly(seed ^ n, &tally)))).collect();
     let addresses: Vec<_> = endpoints.iter().flatten().map(|one| one.address.clone()).collect();
     let all: Vec<_> = endpoints.iter().flatten().collect();
-    let close = ["finish", "abort"][chance.below(2) as usize];
+    let close = ["finish", "abort"][chance.below(2)];
     let mut proxy = setup(&all)
         .threads(2)
         .listener(ERRORS)
@@ -267,6 +239,7 @@ fn run(seed: u64, pipeline: u32, in_flight: u32, time: Duration) {
         .start();
     let (is_over, address) = (AtomicBool::new(false), proxy.address.clone());
     std::thread::scope(|scope| {
+        let _over = Over(&is_over);
         for client in 0..12 {
             let (is_over, address, tally) = (&is_over, &address, &tally);
             let mut chance = Chance::of(seed, [u64::from(client), 2]);
@@ -281,14 +254,13 @@ fn run(seed: u64, pipeline: u32, in_flight: u32, time: Duration) {
         }
         let begun = Instant::now();
         while begun.elapsed() < time {
-            let at = chance.below(3) as usize;
-            chance.pass(300_000);
+            let at = chance.below(3);
+            pass(&mut chance, 300_000);
             endpoints[at] = None;
-            chance.pass(100_000);
-            let script = unruly(seed ^ chance.below(1 << 40), &tally);
+            pass(&mut chance, 100_000);
+            let script = unruly(seed ^ chance.below(1 << 31) as u64, &tally);
             endpoints[at] = Some(Endpoint::at(&addresses[at], script));
         }
-        is_over.store(true, Ordering::Relaxed);
     });
     judge(&mut proxy, &tally);
 }
@@ -298,7 +270,7 @@ fn judge(proxy: &mut Proxy, tally: &Tally) {
     assert!(breaches.is_empty(), "{} times: {:?}", breaches.len(), &breaches[..1]);
     let counts = [&tally.replies, &tally.texts, &tally.cut].map(|one| one.load(Ordering::Relaxed));
     eprintln!("{} replies, {} texts, {} connections cut", counts[0], counts[1], counts[2]);
-    assert!(counts[0] > 100, "{counts:?}");
+    assert!(counts[0] > 100 && counts[1] > 0 && counts[2] > 0, "{counts:?}");
     // Nobody is forgotten, and no reply was taken for none.
     proxy.until_metric("fairwater_endpoint_in_flight", &[], 0);
     proxy.until_metric("fairwater_upstream_waiting", &[], 0);
@@ -307,9 +279,8 @@ fn judge(proxy: &mut Proxy, tally: &Tally) {
 }
 
 fn seed() -> u64 {
-    let given = std::env::var("FAIRWATER_SEED").ok().and_then(|text| text.parse().ok());
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    given.unwrap_or(u64::from(now.subsec_nanos()))
+    given_seed().unwrap_or(u64::from(now.subsec_nanos()))
 }
 
 #[test]

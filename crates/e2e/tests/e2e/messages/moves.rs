@@ -1,12 +1,10 @@
 //! Reloads, upgrades and stops, while clients stay connected.
 
-use std::time::Duration;
-
 use fairwater_e2e::client::End;
 use fairwater_e2e::{Client, Endpoint, until};
 use rustix::process::Signal;
 
-use super::{Messages, answering, framed, heard, setup};
+use super::{Messages, answering, clients, framed, gated, heard, setup};
 
 #[test]
 fn a_reload_changes_where_the_next_message_goes() {
@@ -16,7 +14,7 @@ fn a_reload_changes_where_the_next_message_goes() {
     assert_eq!(client.ask("x"), "before0 x");
     proxy.edit(&before.address, &after.address);
     proxy.reload_well();
-    until("the next message to go elsewhere", || client.ask("y") == "after0 y");
+    assert_eq!(client.ask("y"), "after0 y");
     before.until_closed(1);
     // With a form of their own, once nothing is under way.
     proxy.edit(
@@ -24,20 +22,13 @@ fn a_reload_changes_where_the_next_message_goes() {
         "frame = \"swoole\"\nping = { request = \"p\", reply = \"q\" }",
     );
     proxy.reload_well();
-    until("heartbeats", || client.ask("p") == "q");
+    assert_eq!(client.ask("p"), "q");
     proxy.assert_sound();
 }
 
 #[test]
 fn a_message_under_way_ends_where_it_began() {
-    let (go, gate) = std::sync::mpsc::channel::<()>();
-    let gate = std::sync::Mutex::new(gate);
-    let before = Endpoint::new(move |caller| {
-        while let Some(body) = heard(caller) {
-            gate.lock().unwrap().recv().ok();
-            caller.send(framed(body));
-        }
-    });
+    let (go, before) = gated(|_| true);
     let after = answering("after");
     let proxy = setup(&[&before]).reloadable().start();
     let mut client = Client::new(&proxy);
@@ -54,17 +45,15 @@ fn a_message_under_way_ends_where_it_began() {
 fn clients_outlive_an_upgrade() {
     let endpoint = answering("e");
     let mut proxy = setup(&[&endpoint]).upgradable().threads(2).start();
-    let mut clients: Vec<_> = (0..20).map(|_| Client::new(&proxy)).collect();
+    let mut clients = clients(&proxy, 20);
     for client in &mut clients {
         client.ask("before");
     }
-    // One of them is in the middle of a message.
+    // One of them is in the middle of a message: what stands before it has come with it.
     let message = framed("half here, half there");
-    clients[0].send(&message[..10]);
-    std::thread::sleep(Duration::from_millis(50));
-    let first = proxy.worker_id();
-    proxy.upgrade_well();
-    until("the first worker to end", || !std::fs::exists(format!("/proc/{first}")).unwrap());
+    clients[0].send([&framed("whole")[..], &message[..10]].concat());
+    assert!(clients[0].hear().ends_with(b" whole"));
+    proxy.upgrade_whole();
     clients[0].send(&message[10..]);
     assert!(clients[0].hear().ends_with(b" half here, half there"));
     for client in &mut clients {
@@ -75,42 +64,28 @@ fn clients_outlive_an_upgrade() {
 
 #[test]
 fn an_upgrade_waits_for_the_reply() {
-    let (go, gate) = std::sync::mpsc::channel::<()>();
-    let gate = std::sync::Mutex::new(gate);
-    let endpoint = Endpoint::new(move |caller| {
-        while let Some(body) = heard(caller) {
-            if body == b"slow" {
-                gate.lock().unwrap().recv().ok();
-            }
-            caller.send(framed(body));
-        }
-    });
+    let (go, endpoint) = gated(|body| body == b"slow");
     let proxy = setup(&[&endpoint]).upgradable().start();
     let mut client = Client::new(&proxy);
     client.say("slow");
     until("the message", || proxy.metric("fairwater_endpoint_in_flight", &[]) == 1);
-    let first = proxy.worker_id();
     proxy.upgrade_well();
     go.send(()).unwrap();
     assert_eq!(client.hear(), b"slow");
-    until("the first worker to end", || !std::fs::exists(format!("/proc/{first}")).unwrap());
+    proxy.until_one_worker();
     assert_eq!(client.ask("next"), "next");
 }
 
 #[test]
 fn a_stop_ends_connections_between_messages() {
-    let endpoint = Endpoint::new(|caller| {
-        while let Some(body) = heard(caller) {
-            std::thread::sleep(Duration::from_millis(300));
-            caller.send(framed(body));
-        }
-    });
+    let (go, endpoint) = gated(|_| true);
     let mut proxy = setup(&[&endpoint]).start();
     let [mut idle, mut busy] = [(); 2].map(|()| Client::new(&proxy));
     busy.say("x");
     until("the message", || proxy.metric("fairwater_endpoint_in_flight", &[]) == 1);
     proxy.signal(Signal::TERM);
     assert_eq!(idle.end(), End::Closed);
+    go.send(()).unwrap();
     assert_eq!(busy.read_to_end(), (framed("x"), End::Closed));
     assert!(proxy.until_ended().success());
 }

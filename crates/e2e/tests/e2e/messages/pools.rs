@@ -1,12 +1,21 @@
 //! How many connections endpoints have, and who gets which.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fairwater_e2e::{Client, Endpoint, Setup, until};
+use fairwater_e2e::{Client, Endpoint, Over, Proxy, Setup, until};
 
-use super::{Messages, answering, framed, heard, setup};
+use super::{
+    Messages, answering, ask_all, clients, framed, gated, hear_all, heard, say_all, setup,
+};
+
+/// Connections to all endpoints right now.
+fn open(proxy: &Proxy) -> u64 {
+    proxy.metric("fairwater_endpoint_connections", &[])
+}
 
 #[test]
 fn many_clients_share_few_connections() {
@@ -17,18 +26,14 @@ fn many_clients_share_few_connections() {
             .listener(&format!("pipeline = {pipeline}"))
             .upstream("max_connections = 4")
             .start();
-        let mut clients: Vec<_> = (0..100).map(|_| Client::new(&proxy)).collect();
+        let mut clients = clients(&proxy, 100);
         for round in 0..10 {
-            for (n, client) in clients.iter_mut().enumerate() {
-                client.say(format!("{round} of {n}"));
-            }
-            for (n, client) in clients.iter_mut().enumerate() {
-                let reply = String::from_utf8(client.hear()).unwrap();
-                assert!(reply.ends_with(&format!(" {round} of {n}")), "{reply}");
-            }
+            say_all(&mut clients, &format!("{round}"));
+            assert!(open(&proxy) <= 4);
+            hear_all(&mut clients, &format!("{round}"));
         }
-        assert!(proxy.metric("fairwater_endpoint_connections", &[]) <= 4);
-        // Threads give each other what they have too much of, which is little.
+        // Threads give each other what they have too much of: that of a thousand messages a tenth
+        // open a connection at most is what makes it cheap.
         let opened = proxy.metric("fairwater_endpoint_connects_total", &[]);
         let most = if threads == 1 { 4 } else { 100 };
         assert!((1..=most).contains(&opened), "{threads} threads: {opened}");
@@ -43,49 +48,44 @@ fn many_clients_share_few_connections() {
 fn threads_take_turns_with_one_connection() {
     let endpoint = answering("e");
     let proxy = setup(&[&endpoint]).threads(2).upstream("max_connections = 1").start();
-    let mut clients: Vec<_> = (0..8).map(|_| Client::new(&proxy)).collect();
+    let mut clients = clients(&proxy, 8);
     for round in 0..5 {
-        for client in &mut clients {
-            client.say(format!("{round}"));
-        }
-        for client in &mut clients {
-            assert!(client.hear().ends_with(format!(" {round}").as_bytes()));
-        }
+        say_all(&mut clients, &format!("{round}"));
+        assert!(open(&proxy) <= 1);
+        hear_all(&mut clients, &format!("{round}"));
     }
-    assert!(proxy.metric("fairwater_endpoint_connections", &[]) <= 1);
 }
 
 /// With so many under way on one connection, no more are sent; the endpoint sees them all at once.
 #[test]
 fn a_pipeline_has_its_depth() {
-    let most = Arc::new(AtomicUsize::new(0));
-    let seen = Arc::clone(&most);
+    let (go, gate) = channel::<()>();
+    let (gate, seen) = (Arc::new(Mutex::new(gate)), Arc::new(AtomicUsize::new(0)));
+    let of_script = Arc::clone(&seen);
     let endpoint = Endpoint::new(move |caller| {
-        caller.socket.patience(Duration::from_millis(300)).unwrap();
-        loop {
-            let mut bodies = Vec::new();
-            while let Some(body) = heard(caller) {
-                bodies.push(body);
-            }
-            if bodies.is_empty() {
-                return;
-            }
-            seen.fetch_max(bodies.len(), Ordering::Relaxed);
-            for body in bodies {
-                caller.send(framed(body));
-            }
+        let (mut writing, gate) = (caller.socket.try_clone().unwrap(), Arc::clone(&gate));
+        let (bodies, replies) = channel();
+        std::thread::spawn(move || {
+            gate.lock().unwrap().recv().ok();
+            replies.iter().try_for_each(|body: Vec<u8>| writing.write_all(&framed(body)))
+        });
+        while let Some(body) = heard(caller) {
+            of_script.fetch_add(1, Ordering::Relaxed);
+            bodies.send(body).ok();
         }
     });
     let mut proxy =
         setup(&[&endpoint]).listener("pipeline = 3").upstream("max_connections = 1").start();
-    let mut clients: Vec<_> = (0..7).map(|_| Client::new(&proxy)).collect();
-    for (n, client) in clients.iter_mut().enumerate() {
-        client.say(n.to_string());
-    }
-    for (n, client) in clients.iter_mut().enumerate() {
-        assert_eq!(client.hear(), n.to_string().as_bytes());
-    }
-    assert_eq!(most.load(Ordering::Relaxed), 3);
+    let seen = || seen.load(Ordering::Relaxed);
+    let mut clients = clients(&proxy, 7);
+    say_all(&mut clients, "x");
+    proxy.until_metric("fairwater_endpoint_in_flight", &[], 3);
+    proxy.until_metric("fairwater_upstream_waiting", &[], 4);
+    until("those that are under way to come", || seen() >= 3);
+    assert_eq!(seen(), 3);
+    drop(go);
+    hear_all(&mut clients, "x");
+    assert_eq!((endpoint.accepted(), seen()), (1, 7));
     proxy.assert_sound();
 }
 
@@ -93,29 +93,33 @@ fn a_pipeline_has_its_depth() {
 fn a_limit_for_each_endpoint_holds() {
     let (a, b) = (answering("a"), answering("b"));
     let proxy = setup(&[&a, &b]).upstream("max_connections_per_endpoint = 2").start();
-    let mut clients: Vec<_> = (0..40).map(|_| Client::new(&proxy)).collect();
-    for round in 0..5 {
-        for client in &mut clients {
-            client.say(format!("{round}"));
-        }
-        for client in &mut clients {
-            client.hear();
-        }
-    }
+    let mut clients = clients(&proxy, 40);
+    (0..5).for_each(|round| drop(ask_all(&mut clients, &format!("{round}"))));
     assert!(a.accepted() <= 2 && b.accepted() <= 2, "{} {}", a.accepted(), b.accepted());
     assert!(a.accepted() > 0 && b.accepted() > 0);
 }
 
 #[test]
 fn connections_are_opened_ahead_and_kept() {
-    let (a, b) = (answering("a"), answering("b"));
+    let (a, b, clock) = (answering("a"), answering("b"), answering("clock"));
+    let other = format!(
+        "[listeners.other]\nprotocol = \"framed\"\nframe = \"swoole\"\nbind = \"127.0.0.1:0\"\n\
+         upstream = \"other\"\n\
+         [upstreams.other]\nendpoints = [{:?}]\nidle_timeout = \"100ms\"\n",
+        clock.address
+    );
     let proxy = setup(&[&a, &b])
         .upstream("min_connections = 3")
         .upstream("idle_timeout = \"100ms\"")
+        .more(&other)
         .start();
     until("connections", || a.accepted() >= 3 && b.accepted() >= 3);
-    // They outlive the idle timeout.
-    std::thread::sleep(Duration::from_millis(400));
+    // They outlive the idle timeout, by which another one that was used later has been closed.
+    let mut client = Client::connect(&proxy.address_of("other"));
+    for closed in 1..=2 {
+        client.ask("x");
+        clock.until_closed(closed);
+    }
     assert_eq!((a.accepted(), a.closed(), b.accepted(), b.closed()), (3, 0, 3, 0));
     let mut client = Client::new(&proxy);
     client.ask("x");
@@ -179,20 +183,13 @@ fn a_connection_begins_with_a_greeting() {
 
 #[test]
 fn too_many_that_wait_are_told() {
-    let (go, gate) = std::sync::mpsc::channel::<()>();
-    let gate = std::sync::Mutex::new(gate);
-    let endpoint = Endpoint::new(move |caller| {
-        while let Some(body) = heard(caller) {
-            gate.lock().unwrap().recv().ok();
-            caller.send(framed(body));
-        }
-    });
+    let (go, endpoint) = gated(|_| true);
     let proxy = setup(&[&endpoint])
         .listener("on_error = { full = \"busy\" }")
         .upstream("max_connections = 1")
         .upstream("max_queue = 1")
         .start();
-    let mut clients: Vec<_> = (0..3).map(|_| Client::new(&proxy)).collect();
+    let mut clients = clients(&proxy, 3);
     clients[0].say("first");
     until("the first", || proxy.metric("fairwater_endpoint_in_flight", &[]) == 1);
     clients[1].say("second");
@@ -219,6 +216,9 @@ fn who_waits_too_long_is_told() {
     first.say("first");
     until("the first", || proxy.metric("fairwater_endpoint_in_flight", &[]) == 1);
     assert_eq!(Client::new(&proxy).ask("second"), "busy");
+    let line = proxy.until_log(1).remove(0);
+    assert_eq!((line.get("reason"), line.get("detail")), ("upstream_full", ""));
+    assert!(line.number("total_us") >= 190_000, "{line:?}");
 }
 
 /// HTTP/1.1 is a protocol of messages, too.
@@ -234,7 +234,7 @@ fn keep_alive_clients_share_few_connections() {
         let mut proxy =
             Setup::http(&[&endpoint]).threads(threads).upstream("max_connections = 8").start();
         let clients = (0..16).map(|thread| {
-            let mut clients: Vec<_> = (0..12).map(|_| Client::new(&proxy)).collect();
+            let mut clients = clients(&proxy, 12);
             std::thread::spawn(move || {
                 for round in 0..5 {
                     for (n, client) in clients.iter_mut().enumerate() {
@@ -250,7 +250,7 @@ fn keep_alive_clients_share_few_connections() {
         });
         let clients: Vec<_> = clients.collect();
         clients.into_iter().for_each(|client| client.join().unwrap());
-        assert!(proxy.metric("fairwater_endpoint_connections", &[]) <= 8);
+        assert!(open(&proxy) <= 8);
         // 960 requests: who waits takes over what comes free.
         let most = if threads == 1 { 8 } else { 100 };
         assert!(endpoint.accepted() <= most, "{threads} threads: {}", endpoint.accepted());
@@ -277,14 +277,11 @@ fn a_limit_of_messages_under_way_holds() {
             .upstream("max_concurrency = 3")
             .upstream("max_connections = 8")
             .start();
-        let mut clients: Vec<_> = (0..30).map(|_| Client::new(&proxy)).collect();
+        let mut clients = clients(&proxy, 30);
         for round in 0..10 {
-            for client in &mut clients {
-                client.say(format!("{round}"));
-            }
-            for client in &mut clients {
-                assert_eq!(client.hear(), round.to_string().as_bytes());
-            }
+            say_all(&mut clients, &format!("{round}"));
+            assert!(open(&proxy) <= 8);
+            hear_all(&mut clients, &format!("{round}"));
         }
         assert_eq!(most.load(Ordering::SeqCst), 3);
         proxy.until_metric("fairwater_endpoint_in_flight", &[], 0);
@@ -292,7 +289,7 @@ fn a_limit_of_messages_under_way_holds() {
     }
 }
 
-/// Clients on one thread alone keep none of the other's from having a connection.
+/// Whichever thread has the connection: no client is kept from having it.
 #[test]
 fn a_busy_pipeline_gives_way_to_the_other_thread() {
     let endpoint = answering("e");
@@ -301,23 +298,23 @@ fn a_busy_pipeline_gives_way_to_the_other_thread() {
         .listener("pipeline = 8")
         .upstream("max_connections = 1")
         .start();
-    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let busy: Vec<_> = (0..20)
-        .map(|_| {
-            let (mut client, stop) = (Client::new(&proxy), Arc::clone(&stop));
-            std::thread::spawn(move || {
-                let mut count = 0;
-                while !stop.load(Ordering::Relaxed) {
+    let (is_over, counts) = (AtomicBool::new(false), [const { AtomicUsize::new(0) }; 20]);
+    let asked = || counts.each_ref().map(|count| count.load(Ordering::Relaxed));
+    let mut clients = clients(&proxy, counts.len());
+    std::thread::scope(|scope| {
+        let _over = Over(&is_over);
+        for (client, count) in clients.iter_mut().zip(&counts) {
+            let is_over = &is_over;
+            scope.spawn(move || {
+                while !is_over.load(Ordering::Relaxed) {
                     client.ask("x");
-                    count += 1;
+                    count.fetch_add(1, Ordering::Relaxed);
                 }
-                count
-            })
-        })
-        .collect();
-    std::thread::sleep(Duration::from_secs(1));
-    stop.store(true, Ordering::Relaxed);
-    // Threads have as many clients each.
-    let counts: Vec<usize> = busy.into_iter().map(|one| one.join().unwrap()).collect();
-    assert!(counts.iter().all(|count| *count > 5), "{counts:?}");
+            });
+        }
+        until("many messages", || asked().iter().sum::<usize>() >= 5000);
+    });
+    // A tenth of what would be fair.
+    let (counts, sum) = (asked(), asked().iter().sum::<usize>());
+    assert!(counts.iter().all(|count| *count > sum / 200), "{counts:?}");
 }

@@ -216,14 +216,21 @@ fn who_probes_gets_in_where_all_connections_are_taken() {
             let status = client.get(target).status();
             (client, status)
         };
-        let served: Vec<_> = (0..2).map(|_| client("/")).collect();
+        let mut served: Vec<_> = (0..2).map(|_| client("/")).collect();
         let mut probes: Vec<_> = (0..8).map(|_| client("/ready")).collect();
         let all = served.iter().chain(&probes);
         assert!(all.map(|(_, status)| *status).all(|status| status == 200), "{when_full}");
+        let accepted = || proxy.metric("fairwater_connections_total", &[]);
+        assert_eq!(accepted(), 10);
         let mut late = Client::new(&proxy);
         late.send("GET /live HTTP/1.1\r\nHost: a\r\n\r\n");
         match when_full {
             "wait" => {
+                // Those who are in are answered meanwhile, and it is not let in.
+                for (client, _) in &mut served {
+                    (0..10).for_each(|_| assert_eq!(client.get("/").status(), 200));
+                }
+                assert_eq!(accepted(), 10);
                 drop(probes.pop());
                 assert_eq!(late.response().unwrap().status(), 200);
             }

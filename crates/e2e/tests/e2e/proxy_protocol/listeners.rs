@@ -490,7 +490,7 @@ fn the_announced_client_moves_along() {
     assert_eq!(relay.read_exactly(1), b"x");
     for proxy in [&http, &tcp] {
         proxy.upgrade_well();
-        until("the worker before to end", || proxy.worker_ids().len() == 1);
+        proxy.until_one_worker();
     }
     assert_eq!(idle.get("/").status(), 200);
     assert_eq!(enters(&http, &v2("192.0.2.7:2")).unwrap_err(), 503);

@@ -3,18 +3,16 @@
 
 use std::sync::Mutex;
 
+use fairwater_e2e::chance::given_seed;
 use fairwater_e2e::client::End;
-use fairwater_e2e::{Broken, Client, Endpoint, Setup, until};
+use fairwater_e2e::{Broken, Chance, Client, Endpoint, Setup, until};
 
-/// xorshift64*.
-struct Random(u64);
+/// What makes changes by chance.
+struct Random(Chance);
 
 impl Random {
     fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % end
+        self.0.below(end)
     }
 
     fn pick<'a>(&mut self, from: &[&'a [u8]]) -> &'a [u8] {
@@ -73,11 +71,11 @@ const PIECES: &[&[u8]] = &[
 /// canary hears its own voice.
 #[test]
 fn mutated_requests_confuse_nobody() {
-    const SEED: u64 = 0x5eed_0001;
+    let seed = given_seed().unwrap_or(0x5eed_0001);
     let endpoint = Endpoint::echo("e");
     let mut proxy = Setup::http(&[&endpoint]).start();
     let mut canary = Client::new(&proxy);
-    let mut random = Random(SEED);
+    let mut random = Random(Chance::new(seed));
     let mut canaries = 0;
     for round in 0..3000 {
         let bytes = random.mutate(random_of(REQUESTS, round), PIECES);
@@ -85,7 +83,7 @@ fn mutated_requests_confuse_nobody() {
         let cut = random.below(bytes.len());
         client.send_segments(&[&bytes[..cut], &bytes[cut..]]);
         client.half_close();
-        let shown = || format!("{SEED:x} round {round}: {}", bytes.escape_ascii());
+        let shown = || format!("seed {seed}, round {round}: {}", bytes.escape_ascii());
         let (answer, end) = client.read_to_end();
         assert_ne!(end, End::Open, "{}", shown());
         let is_http = answer.is_empty() || answer.starts_with(b"HTTP/1.1 ");
@@ -137,8 +135,8 @@ const REPLY_PIECES: &[&[u8]] = &[
 /// Whatever an endpoint answers, the client gets canonical HTTP, or a visible break.
 #[test]
 fn mutated_replies_confuse_nobody() {
-    const SEED: u64 = 0x5eed_0002;
-    let random = Mutex::new((Random(SEED), 0));
+    let seed = given_seed().unwrap_or(0x5eed_0002);
+    let random = Mutex::new((Random(Chance::new(seed)), 0));
     let last = std::sync::Arc::new(Mutex::new(Vec::new()));
     let of_endpoint = std::sync::Arc::clone(&last);
     let endpoint = Endpoint::new(move |caller| {
@@ -165,10 +163,10 @@ fn mutated_replies_confuse_nobody() {
         match answer {
             Ok(answer) => {
                 complete += usize::from(answer.status() == 200);
-                assert_ne!(client.end(), End::Open, "{SEED:x} round {round}: {sent}");
+                assert_ne!(client.end(), End::Open, "seed {seed}, round {round}: {sent}");
             }
             Err(Broken::ClosedWithin(_) | Broken::ResetWithin(_)) => {}
-            Err(broken) => panic!("{SEED:x} round {round}: {broken:?} for {sent}"),
+            Err(broken) => panic!("seed {seed}, round {round}: {broken:?} for {sent}"),
         }
     }
     assert!(complete > 100, "too few were good: {complete}");

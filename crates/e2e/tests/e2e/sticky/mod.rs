@@ -119,11 +119,7 @@ fn clients_stay_by_their_address_over_http_and_tcp() {
     let mut setup = Setup::http(&endpoints).upstream("sticky = \"address\"").more(&tcp);
     setup = setup.listener("trusted_proxies = [\"127.0.0.1\"]");
     let mut proxy = setup.start();
-    let raw = fairwater_e2e::until_some("the listener for TCP", || {
-        let said = proxy.said();
-        said.lines()
-            .find_map(|line| line.strip_prefix("fairwater: tcp listens on ").map(str::to_owned))
-    });
+    let raw = proxy.address_of("tcp");
     let by_http = |client: usize| {
         let mut own = Client::new(&proxy);
         own.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.{client}\r\n\r\n"));

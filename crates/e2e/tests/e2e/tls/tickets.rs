@@ -4,23 +4,11 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fairwater_e2e::wait::until_some;
-use fairwater_e2e::{Client, Endpoint, Proxy, Setup};
+use fairwater_e2e::{Client, Endpoint, Setup};
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
 use super::clients::made_by_script;
 use super::{LOCAL, Pki, s_client, s_client_at};
-
-/// Of a listener, as the proxy says it.
-fn address_of(proxy: &Proxy, listener: &str) -> String {
-    let before = format!("fairwater: {listener} listens on ");
-    // It may have been read up to here, and not to the end of the line.
-    until_some("the address", || {
-        let said = proxy.said();
-        let (address, _) = said.split(&before).nth(1)?.split_once('\n')?;
-        Some(address.to_owned())
-    })
-}
 
 /// Both listeners read each other's tickets, as far as the keys go (CVE-2025-23419).
 #[test]
@@ -38,7 +26,7 @@ fn a_ticket_from_an_open_door_opens_no_other() {
         .more(&format!("[listeners.twin]\n{listener}\n{lines}"))
         .more(&format!("[listeners.closed]\n{listener}\n{lines}\n{}", closed(&ca)))
         .start();
-    let [open, twin, closed] = ["web", "twin", "closed"].map(|name| address_of(&proxy, name));
+    let [open, twin, closed] = ["web", "twin", "closed"].map(|name| proxy.address_of(name));
     let me = format!("-cert {} -key {}", pki.file("me.pem"), pki.file("me.key"));
     for version in ["-tls1_2", "-tls1_3"] {
         let [free, mine] = ["free", "mine"].map(|name| pki.file(name));

@@ -6,7 +6,7 @@ use fairwater_e2e::datagrams::target;
 use fairwater_e2e::{Responder, Sender, until};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{dropped, setup};
+use super::{address_with, dropped, setup};
 
 /// So many, of as many addresses.
 const SPOOFED: u32 = 20_000;
@@ -33,15 +33,15 @@ fn a_flood_of_clients_fills_no_more_than_the_table() {
         client.send(b"flood");
         if number % 1_000 == 999 {
             // Each of its clients is gone by now; who stays is served all along.
-            steady.ask_until_echoed(b"steady");
+            steady.ask_until_echoed(format!("steady {number}").as_bytes());
             assert!(active() <= 2 * FLOWS_MAX, "{}", active());
             assert!(proxy.descriptors() <= before + 2 * FLOWS_MAX as usize + 16);
         }
     }
     let count = |name| proxy.metric(name, &[]);
-    until("all of it to be taken", || {
+    until("most of it to be taken", || {
         // What the kernel has dropped before nobody has counted.
-        count("fairwater_datagrams_received_total") > u64::from(SPOOFED) / 2 && active() > 0
+        count("fairwater_datagrams_received_total") > u64::from(SPOOFED) / 2
     });
     let evicted = || proxy.metric("fairwater_faults_total", &["reason=\"flow_evicted\""]);
     until("each flow to be there, or evicted", || {
@@ -64,13 +64,7 @@ fn flows_of_all_addresses_leave_half_of_the_process_to_others() {
         .log("format = \"off\"")
         .more(more)
         .start();
-    let said = proxy.said();
-    let mut addresses = vec![target(&proxy)];
-    for ip in ["127.0.0.2", "127.0.0.3"] {
-        let port = said.split(&format!("udp:{ip}:")).nth(1).unwrap();
-        let port: String = port.chars().take_while(char::is_ascii_digit).collect();
-        addresses.push(format!("{ip}:{port}").parse().unwrap());
-    }
+    let addresses = ["127.0.0.1", "127.0.0.2", "127.0.0.3"].map(|ip| address_with(&proxy, ip));
     let active = || proxy.metric("fairwater_connections_active", &[]);
     for (round, address) in addresses.iter().cycle().take(6).enumerate() {
         for number in 0..100 {
@@ -111,6 +105,7 @@ fn replies_beyond_those_that_are_due_go_nowhere() {
     for text in [b"a", b"b", b"c"] {
         assert_eq!((client.ask(text), client.receive()), (text.to_vec(), text.to_vec()));
     }
+    until("all replies to be made", || endpoint.sent() == 12);
     // A flow ends with the last one that it owes, and so does what comes behind.
     let lines = proxy.until_log(3);
     assert!(lines.iter().all(|line| line.number("bytes_out") == 2), "{lines:?}");

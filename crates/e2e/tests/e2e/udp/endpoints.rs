@@ -27,7 +27,7 @@ fn a_client_goes_on_at_another_endpoint_when_its_own_is_gone() {
     let (gone, there) = (nobody(), Responder::named("there"));
     let mut proxy = Setup::of("udp", &[&gone, &there.address])
         .upstream("balance = \"round_robin\"\noutlier = false")
-        .listener("idle_timeout = \"500ms\"")
+        .listener("idle_timeout = \"3s\"")
         .start();
     let endpoint = format!("endpoint=\"{gone}\"");
     for round in 1..=4 {
@@ -163,6 +163,15 @@ fn an_endpoint_that_owes_replies_is_to_blame() {
     proxy.assert_sound();
 }
 
+/// Waits until checks have told who is well and who is not.
+#[track_caller]
+fn until_found_out(proxy: &Proxy, well: &Responder, ill: &Responder) {
+    for (endpoint, is_up) in [(well, 1), (ill, 0)] {
+        let label = format!("endpoint=\"{}\"", endpoint.address);
+        proxy.until_metric("fairwater_endpoint_up", &[&label], is_up);
+    }
+}
+
 #[test]
 fn checks_keep_traffic_from_who_is_not_well() {
     let well = Responder::named("well");
@@ -173,7 +182,7 @@ fn checks_keep_traffic_from_who_is_not_well() {
     let health = "health = { type = \"udp\", send = \"how are you\", expect = \"how are you\", \
                   interval = \"50ms\", fast_interval = \"50ms\" }\nbalance = \"round_robin\"";
     let mut proxy = setup(&[&well, &ill]).upstream(health).start();
-    proxy.until_metric("fairwater_endpoint_up", &[], 1);
+    until_found_out(&proxy, &well, &ill);
     until_all_are("well", &proxy);
     proxy.assert_sound();
 }
@@ -191,13 +200,13 @@ fn checks_may_go_over_tcp() {
         .upstream("health = { type = \"tcp\", interval = \"50ms\", fast_interval = \"50ms\" }")
         .upstream("balance = \"round_robin\"")
         .start();
-    proxy.until_metric("fairwater_endpoint_up", &[], 1);
+    until_found_out(&proxy, &datagrams, &gone);
     until_all_are("datagrams", &proxy);
     proxy.assert_sound();
 }
 
 #[test]
-fn without_an_endpoint_nothing_is_answered() {
+fn where_endpoints_are_full_nothing_is_answered() {
     let endpoint = Responder::echo();
     let endpoints = format!("{{ address = {:?}, max_concurrency = 1 }}", endpoint.address);
     let mut proxy = setup(&[]).endpoints(&endpoints).start();

@@ -3,13 +3,9 @@
 use std::process::{Command, Stdio};
 
 use fairwater_e2e::datagrams::target;
-use fairwater_e2e::{Directory, Peer, Setup, until, until_some};
+use fairwater_e2e::{Directory, Peer, Setup, until};
 
-use crate::peers::{free_address, program};
-
-fn port_of(address: &str) -> &str {
-    address.rsplit(':').next().unwrap()
-}
+use crate::peers::{free_address, port_of, program};
 
 /// Names that a resolver knows by itself.
 const NAMES: u32 = 20;
@@ -128,9 +124,9 @@ fn logger_writes_to_socat_through_us() {
         text().contains("begin")
     });
     (0..20).for_each(|number| log(&format!("line {number} of twenty")));
-    until_some("all lines", || {
+    until("all lines", || {
         let text = text();
-        (0..20).all(|number| text.contains(&format!("line {number} of twenty"))).then_some(())
+        (0..20).all(|number| text.contains(&format!("line {number} of twenty")))
     });
     assert!(text().contains(" water "), "{}", text());
     proxy.assert_sound();

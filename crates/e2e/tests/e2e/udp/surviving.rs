@@ -1,29 +1,20 @@
 //! Flows outlive reloads, upgrades, and sockets outlive workers.
 
 use std::collections::HashSet;
-use std::fs;
 use std::net::UdpSocket;
-use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fairwater_e2e::proxy::signal_to;
-use fairwater_e2e::{Proxy, Responder, Sender, Setup, until};
+use fairwater_e2e::{Over, Responder, Sender, Setup, until};
 use rustix::process::Signal;
 
-use super::{name_of, setup};
+use super::{address_with, name_of, setup};
 
 /// The ports from which an endpoint was sent this.
 fn ports(endpoint: &Responder, text: &str) -> HashSet<u16> {
     let seen = endpoint.seen();
     let of_text = seen.iter().filter(|(_, bytes)| bytes == text.as_bytes());
     of_text.map(|(from, _)| from.port()).collect()
-}
-
-fn install_again(proxy: &Proxy) {
-    let program = proxy.directory().join("fairwater");
-    let new = proxy.directory().join("fairwater.new");
-    fs::write(&new, fs::read(&program).unwrap()).unwrap();
-    fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
-    fs::rename(new, program).unwrap();
 }
 
 #[test]
@@ -58,14 +49,12 @@ fn an_address_comes_and_goes_with_a_reload() {
     let more = "[\"127.0.0.1:0\", \"127.0.0.2:0\"]";
     proxy.edit("\"127.0.0.1:0\"", more);
     proxy.reload_well();
-    let said = proxy.said();
-    let port = said.split("udp:127.0.0.2:").nth(1).unwrap();
-    let port: String = port.chars().take_while(char::is_ascii_digit).collect();
-    let second = Sender::from("127.0.0.1:0", format!("127.0.0.2:{port}").parse().unwrap());
+    let address = address_with(&proxy, "127.0.0.2");
+    let second = Sender::from("127.0.0.1:0", address);
     assert_eq!((second.ask(b"y"), client.ask(b"y")), (b"y".to_vec(), b"y".to_vec()));
     proxy.edit(more, "\"127.0.0.1:0\"");
     proxy.reload_well();
-    until("the address to be free", || UdpSocket::bind(format!("127.0.0.2:{port}")).is_ok());
+    until("the address to be free", || UdpSocket::bind(address).is_ok());
     assert_eq!(client.ask(b"z"), b"z");
     proxy.assert_sound();
 }
@@ -80,10 +69,8 @@ fn an_upgrade_hands_flows_over() {
     let before = ports(&endpoint, "0");
     assert_eq!(before.len(), 100);
     for step in ["1", "2"] {
-        let old = proxy.worker_id();
-        install_again(&proxy);
-        proxy.upgrade_well();
-        until("the worker before to end", || !proxy.worker_ids().contains(&old));
+        proxy.install_again();
+        proxy.upgrade_whole();
         ask(step);
         assert_eq!(ports(&endpoint, step), before, "the same sockets go on");
         assert_eq!(proxy.metric("fairwater_connections_active", &[]), 100);
@@ -103,10 +90,8 @@ fn flows_that_move_are_none_that_come() {
     let clients: Vec<_> = (0..20).map(|_| Sender::new(&proxy)).collect();
     clients.iter().for_each(|client| drop(client.ask_text("before")));
     proxy.edit("100/h\"\nburst = 100", "1/h\"\nburst = 1");
-    let old = proxy.worker_id();
-    install_again(&proxy);
-    proxy.upgrade_well();
-    until("the worker before to end", || !proxy.worker_ids().contains(&old));
+    proxy.install_again();
+    proxy.upgrade_whole();
     clients.iter().for_each(|client| drop(client.ask_text("after")));
     assert_eq!(ports(&endpoint, "after"), ports(&endpoint, "before"));
     proxy.assert_sound();
@@ -119,10 +104,8 @@ fn flows_whose_endpoint_is_gone_end_with_the_worker() {
     let clients: Vec<_> = (0..20).map(|_| Sender::new(&proxy)).collect();
     clients.iter().for_each(|client| drop(client.ask_text("before")));
     proxy.edit(&endpoint.address, &other.address);
-    let old = proxy.worker_id();
-    install_again(&proxy);
-    proxy.upgrade_well();
-    until("the worker before to end", || !proxy.worker_ids().contains(&old));
+    proxy.install_again();
+    proxy.upgrade_whole();
     let lines = proxy.until_log(20);
     assert!(lines.iter().all(|line| line.get("endpoint") == endpoint.address), "{lines:?}");
     assert!(lines.iter().all(|line| line.number("bytes_in") == 6), "{lines:?}");
@@ -158,15 +141,15 @@ fn no_datagram_is_lost_to_an_upgrade() {
     let endpoint = Responder::named("a");
     let proxy = setup(&[&endpoint]).threads(2).upgradable().start();
     let clients: Vec<_> = (0..8).map(|_| Sender::new(&proxy)).collect();
-    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let is_over = &is_over;
+        let (over, is_over) = (Over(&is_over), &is_over);
         let asking: Vec<_> = clients
             .iter()
             .map(|client| {
                 scope.spawn(move || {
                     let mut count = 0;
-                    while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    while !is_over.load(Ordering::Relaxed) {
                         let text = format!("{count}");
                         assert_eq!(client.ask_text(&text), format!("a {text}"));
                         count += 1;
@@ -176,12 +159,10 @@ fn no_datagram_is_lost_to_an_upgrade() {
             })
             .collect();
         for _ in 0..2 {
-            let old = proxy.worker_id();
-            install_again(&proxy);
-            proxy.upgrade_well();
-            until("the worker before to end", || !proxy.worker_ids().contains(&old));
+            proxy.install_again();
+            proxy.upgrade_whole();
         }
-        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        drop(over);
         for asking in asking {
             assert!(asking.join().unwrap() > 10);
         }
