@@ -66,7 +66,8 @@ fn who_would_wait_too_long_is_closed_at_once() {
     until("one to be closed at once", || {
         let mut crowd = [(); 4].map(|()| Client::new(&proxy));
         crowd.iter_mut().for_each(|client| client.send(HALF));
-        crowd.iter_mut().for_each(|client| assert_eq!(client.read_to_end(), (vec![], End::Closed)));
+        // Who is closed at once was not even read.
+        crowd.iter_mut().for_each(|client| assert_ne!(client.end(), End::Open));
         busy() > 0
     });
     until("the next second", || succeeds(&pki, &proxy));
