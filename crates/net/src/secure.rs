@@ -91,6 +91,28 @@ impl Secure {
         Poll::Ready(Ok(len))
     }
 
+    /// The same for who does not wait.
+    ///
+    /// # Errors
+    /// As those of the socket; `WouldBlock` when that takes nothing.
+    pub(crate) fn write_now(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.flush_now()?;
+        let len = self.session.write(parts)?;
+        match self.flush_now() {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(len),
+        }
+    }
+
+    /// Gives the socket all that waits for it; `WouldBlock` when it does not take all of it.
+    fn flush_now(&mut self) -> io::Result<()> {
+        let Self { io, session, .. } = self;
+        while session.wants_write() {
+            io.now(Interest::WRITABLE, |mut socket| session.give(&mut socket))?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.flush_what_goes(cx)?;
         match self.session.has_unread() {
@@ -121,16 +143,8 @@ impl Secure {
 
     /// Tells the other side that nothing more comes, if the socket takes that at once.
     pub(crate) fn close(&mut self) {
-        let Self { io, session, .. } = self;
-        session.close();
-        while session.wants_write() {
-            if !matches!(
-                io.now(Interest::WRITABLE, |mut socket| session.give(&mut socket)),
-                Ok(1..)
-            ) {
-                return;
-            }
-        }
+        self.session.close();
+        drop(self.flush_now());
     }
 }
 

@@ -393,6 +393,34 @@ impl Stream {
         io.poll(cx, Interest::WRITABLE, want, send)
     }
 
+    /// Writes as much as the socket takes at once; 0 if that is nothing. Nobody is woken when it
+    /// takes more: for who leaves that to somebody else.
+    ///
+    /// # Errors
+    /// Those of the socket, which whoever writes next gets as well.
+    pub fn write_now(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut io = self.io.borrow_mut();
+        io.register()?;
+        let written = match &mut *io {
+            Io::Tls(secure) => secure.write_now(parts),
+            io => io.now(Interest::WRITABLE, |socket| {
+                socket.send_vectored_with_flags(parts, libc::MSG_NOSIGNAL)
+            }),
+        };
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            result => result,
+        }
+    }
+
+    /// Whether all that was written is the kernel's.
+    pub fn is_flushed(&self) -> bool {
+        match &*self.io.borrow() {
+            Io::Tls(secure) => !secure.session.wants_write(),
+            _ => true,
+        }
+    }
+
     /// Waits until there may be something to read, without a buffer to read it into. Always ready
     /// for a fresh socket: reading it finds out.
     #[inline]

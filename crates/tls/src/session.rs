@@ -9,8 +9,9 @@ use crate::agreed::{Agreed, PeerFacts, printable};
 use crate::certificate::{Facts, hex};
 use crate::fingerprint;
 
-/// Encrypted and not taken by the socket yet: two full records and a bit.
-const UNSENT_BYTES_MAX: usize = 64 * 1024;
+/// Taken at a time to be encrypted: nobody writes more at once, and nothing more before the socket
+/// has all of it.
+const UNSENT_BYTES_MAX: usize = 256 * 1024;
 
 #[derive(Debug)]
 pub struct Session {

@@ -42,6 +42,7 @@ mod spares;
 mod spread;
 mod tcp;
 mod thread;
+mod transit;
 mod tunnel;
 mod udp;
 mod upstream;

@@ -24,6 +24,7 @@ use crate::pulse::Pulse;
 use crate::spares::Spares;
 use crate::spread::Spread;
 use crate::thread::ThreadParts;
+use crate::transit::Transit;
 use crate::upstream::Pools;
 use crate::work::{Buffer, Work};
 
@@ -50,7 +51,7 @@ pub(crate) struct Shard {
     /// Where heads of HTTP/2 are put together.
     pub fields: RefCell<Scratch>,
     /// Where raw bytes pass through on their way from one socket to another.
-    pub scratch: RefCell<Box<[u8]>>,
+    pub scratch: RefCell<Transit>,
     /// For what comes from endpoints.
     blocks: Spares<Box<[u8]>>,
     /// Boxed, so that a set changes hands as one pointer.
@@ -91,9 +92,6 @@ pub(crate) struct Shard {
     wall_start_us: Cell<u64>,
 }
 
-/// Raw bytes are read in pieces of this size: large enough that a stream costs few calls.
-const SCRATCH_BYTES: usize = 64 * 1024;
-
 impl Shard {
     pub(crate) fn new(
         plan: Arc<Plan>,
@@ -120,7 +118,7 @@ impl Shard {
             log_names_replies: log.names_replies(),
             log: RefCell::new(log),
             fields: RefCell::default(),
-            scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
+            scratch: RefCell::new(Transit::new()),
             blocks: Spares::default(),
             works: Spares::default(),
             pipes: Rc::default(),

@@ -2,7 +2,7 @@
 
 pub(super) const HEAD_BYTES: usize = 9;
 /// What we take, and what every peer takes (section 4.2).
-pub(super) const PAYLOAD_BYTES_MAX: usize = 16 * 1024;
+pub const PAYLOAD_BYTES_MAX: usize = 16 * 1024;
 
 pub(super) const DATA: u8 = 0;
 pub(super) const HEADERS: u8 = 1;
@@ -76,9 +76,13 @@ impl FrameHead {
     }
 
     pub(super) fn write(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.bytes());
+    }
+
+    pub(super) fn bytes(self) -> [u8; HEAD_BYTES] {
         let [_, a, b, c] = (self.len as u32).to_be_bytes();
         let [s, t, u, v] = self.stream.to_be_bytes();
-        out.extend_from_slice(&[a, b, c, self.kind, self.flags, s, t, u, v]);
+        [a, b, c, self.kind, self.flags, s, t, u, v]
     }
 
     pub(super) fn has(self, flag: u8) -> bool {

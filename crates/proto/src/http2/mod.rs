@@ -17,8 +17,8 @@ pub use budget::Flood;
 pub use connection::{Bounds, Connection, Opened, Refusal, Role};
 pub use fields::Problem;
 pub use fields::Scratch;
-pub use frame::Code;
-pub use send::{Gone, Requested};
+pub use frame::{Code, PAYLOAD_BYTES_MAX};
+pub use send::{Frames, Gone, Requested};
 pub use stream::{Head, Read, Waiter};
 
 /// How a client begins, which no client of HTTP/1 does (section 3.4).

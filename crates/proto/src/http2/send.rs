@@ -26,6 +26,32 @@ pub struct Requested {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 
+/// What is around data that goes out as frames.
+#[derive(Clone, Copy, Debug)]
+pub struct Frames {
+    stream: u32,
+    len: usize,
+    is_last: bool,
+}
+
+impl Frames {
+    pub fn count(self) -> usize {
+        self.len.max(1).div_ceil(PAYLOAD_BYTES_MAX)
+    }
+
+    /// Each head, and what goes behind it.
+    pub fn around(self, data: &[u8]) -> impl Iterator<Item = ([u8; HEAD_BYTES], &[u8])> {
+        let Self { stream, len, is_last } = self;
+        // The end alone has a frame too.
+        (0..len.max(1)).step_by(PAYLOAD_BYTES_MAX).map(move |start| {
+            let end = len.min(start + PAYLOAD_BYTES_MAX);
+            let flags = if is_last && end == len { END_STREAM } else { 0 };
+            let head = FrameHead { len: end - start, kind: DATA, flags, stream };
+            (head.bytes(), &data[start..end])
+        })
+    }
+}
+
 impl<W: Waiter> Connection<W> {
     /// Sends the head of a reply, which was written for HTTP/1.1, perhaps with a body behind it.
     /// Returns where the head ends.
@@ -77,6 +103,40 @@ impl<W: Waiter> Connection<W> {
         Some(id)
     }
 
+    /// Counts data of a body as sent that its owner sends by itself, right behind [`Self::out`] and
+    /// in these frames: see [`Self::sent_past`]. The stream must have [`Self::room`] for it.
+    pub fn frame_data(&mut self, id: u32, len: usize, is_last: bool) -> Result<Frames, Gone> {
+        let stream = self.find(id).filter(|stream| stream.reset.is_none() && !stream.is_sent);
+        let stream = stream.ok_or(Gone)?;
+        stream.send_window -= len as i64;
+        stream.is_sent |= is_last;
+        self.send_window -= len as i64;
+        self.sent_last = id;
+        self.data_bytes += len as u64;
+        Ok(Frames { stream: id, len, is_last })
+    }
+
+    /// So many bytes of [`Self::out`], and of the frames around `data` behind it, have gone. What
+    /// has not waits there.
+    pub fn sent_past(&mut self, taken: usize, frames: Frames, data: &[u8]) {
+        let before = taken.min(self.out.len());
+        self.sent(before);
+        self.budget.sent(taken - before);
+        self.hold_back(taken - before, frames, data);
+    }
+
+    /// Has frames wait, but for their first bytes.
+    fn hold_back(&mut self, mut gone: usize, frames: Frames, data: &[u8]) {
+        for (head, data) in frames.around(data) {
+            self.budget.sent_frame();
+            for part in [&head[..], data] {
+                let of_part = gone.min(part.len());
+                gone -= of_part;
+                self.out.extend_from_slice(&part[of_part..]);
+            }
+        }
+    }
+
     /// Sends data of a body, as much as the peer takes now and there is room for. Nothing but the
     /// end waits for no room. 0 of something says that the stream is woken when more can go.
     pub fn send_data(&mut self, id: u32, data: &[u8], is_last: bool) -> Result<usize, Gone> {
@@ -86,37 +146,26 @@ impl<W: Waiter> Connection<W> {
         let stream = stream.ok_or(Gone)?;
         let window = usize::try_from(stream.send_window.min(all)).unwrap_or(0);
         let len = if has_room { data.len().min(window) } else { 0 };
-        let is_last = is_last && len == data.len();
         let is_blocked = len < data.len();
         stream.is_blocked |= is_blocked;
-        stream.send_window -= len as i64;
-        stream.is_sent |= is_last;
         self.has_blocked |= is_blocked;
+        let is_last = is_last && !is_blocked;
         if len == 0 && !is_last {
             return Ok(0);
         }
-        self.send_window -= len as i64;
-        self.sent_last = id;
-        self.data_bytes += len as u64;
-        let mut rest = &data[..len];
-        loop {
-            let piece = rest.len().min(PAYLOAD_BYTES_MAX);
-            let is_end = is_last && piece == rest.len();
-            let flags = if is_end { END_STREAM } else { 0 };
-            self.budget.sent_frame();
-            frame::write(&mut self.out, DATA, flags, id, &rest[..piece]);
-            rest = &rest[piece..];
-            if rest.is_empty() {
-                return Ok(len);
-            }
-        }
+        let frames = self.frame_data(id, len, is_last)?;
+        self.hold_back(0, frames, &data[..len]);
+        Ok(len)
     }
 
-    /// How much of a body can go now: [`Self::send_data`] takes so much as a whole. With 0 the
-    /// stream is woken when there is some.
-    pub fn room(&mut self, id: u32) -> Result<usize, Gone> {
+    /// How much of a body can go now, and up to `at_rest` while nothing waits in [`Self::out`].
+    /// With 0 the stream is woken when there is some.
+    pub fn room(&mut self, id: u32, at_rest: usize) -> Result<usize, Gone> {
         let all = self.send_window;
-        let left = self.bounds.unsent_bytes.saturating_sub(self.out.len());
+        let left = match self.out.len() {
+            0 => at_rest,
+            len => self.bounds.unsent_bytes.saturating_sub(len),
+        };
         let stream = self.find(id).filter(|stream| stream.reset.is_none() && !stream.is_sent);
         let stream = stream.ok_or(Gone)?;
         let window = usize::try_from(stream.send_window.min(all)).unwrap_or(0);
@@ -158,9 +207,8 @@ impl<W: Waiter> Connection<W> {
         let end = if is_last { END_STREAM } else { 0 };
         let len = self.out.len() - at - HEAD_BYTES;
         if len <= PAYLOAD_BYTES_MAX {
-            let mut head = Vec::with_capacity(HEAD_BYTES);
-            FrameHead { len, kind: HEADERS, flags: end | END_HEADERS, stream }.write(&mut head);
-            self.out[at..at + HEAD_BYTES].copy_from_slice(&head);
+            let head = FrameHead { len, kind: HEADERS, flags: end | END_HEADERS, stream };
+            self.out[at..at + HEAD_BYTES].copy_from_slice(&head.bytes());
             return;
         }
         let block = self.out.split_off(at + HEAD_BYTES);

@@ -237,6 +237,42 @@ fn bodies_wait_for_windows_and_end_with_trailers() {
     assert_eq!(pair.server.trailers(stream), b"x-sum: 5\r\n");
 }
 
+/// As it is with a copy, wherever the socket stops to take it.
+#[test]
+fn data_is_sent_past_what_waits() {
+    let data: Vec<u8> = (0..40_000u32).map(|n| (n >> 3) as u8).collect();
+    let start = || {
+        let mut pair = Pair::new();
+        let stream = pair.ask(GET, true);
+        pair.talk();
+        pair.server.send_reply(stream, b"HTTP/1.1 200 OK\r\n\r\n", false).unwrap();
+        (pair, stream)
+    };
+    let (mut copying, stream) = start();
+    assert_eq!(copying.server.send_data(stream, &data, true), Ok(data.len()));
+    let copied = copying.server.out().to_vec();
+    let head = copied.len() - data.len() - 3 * 9;
+    for taken in [0, 1, head, head + 5, head + 9, head + 20_000, copied.len() - 1, copied.len()] {
+        let (mut pair, stream) = start();
+        let room = BOUNDS.unsent_bytes - head;
+        assert_eq!(pair.server.room(stream, 200_000), Ok(room));
+        let frames = pair.server.frame_data(stream, data.len(), true).unwrap();
+        let mut all = pair.server.out().to_vec();
+        for (head, piece) in frames.around(&data) {
+            all.extend([&head[..], piece].concat());
+        }
+        assert_eq!(frames.around(&data).count(), frames.count());
+        assert!(all == copied);
+        pair.server.sent_past(taken, frames, &data);
+        assert!([&all[..taken], pair.server.out()].concat() == copied, "{taken}");
+        assert_eq!(pair.server.frame_data(stream, 1, false).err(), Some(Gone));
+    }
+    let (mut pair, stream) = start();
+    pair.talk();
+    assert_eq!(pair.server.room(stream, 200_000), Ok(BOUNDS.stream_window as usize));
+    assert_eq!(pair.server.room(stream, 70_000), Ok(70_000));
+}
+
 /// Else the connection would have less of it each time, and nothing in the end.
 #[test]
 fn the_window_of_what_was_taken_and_never_read_comes_back() {

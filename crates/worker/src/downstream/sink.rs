@@ -20,9 +20,6 @@ use crate::relay::{self, Coding, Piece, SpliceError};
 use crate::shard::Shard;
 use crate::write::{WriteError, write_all};
 
-/// What is poured at a time: with the heads of its frames it goes through the kernel as one packet.
-const POURED_BYTES: usize = 63 * 1024;
-
 /// Where a reply goes, and how far the client was answered.
 #[derive(Debug)]
 pub(crate) struct Sink<'a> {
@@ -238,14 +235,14 @@ impl<'a> Sink<'a> {
             Poll::Pending => return Poll::Ready(Ok(0)),
         };
         let mut scratch = shard.scratch.borrow_mut();
-        let want = room.min(POURED_BYTES).min(usize::try_from(left).unwrap_or(usize::MAX));
+        let scratch = scratch.for_stream();
+        let want = room.min(scratch.len()).min(usize::try_from(left).unwrap_or(usize::MAX));
         let len = match ready!(endpoint.poll_read(cx, &mut scratch[..want])) {
             Ok(0) | Err(_) => return Poll::Ready(Err(FaultKind::BodyTruncated.into())),
             Ok(len) => len,
         };
         self.is_over = len as u64 == left;
-        let sent = ready!(lane.poll_send(cx, &scratch[..len], self.is_over)).map_err(aborted)?;
-        debug_assert_eq!(sent, len, "there was room for all of it");
+        lane.send_past(&scratch[..len], self.is_over).map_err(aborted)?;
         Poll::Ready(Ok(len))
     }
 

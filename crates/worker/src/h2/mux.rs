@@ -8,15 +8,20 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use fairwater_net::{Stream, clock};
-use fairwater_proto::http2::{Bounds, Code, Connection, Role, Waiter};
+use fairwater_proto::http2::{Bounds, Code, Connection, Gone, PAYLOAD_BYTES_MAX, Role, Waiter};
 
 use crate::limits;
 use crate::shard::Shard;
+use crate::transit::STREAM_BYTES;
 
 /// What is read of a peer at a time, however much work each byte makes.
 const READ_BYTES_MIN: usize = 512;
 /// What is read first: nobody knows yet what it is.
 const FIRST_READ_BYTES: u64 = 4 * 1024;
+
+/// What is sent past the engine at a time to a peer that does not take all of it: the rest is kept.
+const PAST_BYTES: usize = 64 * 1024;
+const PAST_FRAMES_MAX: usize = STREAM_BYTES.div_ceil(PAYLOAD_BYTES_MAX);
 
 /// The task that waits for a stream.
 #[derive(Debug, Default)]
@@ -51,6 +56,8 @@ pub(crate) struct Mux {
     turn_bytes: Cell<u64>,
     /// So many bytes like the last ones make the work of a turn.
     read_max: Cell<u64>,
+    /// The socket took all that was last sent past the engine.
+    takes_all: Cell<bool>,
     /// How the socket has ended.
     lost: Cell<Option<io::ErrorKind>>,
 }
@@ -64,6 +71,7 @@ impl Mux {
             read_bytes: Cell::default(),
             turn_bytes: Cell::new(limits::BYTES_PER_TURN),
             read_max: Cell::new(FIRST_READ_BYTES),
+            takes_all: Cell::default(),
             lost: Cell::default(),
         })
     }
@@ -188,6 +196,39 @@ impl Mux {
             engine.sent(len);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// How much may be sent past the engine while nothing waits there.
+    pub(super) fn room_at_rest(&self) -> usize {
+        if self.takes_all.get() { STREAM_BYTES } else { PAST_BYTES }
+    }
+
+    /// Sends data of a stream, which has room for it, past the engine: only what the socket does
+    /// not take at once is copied, and goes with the next turn.
+    pub(super) fn send_past(
+        &self,
+        socket: &Stream,
+        id: u32,
+        data: &[u8],
+        is_last: bool,
+    ) -> Result<(), Gone> {
+        let mut engine = self.engine.borrow_mut();
+        let frames = engine.frame_data(id, data.len(), is_last)?;
+        let mut pieces = [([0; 9], &[][..]); PAST_FRAMES_MAX];
+        pieces.iter_mut().zip(frames.around(data)).for_each(|(place, piece)| *place = piece);
+        let mut parts = [IoSlice::new(engine.out()); 1 + 2 * PAST_FRAMES_MAX];
+        for (pair, (head, piece)) in parts[1..].chunks_exact_mut(2).zip(&pieces) {
+            pair.copy_from_slice(&[&head[..], piece].map(IoSlice::new));
+        }
+        // Whoever goes on with what is left meets the error again.
+        let taken = socket.write_now(&parts[..1 + 2 * frames.count()]).unwrap_or(0);
+        engine.sent_past(taken, frames, data);
+        self.takes_all.set(!engine.has_out());
+        if engine.has_out() || !socket.is_flushed() {
+            drop(engine);
+            self.kick();
+        }
+        Ok(())
     }
 
     /// Streams hear that nothing more comes.

@@ -4,6 +4,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use fairwater_net::Stream;
 use fairwater_proto::http2::{Code, Connection, Gone, Read};
 
 use super::Mux;
@@ -69,6 +70,20 @@ impl Strand {
             Ok(len) => Some(Ok(len)),
             Err(Gone) => Some(Err(io::ErrorKind::BrokenPipe.into())),
         })
+    }
+
+    /// How much data can be sent at once.
+    pub(crate) fn poll_room(&self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
+        let at_rest = self.mux.room_at_rest();
+        self.poll(cx, |engine, id| match engine.room(id, at_rest) {
+            Ok(0) => None,
+            room => Some(room.map_err(broken)),
+        })
+    }
+
+    /// Sends data at once, no more than there is room for.
+    pub(crate) fn send_past(&self, socket: &Stream, data: &[u8], is_last: bool) -> io::Result<()> {
+        self.mux.send_past(socket, self.id, data, is_last).map_err(broken)
     }
 
     pub(crate) fn send_trailers(&self, lines: &[u8]) -> io::Result<()> {

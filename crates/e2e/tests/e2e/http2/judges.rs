@@ -130,6 +130,42 @@ fn curl_asks_for_many_at_once() {
     proxy.assert_sound();
 }
 
+/// Numbers, so that no two places are alike.
+fn numbered(from: usize) -> String {
+    (from..from + 1_200_000).map(|number| format!("{number:09} ")).collect()
+}
+
+/// More than sockets take at once, for readers that take less than comes.
+#[test]
+fn large_bodies_come_whole() {
+    let Some(curl) = program("curl") else { return };
+    let endpoint = Endpoint::new(|caller| {
+        while let Some(request) = caller.request() {
+            let from = request.target().trim_start_matches('/').parse().unwrap();
+            caller.reply(request.method(), &numbered(from));
+        }
+    });
+    let (pki, directory) = (Pki::new(), Directory::new());
+    for (mut proxy, url) in both(&endpoint, &pki) {
+        // See above for the one in clear.
+        let numbers =
+            if url.starts_with("https") { &["1", "20", "300", "4000"][..] } else { &["5"] };
+        for rate in ["40M", "1G"] {
+            let mut command = Command::new(&curl);
+            command.args(["-sS", "--max-time", "20", "--http2-prior-knowledge", "-Z"]);
+            command.args(["--limit-rate", rate, "--cacert", &pki.file("ca.pem"), "-o"]);
+            command.arg(directory.join("#1")).arg(format!("{url}/{{{}}}", numbers.join(",")));
+            said(&mut command);
+            for number in numbers {
+                let body = std::fs::read(directory.join(number)).unwrap();
+                let expected = numbered(number.parse().unwrap());
+                assert!(body == expected.as_bytes(), "{url} {rate} {number}: {}", body.len());
+            }
+        }
+        proxy.assert_sound();
+    }
+}
+
 /// A page of a hundred and forty parts, uploads, and WebSockets, over HTTP/2 alone.
 #[test]
 #[ignore = "slow: a browser starts, 4 s"]

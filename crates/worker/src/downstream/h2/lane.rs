@@ -2,18 +2,23 @@
 //! control of both.
 
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use fairwater_proto::http2::Code;
 
+use crate::accept::Accepted;
 use crate::h2::{Strand, broken};
 
 #[derive(Debug)]
-pub(crate) struct Lane(Strand);
+pub(crate) struct Lane {
+    strand: Strand,
+    connection: Rc<Accepted>,
+}
 
 impl Lane {
-    pub(super) fn new(strand: Strand) -> Self {
-        Self(strand)
+    pub(super) fn new(strand: Strand, connection: &Rc<Accepted>) -> Self {
+        Self { strand, connection: Rc::clone(connection) }
     }
 
     /// Reads of the body; 0 is its end. The client may send as much again.
@@ -22,39 +27,40 @@ impl Lane {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.0.poll_read(cx, buffer)
+        self.strand.poll_read(cx, buffer)
     }
 
     /// Whether all of the body was read, and no trailers can come.
     pub(in crate::downstream) fn is_read_out(&self) -> bool {
-        self.0.with(|engine, id| engine.is_read_out(id))
+        self.strand.with(|engine, id| engine.is_read_out(id))
     }
 
     /// The trailers behind a body that has ended, as field lines: a retry sends them again.
     pub(in crate::downstream) fn trailers(&self) -> Vec<u8> {
-        self.0.with(|engine, id| engine.trailers(id))
+        self.strand.with(|engine, id| engine.trailers(id))
     }
 
     /// Ready when the client has given up.
     pub(crate) fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.poll_reset(cx)
+        self.strand.poll_reset(cx)
     }
 
     /// Sends a head, interim or final, which was written for HTTP/1.1. Returns where its text ends.
     pub(in crate::downstream) fn send_head(&self, text: &[u8], is_all: bool) -> io::Result<usize> {
-        self.0.with(|engine, id| engine.send_reply(id, text, is_all)).map_err(broken)
+        self.strand.with(|engine, id| engine.send_reply(id, text, is_all)).map_err(broken)
     }
 
     /// The same of a head that is compressed already.
     pub(in crate::downstream) fn send_block(&self, block: &[u8], is_all: bool) -> io::Result<()> {
-        self.0.with(|engine, id| engine.send_block(id, block, is_all)).map_err(broken)
+        self.strand.with(|engine, id| engine.send_block(id, block, is_all)).map_err(broken)
     }
 
     /// Lets the client take the stream for a tunnel: in HTTP/2 that is a 200 (RFC 8441, section 5),
     /// and the key that it does not know of is not answered.
     pub(in crate::downstream) fn send_switch(&self, text: &[u8]) -> io::Result<()> {
         let without = b"sec-websocket-accept";
-        let sent = self.0.with(|engine, id| engine.send_reply_as(id, 200, text, without, false));
+        let sent =
+            self.strand.with(|engine, id| engine.send_reply_as(id, 200, text, without, false));
         sent.map(drop).map_err(broken)
     }
 
@@ -66,29 +72,31 @@ impl Lane {
         data: &[u8],
         is_last: bool,
     ) -> Poll<io::Result<usize>> {
-        self.0.poll_send(cx, data, is_last)
+        self.strand.poll_send(cx, data, is_last)
     }
 
-    /// How much data the client takes now; [`Self::poll_send`] takes so much at once.
-    pub(crate) fn poll_room(&self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
-        self.0.poll(cx, |engine, id| match engine.room(id) {
-            Ok(0) => None,
-            room => Some(room.map_err(broken)),
-        })
+    /// Sends data without a copy of it, as much as [`Self::poll_room`] has told of.
+    pub(in crate::downstream) fn send_past(&self, data: &[u8], is_last: bool) -> io::Result<()> {
+        self.strand.send_past(&self.connection.stream, data, is_last)
+    }
+
+    /// How much data the client takes now.
+    pub(in crate::downstream) fn poll_room(&self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
+        self.strand.poll_room(cx)
     }
 
     /// Ends the reply with trailers, as field lines.
     pub(in crate::downstream) fn send_trailers(&self, lines: &[u8]) -> io::Result<()> {
-        self.0.send_trailers(lines)
+        self.strand.send_trailers(lines)
     }
 
     /// Gives up a reply that has begun, so that nobody takes it for complete.
     pub(crate) fn break_off(&self) {
-        self.0.reset(Code::INTERNAL_ERROR);
+        self.strand.reset(Code::INTERNAL_ERROR);
     }
 
     /// As a reset ends a connection that is a tunnel (RFC 8441, section 5).
     pub(crate) fn reset(&self) {
-        self.0.reset(Code::CANCEL);
+        self.strand.reset(Code::CANCEL);
     }
 }

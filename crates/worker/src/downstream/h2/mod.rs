@@ -134,7 +134,7 @@ impl<'s> Serving<'s> {
             });
             match next.await {
                 Next::Stream(opened) => {
-                    let lane = Lane::new(Strand::new(self.mux, opened.stream));
+                    let lane = Lane::new(Strand::new(self.mux, opened.stream), connection);
                     let stream = Open::new(connection, &self.open);
                     drop(tokio::task::spawn_local(serve_stream(stream, lane, opened)));
                     self.let_others().await;
