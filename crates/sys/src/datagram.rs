@@ -1,6 +1,8 @@
 //! Datagrams, several with one system call (recvmmsg(2), sendmmsg(2)), each with the address that
 //! it comes from or goes to, and with the one of this machine that it came to or leaves from.
 
+mod segments;
+
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::io;
 use std::mem::size_of;
@@ -9,6 +11,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 
 use crate::socket::{address, set_option};
+use segments::{SEGMENT_BYTES_MAX, is_of_segments, is_same_way, length_of, write_segment};
 
 /// Datagrams of one call.
 pub const BATCH_MAX: usize = 32;
@@ -57,7 +60,7 @@ union Control {
     bytes: [u8; CONTROL_BYTES],
 }
 
-/// `CMSG_SPACE` of `in6_pktinfo`, the larger of the two, is 40.
+/// `CMSG_SPACE` of `in6_pktinfo`, the larger of the two, is 40, and that of a length 24.
 const CONTROL_BYTES: usize = 64;
 
 /// All that the kernel is given pointers to.
@@ -65,9 +68,11 @@ const CONTROL_BYTES: usize = 64;
 struct Room {
     incoming: [libc::mmsghdr; BATCH_MAX],
     outgoing: [libc::mmsghdr; BATCH_MAX],
+    /// Those that are sent: one for several datagrams that become segments.
+    sending: [libc::mmsghdr; BATCH_MAX],
     incoming_parts: [libc::iovec; BATCH_MAX],
-    /// Something in front, and the datagram.
-    outgoing_parts: [[libc::iovec; 2]; BATCH_MAX],
+    /// Of each datagram its bytes, or what stands in front as well.
+    outgoing_parts: [libc::iovec; 2 * BATCH_MAX],
     incoming_names: [libc::sockaddr_storage; BATCH_MAX],
     outgoing_names: [libc::sockaddr_storage; BATCH_MAX],
     incoming_controls: [Control; BATCH_MAX],
@@ -83,6 +88,8 @@ pub struct Batch {
     room: NonNull<Room>,
     /// Headers of incoming datagrams that the kernel has written to.
     used: usize,
+    /// The ways that datagrams go can do without: some devices make no segments.
+    has_no_segments: bool,
 }
 
 impl Default for Batch {
@@ -91,7 +98,7 @@ impl Default for Batch {
         // SAFETY: the layout is that of a type with a size.
         let room = unsafe { alloc_zeroed(layout) };
         let Some(room) = NonNull::new(room.cast::<Room>()) else { handle_alloc_error(layout) };
-        Self { room, used: BATCH_MAX }
+        Self { room, used: BATCH_MAX, has_no_segments: false }
     }
 }
 
@@ -210,17 +217,22 @@ impl Batch {
         // SAFETY: the block is there, both indexes are within, and nobody else has a reference into
         // it.
         unsafe {
-            let parts = &raw mut (*room).outgoing_parts[at];
-            (*parts)[0].iov_base = prefix.as_ptr().cast_mut().cast();
-            (*parts)[0].iov_len = prefix.len();
-            (*parts)[1].iov_base = (&raw mut (*room).bytes[from]).cast();
-            (*parts)[1].iov_len = len;
-            let own = usize::from(prefix.is_empty());
+            let of_each = 1 + usize::from(!prefix.is_empty());
+            let parts = &raw mut (*room).outgoing_parts[of_each * at];
+            // All in a row with those of the next datagram.
+            *parts.add(of_each - 1) =
+                libc::iovec { iov_base: (&raw mut (*room).bytes[from]).cast(), iov_len: len };
+            if !prefix.is_empty() {
+                *parts = libc::iovec {
+                    iov_base: prefix.as_ptr().cast_mut().cast(),
+                    iov_len: prefix.len(),
+                };
+            }
             let message = &raw mut (*room).outgoing[at].msg_hdr;
             (*message).msg_name = std::ptr::null_mut();
             (*message).msg_namelen = 0;
-            (*message).msg_iov = (&raw mut (*parts)[own]).cast();
-            (*message).msg_iovlen = 2 - own;
+            (*message).msg_iov = parts;
+            (*message).msg_iovlen = of_each;
             (*message).msg_control = std::ptr::null_mut();
             (*message).msg_controllen = 0;
         }
@@ -308,16 +320,104 @@ impl Batch {
         self.send(socket, first, count)
     }
 
+    /// Sends datagrams of which the headers are filled in, or were never used: those of a fresh
+    /// room are zero, which is a message of nothing.
     fn send(&mut self, socket: BorrowedFd<'_>, first: usize, count: usize) -> io::Result<usize> {
         assert!(first < BATCH_MAX && count <= BATCH_MAX - first);
+        let mut datagrams = [0_u8; BATCH_MAX];
+        // SAFETY: the headers are as said above.
+        let messages = unsafe { self.gather(first, count, &mut datagrams) };
+        match self.send_gathered(socket, messages) {
+            Ok(sent) => Ok(datagrams[..sent].iter().map(|&count| usize::from(count)).sum()),
+            Err(error) if datagrams[0] > 1 && is_of_segments(&error) => {
+                // Another way may have room for them; a device that makes none never will.
+                let is_forever = error.raw_os_error() == Some(libc::EIO);
+                self.has_no_segments = true;
+                let sent = self.send(socket, first, count);
+                self.has_no_segments = is_forever;
+                sent
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn send_gathered(&mut self, socket: BorrowedFd<'_>, count: usize) -> io::Result<usize> {
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         let (fd, len) = (socket.as_raw_fd(), count as libc::c_uint);
-        // SAFETY: there are as many headers from there on, and each was filled in: those of a fresh
-        // room are zero, which is a message of nothing.
-        let sent = unsafe {
-            libc::sendmmsg(fd, &raw mut (*self.room.as_ptr()).outgoing[first], len, flags)
-        };
+        // SAFETY: so many headers were gathered.
+        let sent =
+            unsafe { libc::sendmmsg(fd, &raw mut (*self.room.as_ptr()).sending[0], len, flags) };
         usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// Gathers the headers of datagrams, with one for those in a row that go from one address to
+    /// another and are equally long: these pass through the kernel as one packet and are cut in the
+    /// end (UDP_SEGMENT, udp(7)). The last of a row may be shorter. Says of each header for how
+    /// many datagrams it is, and returns how many headers there are.
+    ///
+    /// # Safety
+    /// The headers of these datagrams must be filled in, or zero.
+    unsafe fn gather(
+        &mut self,
+        first: usize,
+        count: usize,
+        datagrams: &mut [u8; BATCH_MAX],
+    ) -> usize {
+        let room = self.room.as_ptr();
+        let (mut at, mut messages) = (first, 0);
+        while at < first + count {
+            // SAFETY: the block is there, and both indexes are within: there are no more messages
+            // than datagrams. Those of a row have their parts one behind the other.
+            unsafe {
+                let row = self.row(at, first + count);
+                let message = &raw mut (*room).sending[messages];
+                *message = (*room).outgoing[at];
+                if row > 1 {
+                    let control = (&raw mut (*room).outgoing_controls[at]).cast();
+                    write_segment(
+                        &mut (*message).msg_hdr,
+                        control,
+                        length_of(&(*room).outgoing[at]),
+                    );
+                    (*message).msg_hdr.msg_iovlen *= row;
+                }
+                datagrams[messages] = row as u8;
+                at += row;
+            }
+            messages += 1;
+        }
+        messages
+    }
+
+    /// How many datagrams from one on can become segments of one packet.
+    ///
+    /// # Safety
+    /// As for [`Self::gather`].
+    unsafe fn row(&self, first: usize, end: usize) -> usize {
+        if self.has_no_segments || first + 1 == end {
+            return 1;
+        }
+        // SAFETY: the block is there, and nothing is written meanwhile; the headers are as the
+        // caller says.
+        unsafe {
+            let all = &(*self.room.as_ptr()).outgoing;
+            let length = length_of(&all[first]);
+            if !(1..=SEGMENT_BYTES_MAX).contains(&length) {
+                return 1;
+            }
+            let mut row = 1;
+            for next in &all[first + 1..end] {
+                let next_length = length_of(next);
+                if next_length > length || next_length == 0 || !is_same_way(&all[first], next) {
+                    break;
+                }
+                row += 1;
+                if next_length < length {
+                    break;
+                }
+            }
+            row
+        }
     }
 }
 
@@ -534,6 +634,57 @@ mod tests {
         }
     }
 
+    /// Those that go one way and are equally long go as one, and come as they were.
+    #[test]
+    fn rows_of_datagrams_come_apart() {
+        let (front, client) = (socket("127.0.0.1:0").unwrap(), socket("127.0.0.1:0").unwrap());
+        let (here, there) = (socket("127.0.0.1:0").unwrap(), socket("127.0.0.1:0").unwrap());
+        let other = socket("127.0.0.1:0").unwrap();
+        here.connect(there.local_addr().unwrap()).unwrap();
+        let mut batch = Batch::default();
+        let long = SEGMENT_BYTES_MAX + 1;
+        for (lengths, rows) in [
+            (&[5, 5, 5, 5][..], &[4][..]),
+            (&[5, 5, 3, 5, 5], &[3, 2]),
+            (&[3, 5, 5], &[1, 2]),
+            (&[0, 0, 5, 0], &[1, 1, 1, 1]),
+            (&[long, long], &[1, 1]),
+            (&[1000; BATCH_MAX], &[BATCH_MAX]),
+        ] {
+            for prefix in [&b""[..], b"of: "] {
+                let texts: Vec<_> =
+                    lengths.iter().zip(b'a'..).map(|(len, byte)| vec![byte; *len]).collect();
+                for text in &texts {
+                    client.send_to(text, front.local_addr().unwrap()).unwrap();
+                }
+                assert_eq!(batch.receive_from(front.as_fd()).unwrap(), texts.len());
+                let which: Vec<_> = (0..texts.len() as u8).collect();
+                assert_eq!(batch.send_on(here.as_fd(), &which, prefix).unwrap(), texts.len());
+                for text in &texts {
+                    assert_eq!(heard(&there).0, [prefix, text].concat());
+                    there.send_to(text, here.local_addr().unwrap()).unwrap();
+                }
+                // Back to two clients, of which the second one has the last.
+                let count = batch.receive_on(here.as_fd(), 0, BATCH_MAX).unwrap();
+                assert_eq!(count, texts.len());
+                for at in 0..count {
+                    let to = if at + 1 == count { &other } else { &client };
+                    batch.address(at, to.local_addr().unwrap(), None);
+                }
+                let mut found = [0; BATCH_MAX];
+                // SAFETY: all of them were addressed.
+                let messages = unsafe { batch.gather(0, count - 1, &mut found) };
+                let is_cut = rows[rows.len() - 1] == 1;
+                assert_eq!(messages, rows.len() - usize::from(is_cut), "{lengths:?}");
+                assert_eq!(batch.send_to(front.as_fd(), 0, count).unwrap(), count);
+                for text in &texts[..count - 1] {
+                    assert_eq!(heard(&client), (text.clone(), front.local_addr().unwrap()));
+                }
+                assert_eq!(heard(&other).0, texts[count - 1]);
+            }
+        }
+    }
+
     #[test]
     fn answers_leave_from_where_the_question_came_to() {
         for (bound, target, own) in [
@@ -553,11 +704,17 @@ mod tests {
             // Something to answer with.
             let (here, there) = (socket(own).unwrap(), socket(own).unwrap());
             here.connect(there.local_addr().unwrap()).unwrap();
-            there.send_to(b"answer", here.local_addr().unwrap()).unwrap();
-            assert_eq!(batch.receive_on(here.as_fd(), 0, 1).unwrap(), 1);
-            batch.address(0, from.unwrap(), to);
-            assert_eq!(batch.send_to(front.as_fd(), 0, 1).unwrap(), 1);
-            assert_eq!(heard(&client), (b"answer".to_vec(), target));
+            for answer in [b"one", b"two"] {
+                there.send_to(answer, here.local_addr().unwrap()).unwrap();
+            }
+            assert_eq!(batch.receive_on(here.as_fd(), 0, 2).unwrap(), 2);
+            (0..2).for_each(|at| batch.address(at, from.unwrap(), to));
+            // SAFETY: both were addressed.
+            assert_eq!(unsafe { batch.gather(0, 2, &mut [0; BATCH_MAX]) }, 1);
+            assert_eq!(batch.send_to(front.as_fd(), 0, 2).unwrap(), 2);
+            for answer in [b"one", b"two"] {
+                assert_eq!(heard(&client), (answer.to_vec(), target));
+            }
         }
     }
 

@@ -164,6 +164,8 @@ impl Row {
             Self::Udp => vec![
                 datagrams("datagrams, 64 B, 64 flows x 1", 64, 1),
                 datagrams("datagrams, 64 B, 64 flows x 4", 64, 4),
+                busy(datagrams("datagrams, 64 B, 64 flows x 1, busy", 64, 1)),
+                busy(datagrams("datagrams, 64 B, 64 flows x 4, busy", 64, 4)),
             ],
             Self::Bulk => vec![
                 bulk("1 MiB body, HTTP", Protocol::Http),
@@ -248,6 +250,7 @@ fn keepalive(title: &'static str, profile: Profile, body_bytes: usize) -> Case {
             bulk: false,
             access_log: None,
             requests: connections,
+            is_busy: false,
         },
         load: Load {
             mode: Mode::Keepalive,
@@ -319,6 +322,10 @@ fn datagrams(title: &'static str, flows: usize, window: usize) -> Case {
         goal: goal(GoalKind::RatioAtLeast, 1.3, Some(2.0)),
         ..plain
     }
+}
+
+fn busy(case: Case) -> Case {
+    Case { scenario: Scenario { is_busy: true, ..case.scenario }, ..case }
 }
 
 fn bulk(title: &'static str, protocol: Protocol) -> Case {

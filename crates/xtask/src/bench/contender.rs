@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
+use super::load::LOAD_CORE;
 use super::process::{Running, Stop, comes_true, free_port, pinned};
 use super::{haproxy, nginx, ours};
 use crate::Failure;
@@ -52,6 +53,9 @@ pub(crate) struct Scenario {
     pub(crate) access_log: Option<&'static str>,
     /// Requests that are in flight at the same time.
     pub(crate) requests: usize,
+    /// The proxy shares its core with the load: whatever comes while others run is there at once,
+    /// as it is for a proxy that has enough to do.
+    pub(crate) is_busy: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -157,7 +161,8 @@ impl Proxy {
             Contender::Haproxy => (PathBuf::from(haproxy::PROGRAM), haproxy::prepare(&setup)?),
         };
         let stop = if contender == Contender::Ours { Stop::Interrupt } else { Stop::Terminate };
-        let mut command = pinned(PROXY_CORE, program);
+        let core = if scenario.is_busy { LOAD_CORE } else { PROXY_CORE };
+        let mut command = pinned(core, program);
         command.args(arguments);
         let mut running = Running::start(command, contender.name(), &directory, stop)?;
         running.wait_for_port(port)?;
