@@ -124,6 +124,8 @@ pub struct RequestHead {
     pub expects_continue: bool,
     /// The number of `Via` members that came with it: hops so far.
     pub hops: u16,
+    /// By HTTP/2, with fields that no hop may keep in its table (RFC 7541, section 6.2.3).
+    pub has_secrets: bool,
     /// Bytes of the whole head.
     pub len: usize,
 }
@@ -142,6 +144,7 @@ impl Default for RequestHead {
             connection: Connection::default(),
             expects_continue: false,
             hops: 0,
+            has_secrets: false,
             len: 0,
         }
     }
@@ -183,6 +186,8 @@ pub struct ResponseHead {
     pub is_folded: bool,
     /// `Keep-Alive: timeout=N`, in seconds.
     pub keep_alive_timeout_s: Option<u32>,
+    /// As in a request.
+    pub has_secrets: bool,
     pub len: usize,
 }
 

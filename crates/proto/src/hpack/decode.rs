@@ -24,6 +24,7 @@ pub struct Decoder {
     table: Table,
     table_bytes_max: u32,
     scratch: Vec<u8>,
+    has_secrets: bool,
 }
 
 impl Decoder {
@@ -31,7 +32,7 @@ impl Decoder {
     /// peer that has not heard of it yet may fill 4096.
     pub fn new(table_bytes_max: u32) -> Self {
         let table = Table::new(TABLE_BYTES_AT_FIRST.min(table_bytes_max));
-        Self { table, table_bytes_max, scratch: Vec::new() }
+        Self { table, table_bytes_max, scratch: Vec::new(), has_secrets: false }
     }
 
     /// Decodes a whole block and gives out each field, in order: name and value as they are. The
@@ -47,6 +48,7 @@ impl Decoder {
         mut field: impl FnMut(&[u8], &[u8]),
     ) -> Result<(), HpackError> {
         let (mut rest, mut updates) = (block, 0..UPDATES_MAX);
+        self.has_secrets = false;
         while let Some((&first, behind)) = rest.split_first() {
             rest = behind;
             match first {
@@ -67,6 +69,12 @@ impl Decoder {
             self.scratch = Vec::new();
         }
         Ok(())
+    }
+
+    /// Whether a field of the last block may come into no table of any later hop (RFC 7541,
+    /// section 6.2.3).
+    pub fn has_secrets(&self) -> bool {
+        self.has_secrets
     }
 
     #[cfg(test)]
@@ -103,6 +111,7 @@ impl Decoder {
         field: &mut impl FnMut(&[u8], &[u8]),
     ) -> Result<(), HpackError> {
         let is_inserted = first >= 0x40;
+        self.has_secrets |= is_never_indexed(first);
         let index = integer::read(first, if is_inserted { 6 } else { 4 }, rest)?;
         let mut entry = None;
         let name = match (index as usize).checked_sub(1) {
@@ -131,6 +140,10 @@ impl Decoder {
         }
         Ok(())
     }
+}
+
+fn is_never_indexed(first: u8) -> bool {
+    first & 0xf0 == 0x10
 }
 
 /// Without what the peer has said: there are secrets in it.

@@ -10,7 +10,7 @@ mod table;
 mod write;
 
 pub use decode::Decoder;
-pub use write::{Name, write_field, write_status, write_table_size};
+pub use write::{Name, write_field, write_secret, write_status, write_table_size};
 
 /// Why a block can't be decoded: the connection is lost with it (COMPRESSION_ERROR, RFC 9113,
 /// section 4.3).

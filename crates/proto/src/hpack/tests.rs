@@ -392,6 +392,25 @@ fn secrets_are_never_indexed() {
 }
 
 #[test]
+fn what_came_as_a_secret_goes_as_one() {
+    for (name, value, start) in [
+        ("x-token", "x", "1007782d746f6b656e0178"),
+        ("accept-encoding", "gzip, deflate", "1f010d"),
+        (":path", "/", "14012f"),
+    ] {
+        let mut out = Vec::new();
+        write_secret(&mut out, name.as_bytes(), value.as_bytes());
+        assert_eq!(out[..start.len() / 2], bytes(start), "{name}");
+        let mut decoder = Decoder::new(0);
+        assert_eq!(decode(&mut decoder, &out).unwrap(), [format!("{name}: {value}")]);
+        assert!(decoder.has_secrets());
+        write_status(&mut out, 200);
+        decode(&mut decoder, &out[out.len() - 1..]).unwrap();
+        assert!(!decoder.has_secrets(), "those of the last block count alone");
+    }
+}
+
+#[test]
 fn each_status_is_written_as_short_as_it_can_be() {
     for status in 100..1000 {
         let (mut out, mut field) = (Vec::new(), Vec::new());

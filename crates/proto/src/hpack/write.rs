@@ -37,6 +37,19 @@ pub fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     }
 }
 
+/// The same for one that may come into no table of any later hop: because it came so (section
+/// 6.2.3).
+pub fn write_secret(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    match find(name) {
+        Some(index) => write_literal(out, NEVER_INDEXED, index, value),
+        None => {
+            out.push(NEVER_INDEXED);
+            write_string(out, name);
+            write_string(out, value);
+        }
+    }
+}
+
 /// The name of a field, as it goes into blocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Name {

@@ -3,7 +3,7 @@
 use fairwater_message::{Field, HeaderId};
 
 use crate::form::Form;
-use crate::hpack::{Name, write_field, write_status};
+use crate::hpack::{Name, write_field, write_secret, write_status};
 
 /// Names that fit are put into small letters without an allocation.
 const NAME_BYTES: usize = 64;
@@ -15,6 +15,7 @@ pub struct Block<'a> {
     out: &'a mut Vec<u8>,
     scheme: &'static str,
     tunnel: Option<&'static str>,
+    has_secrets: bool,
 }
 
 impl<'a> Block<'a> {
@@ -25,11 +26,25 @@ impl<'a> Block<'a> {
         scheme: &'static str,
         tunnel: Option<&'static str>,
     ) -> Self {
-        Self { out, scheme, tunnel }
+        Self { out, scheme, tunnel, has_secrets: false }
     }
 
     pub fn of_reply(out: &'a mut Vec<u8>) -> Self {
-        Self { out, scheme: "", tunnel: None }
+        Self { out, scheme: "", tunnel: None, has_secrets: false }
+    }
+
+    /// Of a head with fields that may come into no table of any later hop. Which ones is not kept:
+    /// none does.
+    pub fn with_secrets(self, has_secrets: bool) -> Self {
+        Self { has_secrets, ..self }
+    }
+
+    /// A field that has come with the head, or a part of it.
+    fn given(&mut self, name: &[u8], value: &[u8]) {
+        match self.has_secrets {
+            true => write_secret(self.out, name, value),
+            false => write_field(self.out, name, value),
+        }
     }
 }
 
@@ -41,10 +56,10 @@ impl Form for Block<'_> {
         write_field(self.out, b":method", method);
         write_field(self.out, b":scheme", self.scheme.as_bytes());
         match path {
-            [b"", path] => write_field(self.out, b":path", path),
-            [root, rest] => write_field(self.out, b":path", &[root, rest].concat()),
+            [b"", path] => self.given(b":path", path),
+            [root, rest] => self.given(b":path", &[root, rest].concat()),
         }
-        write_field(self.out, b":authority", host);
+        self.given(b":authority", host);
         if let Some(protocol) = self.tunnel {
             write_field(self.out, b":protocol", protocol.as_bytes());
         }
@@ -60,12 +75,13 @@ impl Form for Block<'_> {
             let unfolded = |&b: &u8| if matches!(b, b'\r' | b'\n') { b' ' } else { b };
             let value: Vec<u8> = value.iter().map(unfolded).collect();
             // Where a line has nothing, the value would begin or end with blanks (section 8.2.1).
-            return write_field(self.out, &name.to_ascii_lowercase(), value.trim_ascii());
+            return self.given(&name.to_ascii_lowercase(), value.trim_ascii());
         }
         match field.id {
             // A tunnel of HTTP/2 has no key.
             HeaderId::Other if self.tunnel.is_some() && name.eq_ignore_ascii_case(KEY) => {}
-            HeaderId::Other => write_in_small(self.out, name, value),
+            HeaderId::Other => in_small(name, |name| self.given(name, value)),
+            id if self.has_secrets => write_secret(self.out, id.name().as_bytes(), value),
             id => Name::of(id).write(self.out, value),
         }
     }
@@ -103,20 +119,20 @@ pub(super) fn write_lines(out: &mut Vec<u8>, lines: &[u8], without: &[u8]) {
         let Some(colon) = memchr::memchr(b':', line) else { return };
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
         if !is_of_connection(name) && !name.eq_ignore_ascii_case(without) {
-            write_in_small(out, name, value);
+            in_small(name, |name| write_field(out, name, value));
         }
     }
 }
 
-/// A field whose name may have capital letters.
-fn write_in_small(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+/// Writes a field whose name may have capital letters.
+fn in_small(name: &[u8], write: impl FnOnce(&[u8])) {
     let mut small = [0; NAME_BYTES];
     match small.get_mut(..name.len()) {
         Some(small) => {
             small.copy_from_slice(name);
             small.make_ascii_lowercase();
-            write_field(out, small, value);
+            write(small);
         }
-        None => write_field(out, &name.to_ascii_lowercase(), value),
+        None => write(&name.to_ascii_lowercase()),
     }
 }

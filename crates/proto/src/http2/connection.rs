@@ -58,6 +58,8 @@ pub struct Opened {
     pub tunnel: Option<bool>,
     /// Why it can only be refused.
     pub problem: Option<Problem>,
+    /// Some of its fields may come into no table of any later hop.
+    pub has_secrets: bool,
 }
 
 /// A request that nobody sees.

@@ -326,13 +326,14 @@ impl<W: Waiter> Connection<W> {
             stream.left = None;
         }
         let text = scratch.write_request(!is_last && tunnel.is_none());
-        let problem = scratch.problem;
+        let (problem, has_secrets) = (scratch.problem, self.decoder.has_secrets());
         self.events.push_back(Event::Opened(Opened {
             stream: id,
             text,
             is_all: is_last,
             tunnel,
             problem,
+            has_secrets,
         }));
         Ok(())
     }
@@ -351,7 +352,7 @@ impl<W: Waiter> Connection<W> {
         let status = scratch.status().filter(|_| !scratch.is_malformed);
         let Some(status) = status else { return self.break_stream(id, Code::PROTOCOL_ERROR) };
         let is_interim = status < 200;
-        let phrase = (self.bounds.phrase)(status);
+        let (phrase, has_secrets) = ((self.bounds.phrase)(status), self.decoder.has_secrets());
         let Some(stream) = self.find(id) else { return Ok(()) };
         let is_bodiless = stream.is_bodiless || matches!(status, 204 | 304);
         let lacks_body = is_last && !is_bodiless && scratch.length.is_some_and(|length| length > 0);
@@ -372,7 +373,7 @@ impl<W: Waiter> Connection<W> {
             stream.is_bodiless = is_bodiless;
             stream.left = scratch.length.filter(|_| !is_bodiless && !is_yes);
         }
-        stream.heads.push_back(Head { status, text, is_all: is_last });
+        stream.heads.push_back(Head { status, text, is_all: is_last, has_secrets });
         stream.is_received = is_last;
         stream.waiter.wake();
         Ok(())

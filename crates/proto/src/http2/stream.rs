@@ -20,6 +20,8 @@ pub struct Head {
     pub text: Vec<u8>,
     /// Nothing follows.
     pub is_all: bool,
+    /// Some of its fields may come into no table of any later hop.
+    pub has_secrets: bool,
 }
 
 /// What there is to be read of a body.

@@ -150,7 +150,7 @@ impl<'a> Sink<'a> {
         let connection = self.connection(request);
         self.out.clear();
         if self.lane().is_some() {
-            let form = &mut Block::of_reply(self.out);
+            let form = &mut Block::of_reply(self.out).with_secrets(head.has_secrets);
             write_response(form, head, bytes, framing, connection, edits);
             self.is_block = true;
             return;

@@ -57,7 +57,9 @@ class Connection:
             elif KINDS[kind] == "PING" and not flags & 1:
                 self.send(frame("PING", 1, 0, payload))
             elif KINDS[kind] == "HEADERS" and stream not in self.streams:
-                fields = dict(self.decoder.decode(payload))
+                fields = self.decoder.decode(payload)
+                self.secrets = " ".join(field[0] for field in fields if not field.indexable)
+                fields = dict(fields)
                 self.streams[stream] = [fields, 0]
                 early(self, stream, fields)
             elif KINDS[kind] == "DATA":
@@ -101,6 +103,9 @@ def answer(c, stream, path, body):
         return
     if path == "/silent":
         return
+    if path == "/secret":
+        block = c.encoder.encode([(":status", "200"), ("x-open", "a"), ("x-reply", "b", True)])
+        return c.send(frame("HEADERS", 4, stream, block), frame("DATA", END, stream, b"secrets: " + c.secrets.encode()))
     if path == "/cut":
         c.send(c.head(stream, [status]), frame("DATA", 0, stream, b"half"))
         raise ConnectionError

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use fairwater_e2e::{Client, Proxy, Setup};
 
-use super::{PYTHON, has_codec};
+use super::{PYTHON, has_codec, judged};
 
 /// `endpoint.py` as it runs; ended with the test.
 struct Scripted {
@@ -47,6 +47,36 @@ impl Drop for Scripted {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// Asks for something with a secret, and says what is told to be one where it arrives.
+const SECRETS: &str = r#"
+from hpack import NeverIndexedHeaderTuple
+judge = Judge(sys.argv[1])
+for stream, name in [(1, b"x-token"), (3, b"x-other")]:
+    kind = NeverIndexedHeaderTuple if stream == 1 else lambda name, value: (name, value)
+    fields = latin(GET)
+    fields[2] = (b":path", b"/secret")
+    judge.h2.send_headers(stream, fields + [kind(name, b"a")], end_stream=True)
+    judge.flush()
+    body, secrets = b"", []
+    while not body:
+        for event in judge.h2.receive_data(judge.socket.recv(65536)):
+            if isinstance(event, ResponseReceived):
+                secrets = [n for n in event.headers if not n.indexable and n[0].startswith(b"x-")]
+            if isinstance(event, DataReceived):
+                body += event.data
+    print(b"x-token" in body.split(), b"x-other" in body.split(), [b"x-reply", b"b"] in [list(n) for n in secrets])
+"#;
+
+/// RFC 7541, section 6.2.3: what must come into no table, comes into none later either.
+#[test]
+fn secrets_stay_secrets() {
+    let Some(endpoint) = Scripted::start("") else { return };
+    let mut proxy = endpoint.setup().start();
+    let said = judged(SECRETS, &proxy, &[]).unwrap();
+    assert_eq!(said, "True False True\nFalse False True\n");
+    proxy.assert_sound();
 }
 
 fn post(client: &mut Client, target: &str) -> (u16, String) {

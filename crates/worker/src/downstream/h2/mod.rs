@@ -369,6 +369,7 @@ fn read_head(
     work.request.hold(&text);
     let is_whole = RequestReader::new(limits).read(work.request.data(), &mut work.request_head)?;
     work.request_head.version = Version::Http2;
+    work.request_head.has_secrets = opened.has_secrets;
     match is_whole && work.request_head.len == text.len() {
         true => Ok(()),
         // A line end in a place where none can be.

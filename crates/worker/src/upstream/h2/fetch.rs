@@ -118,6 +118,7 @@ impl Fetch<'_> {
             return Err(bad("head_with_line_ends"));
         }
         reply.head.version = Version::Http2;
+        reply.head.has_secrets = head.has_secrets;
         if head.is_all && !matches!(reply.head.body, BodyLength::Known(_)) {
             reply.head.body = BodyLength::None;
         }

@@ -47,7 +47,7 @@ pub(crate) async fn converse<'a>(
     let scheme = if upstream.settings.tls.is_some() { "https" } else { "http" };
     let tunnel = is_tunnel.then_some(websocket::NAME);
     write_head_as(exchange, upstream, pick.endpoint, false, |out| {
-        Block::of_request(out, scheme, tunnel)
+        Block::of_request(out, scheme, tunnel).with_secrets(head.has_secrets)
     });
     if takes_trailers(head, bytes) {
         hpack::write_field(exchange.out, b"te", b"trailers");
