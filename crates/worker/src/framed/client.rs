@@ -576,7 +576,8 @@ impl Client {
                 let who = (identity, self.accepted.peer());
                 let result = introduce(who, &desk.rules.request, message, &mut introduced);
                 if result.is_err() {
-                    self.tell(Fault::because(FaultKind::BadFrame, "too_long_with_identity"));
+                    let fault = Fault::because(FaultKind::BadFrame, "too_long_with_identity");
+                    self.tell(fault, message.len() as u64);
                     return self.deliver(number, b"", Some(End::Lost));
                 }
                 &introduced
@@ -728,17 +729,28 @@ impl Client {
         (after(since_ms, times.idle), FaultKind::IdleTimeout)
     }
 
-    /// Counts and tells a fault that belongs to no message.
-    pub(super) fn tell(&self, fault: Fault) {
+    /// Counts and tells a fault that belongs to the connection.
+    pub(super) fn ends_by(&self, fault: Fault) {
+        self.tell(fault, self.input.borrow().unfinished());
+    }
+
+    /// Counts and tells a fault that belongs to no whole message, of which so many bytes have come.
+    fn tell(&self, fault: Fault, bytes_in: u64) {
         if fault.kind == FaultKind::ClientAborted && self.open() > 0 {
             // Each message that was under way has a line of its own.
             return;
         }
         let shard = &self.accepted.shard;
         self.accepted.count_fault(fault.kind);
+        if !self.is_sending.get() {
+            // Otherwise an endpoint was to get it, and it is counted with what has become of that.
+            let counters = &shard.counters.listeners[self.accepted.listener.0 as usize];
+            counters.bytes_in.add(bytes_in);
+        }
         if shard.log_is_on {
             let now_us = shard.now_us();
-            Line { fault: Some(fault), ..Line::default() }.write(shard, self, now_us);
+            let trace = Trace { bytes_in, ..Trace::default() };
+            Line { fault: Some(fault), trace, ..Line::default() }.write(shard, self, now_us);
         }
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Input {
     /// What was read and not looked at, from here on.
     ahead: Vec<u8>,
     ahead_start: usize,
+    /// Bytes of what has become no message.
+    lost: u64,
     /// Nothing more comes: in order, or because of this.
     pub end: Option<Option<Fault>>,
 }
@@ -51,6 +53,11 @@ impl Input {
         (!self.is_between()).then_some(self.begun_ms)
     }
 
+    /// Bytes that have come of a message that has begun, or of what has become none.
+    pub(super) fn unfinished(&self) -> u64 {
+        self.progress.seen().max(self.lost)
+    }
+
     pub(super) fn has_ahead(&self) -> bool {
         !self.ahead.is_empty()
     }
@@ -82,6 +89,7 @@ impl Input {
         if self.is_between() {
             self.begun_ms = clock::coarse_ms();
         }
+        let before = self.progress.seen();
         match self.progress.look(framing, bytes) {
             Ok(Look::Ends(len)) => {
                 self.progress = Progress::default();
@@ -101,6 +109,7 @@ impl Input {
                 Piece::Part
             }
             Err(bad) => {
+                self.lost = before + bytes.len() as u64;
                 self.break_off(bad);
                 Piece::Bad
             }
@@ -113,13 +122,17 @@ impl Input {
         framing: &Framing,
         bytes: &[u8],
     ) -> Result<Option<usize>, Fault> {
+        let before = self.progress.seen();
         match self.progress.look(framing, bytes) {
             Ok(Look::Ends(len)) => {
                 self.progress = Progress::default();
                 Ok(Some(len))
             }
             Ok(Look::More) => Ok(None),
-            Err(bad) => Err(Fault::because(FaultKind::BadFrame, bad.detail())),
+            Err(bad) => {
+                self.lost = before + bytes.len() as u64;
+                Err(Fault::because(FaultKind::BadFrame, bad.detail()))
+            }
         }
     }
 
@@ -138,6 +151,9 @@ impl Input {
     /// The client has closed its direction. Gives the message that ends with it, if there is one.
     pub(super) fn at_end(&mut self, framing: &Framing) -> Option<Vec<u8>> {
         let end = self.progress.at_end(framing);
+        if end == End::Torn {
+            self.lost = self.progress.seen();
+        }
         self.progress = Progress::default();
         let held = std::mem::take(&mut self.held);
         let torn = Fault::because(FaultKind::ClientAborted, "torn_message");

@@ -209,7 +209,7 @@ async fn run(client: Rc<Client>) {
                 return client.accepted.stream.reset_on_close();
             }
             Ending::Fault(fault) => {
-                client.tell(fault);
+                client.ends_by(fault);
                 return Box::pin(linger(client)).await;
             }
         }

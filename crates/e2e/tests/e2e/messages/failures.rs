@@ -367,9 +367,10 @@ fn slow_clients_are_given_up() {
         });
         assert_eq!(line.get("reason"), reason);
         assert_eq!(client.end(), End::Closed);
+        line.number("bytes_in")
     };
-    until_given_up(&mut half, "frame_timeout");
-    until_given_up(&mut idle, "idle_timeout");
+    assert_eq!(until_given_up(&mut half, "frame_timeout"), 6);
+    assert_eq!(until_given_up(&mut idle, "idle_timeout"), 0);
     assert_eq!(busy.ask("y"), "e0 y");
 }
 

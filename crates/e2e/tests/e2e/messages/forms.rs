@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use fairwater_e2e::client::End;
-use fairwater_e2e::{Client, Endpoint, Peer, Setup};
+use fairwater_e2e::{Client, Endpoint, Peer, Setup, until_some};
 
 use super::{Messages, answering, clients, framed, setup};
 use crate::peers::program;
@@ -144,12 +144,46 @@ fn what_is_no_message_ends_the_connection() {
         let log = proxy.until_log(2);
         assert_eq!((log[0].get("reason"), log[1].get("reason")), ("", "bad_frame"), "{form}");
         assert_eq!(log[1].get("detail"), detail, "{form}");
+        assert_eq!(log[1].number("bytes_in"), bad.len() as u64, "{form}");
+        let all = (good.len() + bad.len()) as u64;
+        proxy.until_metric("fairwater_received_bytes_total", &[], all);
         proxy.assert_sound();
         // Nothing more comes of it behind that.
         drop(proxy);
         endpoint.until_closed(1);
         assert_eq!(endpoint.accepted(), 1);
         assert_eq!(*kept.lock().unwrap(), good, "{form}");
+    }
+}
+
+/// Whether an endpoint has got a part of it, or none.
+#[test]
+fn of_what_becomes_no_message_it_is_told_how_much_has_come() {
+    let long = vec![b'x'; 150_000];
+    for (form, bytes, detail) in [
+        ("frame = \"swoole\"", &framed("xxxxx")[..7], "torn_message"),
+        ("frame = { delimiter = \"..\", max = \"100KiB\" }", &long[..], "too_long"),
+        ("frame = { eof = true, max = \"100KiB\" }", &long[..], "too_long"),
+        (
+            "frame = { length = \"u8\", max = \"8B\" }\nidentity = \"address\"",
+            b"\x02hi",
+            "too_long_with_identity",
+        ),
+    ] {
+        let (_, endpoint) = keeping();
+        let mut proxy = of_form(form, &endpoint).start();
+        let mut client = Client::new(&proxy);
+        client.send(bytes);
+        client.half_close();
+        assert_ne!(client.end(), End::Open, "{form}");
+        let line = until_some(detail, || {
+            proxy.log().into_iter().find(|line| line.get("detail") == detail)
+        });
+        let (came, sent) = (line.number("bytes_in"), bytes.len() as u64);
+        // What is too long is found out when that much of it was read.
+        let least = if sent > 100_000 { 100 * 1024 } else { sent };
+        assert!((least..=sent).contains(&came), "{form}: {line:?}");
+        proxy.assert_sound();
     }
 }
 
