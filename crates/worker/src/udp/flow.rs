@@ -75,6 +75,8 @@ pub(super) struct Tally {
     pub is_owed: bool,
     /// The endpoint that it has now has answered.
     pub is_answered: bool,
+    /// Its endpoint was not there, and nothing was sent or has come since.
+    pub failure: Option<FaultKind>,
 }
 
 impl Tally {
@@ -116,7 +118,7 @@ impl Flow {
 
     /// A datagram was sent on, each of which gets so many replies.
     pub(super) fn sent(&mut self, count: usize, replies_max: Option<u32>) {
-        self.tally.is_owed = true;
+        (self.tally.is_owed, self.tally.failure) = (true, None);
         self.tally.due += u64::from(replies_max.unwrap_or(0)) * count as u64;
     }
 
@@ -126,8 +128,14 @@ impl Flow {
         (self.tally.due, self.tally.is_owed, self.tally.is_answered) = (0, false, false);
     }
 
+    /// Its endpoint is not there.
+    pub(super) fn fail(&mut self, kind: FaultKind) {
+        (self.tally.is_owed, self.tally.failure) = (false, Some(kind));
+    }
+
+    /// Because of this, or else of what has become of it last.
     pub(super) fn end(mut self, fault: Option<FaultKind>) {
-        self.end = Some(fault);
+        self.end = Some(fault.or(self.tally.failure));
     }
 
     pub(super) fn hand_on(mut self) {

@@ -405,7 +405,7 @@ impl Pump {
         let upstream = self.upstream(in_force);
         let Some(flow) = self.flows.get_mut(id) else { return };
         if flow.way.break_off() {
-            flow.tally.is_owed = false;
+            flow.fail(kind);
             conclude(upstream, &self.shard, flow, Some(kind));
         }
     }
@@ -468,7 +468,7 @@ impl Pump {
         }
         let tally = &mut flow.tally;
         tally.bytes_out += bytes;
-        tally.is_owed = false;
+        (tally.is_owed, tally.failure) = (false, None);
         if is_counted {
             tally.due -= taken as u64;
         }
@@ -599,7 +599,7 @@ impl Pump {
             endpoint: &told.endpoint,
             tally: &told.tally,
         };
-        ended.record(&self.shard, fault);
+        ended.record(&self.shard, fault.or(told.tally.failure));
     }
 }
 

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use fairwater_message::FaultKind;
 use fairwater_message::pack::{Packer, Unpacker};
 use fairwater_net::Peer;
 use fairwater_sys::datagram::Local;
@@ -18,6 +19,10 @@ use crate::moving::{Door, Heir, Kind};
 
 /// Flows that have come for a socket, and that its thread has not taken in yet.
 const WAITING_MAX: usize = 256;
+
+/// What may have become of a flow last, by the numbers that processes tell each other. There may
+/// be more of them, and none becomes another.
+const FAILURES: [FaultKind; 2] = [FaultKind::ConnectRefused, FaultKind::ConnectFailed];
 
 /// A flow that another process has begun to serve.
 #[derive(Debug)]
@@ -118,7 +123,9 @@ impl Told {
         out.bytes(endpoint.as_bytes()).bytes(&tally.id.to_be_bytes());
         out.number(tally.begun_us).number(tally.answered_us).number(tally.attempts.into());
         out.number(tally.bytes_in).number(tally.bytes_out).number(tally.due);
-        out.number(u64::from(tally.is_owed) | u64::from(tally.is_answered) << 1);
+        let failure = FAILURES.iter().position(|kind| Some(*kind) == tally.failure);
+        let failure = failure.map_or(0, |at| at as u64 + 1);
+        out.number(u64::from(tally.is_owed) | u64::from(tally.is_answered) << 1 | failure << 2);
     }
 
     /// The client stands in the door, but for the link that its address belongs to.
@@ -148,6 +155,8 @@ impl Told {
         };
         let flags = from.number()?;
         (tally.is_owed, tally.is_answered) = (flags & 1 > 0, flags & 2 > 0);
+        let failure = usize::try_from(flags >> 2).ok().and_then(|number| number.checked_sub(1));
+        tally.failure = failure.and_then(|at| FAILURES.get(at).copied());
         Some(Self { cookie, key: Key { client, local: ip }, local, endpoint, tally })
     }
 }
@@ -158,11 +167,11 @@ mod tests {
 
     #[test]
     fn what_is_said_of_a_flow_is_read_as_it_was_written() {
-        for (client, ip, local) in [
-            ("127.0.0.1:5000", "127.0.0.2", None),
-            ("127.0.0.1:5000", "127.0.0.2", Some(0)),
-            ("[::ffff:127.0.0.1]:5000", "::ffff:127.0.0.2", Some(0)),
-            ("[fe80::1%3]:5000", "fe80::2", Some(3)),
+        for (client, ip, local, failure) in [
+            ("127.0.0.1:5000", "127.0.0.2", None, None),
+            ("127.0.0.1:5000", "127.0.0.2", Some(0), Some(FaultKind::ConnectRefused)),
+            ("[::ffff:127.0.0.1]:5000", "::ffff:127.0.0.2", Some(0), None),
+            ("[fe80::1%3]:5000", "fe80::2", Some(3), Some(FaultKind::ConnectFailed)),
         ] {
             let (client, ip) = (client.parse().unwrap(), ip.parse().unwrap());
             let told = Told {
@@ -180,6 +189,7 @@ mod tests {
                     due: 6,
                     is_owed: true,
                     is_answered: false,
+                    failure,
                 },
             };
             let mut out = Packer::default();

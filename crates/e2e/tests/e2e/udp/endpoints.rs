@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 
 use fairwater_e2e::datagrams::target;
 use fairwater_e2e::proxy::{halt, signal_to};
-use fairwater_e2e::{Endpoint, Proxy, Responder, Sender, Setup, until};
+use fairwater_e2e::{Endpoint, Line, Proxy, Responder, Sender, Setup, until};
 use rustix::process::Signal;
 
 use super::{dropped, name_of, setup};
@@ -43,7 +43,9 @@ fn a_client_goes_on_at_another_endpoint_when_its_own_is_gone() {
     let lines = proxy.until_log(8);
     let moved = lines.iter().filter(|line| line.get("attempts") == "2");
     assert_eq!(moved.count(), 4);
-    assert!(lines.iter().all(|line| line.get("endpoint") == there.address), "{lines:#?}");
+    let is_well =
+        |line: &Line| line.get("endpoint") == there.address && line.get("reason").is_empty();
+    assert!(lines.iter().all(is_well), "{lines:#?}");
     proxy.assert_sound();
 }
 
@@ -112,6 +114,38 @@ fn a_flow_that_turns_needs_no_room_beside_its_own() {
         proxy.until_log(flow);
     }
     proxy.assert_sound();
+}
+
+/// Unless something has come, or gone elsewhere, since.
+#[test]
+fn a_flow_that_has_failed_in_the_end_says_why() {
+    let (gone, silent) = (nobody(), Responder::start(|_| Vec::new()));
+    let also_gone = nobody();
+    for (endpoints, reason, count) in [
+        (&[&gone][..], "upstream_connect_refused", 2),
+        (&[&gone, &also_gone], "upstream_connect_refused", 2),
+        // What was sent there in the end may be all that was wanted.
+        (&[&gone, &silent.address], "", 0),
+    ] {
+        let addresses: Vec<_> = endpoints.iter().map(|address| address.as_str()).collect();
+        let mut proxy = Setup::of("udp", &addresses)
+            .upstream("balance = \"round_robin\"\noutlier = false")
+            .listener("idle_timeout = \"1s\"")
+            .start();
+        // Of two one goes to each endpoint.
+        let pair = [Sender::new(&proxy), Sender::new(&proxy)];
+        pair.iter().for_each(|client| client.send(b"first"));
+        let failed = if count > 0 { 2 } else { 1 };
+        proxy.until_metric("fairwater_endpoint_failures_total", &[], failed);
+        pair.iter().for_each(|client| client.send(b"second"));
+        for line in proxy.until_log(2) {
+            let phase = if reason.is_empty() { "" } else { "connect" };
+            assert_eq!((line.get("reason"), line.get("phase")), (reason, phase), "{line:?}");
+        }
+        let label = "reason=\"upstream_connect_refused\"";
+        assert_eq!(proxy.metric("fairwater_faults_total", &[label]), count);
+        proxy.assert_sound();
+    }
 }
 
 /// What came before is not left lying behind the news that the endpoint is gone.
