@@ -110,6 +110,33 @@ mod tests {
         assert_eq!(without_links("a [b c](d#e), [f](g)."), "a b c, f.");
     }
 
+    /// And what is said of requests does not stand there as if it were all.
+    #[test]
+    fn what_happens_to_messages_is_told_of_messages() {
+        for reason in [
+            "bad_frame",
+            "frame_timeout",
+            "no_route",
+            "upstream_full",
+            "upstream_connect_timeout",
+            "upstream_connect_failed",
+            "upstream_empty_reply",
+            "upstream_reset",
+            "upstream_bad_reply",
+            "upstream_response_timeout",
+            "upstream_upload_stalled",
+            "upstream_body_truncated",
+            "upstream_body_timeout",
+            "upstream_excess_bytes",
+            "client_aborted",
+            "client_stalled",
+            "idle_timeout",
+        ] {
+            let text = fault(reason).unwrap();
+            assert!(text.to_ascii_lowercase().contains("message"), "{text}");
+        }
+    }
+
     #[test]
     fn a_path_is_a_request_for_this_machine() {
         for (subject, expected) in [
