@@ -2,9 +2,7 @@
 //! stream is cut, and what is made of their bodies is a message again.
 
 use fairwater_message::frame::{Framing, LengthField, Number};
-use fairwater_proto::frame::{
-    BadFrame, End, Look, Progress, body_start, is_message, lengthen, wrap,
-};
+use fairwater_proto::frame::{BadFrame, End, Look, Progress, body_start, lengthen, wrap};
 
 use super::reference::pieces;
 
@@ -57,11 +55,15 @@ pub(crate) fn check_stream(framing: &Framing, stream: &[u8]) {
     }
     let mut rest = stream;
     for size in expected.0 {
+        // What has all bytes before it finds the same.
+        assert_eq!(framing.first_message(rest), Some(size as usize), "{framing:?}");
         let (message, behind) = rest.split_at(size as usize);
-        assert!(is_message(framing, message));
+        assert!(framing.is_message(message));
         check_longer(framing, message);
         rest = behind;
     }
+    let is_last = expected.1 == Ok(End::Complete);
+    assert_eq!(framing.first_message(rest), is_last.then_some(rest.len()), "{framing:?}");
     check_wrapped(framing, &stream[..stream.len().min(100)]);
 }
 
@@ -188,7 +190,7 @@ fn check_longer(framing: &Framing, message: &[u8]) {
         return;
     }
     let longer = [&head[..start], b"abc", &head[start..]].concat();
-    let is_whole = is_message(framing, &longer) || longer.len() as u64 > framing.max();
+    let is_whole = framing.is_message(&longer) || longer.len() as u64 > framing.max();
     let may_end_early = matches!(framing, Framing::Delimiter { .. });
     assert!(is_whole || may_end_early, "{framing:?}: {}", longer.escape_ascii());
 }
@@ -202,7 +204,7 @@ fn check_wrapped(framing: &Framing, body: &[u8]) {
         return;
     }
     assert!(out.len() as u64 <= framing.max());
-    let is_one = is_message(framing, &out);
+    let is_one = framing.is_message(&out);
     match framing {
         Framing::Delimiter { .. } => assert_eq!(framing.takes(body), is_one, "{framing:?}"),
         Framing::Eof { .. } if body.is_empty() => assert!(!is_one),

@@ -17,6 +17,10 @@ pub(crate) fn check(config: &Config, report: &mut Report) {
             check_announcing(upstream, report);
             check_depth(upstream, senders, report);
             check_pool(upstream, &config.apps, report);
+            // A form that could not be read is not the one that was meant.
+            if !report.has_errors() {
+                check_greeting(upstream, senders, report);
+            }
         }
     }
 }
@@ -83,6 +87,30 @@ fn check_depth(upstream: &Upstream, senders: &[&Listener], report: &mut Report) 
             let help = format!("set `max_connections = 32` in [upstreams.{upstream}]");
             report.add(&code::NOTHING_TO_SHARE, listener.name.span, message, label, help);
         }
+    }
+}
+
+/// A connection begins with what endpoints read as they read messages.
+fn check_greeting(upstream: &Upstream, senders: &[&Listener], report: &mut Report) {
+    let written = upstream.pool.written.iter().find(|setting| setting.value == "on_connect");
+    let (Some(greeting), Some(written)) = (&upstream.pool.greeting, written) else { return };
+    for listener in senders {
+        let Some(framed) = shared(listener) else { continue };
+        let has_replies = matches!(framed.mode, FrameMode::Exchange { .. });
+        let is_expected = has_replies && !greeting.expect.is_empty();
+        let (name, what) = match () {
+            () if !framed.request.are_messages(&greeting.send) => {
+                ("send", "endpoints would wait for the rest, or lose their place")
+            }
+            () if is_expected && !framed.reply.are_messages(&greeting.expect) => {
+                ("expect", "what comes beside it would be taken for a reply")
+            }
+            () => continue,
+        };
+        let listener = &listener.name.value;
+        let message = format!("`{name}` is no whole message as listener `{listener}` has them");
+        let help = "write all bytes as they are sent, with length or delimiter, as in `hex:0d0a`";
+        report.add(&code::NO_WHOLE_MESSAGE, written.span, message, what, help);
     }
 }
 

@@ -351,7 +351,8 @@ codes! {
     BAD_MESSAGE = "E1202",
         "These bytes cannot be sent as a message. A text becomes the body of one, so that it must have \
          room in it, and no end of a message within. Bytes behind `hex:`, or in `{ hex = \"0d0a\" }`, \
-         are pairs of hexadecimal digits and go out as they are.";
+         are pairs of hexadecimal digits and go out as they are. What a heartbeat is compared with has \
+         to be one whole message, or no message ever is that heartbeat.";
     NO_KEY = "E1203",
         "With `balance = \"key_hash\"` an upstream picks endpoints by the key of each message. Only \
          listeners with `protocol = \"framed\"` have messages, and only if they say where the key is: \
@@ -381,6 +382,13 @@ codes! {
         "With `pipeline` a connection takes a further message while it waits for replies, but only when \
          no further connection may be opened: one of its own serves a message better. Without \
          `max_connections` or `max_connections_per_endpoint` in the upstream that never happens.";
+    NO_WHOLE_MESSAGE = "W1205",
+        "These bytes go out as they are, and whoever gets them reads messages: clients by `reply_frame`, \
+         endpoints by `frame`. What is too short, too long or none leaves them waiting for the rest, or \
+         looking for the next message in the wrong place. What a client gets in place of a reply is one \
+         message, and what a connection begins with are one or several, each with its length or its \
+         delimiter. The texts of `on_error` and `ping` become messages by themselves; those of \
+         `on_connect` do not. If the other side reads something else there, nothing is wrong.";
     NO_DATAGRAMS = "E1301",
         "Datagrams go from one address with a port to another. Unix sockets, TLS, version 1 of the PROXY \
          protocol and the processes of apps are for connections. Give a listener for UDP addresses with \

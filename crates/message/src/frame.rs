@@ -91,7 +91,45 @@ impl Number {
     }
 }
 
+impl Number {
+    /// The number that bytes begin with, and how many of them it is; nothing if that is none.
+    fn read(self, bytes: &[u8]) -> Option<(u64, u32)> {
+        let Some(size) = self.size() else { return read_varint(bytes) };
+        let digits = bytes.get(..size as usize)?;
+        let join = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
+        let value = match self {
+            Self::Binary { is_little: true, .. } => digits.iter().rev().fold(0, join),
+            Self::Binary { is_little: false, .. } => digits.iter().fold(0, join),
+            Self::Ascii { .. } if digits.iter().all(u8::is_ascii_digit) => {
+                digits.iter().fold(0, |value, byte| value * 10 + u64::from(byte - b'0'))
+            }
+            Self::Ascii { .. } | Self::Varint => return None,
+        };
+        // One with a sign may be below zero.
+        (value <= self.largest()).then_some((value, size))
+    }
+}
+
+/// In as few bytes as will do.
+fn read_varint(bytes: &[u8]) -> Option<(u64, u32)> {
+    let size = bytes.iter().take(VARINT_BYTES_MAX as usize).position(|byte| byte & 0x80 == 0)? + 1;
+    let bits = |byte: &u8| u128::from(byte & 0x7f);
+    let value = bytes[..size].iter().rev().fold(0, |value, byte| value << 7 | bits(byte));
+    let value = u64::try_from(value).ok()?;
+    (varint_size(value) == size as u32).then_some((value, size as u32))
+}
+
 impl LengthField {
+    /// Bytes of the message that these begin with, by its length; nothing if that is not there, or
+    /// none that a message may have.
+    pub fn total(&self, bytes: &[u8]) -> Option<u64> {
+        let (value, size) = self.number.read(bytes.get(self.offset as usize..)?)?;
+        let uncounted = if self.number.size().is_some() { 0 } else { size };
+        let total = value.checked_add(u64::from(self.body_offset) + u64::from(uncounted))?;
+        let is_there = total >= u64::from(self.offset) + u64::from(size);
+        (is_there && total <= self.max).then_some(total)
+    }
+
     /// Where the body begins, but for the bytes of a varint: behind the number, and behind all that
     /// the number leaves out.
     pub const fn body_start(&self) -> u32 {
@@ -127,6 +165,37 @@ impl Framing {
             | Self::Delimiter { max, .. }
             | Self::Eof { max } => *max,
             Self::Fixed { size } => *size,
+        }
+    }
+
+    /// How many of these bytes are a message, if they begin with a whole one.
+    pub fn first_message(&self, bytes: &[u8]) -> Option<usize> {
+        let len = match self {
+            Self::Length(field) => field.total(bytes)?,
+            Self::Delimiter { bytes: delimiter, .. } => {
+                let is_end = |window: &[u8]| window == &delimiter[..];
+                (bytes.windows(delimiter.len()).position(is_end)? + delimiter.len()) as u64
+            }
+            Self::Fixed { size } => *size,
+            Self::Eof { .. } => bytes.len() as u64,
+        };
+        let is_there = len > 0 && len <= self.max() && len <= bytes.len() as u64;
+        is_there.then_some(len as usize)
+    }
+
+    /// Whether these bytes are one message, and no more.
+    pub fn is_message(&self, bytes: &[u8]) -> bool {
+        self.first_message(bytes) == Some(bytes.len())
+    }
+
+    /// Whether these bytes are whole messages, at least one.
+    pub fn are_messages(&self, mut bytes: &[u8]) -> bool {
+        loop {
+            match self.first_message(bytes) {
+                Some(len) if len == bytes.len() => return true,
+                Some(len) => bytes = &bytes[len..],
+                None => return false,
+            }
         }
     }
 

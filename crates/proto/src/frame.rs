@@ -11,7 +11,7 @@ mod wrap;
 use fairwater_message::frame::{Framing, LengthField};
 
 use delimiter::Found;
-pub use wrap::{TooLong, body_start, is_message, lengthen, wrap};
+pub use wrap::{TooLong, body_start, lengthen, wrap};
 
 /// One message as it comes. Knows how much of it was seen; the bytes are the caller's.
 #[derive(Clone, Copy, Debug, Default)]

@@ -196,9 +196,11 @@ pub(super) fn read(
 ) -> FramedListener {
     let request = request(table, report);
     // In place of what could not be read, so that the rest can be.
+    let is_request_known = request.is_some();
     let mut framed = FramedListener::new(request.unwrap_or(Framing::line(u64::MAX)));
-    let reply = table.get("reply_frame").and_then(|node| frame::read(node, "reply_frame", report));
-    framed.reply = reply.unwrap_or(framed.reply);
+    let reply = table.get("reply_frame").map(|node| frame::read(node, "reply_frame", report));
+    let is_reply_known = reply.as_ref().map_or(is_request_known, Option::is_some);
+    framed.reply = reply.flatten().unwrap_or(framed.reply);
     let mut number = |name| table.get(name)?.integer(report).map(|read| read.value);
     let depth = number("pipeline").unwrap_or(1);
     framed.in_flight_max = number("max_inflight").unwrap_or(framed.in_flight_max);
@@ -210,8 +212,16 @@ pub(super) fn read(
         Mode::Oneway => FrameMode::Oneway,
     };
     framed.key = key(table, report);
-    framed.ping = ping(table, &framed, report);
-    framed.on_error = on_error::of_framed(table, &framed.reply, report);
+    let digits = |is_known, wanted| if is_known { wanted } else { Digits::Any };
+    let (request, reply, error) = match mode {
+        Mode::Exchange => (Digits::Message, Digits::LikelyMessage, Digits::LikelyMessage),
+        Mode::Connection => (Digits::Any, Digits::Any, Digits::LikelyMessage),
+        Mode::Oneway => (Digits::Message, Digits::Any, Digits::Any),
+    };
+    let of_ping = (digits(is_request_known, request), digits(is_reply_known, reply));
+    framed.ping = ping(table, &framed, of_ping, report);
+    let of_errors = digits(is_reply_known, error);
+    framed.on_error = on_error::of_framed(table, (&framed.reply, of_errors), report);
     let aborts = table.get("on_client_close").and_then(|node| node.choice(&ABORTS, report));
     framed.aborts = aborts.unwrap_or(framed.aborts);
     framed.idle = idle.unwrap_or(framed.idle);
@@ -238,19 +248,41 @@ fn key(table: &Table<'_>, report: &mut Report) -> Option<Range<u32>> {
     Some(offset..offset + length.value)
 }
 
-fn ping(table: &Table<'_>, framed: &FramedListener, report: &mut Report) -> Option<Ping> {
+fn ping(
+    table: &Table<'_>,
+    framed: &FramedListener,
+    (of_request, of_reply): (Digits, Digits),
+    report: &mut Report,
+) -> Option<Ping> {
     let table = table.get("ping")?.table("`ping`".to_owned(), &PING, report)?;
     let request = table.require("request", report);
-    let request = request.and_then(|node| payload(node, &framed.request, report));
-    let reply = table.get("reply").and_then(|node| payload(node, &framed.reply, report));
+    let request = request.and_then(|node| payload(node, (&framed.request, of_request), report));
+    let reply = table.get("reply");
+    let reply = reply.and_then(|node| payload(node, (&framed.reply, of_reply), report));
     request.map(|request| Ping { request, reply })
 }
 
+/// What bytes in digits have to be.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Digits {
+    Any,
+    /// A message, unless whoever reads them knows better.
+    LikelyMessage,
+    Message,
+}
+
 /// A message of this form.
-pub(super) fn payload(node: Node<'_>, framing: &Framing, report: &mut Report) -> Option<Payload> {
+pub(super) fn payload(
+    node: Node<'_>,
+    (framing, digits): (&Framing, Digits),
+    report: &mut Report,
+) -> Option<Payload> {
     let bytes = bytes::read(node, ON_ERROR_BYTES_MAX, &code::BAD_MESSAGE, report)?;
     let body = match bytes.value {
-        Bytes::Digits(bytes) => return Some(Payload::Whole(bytes)),
+        Bytes::Digits(whole) => {
+            check_digits(&whole, bytes.span, (framing, digits), report);
+            return Some(Payload::Whole(whole));
+        }
         Bytes::Text(body) => body,
     };
     if framing.takes(&body) {
@@ -265,6 +297,47 @@ pub(super) fn payload(node: Node<'_>, framing: &Framing, report: &mut Report) ->
     let help = "write another text, or all bytes of the message as `hex:0d0a`";
     report.add(&code::BAD_MESSAGE, bytes.span, message, "", help);
     None
+}
+
+fn check_digits(
+    bytes: &[u8],
+    span: Span,
+    (framing, digits): (&Framing, Digits),
+    report: &mut Report,
+) {
+    let (code, message) = match digits {
+        Digits::Message => (&code::BAD_MESSAGE, "no message of a client can be these bytes"),
+        Digits::LikelyMessage => (
+            &code::NO_WHOLE_MESSAGE,
+            "clients get these bytes as they are, and they are no message",
+        ),
+        Digits::Any => return,
+    };
+    if let Some(why) = misfit(framing, bytes) {
+        let help = "write all bytes of one message, or its body as text, which is made one";
+        report.add(code, span, message, why, help);
+    }
+}
+
+/// Why bytes are not one message.
+fn misfit(framing: &Framing, bytes: &[u8]) -> Option<String> {
+    let len = bytes.len() as u64;
+    let max = framing.max();
+    let total = match framing {
+        Framing::Length(field) => field.total(bytes),
+        Framing::Delimiter { .. } => framing.first_message(bytes).map(|first| first as u64),
+        Framing::Fixed { size } => Some(*size),
+        Framing::Eof { .. } => Some(len),
+    };
+    Some(match total {
+        Some(total) if total == len && len <= max => return None,
+        _ if len > max => format!("{len} bytes, and a message has at most {max}"),
+        Some(total) => format!("{len} bytes, and the message has {total}"),
+        None if matches!(framing, Framing::Length(_)) => {
+            "there is no length in them, or none that a message may have".to_owned()
+        }
+        None => "there is no end of a message in them".to_owned(),
+    })
 }
 
 fn identity(table: &Table<'_>, framing: &Framing, report: &mut Report) -> Option<ClientIdentity> {

@@ -6,7 +6,7 @@ use crate::code;
 use crate::declare::{self, Absent, Kind, Setting};
 use crate::model::{FrameErrors, OnError, Payload};
 use crate::read::bytes::{self, BYTES};
-use crate::read::framed;
+use crate::read::framed::{self, Digits};
 use crate::reader::{Node, Table};
 use crate::report::Report;
 
@@ -81,7 +81,11 @@ pub(super) fn of_tcp(table: &Table<'_>, report: &mut Report) -> OnError {
 }
 
 /// Of a listener whose clients get messages of this form.
-pub(super) fn of_framed(table: &Table<'_>, reply: &Framing, report: &mut Report) -> FrameErrors {
+pub(super) fn of_framed(
+    table: &Table<'_>,
+    reply: (&Framing, Digits),
+    report: &mut Report,
+) -> FrameErrors {
     let Some(node) = table.get("on_error") else { return FrameErrors::default() };
     if node.is_text() {
         let all = framed::payload(node, reply, report);

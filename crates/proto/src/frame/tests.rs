@@ -211,7 +211,7 @@ fn check_wrap(framing: &Framing, payload: &[u8], expected: Result<&[u8], TooLong
     assert_eq!(result, expected.map(|_| ()), "{framing:?}");
     assert_eq!(&out[6..], expected.unwrap_or_default(), "{framing:?}");
     if result.is_ok() {
-        assert!(is_message(framing, &out[6..]) || payload.is_empty());
+        assert!(framing.is_message(&out[6..]) || payload.is_empty());
     }
 }
 
@@ -278,11 +278,13 @@ fn what_takes_a_body_makes_a_message_of_it() {
 
 #[test]
 fn two_messages_are_not_one() {
-    assert!(is_message(&Framing::line(9), b"a\n"));
+    assert!(Framing::line(9).is_message(b"a\n"));
     for bytes in [&b"a\nb\n"[..], b"a\nb", b"a", b"", b"abcdefghij"] {
-        assert!(!is_message(&Framing::line(9), bytes));
+        assert!(!Framing::line(9).is_message(bytes));
     }
-    assert!(!is_message(&Framing::Eof { max: 9 }, b""));
+    assert!(!Framing::Eof { max: 9 }.is_message(b""));
+    assert!(Framing::line(9).are_messages(b"a\nb\n"));
+    assert!(!Framing::line(9).are_messages(b"a\nb"));
 }
 
 /// The head of a message that five bytes are put into.

@@ -2,7 +2,7 @@
 
 use fairwater_message::frame::{Framing, LengthField};
 
-use super::{Look, Progress, number};
+use super::{Progress, number};
 
 /// A message would have more bytes than it may have, or than its length can say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,14 +95,4 @@ pub fn lengthen(framing: &Framing, head: &mut [u8], by: usize) -> Result<(), Too
     let offset = field.offset as usize;
     number::put(field.number, value, &mut head[offset..offset + size as usize]);
     Ok(())
-}
-
-/// Whether these bytes are one message, and no more.
-pub fn is_message(framing: &Framing, bytes: &[u8]) -> bool {
-    let mut progress = Progress::default();
-    match (framing, progress.look(framing, bytes)) {
-        (_, Ok(Look::Ends(end))) => end == bytes.len(),
-        (Framing::Eof { .. }, Ok(Look::More)) => !bytes.is_empty(),
-        _ => false,
-    }
 }
