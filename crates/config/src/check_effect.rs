@@ -8,7 +8,7 @@ use fairwater_message::address::Endpoint;
 use crate::check::senders;
 use crate::check_messages::shared;
 use crate::code;
-use crate::model::{Config, Destination, Filters, Listener, Repeatable, Upstream};
+use crate::model::{Balance, Config, Destination, Filters, Listener, Repeatable, Upstream};
 use crate::report::Report;
 use crate::span::Spanned;
 
@@ -37,6 +37,7 @@ pub(crate) fn check(config: &Config, report: &mut Report) {
         }
     }
     check_priorities(config, report);
+    check_keys(config, &senders, report);
 }
 
 /// What goes to an upstream.
@@ -164,6 +165,27 @@ fn check_one_endpoint(upstream: &Upstream, traffic: &Traffic, report: &mut Repor
         let message = format!("`{}` has no effect: there is no other endpoint", setting.value);
         let help = "add an endpoint to try, or remove it";
         report.add(&code::ONE_ENDPOINT, setting.span, message, "", help);
+    }
+}
+
+/// Where no upstream goes by them.
+fn check_keys(config: &Config, senders: &HashMap<&str, Vec<&Listener>>, report: &mut Report) {
+    for listener in &config.listeners {
+        let Some(key) = shared(listener).and_then(|framed| framed.key.as_ref()) else { continue };
+        let is_sent_to = |upstream: &&Upstream| {
+            let senders = senders.get(&*upstream.name.value);
+            senders.is_some_and(|all| all.iter().any(|one| one.name.value == listener.name.value))
+        };
+        let upstreams: Vec<_> = config.upstreams.iter().filter(is_sent_to).collect();
+        if upstreams.iter().any(|upstream| upstream.balance == Balance::KeyHash) {
+            continue;
+        }
+        let remedy = match &*upstreams {
+            [one] => format!("set `balance = \"key_hash\"` in [upstreams.{}]", one.name.value),
+            _ => "set `balance = \"key_hash\"` in an upstream that it leads to".to_owned(),
+        };
+        let message = "`key` has no effect: no upstream of this listener goes by keys";
+        report.add(&code::KEY_UNUSED, key.span, message, "", format!("{remedy}, or remove it"));
     }
 }
 

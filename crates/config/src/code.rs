@@ -389,6 +389,10 @@ codes! {
          message, and what a connection begins with are one or several, each with its length or its \
          delimiter. The texts of `on_error` and `ping` become messages by themselves; those of \
          `on_connect` do not. If the other side reads something else there, nothing is wrong.";
+    KEY_UNUSED = "W1206",
+        "The `key` of a listener says which bytes of a message decide where it goes, and only upstreams \
+         with `balance = \"key_hash\"` go by it. None of those that this listener sends to does, so that \
+         messages with one key are spread over all endpoints.";
     NO_DATAGRAMS = "E1301",
         "Datagrams go from one address with a port to another. Unix sockets, TLS, version 1 of the PROXY \
          protocol and the processes of apps are for connections. Give a listener for UDP addresses with \

@@ -34,7 +34,7 @@ pub(crate) fn protocol(framed: &config::FramedListener, upstreams: Hosts<Upstrea
         reply: framed.reply.clone(),
         replies,
         in_flight_max: framed.in_flight_max,
-        key: framed.key.clone(),
+        key: framed.key.as_ref().map(|key| key.value.clone()),
         ping,
         on_error: FrameErrors { connect, full, timeout, closed },
         aborts: framed.aborts,

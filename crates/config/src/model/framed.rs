@@ -18,7 +18,7 @@ pub struct FramedListener {
     /// Messages of one client that are under way at a time; at least one.
     pub in_flight_max: u32,
     /// The bytes of a message that balancing may go by.
-    pub key: Option<Range<u32>>,
+    pub key: Option<Spanned<Range<u32>>>,
     pub ping: Option<Ping>,
     pub on_error: FrameErrors,
     /// What runs when its client goes is ended, instead of being waited for.

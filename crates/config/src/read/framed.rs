@@ -14,7 +14,7 @@ use crate::read::on_error::{self, ON_ERROR_BYTES_MAX};
 use crate::read::swoole;
 use crate::reader::{Node, Table};
 use crate::report::Report;
-use crate::span::Span;
+use crate::span::{Span, Spanned};
 
 /// More on one connection would wait for each other rather than for a free connection.
 const DEPTH_MAX: u32 = 1024;
@@ -240,12 +240,13 @@ fn request(table: &Table<'_>, report: &mut Report) -> Option<Framing> {
     table.require("frame", report).and_then(|node| frame::read(node, "frame", report))
 }
 
-fn key(table: &Table<'_>, report: &mut Report) -> Option<Range<u32>> {
+fn key(table: &Table<'_>, report: &mut Report) -> Option<Spanned<Range<u32>>> {
+    let span = table.key_span("key")?;
     let table = table.get("key")?.table("`key`".to_owned(), &KEY, report)?;
     let offset = table.get("offset").and_then(|node| node.integer(report));
     let offset = offset.map_or(0, |read| read.value);
     let length = table.require("length", report)?.integer(report)?;
-    Some(offset..offset + length.value)
+    Some(Spanned::new(offset..offset + length.value, span))
 }
 
 fn ping(
