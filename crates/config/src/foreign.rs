@@ -15,7 +15,7 @@ macro_rules! foreign {
 
 /// In lower case.
 const SETTINGS: &[Foreign] = foreign! {
-    "worker_num" of "Swoole" is "`threads = N` at the top level";
+    "worker_num" of "Swoole" is "`instances = N` in [apps.NAME], for servers that are started here; how many workers each has stays a setting of its own";
     "reactor_num" of "Swoole" is "`threads = N` at the top level";
     "worker_processes" of "nginx" is "`threads = N` at the top level";
     "nbthread" of "HAProxy" is "`threads = N` at the top level";
@@ -29,7 +29,10 @@ const SETTINGS: &[Foreign] = foreign! {
     "frontend" of "HAProxy" is "[listeners.NAME]";
     "load_balance" of "a gateway" is "`balance` in [upstreams.NAME]";
     "lb_policy" of "Envoy and Caddy" is "`balance` in [upstreams.NAME]";
-    "dispatch_mode" of "Swoole" is "`balance` in [upstreams.NAME]: 1 is `round_robin`, 4 is `source_hash`";
+    "dispatch_mode" of "Swoole" is "`balance` in [upstreams.NAME]: 1 is `round_robin`, 3 is `least_connections`, 4 is `source_hash`, and 5 `key_hash` with a `key` in [listeners.NAME]; for 2 write `mode = \"connection\"` there";
+    "max_request" of "Swoole" is "`max_requests = N`: in [apps.NAME] of a process, in [upstreams.NAME] of a connection to an endpoint";
+    "max_conn" of "Swoole" is "`max_connections`: in [listeners.NAME] of clients, in [upstreams.NAME] to endpoints";
+    "max_connection" of "Swoole" is "`max_connections`: in [listeners.NAME] of clients, in [upstreams.NAME] to endpoints";
     "ip_hash" of "nginx" is "`balance = \"source_hash\"` in [upstreams.NAME]";
     "least_conn" of "nginx" is "`balance = \"least_connections\"` in [upstreams.NAME]";
     "proxy_pass" of "nginx" is "`upstream = \"NAME\"`, with `endpoints` in [upstreams.NAME]";
@@ -154,6 +157,12 @@ const ABSENT: &[(&str, &str, &str)] = &[
     ("option", "HAProxy", "each has a setting of its own, such as `health` for `option httpchk`"),
     ("defaults", "HAProxy", "what is left out has its default, which the reference tells"),
     ("middlewares", "Traefik", "a listener or a route has its filters itself"),
+    (
+        "package_length_func",
+        "Swoole",
+        "no functions are run; `frame = { length = \"N\" }` takes the codes of pack(), `u24be` and \
+         its like, `varint`, and `ascii4` for digits",
+    ),
     ("acme", "Traefik and Caddy", "a certificate is a file: `tls = { cert = \"site.pem\" }`"),
 ];
 
@@ -249,7 +258,7 @@ pub(crate) fn field(name: &str) -> Option<String> {
     (!header.is_empty()).then(|| format!("{ours}{header}"))
 }
 
-/// "`worker_num` of Swoole is here `threads = N` at the top level".
+/// "`reactor_num` of Swoole is here `threads = N` at the top level".
 pub(crate) fn setting(name: &str) -> Option<String> {
     let name = name.to_ascii_lowercase();
     // Such as `timeout connect`, which a key of TOML cannot be without quotes.
