@@ -64,9 +64,11 @@ impl Responder {
                 let Ok((len, from)) = socket.recv_from(&mut buffer) else { continue };
                 own_seen.lock().unwrap().push((from, buffer[..len].to_vec()));
                 for answer in answer(&buffer[..len]) {
-                    // Who is gone by now gets none.
-                    if socket.send_to(&answer, from).is_ok() {
-                        own_sent.fetch_add(1, Ordering::Relaxed);
+                    // Before anybody can have got it.
+                    own_sent.fetch_add(1, Ordering::Relaxed);
+                    if socket.send_to(&answer, from).is_err() {
+                        // Who is gone by now gets none.
+                        own_sent.fetch_sub(1, Ordering::Relaxed);
                     }
                 }
             }

@@ -204,7 +204,9 @@ impl Client {
         let is_last = self.outlet.borrow().order.is_last(number);
         let bytes = match kind {
             FaultKind::UpstreamFull => &errors.full,
-            FaultKind::ResponseTimeout | FaultKind::BodyTimeout => &errors.timeout,
+            FaultKind::ResponseTimeout | FaultKind::BodyTimeout | FaultKind::UploadStalled => {
+                &errors.timeout
+            }
             FaultKind::EmptyReply
             | FaultKind::ReplyReset
             | FaultKind::BadReply

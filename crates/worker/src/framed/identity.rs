@@ -27,7 +27,7 @@ pub(super) fn introduce(
     let by = out.len() - start;
     lengthen(framing, &mut out[..start], by)?;
     out.extend_from_slice(body);
-    Ok(())
+    if out.len() as u64 > framing.max() { Err(TooLong) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -55,7 +55,11 @@ mod tests {
             assert_eq!(out, want, "{framing:?}");
         }
         let long = [&b"x\0\x18"[..], &[b'.'; 24]].concat();
-        let framing = Framing::Length(field(3));
-        assert_eq!(introduce((address, peer), &framing, &long, &mut Vec::new()), Err(TooLong));
+        for (framing, message) in
+            [(Framing::Length(field(3)), &long[..]), (Framing::line(11), b"hi\n")]
+        {
+            let result = introduce((address, peer), &framing, message, &mut Vec::new());
+            assert_eq!(result, Err(TooLong), "{framing:?}");
+        }
     }
 }

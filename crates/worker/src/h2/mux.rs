@@ -21,7 +21,7 @@ const FIRST_READ_BYTES: u64 = 4 * 1024;
 
 /// What is sent past the engine at a time to a peer that does not take all of it: the rest is kept.
 const PAST_BYTES: usize = 64 * 1024;
-const PAST_FRAMES_MAX: usize = STREAM_BYTES.div_ceil(PAYLOAD_BYTES_MAX);
+const PAST_FRAMES: usize = STREAM_BYTES.div_ceil(PAYLOAD_BYTES_MAX);
 
 /// The task that waits for a stream.
 #[derive(Debug, Default)]
@@ -214,9 +214,9 @@ impl Mux {
     ) -> Result<(), Gone> {
         let mut engine = self.engine.borrow_mut();
         let frames = engine.frame_data(id, data.len(), is_last)?;
-        let mut pieces = [([0; 9], &[][..]); PAST_FRAMES_MAX];
+        let mut pieces = [([0; 9], &[][..]); PAST_FRAMES];
         pieces.iter_mut().zip(frames.around(data)).for_each(|(place, piece)| *place = piece);
-        let mut parts = [IoSlice::new(engine.out()); 1 + 2 * PAST_FRAMES_MAX];
+        let mut parts = [IoSlice::new(engine.out()); 1 + 2 * PAST_FRAMES];
         for (pair, (head, piece)) in parts[1..].chunks_exact_mut(2).zip(&pieces) {
             pair.copy_from_slice(&[&head[..], piece].map(IoSlice::new));
         }

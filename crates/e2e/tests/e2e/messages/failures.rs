@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fairwater_e2e::client::End;
-use fairwater_e2e::{Caller, Client, Endpoint, Proxy, until, until_some};
+use fairwater_e2e::{Caller, Client, Directory, Endpoint, Proxy, until, until_some};
 
 use super::{
     ERRORS, Messages, answer, answering, ask_all, clients, framed, hear_all, heard, say_all, setup,
@@ -82,6 +82,27 @@ fn without_a_text_the_connection_ends() {
     assert_ne!(client.end(), End::Open);
     assert_eq!(reason(&proxy), "upstream_empty_reply");
     proxy.assert_sound();
+}
+
+#[test]
+fn an_endpoint_that_takes_nothing_is_late() {
+    let (directory, (over, gate)) = (Directory::new(), std::sync::mpsc::channel::<()>());
+    let gate = std::sync::Mutex::new(gate);
+    let _endpoint = Endpoint::on_unix(&directory.join("e.sock"), move |_| {
+        gate.lock().unwrap().recv().ok();
+    });
+    let endpoint = format!("\"unix:{}\"", directory.join("e.sock").display());
+    let mut proxy = setup(&[])
+        .endpoints(&endpoint)
+        .listener(ERRORS)
+        .upstream("response_timeout = \"100ms\"")
+        .start();
+    let mut client = Client::new(&proxy);
+    client.say(vec![b'x'; 1_900_000]);
+    assert_eq!(client.hear(), b"late");
+    assert_eq!(reason(&proxy), "upstream_upload_stalled");
+    proxy.assert_sound();
+    drop(over);
 }
 
 #[test]
