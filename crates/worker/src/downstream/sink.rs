@@ -18,7 +18,11 @@ use crate::exchange::is_bodiless;
 use crate::patience::Patience;
 use crate::relay::{self, Coding, Piece, SpliceError};
 use crate::shard::Shard;
+use crate::transit::STREAM_BYTES;
 use crate::write::{WriteError, write_all};
+
+/// What is poured at a time to who does not take all of it: the rest is kept.
+const POURED_BYTES: usize = 64 * 1024;
 
 /// Where a reply goes, and how far the client was answered.
 #[derive(Debug)]
@@ -39,6 +43,8 @@ pub(crate) struct Sink<'a> {
     is_over: bool,
     /// The client was told by us that it may send its body.
     has_gone_on: bool,
+    /// The connection took all that was poured last.
+    took_all: bool,
 }
 
 /// A piece of a response body as it comes from an endpoint.
@@ -65,6 +71,7 @@ impl<'a> Sink<'a> {
             ends_with_close: false,
             is_over: false,
             has_gone_on: false,
+            took_all: false,
         }
     }
 
@@ -217,7 +224,7 @@ impl<'a> Sink<'a> {
     /// Whether a body of known length may be poured behind what was sent: read when the client
     /// takes it, and no more than that.
     pub(crate) fn takes_pouring(&self) -> bool {
-        self.lane().is_some()
+        self.lane().is_some() || self.coding == Coding::Plain
     }
 
     /// Pours some of a body, of which so much is left. Ready with nothing when the client takes
@@ -229,10 +236,13 @@ impl<'a> Sink<'a> {
         endpoint: &Stream,
         left: u64,
     ) -> Poll<Result<usize, Fault>> {
-        let Some(lane) = self.lane() else { return Poll::Ready(Ok(0)) };
-        let room = match lane.poll_room(cx) {
-            Poll::Ready(room) => room.map_err(aborted)?,
-            Poll::Pending => return Poll::Ready(Ok(0)),
+        let room = match self.carrier {
+            Carrier::Lane(lane) => match lane.poll_room(cx) {
+                Poll::Ready(room) => room.map_err(aborted)?,
+                Poll::Pending => return Poll::Ready(Ok(0)),
+            },
+            Carrier::Connection(_) if self.took_all => STREAM_BYTES,
+            Carrier::Connection(_) => POURED_BYTES,
         };
         let mut scratch = shard.scratch.borrow_mut();
         let scratch = scratch.for_stream();
@@ -241,14 +251,25 @@ impl<'a> Sink<'a> {
             Ok(0) | Err(_) => return Poll::Ready(Err(FaultKind::BodyTruncated.into())),
             Ok(len) => len,
         };
-        self.is_over = len as u64 == left;
-        lane.send_past(&scratch[..len], self.is_over).map_err(aborted)?;
+        let is_last = len as u64 == left;
+        match self.carrier {
+            Carrier::Lane(lane) => {
+                self.is_over = is_last;
+                lane.send_past(&scratch[..len], is_last).map_err(aborted)?;
+            }
+            Carrier::Connection(client) => {
+                let parts = [IoSlice::new(&scratch[..len])];
+                let taken = client.write_now(&parts).map_err(aborted)?;
+                self.out.extend_from_slice(&scratch[taken..len]);
+                self.took_all = taken == len && client.is_flushed();
+            }
+        }
         Poll::Ready(Ok(len))
     }
 
     /// Waits until the client takes something.
-    pub(crate) async fn until_room(&self, patience: Patience<'_>) -> Result<(), Fault> {
-        let Some(lane) = self.lane() else { return Ok(()) };
+    pub(crate) async fn until_room(&mut self, patience: Patience<'_>) -> Result<(), Fault> {
+        let Some(lane) = self.lane() else { return self.pour_out(patience).await };
         patience.timer.set(patience.for_large_steps());
         poll_fn(|cx| match lane.poll_room(cx) {
             Poll::Ready(room) => Poll::Ready(room.map(drop).map_err(aborted)),
@@ -257,6 +278,27 @@ impl<'a> Sink<'a> {
             }
         })
         .await
+    }
+
+    /// All of a body was poured: on a connection something of it may still have to be written.
+    pub(crate) async fn end_pouring(&mut self, patience: Patience<'_>) -> Result<(), Fault> {
+        if self.lane().is_none() {
+            self.pour_out(patience).await?;
+            self.is_over = true;
+        }
+        Ok(())
+    }
+
+    /// Writes what a connection did not take at once of what was poured.
+    async fn pour_out(&mut self, patience: Patience<'_>) -> Result<(), Fault> {
+        let Some(client) = self.carrier.connection() else { return Ok(()) };
+        if self.out.is_empty() && client.is_flushed() {
+            return Ok(());
+        }
+        let mut parts = [IoSlice::new(self.out)];
+        write_all(client, patience, &mut parts, &mut 0).await.map_err(fault_of)?;
+        self.out.clear();
+        Ok(())
     }
 
     /// Sends the head of an endpoint with a body of our own.

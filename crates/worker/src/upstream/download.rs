@@ -277,7 +277,7 @@ impl Download<'_> {
         // Behind a spliced body nothing is in memory.
         let is_excessive = has_stray_body
             || !reply.buffer.is_empty()
-            || (is_spliced && self.endpoint.unread_bytes() > 0);
+            || (is_spliced && self.endpoint.is_plain() && self.endpoint.unread_bytes() > 0);
         if is_excessive {
             record.fault(FaultKind::ExcessBytes.into());
         }
@@ -361,8 +361,8 @@ impl Download<'_> {
         Ok(())
     }
 
-    /// The rest of a body of known length to a stream, which is given what it takes at the moment:
-    /// nothing is kept, and what is read is large.
+    /// The rest of a body of known length to a client that is given what it takes at the moment:
+    /// hardly anything is kept, and what is read is large.
     async fn pour(
         &self,
         sink: &mut Sink<'_>,
@@ -384,7 +384,7 @@ impl Download<'_> {
             record.bytes_out += len as u64;
             turn.spend(len).await;
         }
-        Ok(())
+        sink.end_pouring(self.patience()).await
     }
 
     async fn splice(

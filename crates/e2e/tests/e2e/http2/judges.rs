@@ -150,16 +150,22 @@ fn large_bodies_come_whole() {
         // See above for the one in clear.
         let numbers =
             if url.starts_with("https") { &["1", "20", "300", "4000"][..] } else { &["5"] };
-        for rate in ["40M", "1G"] {
+        let versions = ["--http2-prior-knowledge", "--http1.1"];
+        for (version, rate) in versions.map(|version| [(version, "40M"), (version, "1G")]).concat()
+        {
             let mut command = Command::new(&curl);
-            command.args(["-sS", "--max-time", "20", "--http2-prior-knowledge", "-Z"]);
+            command.args(["-sS", "--max-time", "20", version, "-Z"]);
             command.args(["--limit-rate", rate, "--cacert", &pki.file("ca.pem"), "-o"]);
             command.arg(directory.join("#1")).arg(format!("{url}/{{{}}}", numbers.join(",")));
             said(&mut command);
             for number in numbers {
                 let body = std::fs::read(directory.join(number)).unwrap();
                 let expected = numbered(number.parse().unwrap());
-                assert!(body == expected.as_bytes(), "{url} {rate} {number}: {}", body.len());
+                assert!(
+                    body == expected.as_bytes(),
+                    "{url} {version} {rate} {number}: {}",
+                    body.len()
+                );
             }
         }
         proxy.assert_sound();
