@@ -237,9 +237,12 @@ impl Found {
         let status = proxy.running.stop()?;
         violations.require(status.success(), "the proxy ends in disorder", status);
         for line in proxy.running.said()?.lines() {
-            let starts = [" listens on ", " room for ", " traffic is served as root"];
-            let is_start = starts.iter().any(|words| line.contains(words));
-            violations.require(is_start, "words of the proxy", line);
+            let of_start = [" listens on ", " room for ", " traffic is served as root"];
+            // Of endpoints that are killed.
+            let of_endpoints = [" gets no traffic for a while: ", " is tried again"];
+            let mut expected = of_start.iter().chain(&of_endpoints);
+            let is_expected = expected.any(|words| line.contains(words));
+            violations.require(is_expected, "words of the proxy", line);
         }
         Ok(found)
     }
