@@ -224,7 +224,11 @@ impl<'a> Sink<'a> {
     /// Whether a body of known length may be poured behind what was sent: read when the client
     /// takes it, and no more than that.
     pub(crate) fn takes_pouring(&self) -> bool {
-        self.lane().is_some() || self.coding == Coding::Plain
+        match self.carrier {
+            Carrier::Lane(_) => true,
+            // In clear there are pipes, or so many slow readers that none should have much.
+            Carrier::Connection(client) => !client.is_plain() && self.coding == Coding::Plain,
+        }
     }
 
     /// Pours some of a body, of which so much is left. Ready with nothing when the client takes
