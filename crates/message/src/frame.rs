@@ -89,9 +89,7 @@ impl Number {
             Self::Ascii { digits } => 10_u64.pow(digits as u32) - 1,
         }
     }
-}
 
-impl Number {
     /// The number that bytes begin with, and how many of them it is; nothing if that is none.
     fn read(self, bytes: &[u8]) -> Option<(u64, u32)> {
         let Some(size) = self.size() else { return read_varint(bytes) };

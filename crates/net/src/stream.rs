@@ -543,6 +543,12 @@ impl Stream {
             .unwrap_or(0)
     }
 
+    /// About how many bytes the socket would take now.
+    pub fn write_room(&self) -> usize {
+        let buffer = self.with_socket(|socket| socket.send_buffer_size());
+        buffer.and_then(Result::ok).unwrap_or(0).saturating_sub(self.untaken_bytes())
+    }
+
     /// Whether what the peer takes is seen in steps of tens of kilobytes only: on Unix sockets, and
     /// over interfaces with large packets such as loopback.
     pub fn takes_large_steps(&self) -> bool {

@@ -88,7 +88,7 @@ pub struct Batch {
     room: NonNull<Room>,
     /// Headers of incoming datagrams that the kernel has written to.
     used: usize,
-    /// The ways that datagrams go can do without: some devices make no segments.
+    /// A device has refused to make segments: datagrams go one by one from then on.
     has_no_segments: bool,
 }
 
@@ -199,9 +199,10 @@ impl Batch {
         }
         let sent = self.send(socket, 0, count);
         if !prefix.is_empty() {
-            // Nothing shall point to what may be gone after this.
+            // Nothing shall point to what may be gone after this; two parts of each were written.
             // SAFETY: nothing stands in front.
-            (0..count).for_each(|at| unsafe { self.make_outgoing(at, &[], (at, 0)) });
+            (0..BATCH_MAX.min(2 * count))
+                .for_each(|at| unsafe { self.make_outgoing(at, &[], (at, 0)) });
         }
         sent
     }
@@ -631,6 +632,46 @@ mod tests {
             assert_eq!(batch.send_to(front.as_fd(), 30, 2).unwrap(), 2);
             assert_eq!(batch.send_to(front.as_fd(), 0, 1).unwrap(), 1);
             assert_eq!([(); 3].map(|()| heard(&client).0), [[31], [0], [7]]);
+        }
+    }
+
+    /// A socket without checksums is one that the kernel makes no segments for.
+    #[test]
+    fn where_there_are_no_segments_they_go_one_by_one() {
+        let (front, client) = (socket("127.0.0.1:0").unwrap(), socket("127.0.0.1:0").unwrap());
+        let (here, there) = (socket("127.0.0.1:0").unwrap(), socket("127.0.0.1:0").unwrap());
+        here.connect(there.local_addr().unwrap()).unwrap();
+        set_option(here.as_fd(), (libc::SOL_SOCKET, libc::SO_NO_CHECK), 1).unwrap();
+        let mut batch = Batch::default();
+        for number in 0..3 {
+            client.send_to(&[number], front.local_addr().unwrap()).unwrap();
+        }
+        assert_eq!(batch.receive_from(front.as_fd()).unwrap(), 3);
+        assert_eq!(batch.send_on(here.as_fd(), &[0, 1, 2], b"x").unwrap(), 3);
+        for number in 0..3 {
+            assert_eq!(heard(&there).0, [b'x', number]);
+        }
+        assert!(!batch.has_no_segments, "it is not for ever");
+    }
+
+    #[test]
+    fn no_header_points_to_what_stood_in_front() {
+        let (front, client) = (socket("127.0.0.1:0").unwrap(), socket("127.0.0.1:0").unwrap());
+        let here = socket("127.0.0.1:0").unwrap();
+        here.connect(client.local_addr().unwrap()).unwrap();
+        let mut batch = Batch::default();
+        // Fills in all headers.
+        batch.receive_on(here.as_fd(), 0, BATCH_MAX).unwrap_err();
+        for _ in 0..3 {
+            client.send_to(b"x", front.local_addr().unwrap()).unwrap();
+        }
+        assert_eq!(batch.receive_from(front.as_fd()).unwrap(), 3);
+        let prefix = vec![b'p'; 9];
+        assert_eq!(batch.send_on(here.as_fd(), &[0, 1, 2], &prefix).unwrap(), 3);
+        for at in 0..BATCH_MAX {
+            // SAFETY: all headers were filled in.
+            let part = unsafe { *(*batch.room.as_ptr()).outgoing[at].msg_hdr.msg_iov };
+            assert_ne!(part.iov_base.cast_const(), prefix.as_ptr().cast(), "{at}");
         }
     }
 

@@ -11,7 +11,7 @@ use crate::fingerprint;
 
 /// Taken at a time to be encrypted: nobody writes more at once, and nothing more before the socket
 /// has all of it.
-const UNSENT_BYTES_MAX: usize = 256 * 1024;
+const PLAIN_BYTES_MAX: usize = 256 * 1024;
 
 #[derive(Debug)]
 pub struct Session {
@@ -26,7 +26,7 @@ pub struct Session {
 
 impl Session {
     pub(crate) fn new(mut connection: Connection, verifies: bool) -> Self {
-        connection.set_buffer_limit(Some(UNSENT_BYTES_MAX));
+        connection.set_buffer_limit(Some(PLAIN_BYTES_MAX));
         Self { connection, unread: 0, is_ended: false, verifies }
     }
 

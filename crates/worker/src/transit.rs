@@ -2,10 +2,14 @@
 
 use std::ops::{Deref, DerefMut};
 
+use fairwater_net::Stream;
+
 /// Raw bytes are read in pieces of this size: large enough that a stream costs few calls.
 const TRANSIT_BYTES: usize = 64 * 1024;
-/// The same for who has nothing to keep of it: an endpoint is woken for each piece.
+/// The same where nothing has to be kept of it: an endpoint is woken for each piece.
 pub(crate) const STREAM_BYTES: usize = 252 * 1024;
+/// So many times as much is what a socket says that it has room for, when it takes all of it.
+const ROOM_TIMES: usize = 2;
 
 /// Large blocks begin with a page, and copies between two of them are close to the same place in
 /// theirs. For such a copy `rep movsb` takes twelve times as long on AMD's Zen 3 and 4 (glibc's
@@ -24,6 +28,12 @@ impl Transit {
     pub(crate) fn for_stream(&mut self) -> &mut [u8; STREAM_BYTES] {
         self.0[SKEW_BYTES..].first_chunk_mut().expect("it is made as long")
     }
+}
+
+/// How much is read at a time for a peer: no more than it takes at once, or may be kept for it.
+pub(crate) fn piece_bytes(peer: &Stream) -> usize {
+    let is_taken = peer.write_room() >= ROOM_TIMES * STREAM_BYTES;
+    if is_taken { STREAM_BYTES } else { TRANSIT_BYTES }
 }
 
 impl Deref for Transit {

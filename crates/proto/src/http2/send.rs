@@ -127,6 +127,7 @@ impl<W: Waiter> Connection<W> {
 
     /// Has frames wait, but for their first bytes.
     fn hold_back(&mut self, mut gone: usize, frames: Frames, data: &[u8]) {
+        self.out.reserve((frames.count() * HEAD_BYTES + data.len()).saturating_sub(gone));
         for (head, data) in frames.around(data) {
             self.budget.sent_frame();
             for part in [&head[..], data] {

@@ -18,11 +18,8 @@ use crate::exchange::is_bodiless;
 use crate::patience::Patience;
 use crate::relay::{self, Coding, Piece, SpliceError};
 use crate::shard::Shard;
-use crate::transit::STREAM_BYTES;
+use crate::transit::piece_bytes;
 use crate::write::{WriteError, write_all};
-
-/// What is poured at a time to who does not take all of it: the rest is kept.
-const POURED_BYTES: usize = 64 * 1024;
 
 /// Where a reply goes, and how far the client was answered.
 #[derive(Debug)]
@@ -43,8 +40,6 @@ pub(crate) struct Sink<'a> {
     is_over: bool,
     /// The client was told by us that it may send its body.
     has_gone_on: bool,
-    /// The connection took all that was poured last.
-    took_all: bool,
 }
 
 /// A piece of a response body as it comes from an endpoint.
@@ -71,7 +66,6 @@ impl<'a> Sink<'a> {
             ends_with_close: false,
             is_over: false,
             has_gone_on: false,
-            took_all: false,
         }
     }
 
@@ -245,8 +239,7 @@ impl<'a> Sink<'a> {
                 Poll::Ready(room) => room.map_err(aborted)?,
                 Poll::Pending => return Poll::Ready(Ok(0)),
             },
-            Carrier::Connection(_) if self.took_all => STREAM_BYTES,
-            Carrier::Connection(_) => POURED_BYTES,
+            Carrier::Connection(client) => piece_bytes(client),
         };
         let mut scratch = shard.scratch.borrow_mut();
         let scratch = scratch.for_stream();
@@ -265,7 +258,6 @@ impl<'a> Sink<'a> {
                 let parts = [IoSlice::new(&scratch[..len])];
                 let taken = client.write_now(&parts).map_err(aborted)?;
                 self.out.extend_from_slice(&scratch[taken..len]);
-                self.took_all = taken == len && client.is_flushed();
             }
         }
         Poll::Ready(Ok(len))

@@ -19,8 +19,7 @@ const READ_BYTES_MIN: usize = 512;
 /// What is read first: nobody knows yet what it is.
 const FIRST_READ_BYTES: u64 = 4 * 1024;
 
-/// What is sent past the engine at a time to a peer that does not take all of it: the rest is kept.
-const PAST_BYTES: usize = 64 * 1024;
+/// What is sent past the engine at a time.
 const PAST_FRAMES: usize = STREAM_BYTES.div_ceil(PAYLOAD_BYTES_MAX);
 
 /// The task that waits for a stream.
@@ -56,8 +55,6 @@ pub(crate) struct Mux {
     turn_bytes: Cell<u64>,
     /// So many bytes like the last ones make the work of a turn.
     read_max: Cell<u64>,
-    /// The socket took all that was last sent past the engine.
-    takes_all: Cell<bool>,
     /// How the socket has ended.
     lost: Cell<Option<io::ErrorKind>>,
 }
@@ -71,7 +68,6 @@ impl Mux {
             read_bytes: Cell::default(),
             turn_bytes: Cell::new(limits::BYTES_PER_TURN),
             read_max: Cell::new(FIRST_READ_BYTES),
-            takes_all: Cell::default(),
             lost: Cell::default(),
         })
     }
@@ -198,11 +194,6 @@ impl Mux {
         Poll::Ready(Ok(()))
     }
 
-    /// How much may be sent past the engine while nothing waits there.
-    pub(super) fn room_at_rest(&self) -> usize {
-        if self.takes_all.get() { STREAM_BYTES } else { PAST_BYTES }
-    }
-
     /// Sends data of a stream, which has room for it, past the engine: only what the socket does
     /// not take at once is copied, and goes with the next turn.
     pub(super) fn send_past(
@@ -223,7 +214,6 @@ impl Mux {
         // Whoever goes on with what is left meets the error again.
         let taken = socket.write_now(&parts[..1 + 2 * frames.count()]).unwrap_or(0);
         engine.sent_past(taken, frames, data);
-        self.takes_all.set(!engine.has_out());
         if engine.has_out() || !socket.is_flushed() {
             drop(engine);
             self.kick();

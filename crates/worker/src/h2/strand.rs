@@ -72,9 +72,8 @@ impl Strand {
         })
     }
 
-    /// How much data can be sent at once.
-    pub(crate) fn poll_room(&self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
-        let at_rest = self.mux.room_at_rest();
+    /// How much data can be sent at once, up to `at_rest` while nothing waits to be sent.
+    pub(crate) fn poll_room(&self, cx: &Context<'_>, at_rest: usize) -> Poll<io::Result<usize>> {
         self.poll(cx, |engine, id| match engine.room(id, at_rest) {
             Ok(0) => None,
             room => Some(room.map_err(broken)),

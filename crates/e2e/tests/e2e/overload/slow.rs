@@ -2,11 +2,16 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use fairwater_e2e::{Client, Endpoint, Proxy, Setup, until};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::peers::program;
+use crate::tls::{LOCAL, Pki};
 
 /// Slow clients at a time.
 const CLIENTS: usize = 5_000;
@@ -178,4 +183,43 @@ fn others_do_not_notice_many_slow_readers() {
     drop(clients);
     until("all to be gone", || proxy.metric("fairwater_connections_active", &[]) <= 1);
     proxy.assert_sound();
+}
+
+/// What they do not take stays with their endpoints, but for a piece.
+#[test]
+fn slow_readers_over_tls_hold_little() {
+    const READERS: usize = 20;
+    let Some(curl) = program("curl") else { return };
+    let (pki, sent) = (Pki::new(), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&sent);
+    let large = Endpoint::new(move |caller| {
+        caller.read_until(b"\r\n\r\n");
+        caller.send("HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n");
+        while caller.send([b'x'; 65_536]) {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let tls = format!("tls = {}", pki.pair("site", LOCAL).table("site"));
+    for version in ["--http1.1", "--http2"] {
+        let proxy = Setup::http(&[&large]).listener(&tls).start();
+        let before = proxy.resident();
+        let mut command = Command::new(&curl);
+        command.args(["-sS", version, "--limit-rate", "1k", "--cacert", &pki.file("ca.pem"), "-o"]);
+        command.args(["/dev/null", &format!("https://{}/", proxy.address)]);
+        let mut readers: Vec<_> = (0..READERS).map(|_| command.spawn().unwrap()).collect();
+        proxy.until_metric("fairwater_endpoint_in_flight", &[], READERS as u64);
+        let mut seen = (0, 0);
+        until("all buffers of the kernel to be full", || {
+            let now = sent.load(Ordering::Relaxed);
+            seen = (now, if now == seen.0 { seen.1 + 1 } else { 0 });
+            seen.1 > 50
+        });
+        let held = proxy.resident().saturating_sub(before) / READERS as u64;
+        for reader in &mut readers {
+            reader.kill().unwrap();
+            reader.wait().unwrap();
+        }
+        println!("{version}: {held} bytes");
+        assert!(held < 256 << 10, "{version}: {held} bytes for each");
+    }
 }

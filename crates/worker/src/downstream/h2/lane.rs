@@ -9,6 +9,7 @@ use fairwater_proto::http2::Code;
 
 use crate::accept::Accepted;
 use crate::h2::{Strand, broken};
+use crate::transit::piece_bytes;
 
 #[derive(Debug)]
 pub(crate) struct Lane {
@@ -82,7 +83,7 @@ impl Lane {
 
     /// How much data the client takes now.
     pub(in crate::downstream) fn poll_room(&self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
-        self.strand.poll_room(cx)
+        self.strand.poll_room(cx, piece_bytes(&self.connection.stream))
     }
 
     /// Ends the reply with trailers, as field lines.
