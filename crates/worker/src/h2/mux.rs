@@ -19,7 +19,7 @@ const READ_BYTES_MIN: usize = 512;
 /// What is read first: nobody knows yet what it is.
 const FIRST_READ_BYTES: u64 = 4 * 1024;
 
-/// What is sent past the engine at a time.
+/// Frames of what is sent past the engine at a time.
 const PAST_FRAMES: usize = STREAM_BYTES.div_ceil(PAYLOAD_BYTES_MAX);
 
 /// The task that waits for a stream.
