@@ -48,7 +48,8 @@ fn run(role: Role, bytes: &[u8], step: usize) -> Outcome {
     if role == Role::Client {
         for id in OWN {
             let is_last = id == OWN[0];
-            assert_eq!(engine.send_request(BLOCK, Requested::default(), is_last), Some(id));
+            let append = |out: &mut Vec<u8>| out.extend_from_slice(BLOCK);
+            assert_eq!(engine.send_request(Requested::default(), is_last, append), Some(id));
         }
     }
     bytes.chunks(step).for_each(|piece| engine.receive(piece, 1, &mut scratch));

@@ -64,57 +64,26 @@ header_ids! {
 }
 
 impl HeaderId {
-    /// The id of a name as it stands on the wire: a token (RFC 9110, section 5.6.2) in whatever
-    /// case.
+    /// The id of a name as it stands on the wire, in whatever case. What has one is a token (RFC
+    /// 9110, section 5.6.2).
     #[inline(always)]
     pub fn of(name: &[u8]) -> Self {
-        // The length and the last letter single out one candidate in nearly every case, so that a
-        // name costs one comparison. `every_name_is_found` proves that the table is complete.
-        let Some(&last) = name.last() else { return Self::Other };
-        let candidates: &[Self] = match (name.len(), last | 0x20) {
-            (2, b'e') => &[Self::Te],
-            (3, b'a') => &[Self::Via],
-            (4, b't') => &[Self::Host],
-            (4, b'e') => &[Self::Date],
-            (5, b'e') => &[Self::Range],
-            (5, b'w') => &[Self::Allow],
-            (6, b't') => &[Self::Accept, Self::Expect],
-            (6, b'e') => &[Self::Cookie],
-            (6, b'r') => &[Self::Server],
-            (7, b'e') => &[Self::Upgrade],
-            (7, b'r') => &[Self::Trailer, Self::Referer],
-            (8, b'n') => &[Self::Location],
-            (9, b'd') => &[Self::Forwarded],
-            (9, b'p') => &[Self::XRealIp],
-            (10, b'n') => &[Self::Connection],
-            (10, b'e') => &[Self::KeepAlive, Self::SetCookie],
-            (10, b't') => &[Self::UserAgent],
-            (11, b'r') => &[Self::RetryAfter],
-            (12, b'e') => &[Self::ContentType],
-            (12, b'd') => &[Self::XRequestId],
-            (12, b's') => &[Self::MaxForwards],
-            (13, b'n') => &[Self::Authorization],
-            (13, b'e') => &[Self::ContentRange],
-            (13, b'l') => &[Self::CacheControl],
-            (14, b'h') => &[Self::ContentLength],
-            (14, b's') => &[Self::Http2Settings],
-            (15, b'r') => &[Self::XForwardedFor],
-            (16, b't') => &[Self::XForwardedHost, Self::XForwardedPort],
-            (16, b'n') => &[Self::ProxyConnection],
-            (16, b'g') => &[Self::ContentEncoding],
-            (17, b'g') => &[Self::TransferEncoding],
-            (17, b'o') => &[Self::XForwardedProto],
-            (18, b'e') => &[Self::ProxyAuthenticate],
-            (19, b'n') => &[Self::ProxyAuthorization],
-            (23, b't') => &[Self::XForwardedClientCert],
-            _ => return Self::Other,
-        };
-        for &id in candidates {
-            if is_name(name, id.name().as_bytes()) {
-                return id;
-            }
-        }
-        Self::Other
+        let id = Self::candidate(name);
+        if is_name::<true>(name, id.name().as_bytes()) { id } else { Self::Other }
+    }
+
+    /// The same of a name in small letters alone, as those of HTTP/2 are.
+    #[inline(always)]
+    pub fn of_small(name: &[u8]) -> Self {
+        let id = Self::candidate(name);
+        if is_name::<false>(name, id.name().as_bytes()) { id } else { Self::Other }
+    }
+
+    /// Four things about a name single out one that it can be, so that it costs one comparison.
+    #[inline(always)]
+    fn candidate(name: &[u8]) -> Self {
+        let &[.., before, last] = name else { return Self::Other };
+        TABLE[slot(key(name[0], before, last, name.len()), FACTOR)]
     }
 
     /// Whether the header speaks about one connection only and is never forwarded as it came
@@ -194,6 +163,52 @@ impl HeaderId {
     }
 }
 
+/// Slots of the table in which a name is found: about three times as many as names.
+const SLOTS_LOG2: u32 = 7;
+const SLOTS: usize = 1 << SLOTS_LOG2;
+
+/// What names differ in: the first letter, the last two, and the length.
+const fn key(first: u8, before: u8, last: u8, len: usize) -> u32 {
+    u32::from_le_bytes([first | 0x20, before | 0x20, last | 0x20, len as u8])
+}
+
+/// Multiplicative hashing (Knuth, The Art of Computer Programming, volume 3, section 6.4).
+const fn slot(key: u32, factor: u32) -> usize {
+    (key.wrapping_mul(factor) >> (u32::BITS - SLOTS_LOG2)) as usize
+}
+
+/// The table for a factor; `None` if two names share a slot.
+const fn table(factor: u32) -> Option<[HeaderId; SLOTS]> {
+    let mut table = [HeaderId::Other; SLOTS];
+    let mut at = 0;
+    while at < HeaderId::NAMED.len() {
+        let id = HeaderId::NAMED[at];
+        let name = id.name().as_bytes();
+        let [.., before, last] = name else { return None };
+        let slot = slot(key(name[0], *before, *last, name.len()), factor);
+        if !matches!(table[slot], HeaderId::Other) {
+            return None;
+        }
+        table[slot] = id;
+        at += 1;
+    }
+    Some(table)
+}
+
+/// Found by trial, when this is compiled.
+const FOUND: (u32, [HeaderId; SLOTS]) = {
+    let mut factor: u32 = 0x9e37_79b1;
+    loop {
+        if let Some(table) = table(factor) {
+            break (factor, table);
+        }
+        // Numerical Recipes' generator, kept odd.
+        factor = factor.wrapping_mul(1_664_525).wrapping_add(1_013_904_222) | 1;
+    }
+};
+const FACTOR: u32 = FOUND.0;
+static TABLE: [HeaderId; SLOTS] = FOUND.1;
+
 /// A name from the configuration, to be found among the fields of a head.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HeaderName {
@@ -246,21 +261,28 @@ impl HeaderName {
     }
 }
 
-/// Whether a token is this name, in whatever case. Setting one bit makes a letter lower-case and
-/// leaves `-` and digits alone; the bytes that it would turn into those are no token characters.
-#[inline]
-fn is_name(token: &[u8], name: &[u8]) -> bool {
-    if token.len() != name.len() {
+/// Whether bytes are this name, in whatever case.
+#[inline(always)]
+fn is_name<const ANY_CASE: bool>(bytes: &[u8], name: &[u8]) -> bool {
+    const LETTERS: u64 = u64::from_le_bytes([0x40; 8]);
+    if bytes.len() != name.len() {
         return false;
     }
-    let (token_words, token_rest) = token.as_chunks::<4>();
-    let (name_words, name_rest) = name.as_chunks::<4>();
-    let words = token_words.iter().zip(name_words).fold(0, |differs, (a, b)| {
-        differs | ((u32::from_le_bytes(*a) | 0x2020_2020) ^ u32::from_le_bytes(*b))
-    });
-    let rest =
-        token_rest.iter().zip(name_rest).fold(0, |differs, (a, b)| differs | ((a | 0x20) ^ b));
-    words == 0 && rest == 0
+    // The bit of small letters is set where that of all letters is, so that no other byte turns
+    // into `-` or a digit; and what is no letter turns into none.
+    let differs = |a: u64, b: u64| {
+        let small = if ANY_CASE { a | (a & LETTERS) >> 1 } else { a };
+        small ^ b
+    };
+    let of_words =
+        |a: &[u8; 8], b: &[u8; 8]| differs(u64::from_le_bytes(*a), u64::from_le_bytes(*b));
+    let (Some(bytes_end), Some(name_end)) = (bytes.last_chunk(), name.last_chunk()) else {
+        let pairs = bytes.iter().zip(name);
+        return pairs.fold(0, |all, (a, b)| all | differs(u64::from(*a), u64::from(*b))) == 0;
+    };
+    // The last eight may be compared in part for the second time.
+    let words = bytes.as_chunks().0.iter().zip(name.as_chunks().0);
+    words.fold(of_words(bytes_end, name_end), |all, (a, b)| all | of_words(a, b)) == 0
 }
 
 #[cfg(test)]
@@ -272,6 +294,22 @@ mod tests {
         for &id in HeaderId::NAMED {
             assert_eq!(HeaderId::of(id.name().as_bytes()), id);
             assert_eq!(HeaderId::of(id.name().to_ascii_uppercase().as_bytes()), id);
+        }
+    }
+
+    #[test]
+    fn no_other_byte_is_taken_for_one_of_a_name() {
+        for &id in HeaderId::NAMED {
+            for at in 0..id.name().len() {
+                for byte in 0..=255_u8 {
+                    let mut name = id.name().as_bytes().to_vec();
+                    let is_same = byte.eq_ignore_ascii_case(&name[at]);
+                    let is_small = byte == name[at];
+                    name[at] = byte;
+                    assert_eq!(HeaderId::of(&name) == id, is_same, "{byte:#x} in {id:?}");
+                    assert_eq!(HeaderId::of_small(&name) == id, is_small, "{byte:#x} in {id:?}");
+                }
+            }
         }
     }
 

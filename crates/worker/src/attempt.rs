@@ -281,7 +281,10 @@ async fn at_shared<'a>(
         counters.attempts.add(1);
         let (shard, timer) = (&exchange.connection.shard, exchange.timer);
         let asked = h2::Asked { shard, timer, upstream, endpoint: pick.endpoint, reuse };
-        let way = h2::lease(asked, record).await?;
+        let way = match h2::pooled(asked) {
+            Some(way) => way,
+            None => h2::lease(asked, record).await?,
+        };
         let way = if wants_tunnel { tunnel_way(exchange, way, asked, record).await? } else { way };
         record.connected(way.is_at_once());
         record.is_reused = way.is_reused();

@@ -149,7 +149,6 @@ pub(crate) async fn serve<const IS_LANE: bool>(
     } = work;
     let head = &*head;
     debug_assert_eq!(request.start, 0, "heads are read at the front of the buffer");
-    request.make_room_behind(head.len);
     let (bytes, tail) = request.bytes.split_at_mut(head.len);
     let shard = &*connection.shard;
     let listener = in_force.plan.listener(connection.listener);

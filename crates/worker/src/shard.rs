@@ -338,6 +338,7 @@ impl Shard {
     pub(crate) fn empty(&self, buffer: &mut Buffer) {
         buffer.clear();
         self.take_block_back(buffer);
+        buffer.bytes = Box::default();
     }
 
     pub(crate) fn give_back_work(&self, mut work: Box<Work>) {

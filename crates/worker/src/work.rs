@@ -37,6 +37,9 @@ impl Work {
         self.held = Vec::new();
         self.request.clear();
         self.response.clear();
+        if self.request.bytes.len() < BUFFER_BYTES {
+            self.request.bytes = Box::default(); // the head of a stream, and no more
+        }
         // After a panic they may hold what was for somebody else.
         self.changes.clear();
         self.reply_changes.clear();
@@ -89,6 +92,12 @@ impl Buffer {
         }
         self.bytes[..bytes.len()].copy_from_slice(bytes);
         self.end = bytes.len();
+    }
+
+    /// Holds these bytes in the block that they came in. There is no room behind them.
+    pub(crate) fn adopt(&mut self, bytes: Vec<u8>) {
+        self.bytes = bytes.into_boxed_slice();
+        (self.start, self.end) = (0, self.bytes.len());
     }
 
     /// Keeps what lies behind a request with a head of this length.

@@ -6,6 +6,8 @@ use fairwater_message::{
 };
 use memchr::memchr;
 
+use crate::words;
+
 /// The most bytes of a trailer section.
 pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
 /// The most names that one message may list in `Connection`: each costs a pass over the fields.
@@ -88,23 +90,11 @@ impl Lines {
     }
 }
 
-/// Whether a line holds a control character other than a tab. Eight bytes at a time (the tests for
-/// "a byte below n" and "a byte of value n" are Sean Anderson's); a hit is looked at byte by byte,
-/// since it may be a tab.
+/// Whether a line holds a control character other than a tab.
 #[inline]
 pub(super) fn has_control(line: &[u8]) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = ONES * 0x80;
     let is_control = |b: u8| (b < 0x20 && b != b'\t') || b == 0x7f;
-    let (words, rest) = line.as_chunks::<8>();
-    let suspicious = words.iter().fold(0, |suspicious, word| {
-        let word = u64::from_le_bytes(*word);
-        let delete = word ^ (ONES * 0x7f);
-        let below_space = word.wrapping_sub(ONES * 0x20) & !word;
-        suspicious | below_space | (delete.wrapping_sub(ONES) & !delete)
-    });
-    rest.iter().any(|&b| is_control(b))
-        || (suspicious & HIGH != 0 && line.iter().any(|&b| is_control(b)))
+    words::has_control(line) && line.iter().any(|&b| is_control(b))
 }
 
 /// Characters of a token (RFC 9110, section 5.6.2).
@@ -150,13 +140,14 @@ pub(super) fn read_field(
     blame: Blame,
 ) -> Result<Field, Fault> {
     let line = &bytes[start..end];
-    let mut colon = 0;
-    while colon < line.len() && is_token(line[colon]) {
-        colon += 1;
-    }
-    if colon == 0 || line.get(colon) != Some(&b':') {
-        return Err(blame.malformed(name_error(line, colon)));
-    }
+    let at = words::find(line, b':').unwrap_or(0);
+    // A name that is known needs no look at its characters.
+    let (colon, id) = match HeaderId::of(&line[..at]) {
+        HeaderId::Other => {
+            (name_len(line, at).map_err(|detail| blame.malformed(detail))?, HeaderId::Other)
+        }
+        id => (at, id),
+    };
     let (mut from, mut to) = (start + colon + 1, end);
     while from < to && is_blank(bytes[from]) {
         from += 1;
@@ -170,7 +161,6 @@ pub(super) fn read_field(
     if fields.len() == usize::from(fields_max) {
         return Err(blame.too_large("too_many_fields"));
     }
-    let id = HeaderId::of(&line[..colon]);
     let field = Field { name: Span::new(start, start + colon), value: Span::new(from, to), id };
     fields.push(field);
     Ok(field)
@@ -179,6 +169,17 @@ pub(super) fn read_field(
 #[inline]
 pub(super) fn is_blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
+}
+
+/// The length of a name that should end at a colon: characters of a token.
+#[inline]
+fn name_len(line: &[u8], colon: usize) -> Result<usize, &'static str> {
+    let name = &line[..colon];
+    if !name.is_empty() && name.iter().fold(true, |good, &byte| good & is_token(byte)) {
+        return Ok(colon);
+    }
+    let len = line.iter().position(|&byte| !is_token(byte)).unwrap_or(line.len());
+    Err(name_error(line, len))
 }
 
 #[cold]

@@ -601,7 +601,7 @@ impl<W: Waiter> Connection<W> {
 
     /// The next head of a reply.
     pub fn next_head(&mut self, id: u32) -> Option<Head> {
-        self.find(id)?.heads.pop_front()
+        self.find(id)?.pop_head()
     }
 
     /// Why the stream has ended by force, if it has: the code, whether the peer has said so, and

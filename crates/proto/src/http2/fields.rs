@@ -1,6 +1,10 @@
 //! Heads from fields (RFC 9113, section 8): checked one by one, and written as the lines that a
 //! peer of HTTP/1.1 would send, so that the strict reader of those has the last word.
 
+use fairwater_message::HeaderId;
+
+use crate::words;
+
 /// What a block of fields belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -70,16 +74,6 @@ fn ends_lines(byte: u8) -> bool {
     matches!(byte, 0 | b'\r' | b'\n')
 }
 
-/// Whether any byte is below a space. Eight at a time, by Sean Anderson's test for "a byte below
-/// n".
-fn has_low_byte(bytes: &[u8]) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let low = |word: u64| word.wrapping_sub(ONES * 0x20) & !word & (ONES * 0x80);
-    let (words, rest) = bytes.as_chunks::<8>();
-    let in_words = words.iter().fold(0, |found, word| found | low(u64::from_le_bytes(*word)));
-    in_words != 0 || rest.iter().fold(false, |found, &byte| found | (byte < b' '))
-}
-
 impl Scratch {
     pub(super) fn clear(&mut self) {
         self.pseudo.iter_mut().chain([&mut self.host, &mut self.cookie]).for_each(Vec::clear);
@@ -137,22 +131,24 @@ impl Scratch {
     }
 
     fn take_field(&mut self, kind: Kind, name: &[u8], value: &[u8]) -> bool {
-        // All of them: names are short, and a loop without a way out takes several at a time.
-        let is_name = name.iter().fold(true, |good, &byte| good & NAME_BYTES[usize::from(byte)]);
-        if !is_name || (has_low_byte(value) && value.iter().any(|&byte| ends_lines(byte))) {
+        let id = HeaderId::of_small(name);
+        let is_name = id != HeaderId::Other
+            || name.iter().fold(true, |good, &byte| good & NAME_BYTES[usize::from(byte)]);
+        if !is_name || (words::has_low(value) && value.iter().any(|&byte| ends_lines(byte))) {
             return false;
         }
         let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
         if is_space(value.first()) || is_space(value.last()) {
             self.problem.get_or_insert(Problem::SpaceAround);
         }
-        match (name.len(), name) {
-            (10, b"connection" | b"keep-alive")
-            | (16, b"proxy-connection")
-            | (17, b"transfer-encoding")
-            | (7, b"upgrade") => return false,
-            (2, b"te") if !value.eq_ignore_ascii_case(b"trailers") => return false,
-            (4, b"host") if kind == Kind::Request => {
+        match id {
+            HeaderId::Connection
+            | HeaderId::KeepAlive
+            | HeaderId::ProxyConnection
+            | HeaderId::TransferEncoding
+            | HeaderId::Upgrade => return false,
+            HeaderId::Te if !value.eq_ignore_ascii_case(b"trailers") => return false,
+            HeaderId::Host if kind == Kind::Request => {
                 if self.has_host {
                     self.problem.get_or_insert(Problem::HostsDiffer);
                 }
@@ -161,7 +157,7 @@ impl Scratch {
                 self.host.extend_from_slice(value);
                 return true;
             }
-            (6, b"cookie") if kind == Kind::Request => {
+            HeaderId::Cookie if kind == Kind::Request => {
                 // Crumbs make one cookie again (section 8.2.3).
                 if !self.cookie.is_empty() {
                     self.cookie.extend_from_slice(b"; ");
@@ -169,7 +165,7 @@ impl Scratch {
                 self.cookie.extend_from_slice(value);
                 return true;
             }
-            (14, b"content-length") if kind != Kind::Trailers => {
+            HeaderId::ContentLength if kind != Kind::Trailers => {
                 let length = number(value);
                 if length.is_none() || self.length.is_some() {
                     return false;
@@ -244,39 +240,45 @@ impl Scratch {
         let is_connect = self.pseudo[METHOD] == b"CONNECT" && !is_tunnel;
         let method = if is_tunnel { b"GET" } else { &*self.pseudo[METHOD] };
         let target = if is_connect { host } else { &*self.pseudo[PATH] };
-        let len = method.len() + target.len() + host.len() + self.lines.len() + self.cookie.len();
-        let mut out = Vec::with_capacity(len + 80);
-        for part in [method, b" ", target, b" HTTP/1.1\r\nhost: ", host, b"\r\n", &self.lines] {
-            out.extend_from_slice(part);
-        }
-        if !self.cookie.is_empty() {
-            for part in [b"cookie: ", &*self.cookie, b"\r\n"] {
-                out.extend_from_slice(part);
-            }
-        }
-        if is_tunnel {
-            return out;
-        }
-        if has_body && self.length.is_none() {
-            out.extend_from_slice(b"transfer-encoding: chunked\r\n");
-        }
-        out.extend_from_slice(b"\r\n");
-        out
+        let start = [method, b" ", target, b" HTTP/1.1\r\nhost: ", host, b"\r\n", &self.lines];
+        let cookie: &[&[u8]] = match &*self.cookie {
+            [] => &[],
+            cookie => &[b"cookie: ", cookie, b"\r\n"],
+        };
+        let end: &[&[u8]] = match has_body && self.length.is_none() {
+            _ if is_tunnel => &[],
+            true => &[CHUNKED, b"\r\n"],
+            false => &[b"\r\n"],
+        };
+        concat([&start, cookie, end])
     }
 
     /// The head of a reply.
     pub(super) fn write_reply(&self, phrase: &str, has_body: bool) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.lines.len() + 80);
-        for part in [b"HTTP/1.1 ", &*self.pseudo[STATUS], b" ", phrase.as_bytes(), b"\r\n"] {
-            out.extend_from_slice(part);
-        }
-        out.extend_from_slice(&self.lines);
-        if has_body && self.length.is_none() {
-            out.extend_from_slice(b"transfer-encoding: chunked\r\n");
-        }
-        out.extend_from_slice(b"\r\n");
-        out
+        let start =
+            [b"HTTP/1.1 ", &*self.pseudo[STATUS], b" ", phrase.as_bytes(), b"\r\n", &self.lines];
+        let end: &[&[u8]] = match has_body && self.length.is_none() {
+            true => &[CHUNKED, b"\r\n"],
+            false => &[b"\r\n"],
+        };
+        concat([&start, end, &[]])
     }
+}
+
+const CHUNKED: &[u8] = b"transfer-encoding: chunked\r\n";
+
+/// Puts the parts of a text into a block of its length.
+#[inline(always)]
+fn concat(parts: [&[&[u8]]; 3]) -> Vec<u8> {
+    let mut len = 0;
+    for parts in parts {
+        len += parts.iter().map(|part| part.len()).sum::<usize>();
+    }
+    let mut out = Vec::with_capacity(len);
+    for parts in parts {
+        parts.iter().for_each(|part| out.extend_from_slice(part));
+    }
+    out
 }
 
 /// Digits alone, of what fits.

@@ -373,9 +373,8 @@ impl<W: Waiter> Connection<W> {
             stream.is_bodiless = is_bodiless;
             stream.left = scratch.length.filter(|_| !is_bodiless && !is_yes);
         }
-        stream.heads.push_back(Head { status, text, is_all: is_last, has_secrets });
+        stream.push_head(Head { status, text, is_all: is_last, has_secrets });
         stream.is_received = is_last;
-        stream.waiter.wake();
         Ok(())
     }
 

@@ -81,24 +81,36 @@ impl<W: Waiter> Connection<W> {
         Ok(len)
     }
 
-    /// As [`Self::send_reply`], with a head that is compressed already.
-    pub fn send_block(&mut self, id: u32, block: &[u8], is_last: bool) -> Result<(), Gone> {
+    /// As [`Self::send_reply`], with a head that `write` appends, compressed.
+    #[inline]
+    pub fn send_block(
+        &mut self,
+        id: u32,
+        is_last: bool,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), Gone> {
         self.begin_to_send(id, is_last)?;
         let at = self.begin_block();
-        self.out.extend_from_slice(block);
+        write(&mut self.out);
         self.end_block(id, at, is_last);
         Ok(())
     }
 
-    /// Begins a stream with a request, whose fields are compressed already. `None` if the peer
+    /// Begins a stream with a request, whose head `write` appends, compressed. `None` if the peer
     /// takes no more streams now.
-    pub fn send_request(&mut self, block: &[u8], asked: Requested, is_last: bool) -> Option<u32> {
+    #[inline]
+    pub fn send_request(
+        &mut self,
+        asked: Requested,
+        is_last: bool,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Option<u32> {
         let id = self.begin_own()?;
         let stream = self.find(id)?;
         (stream.is_bodiless, stream.is_sent) = (asked.is_head, is_last);
         stream.is_tunnel = asked.is_tunnel;
         let at = self.begin_block();
-        self.out.extend_from_slice(block);
+        write(&mut self.out);
         self.end_block(id, at, is_last);
         Some(id)
     }

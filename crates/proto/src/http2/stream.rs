@@ -49,6 +49,8 @@ pub(super) struct Reset {
 #[derive(Debug)]
 pub(super) struct Stream<W> {
     pub waiter: W,
+    /// The next head, and those behind it.
+    pub head: Option<Head>,
     pub heads: VecDeque<Head>,
     /// Received, and read up to `start`.
     pub data: Vec<u8>,
@@ -78,6 +80,7 @@ impl<W: Waiter> Stream<W> {
     pub(super) fn new(receive_window: u32, send_window: u32) -> Self {
         Self {
             waiter: W::default(),
+            head: None,
             heads: VecDeque::new(),
             data: Vec::new(),
             start: 0,
@@ -95,6 +98,18 @@ impl<W: Waiter> Stream<W> {
             reset: None,
             is_blocked: false,
         }
+    }
+
+    pub(super) fn push_head(&mut self, head: Head) {
+        match self.head {
+            None => self.head = Some(head),
+            Some(_) => self.heads.push_back(head),
+        }
+        self.waiter.wake();
+    }
+
+    pub(super) fn pop_head(&mut self) -> Option<Head> {
+        std::mem::replace(&mut self.head, self.heads.pop_front())
     }
 
     /// Whether all of the body was read, and no trailers are behind it.

@@ -57,7 +57,7 @@ impl Pair {
     }
 
     fn ask(&mut self, text: &str, is_last: bool) -> u32 {
-        self.client.send_request(&block(text), Requested::default(), is_last).unwrap()
+        self.client.send_request(Requested::default(), is_last, appends(&block(text))).unwrap()
     }
 
     fn opened(&mut self) -> Opened {
@@ -96,6 +96,10 @@ fn block_for(text: &str, scheme: &'static str, tunnel: Option<&'static str>) -> 
     }
     form.end();
     out
+}
+
+fn appends(block: &[u8]) -> impl FnOnce(&mut Vec<u8>) + '_ {
+    |out| out.extend_from_slice(block)
 }
 
 fn block(text: &str) -> Vec<u8> {
@@ -303,7 +307,7 @@ fn the_window_of_what_was_taken_and_never_read_comes_back() {
 fn streams_are_refused_given_up_and_left() {
     let mut pair = Pair::new();
     let streams: Vec<_> = (0..8).map(|_| pair.ask(GET, true)).collect();
-    let more = pair.client.send_request(&block(GET), Requested::default(), true);
+    let more = pair.client.send_request(Requested::default(), true, appends(&block(GET)));
     assert_eq!(more, None, "no more than allowed");
     pair.talk();
     pair.client.release(streams[0]);
@@ -328,7 +332,7 @@ fn a_tunnel_is_asked_for() {
     let text = "GET /chat HTTP/1.1\r\nhost: b\r\nsec-websocket-key: k\r\nsec-websocket-version: 13\r\n\r\n";
     let asked = Requested { is_tunnel: true, ..Requested::default() };
     let block = block_for(text, "https", Some("websocket"));
-    let stream = pair.client.send_request(&block, asked, false).unwrap();
+    let stream = pair.client.send_request(asked, false, appends(&block)).unwrap();
     pair.talk();
     let opened = pair.opened();
     assert_eq!(opened.tunnel, Some(true));
@@ -472,7 +476,7 @@ fn streams_take_turns() {
     let mut server: Connection<Told> = Connection::new(Role::Server, BOUNDS);
     let (mut scratch, woken) = (Scratch::default(), Rc::default());
     let ask = |client: &mut Connection<()>| {
-        client.send_request(&block(GET), Requested::default(), true).unwrap()
+        client.send_request(Requested::default(), true, appends(&block(GET))).unwrap()
     };
     let streams: Vec<_> = (0..4).map(|_| ask(&mut client)).collect();
     server.receive(client.out(), 1, &mut scratch);

@@ -177,6 +177,7 @@ async fn read_head(
     let bad = |fault: Fault| Read::Fault { fault, begun_us };
     work.request_head.clear();
     work.request.compact();
+    shard.lend_block(&mut work.request);
     loop {
         if is_fresh {
             drop_empty_lines(&mut work.request);
@@ -186,6 +187,7 @@ async fn read_head(
             is_fresh = false;
             match reader.read(work.request.data(), &mut work.request_head) {
                 Ok(true) => {
+                    work.request.make_room_behind(work.request_head.len);
                     let done_us = if reads > 1 { shard.now_us() } else { begun_us };
                     return Read::Head(HeadTimes { begun_us, done_us });
                 }

@@ -161,6 +161,29 @@ impl<'a> Sink<'a> {
             if framing == ReplyFraming::Chunked { Coding::Chunked } else { Coding::Plain };
     }
 
+    /// Sends the final head on a stream, and the first piece of the body behind it, without a wait.
+    /// Returns how much of the piece the client has taken; nothing if it reads no streams.
+    pub(crate) fn start_at_once(
+        &mut self,
+        request: &RequestHead,
+        (head, bytes): (&ResponseHead, &[u8]),
+        edits: Edits<'_>,
+        (data, is_last): (&[u8], bool),
+    ) -> Result<Option<usize>, Fault> {
+        let Some(lane) = self.lane() else { return Ok(None) };
+        let framing = self.framing(request, head);
+        let connection = self.connection(request);
+        self.is_started = true;
+        self.out.clear();
+        let sent = lane.send_block((data, is_last), |out| {
+            let form = &mut Block::of_reply(out).with_secrets(head.has_secrets);
+            write_response(form, head, bytes, framing, connection, edits);
+        });
+        let sent = sent.map_err(aborted)?;
+        self.is_over = is_last && sent == data.len();
+        Ok(Some(sent))
+    }
+
     fn framing(&mut self, request: &RequestHead, head: &ResponseHead) -> ReplyFraming {
         if is_bodiless(request.method, head.status) {
             return if head.status == 204 { ReplyFraming::Bare } else { ReplyFraming::AsWritten };
@@ -404,7 +427,9 @@ async fn send_on(
     if !out.is_empty() {
         let is_all = ends_here && data.is_empty();
         let head_len = match is_block {
-            true => lane.send_block(out, is_all).map(|()| out.len()),
+            true => lane
+                .send_block((&[], is_all), |block| block.extend_from_slice(out))
+                .map(|_| out.len()),
             false => lane.send_head(out, is_all),
         };
         let head_len = head_len.map_err(aborted)?;

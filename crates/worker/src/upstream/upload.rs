@@ -25,7 +25,10 @@ pub(super) fn write_head(
     endpoint: &Endpoint,
     close: bool,
 ) -> Coding {
-    write_head_as(exchange, upstream, endpoint, close, Lines);
+    let mut out = std::mem::take(exchange.out);
+    out.clear();
+    write_head_as(exchange, upstream, endpoint, close, &mut Lines(&mut out));
+    *exchange.out = out;
     match exchange.head.body {
         BodyLength::Chunked => Coding::Chunked,
         _ => Coding::Plain,
@@ -34,12 +37,12 @@ pub(super) fn write_head(
 
 /// The same in any form.
 #[inline(always)]
-pub(super) fn write_head_as<'e, F: Form + 'e>(
-    exchange: &'e mut Exchange<'_>,
+pub(super) fn write_head_as(
+    exchange: &Exchange<'_>,
     upstream: &Upstream,
     endpoint: &Endpoint,
     close: bool,
-    form: impl FnOnce(&'e mut Vec<u8>) -> F,
+    form: &mut impl Form,
 ) {
     let framing = match exchange.head.body {
         BodyLength::None | BodyLength::UntilClose => RequestFraming::None,
@@ -62,10 +65,7 @@ pub(super) fn write_head_as<'e, F: Form + 'e>(
             .filters
             .map_or(Edits::default(), |filters| exchange.changes.edits(&filters.request.removed)),
     };
-    let (head, bytes) = (exchange.head, exchange.bytes);
-    let out = &mut *exchange.out;
-    out.clear();
-    write_request(&mut form(out), head, bytes, framing, &forwarding);
+    write_request(form, exchange.head, exchange.bytes, framing, &forwarding);
 }
 
 /// The request body and the connection that it goes to.

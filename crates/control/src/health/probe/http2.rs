@@ -118,7 +118,9 @@ impl Talk {
         };
         let mut engine = Connection::new(Role::Client, bounds);
         let requested = Requested { is_tunnel: false, is_head: asked.method == "HEAD" };
-        let stream = engine.send_request(&asked.block(), requested, asked.body.is_empty());
+        let stream = engine.send_request(requested, asked.body.is_empty(), |out| {
+            out.extend_from_slice(&asked.block());
+        });
         let stream = stream.ok_or("it takes no request")?;
         if !asked.body.is_empty() {
             let sent = engine.send_data(stream, asked.body, true);

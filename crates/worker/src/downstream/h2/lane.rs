@@ -51,9 +51,19 @@ impl Lane {
         self.strand.with(|engine, id| engine.send_reply(id, text, is_all)).map_err(broken)
     }
 
-    /// The same of a head that is compressed already.
-    pub(in crate::downstream) fn send_block(&self, block: &[u8], is_all: bool) -> io::Result<()> {
-        self.strand.with(|engine, id| engine.send_block(id, block, is_all)).map_err(broken)
+    /// The same of a head that `write` appends, compressed, with the first data behind it. Returns
+    /// how much of that the client takes at once.
+    pub(in crate::downstream) fn send_block(
+        &self,
+        (data, is_last): (&[u8], bool),
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> io::Result<usize> {
+        let is_all = is_last && data.is_empty();
+        let sent = self.strand.with(|engine, id| {
+            engine.send_block(id, is_all, write)?;
+            if data.is_empty() { Ok(0) } else { engine.send_data(id, data, is_last) }
+        });
+        sent.map_err(broken)
     }
 
     /// Lets the client take the stream for a tunnel: in HTTP/2 that is a 200 (RFC 8441, section 5),

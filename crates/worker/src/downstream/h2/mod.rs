@@ -366,11 +366,20 @@ fn read_head(
     if text.len() > HEAD_BYTES_MAX {
         return Err(FaultKind::HeadTooLarge.into());
     }
-    work.request.hold(&text);
+    let text_len = text.len();
+    if opened.is_all {
+        shard.empty(&mut work.request);
+        work.request.adopt(text);
+    } else {
+        // The body comes behind it.
+        shard.lend_block(&mut work.request);
+        work.request.hold(&text);
+        work.request.make_room_behind(text_len);
+    }
     let is_whole = RequestReader::new(limits).read(work.request.data(), &mut work.request_head)?;
     work.request_head.version = Version::Http2;
     work.request_head.has_secrets = opened.has_secrets;
-    match is_whole && work.request_head.len == text.len() {
+    match is_whole && work.request_head.len == text_len {
         true => Ok(()),
         // A line end in a place where none can be.
         false => Err(FaultKind::BadRequest.into()),

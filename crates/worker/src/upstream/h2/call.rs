@@ -51,9 +51,14 @@ impl Call {
         .await
     }
 
-    /// Sends the head, and the end if there is no more.
-    pub(crate) fn send(&self, block: &[u8], asked: Requested, is_all: bool) -> Result<(), Fault> {
-        let begun = self.trunk.send(block, asked, is_all);
+    /// Sends the head, which `write` appends, and the end if there is no more.
+    pub(crate) fn send(
+        &self,
+        asked: Requested,
+        is_all: bool,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), Fault> {
+        let begun = self.trunk.send(asked, is_all, write);
         // What could not even be begun has been seen by nobody.
         let strand = begun.ok_or(Fault::undelivered(FaultKind::ReplyReset))?;
         drop(self.strand.set(strand));

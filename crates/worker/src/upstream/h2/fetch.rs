@@ -67,9 +67,10 @@ impl Fetch<'_> {
                     continue;
                 }
             };
-            self.read(&head, reply)?;
-            if head.status >= 200 {
-                if head.is_all && self.is_refused(reply) {
+            let (status, is_all) = (head.status, head.is_all);
+            self.read(head, reply)?;
+            if status >= 200 {
+                if is_all && self.is_refused(reply) {
                     return Ok(Outcome::CallRefused);
                 }
                 if self.wait.refuses(reply.head, reply.buffer.data()) {
@@ -102,7 +103,7 @@ impl Fetch<'_> {
     }
 
     /// Puts a head where one of HTTP/1 would be, read as strictly.
-    fn read(&self, head: &Head, reply: &mut Reply<'_>) -> Result<(), Fault> {
+    fn read(&self, head: Head, reply: &mut Reply<'_>) -> Result<(), Fault> {
         if head.status == 101 {
             return Err(bad("unasked_switch_of_protocols"));
         }
@@ -110,11 +111,10 @@ impl Fetch<'_> {
             return Err(FaultKind::ReplyHeadTooLarge.into());
         }
         reply.head.clear();
-        self.shard.lend_block(reply.buffer);
-        reply.buffer.hold(&head.text);
+        reply.buffer.adopt(head.text);
         let mut reader = ResponseReader::new(false, self.upstream.head);
-        let is_whole = reader.read(&head.text, reply.head)?;
-        if !is_whole || reply.head.len != head.text.len() {
+        let is_whole = reader.read(reply.buffer.data(), reply.head)?;
+        if !is_whole || reply.head.len != reply.buffer.data().len() {
             return Err(bad("head_with_line_ends"));
         }
         reply.head.version = Version::Http2;
@@ -173,31 +173,35 @@ impl Fetch<'_> {
         watch: &mut Watch<'_, '_>,
     ) -> Result<(), Fault> {
         let length = reply_length(self.request.0.method, reply.head);
-        let edits = reply.changes.edits(reply.removed);
-        reply.sink.start(self.request.0, (reply.head, reply.buffer.data()), edits);
-        reply.buffer.clear();
+        let mut next = match length {
+            BodyLength::None => Poll::Ready(Piece::End(Vec::new())),
+            _ => poll_fn(|cx| Poll::Ready(self.call.poll_piece(cx))).await?,
+        };
+        let sent = self.begin(reply, &next)?;
         let is_read_out = watch.as_ref().is_some_and(|source| source.is_read_out());
         let end = Part { data: &[], is_last: true, trailers: &[], is_read_out };
         let patience = Patience { timer: self.timer, stall: self.stall };
-        if length == BodyLength::None {
-            return reply.sink.send::<true>(patience, end).await;
-        }
-        let (mut turn, mut is_first) = (Turn::of(record.meter.clone()), true);
+        let mut turn = Turn::of(record.meter.clone());
+        // Of the next piece.
+        let (mut is_begun, mut sent) = (sent.is_some(), sent.filter(|_| next.is_ready()));
         loop {
-            let piece = match poll_fn(|cx| Poll::Ready(self.call.poll_piece(cx))).await {
-                Poll::Ready(piece) => piece?,
+            let piece = match next {
+                Poll::Ready(piece) => piece,
                 Poll::Pending => {
-                    if is_first {
-                        // The head goes ahead of a body that takes its time.
+                    if !is_begun {
                         reply.sink.send::<true>(patience, Part { is_last: false, ..end }).await?;
                     }
                     self.piece(patience, watch).await?
                 }
             };
-            is_first = false;
-            match piece {
-                Piece::Data { data, is_last } => {
-                    reply.sink.send::<true>(patience, Part { data: &data, is_last, ..end }).await?;
+            is_begun = true;
+            match (piece, sent.take()) {
+                (Piece::Data { data, is_last }, sent) => {
+                    let rest = &data[sent.unwrap_or(0)..];
+                    if !rest.is_empty() {
+                        let part = Part { data: rest, is_last, ..end };
+                        reply.sink.send::<true>(patience, part).await?;
+                    }
                     record.bytes_out += data.len() as u64;
                     // Who asks for more says that this is done with.
                     self.call.release(data.len());
@@ -206,16 +210,34 @@ impl Fetch<'_> {
                     }
                     turn.spend(data.len()).await;
                 }
-                Piece::End(lines) => {
+                (Piece::End(lines), Some(_)) if lines.is_empty() => return Ok(()),
+                (Piece::End(lines), _) => {
                     let mut trailers = Vec::new();
                     write_trailers(&lines, false, reply.removed, &mut trailers)?;
-                    return reply
-                        .sink
-                        .send::<true>(patience, Part { trailers: &trailers, ..end })
-                        .await;
+                    let part = Part { trailers: &trailers, ..end };
+                    return reply.sink.send::<true>(patience, part).await;
                 }
             }
+            next = poll_fn(|cx| Poll::Ready(self.call.poll_piece(cx))).await?;
         }
+    }
+
+    /// Begins a reply with what is there of its body: the head goes ahead of one that takes its
+    /// time. Returns what of it has gone at once; nothing, where that goes otherwise.
+    fn begin(&self, reply: &mut Reply<'_>, next: &Poll<Piece>) -> Result<Option<usize>, Fault> {
+        let first = match next {
+            Poll::Ready(Piece::Data { data, is_last }) => (&data[..], *is_last),
+            Poll::Ready(Piece::End(lines)) => (&[][..], lines.is_empty()),
+            Poll::Pending => (&[][..], false),
+        };
+        let edits = reply.changes.edits(reply.removed);
+        let head = (&*reply.head, reply.buffer.data());
+        let sent = reply.sink.start_at_once(self.request.0, head, edits, first)?;
+        if sent.is_none() {
+            reply.sink.start(self.request.0, head, edits);
+        }
+        reply.buffer.clear();
+        Ok(sent)
     }
 
     /// The next piece, with an eye on the client.

@@ -128,7 +128,7 @@ enum Next<'a> {
 }
 
 fn next(asked: Asked<'_>) -> Next<'_> {
-    if let Some(way) = take(asked) {
+    if let Some(way) = pooled(asked) {
         return Next::Way(way);
     }
     asked.trunks(|trunks| match &trunks.opening {
@@ -148,7 +148,7 @@ fn next(asked: Asked<'_>) -> Next<'_> {
 }
 
 /// What is there already.
-fn take(asked: Asked<'_>) -> Option<Way<'_>> {
+pub(crate) fn pooled(asked: Asked<'_>) -> Option<Way<'_>> {
     if let Some(call) = asked.trunks(|trunks| trunks.call(asked.calls_max())) {
         return Some(Way::Call(call));
     }
@@ -178,7 +178,7 @@ impl<'a> Asked<'a> {
 
     /// What has come free meanwhile; the task is woken when more does.
     fn look(self, cx: &Context<'_>) -> Option<Way<'a>> {
-        let way = take(self);
+        let way = pooled(self);
         if way.is_none() {
             self.trunks(|trunks| trunks.room.wait(cx));
         }

@@ -30,7 +30,7 @@ use crate::waiting::poll_gone;
 pub(crate) use call::Call;
 use fetch::Fetch;
 pub(super) use lease::Trunks;
-pub(crate) use lease::{Asked, Way, lease};
+pub(crate) use lease::{Asked, Way, lease, pooled};
 pub(super) use trunk::Trunk;
 use upload::Upload;
 
@@ -46,17 +46,10 @@ pub(crate) async fn converse<'a>(
     let (head, bytes) = (exchange.head, exchange.bytes);
     let scheme = if upstream.settings.tls.is_some() { "https" } else { "http" };
     let tunnel = is_tunnel.then_some(websocket::NAME);
-    write_head_as(exchange, upstream, pick.endpoint, false, |out| {
-        Block::of_request(out, scheme, tunnel).with_secrets(head.has_secrets)
-    });
-    if takes_trailers(head, bytes) {
-        hpack::write_field(exchange.out, b"te", b"trailers");
-    }
     let asked = Requested { is_tunnel, is_head: head.method == Method::Head };
     let patience = exchange.patience();
     let (response_timeout, is_uploading) = (exchange.response_timeout(upstream), Cell::new(false));
     let carrier = exchange.source.carrier();
-    let reply = &mut exchange.reply;
     let first = exchange.source.take()?;
     // Only then it is sure that the request can be sent again once there is a reply. Whether the
     // host is there is for the connection to find out.
@@ -75,14 +68,21 @@ pub(crate) async fn converse<'a>(
         is_uploading: &is_uploading,
         wait,
     };
-    let meter = record.meter.clone();
-    let mut upload = Upload { source: &mut exchange.source, call: &call, meter };
-    let outcome = if upload.is_nothing(&first) {
-        call.send(exchange.out, asked, !is_tunnel)?;
+    let is_bodiless = first.is_empty() && exchange.source.is_done();
+    call.send(asked, is_bodiless && !is_tunnel, |out| {
+        let mut block = Block::of_request(out, scheme, tunnel).with_secrets(head.has_secrets);
+        write_head_as(exchange, upstream, pick.endpoint, false, &mut block);
+        if takes_trailers(head, bytes) {
+            hpack::write_field(out, b"te", b"trailers");
+        }
+    })?;
+    let reply = &mut exchange.reply;
+    let outcome = if is_bodiless {
         patience.timer.set(first_wait);
-        fetch.run(reply, record, Some(upload.source)).await?
+        fetch.run(reply, record, Some(&mut exchange.source)).await?
     } else {
-        call.send(exchange.out, asked, false)?;
+        let meter = record.meter.clone();
+        let mut upload = Upload { source: &mut exchange.source, call: &call, meter };
         is_uploading.set(true);
         let sending = pin!(async {
             let result = upload.send_all(patience, first).await;

@@ -141,13 +141,18 @@ impl Trunk {
 
     /// Begins a stream; nothing, if the endpoint takes no more. The last one that there may be
     /// takes the way with it.
-    pub(super) fn send(&self, block: &[u8], asked: Requested, is_all: bool) -> Option<Strand> {
+    pub(super) fn send(
+        &self,
+        asked: Requested,
+        is_all: bool,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Option<Strand> {
         let heard_ms = self.mux.heard_ms();
         let is_silent = heard_ms + limits::DOUBT_AFTER.as_millis() as u64 <= clock::coarse_ms();
         if heard_ms > 0 && is_silent {
             self.is_doubted.set(true);
         }
-        let id = self.mux.with(|engine| engine.send_request(block, asked, is_all));
+        let id = self.mux.with(|engine| engine.send_request(asked, is_all, write));
         if id.is_none() || self.begun.get() >= self.begun_max.get() {
             self.retire();
         }

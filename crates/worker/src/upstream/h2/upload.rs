@@ -20,11 +20,6 @@ pub(super) struct Upload<'u, 's> {
 }
 
 impl Upload<'_, '_> {
-    /// Whether the request ends with its head; `first` is what was taken of its body.
-    pub(super) fn is_nothing(&self, first: &Range<usize>) -> bool {
-        first.is_empty() && self.source.is_done()
-    }
-
     /// Sends what was taken of the body, and the rest as it comes. Returns whether the endpoint
     /// took it; if not, it may have answered all the same, which is read next.
     pub(super) async fn send_all(
