@@ -210,3 +210,19 @@ impl ResponseHead {
         *self = Self { fields, ..Self::default() };
     }
 }
+
+/// The fields behind a body, each as a line with its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trailers {
+    pub lines: Vec<u8>,
+    /// As in a head.
+    pub has_secrets: bool,
+}
+
+impl Trailers {
+    pub const NONE: &'static Self = &Self { lines: Vec::new(), has_secrets: false };
+
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+}

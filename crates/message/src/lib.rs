@@ -25,7 +25,7 @@ pub use fault::{Fault, FaultKind, Party, Phase};
 pub use grpc::{GrpcCode, GrpcCodes};
 pub use head::{
     BodyLength, Connection, Field, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, HeadLimits, RequestHead,
-    ResponseHead, Span, TARGET_BYTES_MAX, Version, field_named,
+    ResponseHead, Span, TARGET_BYTES_MAX, Trailers, Version, field_named,
 };
 pub use header::{HeaderId, HeaderName};
 pub use method::Method;

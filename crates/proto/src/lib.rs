@@ -1,6 +1,6 @@
 //! Sans-IO codecs: bytes in, heads, bodies and bytes out. No socket, no clock, no configuration.
 //! The codecs are siblings and never import each other; `hpack` alone is a part of `http2`, and
-//! `form` is what those that write heads have in common, and `words` what those that read them have.
+//! `form` is what those that write heads have in common, `words` what those that read them have.
 
 pub mod client_hello;
 pub mod dns;

@@ -6,7 +6,9 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use fairwater_message::{Fault, FaultKind, Field, HeaderId, RequestHead, Version, field_named};
+use fairwater_message::{
+    Fault, FaultKind, Field, HeaderId, RequestHead, Trailers, Version, field_named,
+};
 use fairwater_net::Timer;
 use fairwater_plan::Upstream;
 use fairwater_proto::grpc;
@@ -82,7 +84,7 @@ async fn attempts<'a>(
     record.answered(reply.head, reply.buffer.data());
     let edits = reply.changes.edits(reply.removed);
     reply.sink.start(exchange.head, (reply.head, reply.buffer.data()), edits);
-    let end = Part { data: &[], is_last: true, trailers: &[], is_read_out: false };
+    let end = Part { data: &[], is_last: true, trailers: Trailers::NONE, is_read_out: false };
     reply.sink.send::<true>(patience, end).await.map(|()| None)
 }
 

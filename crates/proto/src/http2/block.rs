@@ -1,6 +1,6 @@
 //! Heads as compressed fields (RFC 9113, section 8.3; RFC 7541), without the frames around them.
 
-use fairwater_message::{Field, HeaderId};
+use fairwater_message::{Field, HeaderId, Trailers};
 
 use crate::form::Form;
 use crate::hpack::{Name, write_field, write_secret, write_status};
@@ -109,8 +109,22 @@ fn is_of_connection(name: &[u8]) -> bool {
     }
 }
 
-/// Field lines up to the empty one, without those of connections.
+/// Field lines up to the empty one, without those of connections and another name.
 pub(super) fn write_lines(out: &mut Vec<u8>, lines: &[u8], without: &[u8]) {
+    each_line(lines, |name, value| {
+        if !name.eq_ignore_ascii_case(without) {
+            in_small(name, |name| write_field(out, name, value));
+        }
+    });
+}
+
+/// As [`Block::with_secrets`], where any has come with them.
+pub(super) fn write_trailers(out: &mut Vec<u8>, trailers: &Trailers) {
+    let write = if trailers.has_secrets { write_secret } else { write_field };
+    each_line(&trailers.lines, |name, value| in_small(name, |name| write(out, name, value)));
+}
+
+fn each_line(lines: &[u8], mut take: impl FnMut(&[u8], &[u8])) {
     let mut rest = lines;
     while let Some(end) = memchr::memchr(b'\n', rest) {
         let line = &rest[..end];
@@ -118,8 +132,8 @@ pub(super) fn write_lines(out: &mut Vec<u8>, lines: &[u8], without: &[u8]) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let Some(colon) = memchr::memchr(b':', line) else { return };
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-        if !is_of_connection(name) && !name.eq_ignore_ascii_case(without) {
-            in_small(name, |name| write_field(out, name, value));
+        if !is_of_connection(name) {
+            take(name, value);
         }
     }
 }

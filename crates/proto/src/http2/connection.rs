@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use fairwater_message::Trailers;
+
 use super::budget::Budget;
 use super::fields::{HeadBounds, Problem};
 use super::frame::{self, Code, GOAWAY, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE};
@@ -594,8 +596,8 @@ impl<W: Waiter> Connection<W> {
         self.look(id).is_none_or(Stream::is_read_out)
     }
 
-    /// The trailers behind a body that has ended, as lines.
-    pub fn trailers(&self, id: u32) -> Vec<u8> {
+    /// The trailers behind a body that has ended.
+    pub fn trailers(&self, id: u32) -> Trailers {
         self.look(id).map(|stream| stream.trailers.clone()).unwrap_or_default()
     }
 
@@ -615,16 +617,18 @@ impl<W: Waiter> Connection<W> {
         HeadBounds { bytes: self.bounds.head_bytes, fields: self.bounds.head_fields }
     }
 
-    /// A stream of our own, if the peer takes another.
-    pub(super) fn begin_own(&mut self) -> Option<u32> {
-        if self.is_left() || self.own_streams >= self.peer.streams {
-            return None;
-        }
+    /// Whether the peer takes another stream of ours.
+    pub(super) fn takes_own(&self) -> bool {
+        !self.is_left() && self.own_streams < self.peer.streams
+    }
+
+    /// A stream of our own, where [`Self::takes_own`].
+    pub(super) fn begin_own(&mut self) -> u32 {
         let id = self.own_next;
         self.own_next += 2;
         self.own_streams += 1;
         self.budget.stream();
         self.insert(id);
-        Some(id)
+        id
     }
 }

@@ -1,5 +1,7 @@
 //! What a peer says, frame by frame (RFC 9113, sections 4 to 6).
 
+use fairwater_message::Trailers;
+
 use super::PREFACE;
 use super::budget::Flood;
 use super::connection::{Connection, Event, Opened, Pieces, Refusal, Role};
@@ -380,13 +382,14 @@ impl<W: Waiter> Connection<W> {
 
     fn take_trailers(&mut self, id: u32, is_last: bool, scratch: &mut Scratch) -> Verdict {
         let is_good = is_last && !scratch.is_malformed && scratch.problem.is_none();
+        let has_secrets = self.decoder.has_secrets();
         let Some(stream) = self.find(id) else { return Ok(()) };
         let broken = if stream.is_received {
             Some(Code::STREAM_CLOSED)
         } else if !is_good {
             Some(Code::PROTOCOL_ERROR)
         } else {
-            stream.trailers = scratch.lines().to_vec();
+            stream.trailers = Trailers { lines: scratch.lines().to_vec(), has_secrets };
             stream.end().err()
         };
         broken.map_or(Ok(()), |code| self.break_stream(id, code))

@@ -1,7 +1,9 @@
 //! What goes to a peer: heads from lines as we write them for HTTP/1.1, and bodies under the flow
 //! control of the peer (RFC 9113, sections 5.2 and 8).
 
-use super::block::write_lines;
+use fairwater_message::Trailers;
+
+use super::block::{write_lines, write_trailers};
 use super::connection::{Connection, Role};
 use super::frame::{
     self, CONTINUATION, DATA, END_HEADERS, END_STREAM, FrameHead, HEAD_BYTES, HEADERS,
@@ -90,10 +92,28 @@ impl<W: Waiter> Connection<W> {
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), Gone> {
         self.begin_to_send(id, is_last)?;
-        let at = self.begin_block();
-        write(&mut self.out);
+        let at = self.write_block(write);
         self.end_block(id, at, is_last);
         Ok(())
+    }
+
+    /// Appends a block, or nothing at all, should `write` panic. Returns where it is.
+    #[inline]
+    fn write_block(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> usize {
+        struct Whole<'o> {
+            out: &'o mut Vec<u8>,
+            keep: usize,
+        }
+        impl Drop for Whole<'_> {
+            fn drop(&mut self) {
+                self.out.truncate(self.keep);
+            }
+        }
+        let at = self.begin_block();
+        let mut block = Whole { out: &mut self.out, keep: at };
+        write(block.out);
+        block.keep = block.out.len();
+        at
     }
 
     /// Begins a stream with a request, whose head `write` appends, compressed. `None` if the peer
@@ -105,12 +125,14 @@ impl<W: Waiter> Connection<W> {
         is_last: bool,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Option<u32> {
-        let id = self.begin_own()?;
+        if !self.takes_own() {
+            return None;
+        }
+        let at = self.write_block(write);
+        let id = self.begin_own();
         let stream = self.find(id)?;
         (stream.is_bodiless, stream.is_sent) = (asked.is_head, is_last);
         stream.is_tunnel = asked.is_tunnel;
-        let at = self.begin_block();
-        write(&mut self.out);
         self.end_block(id, at, is_last);
         Some(id)
     }
@@ -189,11 +211,11 @@ impl<W: Waiter> Connection<W> {
         Ok(room)
     }
 
-    /// Ends a body with trailers, as field lines.
-    pub fn send_trailers(&mut self, id: u32, lines: &[u8]) -> Result<(), Gone> {
+    /// Ends a body with trailers.
+    pub fn send_trailers(&mut self, id: u32, trailers: &Trailers) -> Result<(), Gone> {
         self.begin_to_send(id, true)?;
         let block = self.begin_block();
-        write_lines(&mut self.out, lines, b"");
+        write_trailers(&mut self.out, trailers);
         self.end_block(id, block, true);
         Ok(())
     }

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use fairwater_message::Trailers;
+
 use super::frame::Code;
 
 /// Who waits for a stream to move on.
@@ -62,7 +64,7 @@ pub(super) struct Stream<W> {
     pub taken: u32,
     /// Of the length that the head named.
     pub left: Option<u64>,
-    pub trailers: Vec<u8>,
+    pub trailers: Trailers,
     pub is_received: bool,
     pub send_window: i64,
     pub is_sent: bool,
@@ -88,7 +90,7 @@ impl<W: Waiter> Stream<W> {
             owed: 0,
             taken: 0,
             left: None,
-            trailers: Vec::new(),
+            trailers: Trailers::default(),
             is_received: false,
             send_window: i64::from(send_window),
             is_sent: false,

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use fairwater_message::{Field, HeadLimits, HeaderId, RequestHead, ResponseHead};
+use fairwater_message::{Field, HeadLimits, HeaderId, RequestHead, ResponseHead, Trailers};
 
 use super::*;
 use crate::form::Form;
@@ -234,11 +234,13 @@ fn bodies_wait_for_windows_and_end_with_trailers() {
         received.extend(data);
     }
     assert_eq!(received, body);
-    pair.client.send_trailers(stream, b"X-Sum: 5\r\n").unwrap();
+    let sent = Trailers { lines: b"X-Sum: 5\r\n".to_vec(), has_secrets: true };
+    pair.client.send_trailers(stream, &sent).unwrap();
     pair.talk();
     assert_eq!(Pair::read(&mut pair.server, stream), (Vec::new(), Read::End));
     assert!(!pair.server.is_read_out(stream));
-    assert_eq!(pair.server.trailers(stream), b"x-sum: 5\r\n");
+    let trailers = Trailers { lines: b"x-sum: 5\r\n".to_vec(), has_secrets: true };
+    assert_eq!(pair.server.trailers(stream), trailers);
 }
 
 /// As it is with a copy, wherever the socket stops to take it.
@@ -538,7 +540,8 @@ fn who_does_not_go_is_told_which_stream_is_the_last() {
         }
         // Whatever comes of the others is dropped.
         pair.client.send_data(stream, b"hello", false).unwrap();
-        pair.client.send_trailers(stream, b"a: b\r\n").unwrap();
+        let trailers = Trailers { lines: b"a: b\r\n".to_vec(), has_secrets: false };
+        pair.client.send_trailers(stream, &trailers).unwrap();
         pair.server.receive(pair.client.out(), 1, &mut pair.scratch);
         pair.client.sent(pair.client.out().len());
         pair.client.release(stream);

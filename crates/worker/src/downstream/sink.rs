@@ -6,7 +6,8 @@ use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 
 use fairwater_message::{
-    BodyLength, Connection, Fault, FaultKind, HeaderName, RequestHead, ResponseHead, Version,
+    BodyLength, Connection, Fault, FaultKind, HeaderName, RequestHead, ResponseHead, Trailers,
+    Version,
 };
 use fairwater_net::Stream;
 use fairwater_proto::h1::{Edits, Lines, ReplyFraming, write_response};
@@ -47,8 +48,8 @@ pub(crate) struct Sink<'a> {
 pub(crate) struct Part<'a> {
     pub data: &'a [u8],
     pub is_last: bool,
-    /// Field lines for behind the last piece.
-    pub trailers: &'a [u8],
+    /// For behind the last piece.
+    pub trailers: &'a Trailers,
     /// Nothing of the client is left to read, so that a close right behind the last piece is clean.
     pub is_read_out: bool,
 }
@@ -219,18 +220,37 @@ impl<'a> Sink<'a> {
         let Part { data, is_last, trailers, is_read_out } = part;
         self.is_started = true;
         if let Carrier::Lane(lane) = self.carrier {
-            let head = (&mut *self.out, self.is_block);
-            send_on(lane, patience, head, part).await?;
+            // Nearly always all of it goes with the head, without a future that has to be kept.
+            if let Some(rest) = self.send_block(lane, part)? {
+                send_on(lane, patience, self.out, rest).await?;
+            }
             self.is_over = is_last;
             return Ok(());
         }
         let is_end = is_last && self.closes && is_read_out;
+        let trailers = &*trailers.lines;
         let piece = Piece { data, coding: self.coding, is_last, trailers, is_end };
         let Some(client) = self.carrier.connection() else { return Ok(()) };
         relay::write_piece(client, patience, self.out, piece, &mut 0).await.map_err(fault_of)?;
         self.is_over = is_last;
         self.out.clear();
         Ok(())
+    }
+
+    /// Sends a compressed head, if one is still to go, and of a part of the body behind it what the
+    /// client takes at once. Returns the rest, if any is left.
+    fn send_block<'p>(&mut self, lane: &Lane, part: Part<'p>) -> Result<Option<Part<'p>>, Fault> {
+        if !self.is_block || self.out.is_empty() {
+            return Ok(Some(part));
+        }
+        let Part { data, is_last, trailers, .. } = part;
+        let ends_here = is_last && trailers.is_empty();
+        let head = &*self.out;
+        let sent = lane.send_block((data, ends_here), |out| out.extend_from_slice(head));
+        let rest = &data[sent.map_err(aborted)?..];
+        self.out.clear();
+        let is_all = rest.is_empty() && (ends_here || !is_last);
+        Ok((!is_all).then_some(Part { data: rest, ..part }))
     }
 
     /// Whether a body may be spliced behind what was sent.
@@ -402,9 +422,9 @@ impl<'a> Sink<'a> {
                     .map_err(fault_of)
             }
             Carrier::Lane(lane) => {
-                let all = Part { data: &[], is_last: true, trailers: &[], is_read_out: false };
-                let head = (&mut *self.out, self.is_block);
-                let result = send_on(lane, patience, head, all).await;
+                let trailers = Trailers::NONE;
+                let all = Part { data: &[], is_last: true, trailers, is_read_out: false };
+                let result = send_on(lane, patience, self.out, all).await;
                 self.is_over |= result.is_ok();
                 result
             }
@@ -414,25 +434,19 @@ impl<'a> Sink<'a> {
     }
 }
 
-/// Sends on a stream what `out` holds of the reply, and a part of the body behind it: a compressed
-/// head, or lines and perhaps all of a body.
+/// Sends on a stream what `out` holds of the reply, lines and perhaps all of a body, and a part of
+/// the body behind it.
 async fn send_on(
     lane: &Lane,
     patience: Patience<'_>,
-    (out, is_block): (&mut Vec<u8>, bool),
+    out: &mut Vec<u8>,
     part: Part<'_>,
 ) -> Result<(), Fault> {
     let Part { data, is_last, trailers, .. } = part;
     let ends_here = is_last && trailers.is_empty();
     if !out.is_empty() {
         let is_all = ends_here && data.is_empty();
-        let head_len = match is_block {
-            true => lane
-                .send_block((&[], is_all), |block| block.extend_from_slice(out))
-                .map(|_| out.len()),
-            false => lane.send_head(out, is_all),
-        };
-        let head_len = head_len.map_err(aborted)?;
+        let head_len = lane.send_head(out, is_all).map_err(aborted)?;
         if head_len < out.len() {
             send_data(lane, patience, &out[head_len..], is_all).await?;
         }

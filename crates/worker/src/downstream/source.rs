@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::ops::Range;
 use std::task::{Context, Poll, ready};
 
-use fairwater_message::{BodyLength, Fault, FaultKind, HeaderName};
+use fairwater_message::{BodyLength, Fault, FaultKind, HeaderName, Trailers};
 use fairwater_net::{Stream, Timer};
 use fairwater_proto::h1::write_trailers;
 
@@ -42,7 +42,7 @@ pub(crate) struct Source<'a> {
     /// Trailers of these names are dropped, as fields of the head are.
     removed: &'a [HeaderName],
     /// Those of a stream, which come apart from its body.
-    trailers: Vec<u8>,
+    trailers: Trailers,
 }
 
 /// The first part of a body, or all of it, that is in memory and decoded: what a retry starts from.
@@ -91,7 +91,7 @@ impl<'a> Source<'a> {
             bytes: 0,
             bytes_max: u64::MAX,
             removed: &[],
-            trailers: Vec::new(),
+            trailers: Trailers::default(),
         }
     }
 
@@ -119,6 +119,12 @@ impl<'a> Source<'a> {
     #[inline(always)]
     pub(crate) fn is_done(&self) -> bool {
         self.body.is_done()
+    }
+
+    /// Whether the request ends here: of its body all was taken out, and no trailers are behind it.
+    #[inline]
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_done() && self.trailers.is_empty()
     }
 
     /// Whether all of the body has been taken out, and nothing has come behind it.
@@ -251,25 +257,25 @@ impl<'a> Source<'a> {
         &self.tail[range]
     }
 
-    /// The trailers of a body that is complete but for them, as field lines; ends the body. Nearly
-    /// always there are none.
+    /// The trailers of a body that is complete but for them; ends the body. Nearly always there are
+    /// none.
     #[inline]
-    pub(crate) fn take_trailers(&mut self) -> Result<Vec<u8>, Fault> {
+    pub(crate) fn take_trailers(&mut self) -> Result<Trailers, Fault> {
         match self.body {
-            Body::Done | Body::Length(_) if self.trailers.is_empty() => Ok(Vec::new()),
+            Body::Done | Body::Length(_) if self.trailers.is_empty() => Ok(Trailers::default()),
             _ => self.write_trailers(),
         }
     }
 
-    fn write_trailers(&mut self) -> Result<Vec<u8>, Fault> {
+    fn write_trailers(&mut self) -> Result<Trailers, Fault> {
         let mut lines = Vec::new();
         if !self.trailers.is_empty() {
-            write_trailers(&self.trailers, true, self.removed, &mut lines)?;
+            write_trailers(&self.trailers.lines, true, self.removed, &mut lines)?;
         }
         if let Some(decoder) = self.body.take_trailers() {
             write_trailers(decoder.trailers(), true, self.removed, &mut lines)?;
         }
-        Ok(lines)
+        Ok(Trailers { lines, has_secrets: self.trailers.has_secrets })
     }
 
     /// Whether so much is left of a body of known length that splicing it is cheaper.

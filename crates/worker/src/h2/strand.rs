@@ -4,6 +4,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use fairwater_message::Trailers;
 use fairwater_net::Stream;
 use fairwater_proto::http2::{Code, Connection, Gone, Read};
 
@@ -85,8 +86,8 @@ impl Strand {
         self.mux.send_past(socket, self.id, data, is_last).map_err(broken)
     }
 
-    pub(crate) fn send_trailers(&self, lines: &[u8]) -> io::Result<()> {
-        self.with(|engine, id| engine.send_trailers(id, lines)).map_err(broken)
+    pub(crate) fn send_trailers(&self, trailers: &Trailers) -> io::Result<()> {
+        self.with(|engine, id| engine.send_trailers(id, trailers)).map_err(broken)
     }
 
     /// Ready when the stream has ended by force.

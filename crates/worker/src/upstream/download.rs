@@ -6,7 +6,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use fairwater_message::{BodyLength, Fault, FaultKind, HeaderId, RequestHead};
+use fairwater_message::{BodyLength, Fault, FaultKind, HeaderId, RequestHead, Trailers};
 use fairwater_net::{Room, Stream, Timer};
 use fairwater_plan::UpstreamSettings;
 use fairwater_proto::h1::{ResponseReader, write_trailers};
@@ -345,9 +345,9 @@ impl Download<'_> {
             false => Fault::because(FaultKind::BadReply, fault.detail),
         };
         let taken = body.take(&mut reply.buffer.bytes[start..end]).map_err(malformed)?;
-        let mut trailers = Vec::new(); // allocates only for trailers
+        let mut trailers = Trailers::default(); // allocates only for trailers
         if let Some(decoder) = body.take_trailers() {
-            write_trailers(decoder.trailers(), false, reply.removed, &mut trailers)
+            write_trailers(decoder.trailers(), false, reply.removed, &mut trailers.lines)
                 .map_err(malformed)?;
         }
         let data = &reply.buffer.bytes[start + taken.data.start..start + taken.data.end];

@@ -93,7 +93,7 @@ impl Upload<'_, '_> {
             data: self.source.data(data),
             coding: self.coding,
             is_last: self.source.is_done(),
-            trailers: &trailers,
+            trailers: &trailers.lines,
             is_end: false,
         };
         match relay::write_piece(self.endpoint, patience, out, piece, self.written).await {

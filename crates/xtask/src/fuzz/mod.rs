@@ -1,13 +1,14 @@
-//! `cargo xtask fuzz`: the checks of fuzz/checks over mutated corpora, with the stable compiler, or
-//! with libFuzzer where a nightly one and cargo-fuzz are there.
+//! `cargo xtask fuzz`: the checks of fuzz/checks over mutated corpora, or with libFuzzer, which the
+//! stable compiler has what it takes for.
 
 mod seeds;
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use crate::Failure;
-use crate::ci::{cargo, cargo_command};
+use crate::ci::cargo_command;
 
 /// A target, and the package whose tests run it.
 const TARGETS: &[(&str, &str)] = &[
@@ -30,7 +31,7 @@ cargo xtask fuzz [TARGET] [--seconds N] [--seed N] [--libfuzzer]
                    client_hello, hpack, http2, frame or config; all, if none is named
     --seconds N    how long each target runs (default 60)
     --seed N       repeat a run of the stable mutator
-    --libfuzzer    search by coverage: needs a nightly compiler and cargo-fuzz
+    --libfuzzer    search by coverage; takes minutes to build, and a compiler for C++
     --write-seeds  write the committed seeds into fuzz/corpus, and run nothing";
 
 #[derive(Debug, PartialEq, Eq)]
@@ -98,18 +99,33 @@ fn mutate(target: &str, package: &str, options: &Options) -> Result<(), Failure>
     if command.status()?.success() { Ok(()) } else { Err(format!("{target} failed").into()) }
 }
 
+/// What tells libFuzzer which code runs, and what is compared there.
+const COVERAGE: &[&str] = &["level=4", "inline-8bit-counters", "pc-table", "trace-compares"];
+
 /// What it finds goes to fuzz/found, apart from the corpus that is committed.
 fn search(target: &str, seconds: u64) -> Result<(), Failure> {
     let found = format!("fuzz/found/{target}");
     fs::create_dir_all(&found)?;
-    let corpus = format!("fuzz/corpus/{target}");
-    let time = format!("-max_total_time={seconds}");
-    cargo(&["+nightly", "fuzz", "run", target, &found, &corpus, "--", &time]).map_err(|failure| {
-        format!(
-            "{failure}; it needs `rustup toolchain install nightly` and `cargo install cargo-fuzz`"
-        )
-        .into()
-    })
+    // With a target named, what runs while this is built has no coverage.
+    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let folder = Path::new("target/fuzz");
+    let words = ["build", "--quiet", "--release", "--manifest-path", "fuzz/Cargo.toml"];
+    let mut build = cargo_command(&words);
+    build.args(["--bin", target, "--target", &triple, "--target-dir"]).arg(folder);
+    if !build.env("RUSTFLAGS", flags()).status()?.success() {
+        return Err(format!("{target} was not built").into());
+    }
+    let mut search = Command::new(folder.join(triple).join("release").join(target));
+    search.args([found.clone(), format!("fuzz/corpus/{target}")]);
+    search.arg(format!("-max_total_time={seconds}")).arg(format!("-artifact_prefix={found}/"));
+    search.args(["-rss_limit_mb=2048", "-timeout=10"]);
+    if search.status()?.success() { Ok(()) } else { Err(format!("{target} failed").into()) }
+}
+
+fn flags() -> String {
+    let start = "--cfg fuzzing -Cpasses=sancov-module -Cdebug-assertions -Ccodegen-units=1";
+    let coverage = COVERAGE.iter().map(|what| format!(" -Cllvm-args=-sanitizer-coverage-{what}"));
+    std::iter::once(start.to_owned()).chain(coverage).collect()
 }
 
 fn write_seeds() -> Result<(), Failure> {

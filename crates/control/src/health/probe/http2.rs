@@ -89,7 +89,7 @@ pub(super) async fn ask<'w>(
             },
             Read::Wait => talk.move_on(wire).await?,
             Read::End if wanted.is_empty() => {
-                reply.trailers = talk.engine.trailers(talk.stream);
+                reply.trailers = talk.engine.trailers(talk.stream).lines;
                 return Ok(reply);
             }
             Read::End => return Err("its body is not the expected one".to_owned()),

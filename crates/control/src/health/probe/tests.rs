@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use fairwater_config::{Agent, Check, CheckKind, Health, HttpCheck};
+use fairwater_message::Trailers;
 use fairwater_plan::Dial;
 use fairwater_proto::h1::reason_phrase;
 use fairwater_proto::http2::{Bounds, Connection, Role, Scratch};
@@ -268,7 +269,8 @@ async fn serve_http2(
                 engine.send_data(id, body, trailers.is_none()).unwrap();
             }
             if let Some(trailers) = trailers {
-                engine.send_trailers(id, trailers).unwrap();
+                let trailers = Trailers { lines: trailers.to_vec(), has_secrets: false };
+                engine.send_trailers(id, &trailers).unwrap();
             }
         }
         stream.write_all(engine.out()).await.unwrap();

@@ -67,6 +67,9 @@ class Connection:
                 if length:
                     update = struct.pack(">I", length)
                     self.send(frame("WINDOW_UPDATE", 0, 0, update), frame("WINDOW_UPDATE", 0, stream, update))
+            elif KINDS[kind] == "HEADERS":
+                trailers = self.decoder.decode(payload)
+                self.secrets = " ".join(field[0] for field in trailers if not field.indexable)
             if KINDS[kind] in ("HEADERS", "DATA") and flags & END:
                 fields, body = self.streams[stream]
                 self.count += 1
@@ -106,6 +109,10 @@ def answer(c, stream, path, body):
     if path == "/secret":
         block = c.encoder.encode([(":status", "200"), ("x-open", "a"), ("x-reply", "b", True)])
         return c.send(frame("HEADERS", 4, stream, block), frame("DATA", END, stream, b"secrets: " + c.secrets.encode()))
+    if path == "/secret-trailers":
+        said = frame("DATA", 0, stream, b"secrets: " + c.secrets.encode())
+        trailers = c.encoder.encode([("x-reply", "b", True)])
+        return c.send(c.head(stream, [status]), said, frame("HEADERS", END | 4, stream, trailers))
     if path == "/cut":
         c.send(c.head(stream, [status]), frame("DATA", 0, stream, b"half"))
         raise ConnectionError

@@ -1,12 +1,13 @@
 //! Endpoints that speak HTTP/2, as they should and as they should not.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fairwater_e2e::{Client, Proxy, Setup};
 
 use super::{PYTHON, has_codec, judged};
+use crate::tls::{LOCAL, Pki};
 
 /// `endpoint.py` as it runs; ended with the test.
 struct Scripted {
@@ -21,13 +22,21 @@ impl Scripted {
         if !has_codec() {
             return None;
         }
+        let mut one = Self::of(include_str!("endpoint.py"), &[what]);
+        one.address.insert_str(0, "127.0.0.1:");
+        Some(one)
+    }
+
+    /// One that says with its first line where it is.
+    fn of(script: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new(PYTHON);
-        command.args(["-c", include_str!("endpoint.py"), what]).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        command.args(["-c", script]).args(arguments);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
-        let mut port = String::new();
-        output.read_line(&mut port).unwrap();
-        Some(Self { child, output, address: format!("127.0.0.1:{}", port.trim()) })
+        let mut address = String::new();
+        output.read_line(&mut address).unwrap();
+        address.truncate(address.trim_end().len());
+        Self { child, output, address }
     }
 
     fn setup(&self) -> Setup {
@@ -67,6 +76,21 @@ for stream, name in [(1, b"x-token"), (3, b"x-other")]:
             if isinstance(event, DataReceived):
                 body += event.data
     print(b"x-token" in body.split(), b"x-other" in body.split(), [b"x-reply", b"b"] in [list(n) for n in secrets])
+for stream, kind in [(5, NeverIndexedHeaderTuple), (7, lambda name, value: (name, value))]:
+    fields = latin(GET)
+    fields[0], fields[2] = (b":method", b"POST"), (b":path", b"/secret-trailers")
+    judge.h2.send_headers(stream, fields)
+    judge.h2.send_data(stream, b"hello")
+    judge.h2.send_headers(stream, [kind(b"x-token", b"a")], end_stream=True)
+    judge.flush()
+    body, trailers = b"", None
+    while trailers is None:
+        for event in judge.h2.receive_data(judge.socket.recv(65536)):
+            if isinstance(event, DataReceived):
+                body += event.data
+            if isinstance(event, TrailersReceived):
+                trailers = event.headers
+    print(b"x-token" in body.split(), [name for name in trailers if not name.indexable] == [(b"x-reply", b"b")])
 "#;
 
 /// RFC 7541, section 6.2.3: what must come into no table, comes into none later either.
@@ -75,7 +99,7 @@ fn secrets_stay_secrets() {
     let Some(endpoint) = Scripted::start("") else { return };
     let mut proxy = endpoint.setup().start();
     let said = judged(SECRETS, &proxy, &[]).unwrap();
-    assert_eq!(said, "True False True\nFalse False True\n");
+    assert_eq!(said, "True False True\nFalse False True\nTrue True\nFalse True\n");
     proxy.assert_sound();
 }
 
@@ -283,4 +307,59 @@ fn connections_have_an_age_and_a_number_of_requests() {
     let mut client = Client::new(&proxy);
     let first = client.get("/").text();
     fairwater_e2e::until("another connection", || client.get("/").text() != first);
+}
+
+/// A reply that was refused is not the one of the endpoint that is asked next, and no reply goes to
+/// whoever comes later over its connection.
+#[test]
+fn a_refused_reply_is_none_of_the_next_endpoint() {
+    if !has_codec() {
+        return;
+    }
+    let pki = Pki::new();
+    pki.pair("site", LOCAL);
+    let pair = [pki.file("site.pem"), pki.file("site.key")];
+    let mut both = Scripted::of(include_str!("mixed.py"), &[&pair[0], &pair[1]]);
+    let addresses: Vec<_> = both.address.split_whitespace().collect();
+    let upstream = "tls = { insecure_skip_verify = true }\nretry_grpc = [\"unavailable\"]";
+    let mut proxy =
+        Setup::of("http", &addresses).upstream(upstream).listener("http2 = true").start();
+    writeln!(both.child.stdin.take().unwrap(), "{}", proxy.address).unwrap();
+    for number in 0..12 {
+        let line = both.request();
+        let (asked, answered) = line.split_once(' ').unwrap();
+        assert_eq!(asked, answered, "{number}");
+    }
+    proxy.assert_sound();
+}
+
+/// Trailers that have come with their request, behind no data: each line is what the request says
+/// of its length, and whether its trailers have come.
+const TRAILERS_ALONE: &str = r#"
+from hpack import NeverIndexedHeaderTuple
+judge = Judge(sys.argv[1])
+for stream, length in [(1, []), (3, [(b"content-length", b"0")])]:
+    fields = latin(GET)
+    fields[0], fields[2] = (b":method", b"POST"), (b":path", b"/secret-trailers")
+    judge.h2.send_headers(stream, fields + length)
+    judge.h2.send_headers(stream, [NeverIndexedHeaderTuple(b"x-token", b"a")], end_stream=True)
+    judge.flush()
+    body, is_over = b"", False
+    while not is_over:
+        for event in judge.h2.receive_data(judge.socket.recv(65536)):
+            if isinstance(event, DataReceived):
+                body += event.data
+            is_over |= isinstance(event, StreamEnded)
+    print(len(length), b"x-token" in body.split())
+"#;
+
+#[test]
+fn trailers_need_no_data_before_them() {
+    for upstream in ["", "buffer_requests = \"4KiB\""] {
+        let Some(endpoint) = Scripted::start("") else { return };
+        let mut proxy = endpoint.setup().upstream(upstream).start();
+        let said = judged(TRAILERS_ALONE, &proxy, &[]).unwrap();
+        assert_eq!(said, "0 True\n1 True\n", "{upstream}");
+        proxy.assert_sound();
+    }
 }

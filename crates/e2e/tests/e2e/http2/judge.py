@@ -3,7 +3,7 @@ comes back. What it does not understand ends the script. Frames that it would no
 import select, socket, struct, sys
 from h2.config import H2Configuration
 from h2.connection import ConnectionState, H2Connection
-from h2.events import ConnectionTerminated, DataReceived, PingAckReceived, ResponseReceived, StreamEnded, StreamReset
+from h2.events import ConnectionTerminated, DataReceived, PingAckReceived, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
 from hpack import Encoder
 
 GET = [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "a")]

@@ -39,10 +39,11 @@ def heads(name, frames):
     CASES[name] = (run, 1)
 
 
-def within(name, *frames, stream=1):
-    """Frames while a request with a body is open."""
+def within(name, *frames, stream=1, is_whole=False):
+    """Frames while a request with a body is open, which they may complete."""
     def run(judge):
         judge.ask(POST, ends=False)
+        judge.is_whole = is_whole
         judge.raw(*frames)
     CASES[name] = (run, stream)
 
@@ -174,7 +175,7 @@ sends("5.5 a setting that nobody knows", settings((0xff, 7), (7, 1), (9, 1)))
 
 sends("6.1 data on stream zero", frame(0, 0, 0, b"x"))
 within("6.1 more padding than data", frame(0, END_STREAM | PADDED, 1, b"\x05abcd"))
-within("6.1 padding alone", frame(0, END_STREAM | PADDED, 1, b"\x04\0\0\0\0"))
+within("6.1 padding alone", frame(0, END_STREAM | PADDED, 1, b"\x04\0\0\0\0"), is_whole=True)
 within("6.1 padding without its length", frame(0, END_STREAM | PADDED, 1))
 heads("6.2 more padding than head", lambda block: [frame(1, 13, 1, b"\xff" + block)])
 heads("6.2 padding", lambda block: [frame(1, 13, 1, b"\x02" + block + b"\0\0")])

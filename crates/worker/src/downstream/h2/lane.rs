@@ -5,6 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use fairwater_message::Trailers;
 use fairwater_proto::http2::Code;
 
 use crate::accept::Accepted;
@@ -36,8 +37,8 @@ impl Lane {
         self.strand.with(|engine, id| engine.is_read_out(id))
     }
 
-    /// The trailers behind a body that has ended, as field lines: a retry sends them again.
-    pub(in crate::downstream) fn trailers(&self) -> Vec<u8> {
+    /// The trailers behind a body that has ended: a retry sends them again.
+    pub(in crate::downstream) fn trailers(&self) -> Trailers {
         self.strand.with(|engine, id| engine.trailers(id))
     }
 
@@ -96,9 +97,9 @@ impl Lane {
         self.strand.poll_room(cx, piece_bytes(&self.connection.stream))
     }
 
-    /// Ends the reply with trailers, as field lines.
-    pub(in crate::downstream) fn send_trailers(&self, lines: &[u8]) -> io::Result<()> {
-        self.strand.send_trailers(lines)
+    /// Ends the reply with trailers.
+    pub(in crate::downstream) fn send_trailers(&self, trailers: &Trailers) -> io::Result<()> {
+        self.strand.send_trailers(trailers)
     }
 
     /// Gives up a reply that has begun, so that nobody takes it for complete.

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use fairwater_message::{Fault, FaultKind, HEAD_BYTES_MAX, HeadLimits, Version};
+use fairwater_message::{BodyLength, Fault, FaultKind, HEAD_BYTES_MAX, HeadLimits, Version};
 use fairwater_net::Timer;
 use fairwater_proto::h1::{RequestReader, reason_phrase};
 use fairwater_proto::http2::{Bounds, Code, Opened, Problem, Refusal, Role};
@@ -379,6 +379,10 @@ fn read_head(
     let is_whole = RequestReader::new(limits).read(work.request.data(), &mut work.request_head)?;
     work.request_head.version = Version::Http2;
     work.request_head.has_secrets = opened.has_secrets;
+    if !opened.is_all && opened.tunnel.is_none() && work.request_head.body == BodyLength::None {
+        // Of no length, with trailers perhaps.
+        work.request_head.body = BodyLength::Known(0);
+    }
     match is_whole && work.request_head.len == text_len {
         true => Ok(()),
         // A line end in a place where none can be.

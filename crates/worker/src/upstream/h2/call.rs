@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use fairwater_message::{Fault, FaultKind};
+use fairwater_message::{Fault, FaultKind, Trailers};
 use fairwater_net::Timer;
 use fairwater_proto::http2::{Code, Head, Read, Requested};
 
@@ -27,12 +27,8 @@ pub(crate) struct Call {
 /// Data of a body, in the pieces that it came in.
 #[derive(Debug)]
 pub(crate) enum Piece {
-    Data {
-        data: Vec<u8>,
-        is_last: bool,
-    },
-    /// As field lines; nothing at all, if there are none.
-    End(Vec<u8>),
+    Data { data: Vec<u8>, is_last: bool },
+    End(Trailers),
 }
 
 impl Call {
@@ -80,9 +76,9 @@ impl Call {
         self.strand().poll_send(cx, data, is_last)
     }
 
-    /// Ends the request with trailers, as field lines.
-    pub(crate) fn send_trailers(&self, lines: &[u8]) -> io::Result<()> {
-        self.strand().send_trailers(lines)
+    /// Ends the request with trailers.
+    pub(crate) fn send_trailers(&self, trailers: &Trailers) -> io::Result<()> {
+        self.strand().send_trailers(trailers)
     }
 
     /// The next head, interim ones first.

@@ -6,7 +6,9 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
-use fairwater_message::{BodyLength, Fault, FaultKind, HeadLimits, HeaderId, RequestHead, Version};
+use fairwater_message::{
+    BodyLength, Fault, FaultKind, HeadLimits, HeaderId, RequestHead, Trailers, Version,
+};
 use fairwater_net::Timer;
 use fairwater_plan::UpstreamSettings;
 use fairwater_proto::h1::{ResponseReader, write_trailers};
@@ -174,12 +176,12 @@ impl Fetch<'_> {
     ) -> Result<(), Fault> {
         let length = reply_length(self.request.0.method, reply.head);
         let mut next = match length {
-            BodyLength::None => Poll::Ready(Piece::End(Vec::new())),
-            _ => poll_fn(|cx| Poll::Ready(self.call.poll_piece(cx))).await?,
+            BodyLength::None => Poll::Ready(Piece::End(Trailers::default())),
+            _ => self.look(reply).await?,
         };
         let sent = self.begin(reply, &next)?;
         let is_read_out = watch.as_ref().is_some_and(|source| source.is_read_out());
-        let end = Part { data: &[], is_last: true, trailers: &[], is_read_out };
+        let end = Part { data: &[], is_last: true, trailers: Trailers::NONE, is_read_out };
         let patience = Patience { timer: self.timer, stall: self.stall };
         let mut turn = Turn::of(record.meter.clone());
         // Of the next piece.
@@ -191,7 +193,7 @@ impl Fetch<'_> {
                     if !is_begun {
                         reply.sink.send::<true>(patience, Part { is_last: false, ..end }).await?;
                     }
-                    self.piece(patience, watch).await?
+                    passed(self.piece(patience, watch).await?, reply)?
                 }
             };
             is_begun = true;
@@ -210,15 +212,22 @@ impl Fetch<'_> {
                     }
                     turn.spend(data.len()).await;
                 }
-                (Piece::End(lines), Some(_)) if lines.is_empty() => return Ok(()),
-                (Piece::End(lines), _) => {
-                    let mut trailers = Vec::new();
-                    write_trailers(&lines, false, reply.removed, &mut trailers)?;
+                (Piece::End(trailers), Some(_)) if trailers.is_empty() => return Ok(()),
+                (Piece::End(trailers), _) => {
                     let part = Part { trailers: &trailers, ..end };
                     return reply.sink.send::<true>(patience, part).await;
                 }
             }
-            next = poll_fn(|cx| Poll::Ready(self.call.poll_piece(cx))).await?;
+            next = self.look(reply).await?;
+        }
+    }
+
+    /// The next piece, if it is there.
+    async fn look(&self, reply: &Reply<'_>) -> Result<Poll<Piece>, Fault> {
+        let next = poll_fn(|cx| Poll::Ready(self.call.poll_piece(cx))).await;
+        match next? {
+            Poll::Ready(piece) => passed(piece, reply).map(Poll::Ready),
+            Poll::Pending => Ok(Poll::Pending),
         }
     }
 
@@ -227,7 +236,7 @@ impl Fetch<'_> {
     fn begin(&self, reply: &mut Reply<'_>, next: &Poll<Piece>) -> Result<Option<usize>, Fault> {
         let first = match next {
             Poll::Ready(Piece::Data { data, is_last }) => (&data[..], *is_last),
-            Poll::Ready(Piece::End(lines)) => (&[][..], lines.is_empty()),
+            Poll::Ready(Piece::End(trailers)) => (&[][..], trailers.is_empty()),
             Poll::Pending => (&[][..], false),
         };
         let edits = reply.changes.edits(reply.removed);
@@ -253,6 +262,19 @@ impl Fetch<'_> {
             Poll::Pending => look.poll(self.timer, watch, FaultKind::BodyTimeout, cx).map(Err),
         })
         .await
+    }
+}
+
+/// A piece with those trailers alone that pass. What is wrong with them is found before anything of
+/// a reply has gone out that has nothing else behind its head.
+fn passed(piece: Piece, reply: &Reply<'_>) -> Result<Piece, Fault> {
+    match piece {
+        Piece::End(trailers) if !trailers.is_empty() => {
+            let mut lines = Vec::new();
+            write_trailers(&trailers.lines, false, reply.removed, &mut lines)?;
+            Ok(Piece::End(Trailers { lines, ..trailers }))
+        }
+        piece => Ok(piece),
     }
 }
 

@@ -68,8 +68,8 @@ pub(crate) async fn converse<'a>(
         is_uploading: &is_uploading,
         wait,
     };
-    let is_bodiless = first.is_empty() && exchange.source.is_done();
-    call.send(asked, is_bodiless && !is_tunnel, |out| {
+    let is_all = first.is_empty() && exchange.source.is_over();
+    call.send(asked, is_all && !is_tunnel, |out| {
         let mut block = Block::of_request(out, scheme, tunnel).with_secrets(head.has_secrets);
         write_head_as(exchange, upstream, pick.endpoint, false, &mut block);
         if takes_trailers(head, bytes) {
@@ -77,7 +77,7 @@ pub(crate) async fn converse<'a>(
         }
     })?;
     let reply = &mut exchange.reply;
-    let outcome = if is_bodiless {
+    let outcome = if is_all {
         patience.timer.set(first_wait);
         fetch.run(reply, record, Some(&mut exchange.source)).await?
     } else {
