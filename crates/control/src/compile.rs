@@ -295,7 +295,7 @@ fn compile_upstream(
 ) -> Upstream {
     let Choice { balance, is_mandatory } = Choice::of(upstream);
     let (mut endpoints, mut resting, mut seats) = (Vec::new(), Vec::new(), Vec::new());
-    let mut reserve: BTreeMap<(Reason, Tier), Vec<Reservist>> = BTreeMap::new();
+    let mut reserve: BTreeMap<(bool, Reason, Tier), Vec<Reservist>> = BTreeMap::new();
     for member in members {
         let endpoint = compile_endpoint(member, &settings.name, registry);
         if sticky::keeps_sessions(upstream, member) {
@@ -303,12 +303,16 @@ fn compile_upstream(
             seats.push((endpoint.session, endpoints.len()));
         }
         match member.given.reason {
-            Some(reason) if !reason.keeps_connections() => resting.push(endpoint),
+            Some(reason) if !reason.keeps_connections() && !reason.is_in_reserve(is_mandatory) => {
+                resting.push(endpoint);
+            }
             reason => {
                 if let Some(reason) = reason.filter(|reason| reason.is_in_reserve(is_mandatory)) {
                     let index = endpoints.len() as u32;
                     let one = Reservist { index, weight: member.weight };
-                    reserve.entry((reason, member.tier)).or_default().push(one);
+                    // Who was ejected is the last.
+                    let place = (reason == Reason::Ejected, reason, member.tier);
+                    reserve.entry(place).or_default().push(one);
                 }
                 endpoints.push(endpoint);
             }

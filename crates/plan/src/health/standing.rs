@@ -87,7 +87,7 @@ impl Reason {
     /// out later than requests do.
     pub const fn is_in_reserve(self, is_mandatory: bool) -> bool {
         match self {
-            Self::Standby => true,
+            Self::Standby | Self::Ejected => true,
             Self::Unknown => !is_mandatory,
             _ => false,
         }

@@ -75,6 +75,21 @@ fn the_last_one_is_never_ejected() {
     assert_eq!(Client::new(&proxy).get("/").status(), 200);
 }
 
+/// It may be well by now, and those that are not ejected can die before anybody knows.
+#[test]
+fn one_that_is_ejected_is_tried_when_all_others_were() {
+    let [first, second] = [Patient::new("1", 200), Patient::new("2", 200)];
+    let mut proxy = setup(&[&first, &second]).start();
+    first.answers(500);
+    ask(&proxy, 5, 500);
+    until_state(&proxy, &first.endpoint, "ejected");
+    first.answers(200);
+    second.answers(0);
+    assert_eq!(Client::new(&proxy).get("/").text(), "1");
+    assert_eq!(state(&proxy, &first.endpoint), "ejected");
+    proxy.assert_sound();
+}
+
 #[test]
 fn what_clients_do_tells_against_nobody() {
     let slow = Endpoint::new(|caller| {
