@@ -84,6 +84,7 @@ fn one_that_is_ejected_is_tried_when_all_others_were() {
     ask(&proxy, 5, 500);
     until_state(&proxy, &first.endpoint, "ejected");
     first.answers(200);
+    until_answering(&proxy, &["2"]);
     second.answers(0);
     assert_eq!(Client::new(&proxy).get("/").text(), "1");
     assert_eq!(state(&proxy, &first.endpoint), "ejected");
