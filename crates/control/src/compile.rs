@@ -303,9 +303,7 @@ fn compile_upstream(
             seats.push((endpoint.session, endpoints.len()));
         }
         match member.given.reason {
-            Some(reason) if !reason.keeps_connections() && !reason.is_in_reserve(is_mandatory) => {
-                resting.push(endpoint);
-            }
+            Some(reason) if !reason.keeps_connections() => resting.push(endpoint),
             reason => {
                 if let Some(reason) = reason.filter(|reason| reason.is_in_reserve(is_mandatory)) {
                     let index = endpoints.len() as u32;

@@ -1,6 +1,6 @@
 //! Endpoints that are tried when none of those that get traffic is left: backups, those of later
-//! priorities, and those that no check has judged yet. Checks and ejections find out later than a
-//! request does.
+//! priorities, those that no check has judged yet, and those that are ejected. Checks and ejections
+//! find out later than a request does.
 
 /// Who is in reserve, by place among the endpoints of an upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -22,7 +22,8 @@ pub(crate) fn has_low(bytes: &[u8]) -> bool {
     any(bytes, |word| word.wrapping_sub(ONES * 0x20) & !word)
 }
 
-/// Where a byte stands first.
+/// Where a byte stands first, for what is mostly near the front: a search that pays off behind some
+/// tens of bytes begins with a call.
 #[inline(always)]
 pub(crate) fn find(bytes: &[u8], byte: u8) -> Option<usize> {
     let (words, rest) = bytes.as_chunks::<8>();

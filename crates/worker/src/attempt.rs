@@ -293,7 +293,11 @@ async fn at_shared<'a>(
         }
         let result = match way {
             Way::Call(call) => h2::converse(exchange, upstream, call, &pick, record).await,
-            Way::Connection(lease) => h1::converse(exchange, upstream, lease, &pick, record).await,
+            Way::Connection(lease) => {
+                // What an attempt over HTTP/2 has left there is no part of this reply.
+                exchange.shard.empty(exchange.reply.buffer);
+                h1::converse(exchange, upstream, lease, &pick, record).await
+            }
         };
         match result {
             // The connection was going away, or there were too many on it.

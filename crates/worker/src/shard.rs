@@ -317,7 +317,8 @@ impl Shard {
         self.works.take()
     }
 
-    /// Gives a buffer without a block one that was used before, if there is any.
+    /// Gives a buffer without a block one that was used before, if there is any. Who gives blocks
+    /// back and takes none from here lets them pile up.
     #[inline(always)]
     pub(crate) fn lend_block(&self, buffer: &mut Buffer) {
         if buffer.bytes.is_empty() {

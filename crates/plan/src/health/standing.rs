@@ -98,7 +98,12 @@ impl Reason {
     pub const fn keeps_connections(self) -> bool {
         matches!(
             self,
-            Self::Drain | Self::NoWeight | Self::AdvisedDrain | Self::Unknown | Self::Standby
+            Self::Drain
+                | Self::NoWeight
+                | Self::AdvisedDrain
+                | Self::Unknown
+                | Self::Standby
+                | Self::Ejected
         )
     }
 

@@ -361,7 +361,7 @@ impl<W: Waiter> Connection<W> {
         if stream.is_received || lacks_body || (is_interim && is_last && status != 101) {
             return self.break_stream(id, Code::PROTOCOL_ERROR);
         }
-        if stream.heads.len() >= HEADS_MAX {
+        if stream.heads.len() + usize::from(stream.head.is_some()) >= HEADS_MAX {
             return self.break_stream(id, Code::ENHANCE_YOUR_CALM);
         }
         let is_too_large = scratch.problem.is_some();

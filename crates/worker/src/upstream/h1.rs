@@ -31,8 +31,6 @@ pub(crate) async fn converse<'a>(
     pick: &Pick<'a>,
     record: &mut Record<'a>,
 ) -> Result<Option<Box<Tunnel>>, Fault> {
-    // What another attempt has left there is no part of this reply.
-    exchange.shard.empty(exchange.reply.buffer);
     let coding = write_head(exchange, upstream, pick.endpoint, lease.is_last());
     let patience = exchange.patience();
     let timer = patience.timer;

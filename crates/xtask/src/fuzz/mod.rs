@@ -102,10 +102,12 @@ fn mutate(target: &str, package: &str, options: &Options) -> Result<(), Failure>
 /// What tells libFuzzer which code runs, and what is compared there.
 const COVERAGE: &[&str] = &["level=4", "inline-8bit-counters", "pc-table", "trace-compares"];
 
-/// What it finds goes to fuzz/found, apart from the corpus that is committed.
+/// New inputs go to fuzz/found, apart from the corpus that is committed, and what fails to
+/// fuzz/artifacts.
 fn search(target: &str, seconds: u64) -> Result<(), Failure> {
     let found = format!("fuzz/found/{target}");
     fs::create_dir_all(&found)?;
+    fs::create_dir_all("fuzz/artifacts")?;
     // With a target named, what runs while this is built has no coverage.
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let folder = Path::new("target/fuzz");
@@ -116,8 +118,10 @@ fn search(target: &str, seconds: u64) -> Result<(), Failure> {
         return Err(format!("{target} was not built").into());
     }
     let mut search = Command::new(folder.join(triple).join("release").join(target));
-    search.args([found.clone(), format!("fuzz/corpus/{target}")]);
-    search.arg(format!("-max_total_time={seconds}")).arg(format!("-artifact_prefix={found}/"));
+    search.args([found, format!("fuzz/corpus/{target}")]);
+    search
+        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-artifact_prefix=fuzz/artifacts/{target}-"));
     search.args(["-rss_limit_mb=2048", "-timeout=10"]);
     if search.status()?.success() { Ok(()) } else { Err(format!("{target} failed").into()) }
 }

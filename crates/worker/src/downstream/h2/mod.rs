@@ -26,7 +26,7 @@ use crate::record::HeadTimes;
 use crate::respond;
 use crate::shard::Shard;
 use crate::tunnel;
-use crate::work::{Loan, Work};
+use crate::work::{Buffer, Loan, Work};
 pub(crate) use lane::Lane;
 
 /// How a client of HTTP/2 begins, which no client of HTTP/1 does (RFC 9113, section 3.4).
@@ -158,9 +158,10 @@ impl<'s> Serving<'s> {
                 Next::End(is_there) => {
                     if is_there {
                         // A client shall hear of it, whatever it still sends.
-                        let mut work = Loan::new(&connection.shard);
-                        let patience = connection.patience();
-                        respond::linger(&connection.stream, patience, &mut work.request).await;
+                        let (shard, mut rest) = (&connection.shard, Buffer::default());
+                        shard.lend_block(&mut rest);
+                        respond::linger(&connection.stream, connection.patience(), &mut rest).await;
+                        shard.empty(&mut rest);
                     }
                     break;
                 }
