@@ -1,8 +1,11 @@
 //! A counting front for the allocator: how many allocations the process has made is a metric, and
-//! the fast path is held to none.
+//! the fast path is held to none. And a word for mimalloc, which keeps what was freed.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+// Only to be linked.
+use libmimalloc_sys as _;
 
 /// Counts allocations and passes them on.
 #[derive(Debug)]
@@ -14,6 +17,18 @@ static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 /// Allocations since the process started, reallocations included.
 pub fn allocations() -> u64 {
     ALLOCATIONS.load(Ordering::Relaxed)
+}
+
+/// Gives back to the kernel what this thread has freed. By itself mimalloc does so while it is
+/// asked for memory, and never for who asks for none. Takes as long as the thread has pages.
+pub fn release() {
+    // SAFETY: the function takes a flag, and may be called by any thread at any time.
+    unsafe { mi_collect(true) }
+}
+
+unsafe extern "C" {
+    /// Frees pages with nothing in them; with `is_forced`, all of them and at once.
+    fn mi_collect(is_forced: bool);
 }
 
 // SAFETY: every call is passed on unchanged to an allocator that keeps the contract.

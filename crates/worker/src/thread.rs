@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use fairwater_net::drive;
 use fairwater_plan::{CurrentLevel, CurrentPlan, Level, ListenerId};
-use fairwater_sys::pass;
+use fairwater_sys::{allocator, pass};
 use fairwater_telemetry::{Counters, LogBatch};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::Receiver;
@@ -260,6 +260,10 @@ async fn until_stopped(
         let (level, has_risen) = shard.look_at_overload();
         if level > Level::Normal && (has_risen || ticks % SHED_TICKS == 0) {
             shard.shed();
+        }
+        if level > Level::Normal && ticks % SWEEP_TICKS == 0 {
+            // What is over and was freed is no load.
+            allocator::release();
         }
         match order {
             RUN => false,

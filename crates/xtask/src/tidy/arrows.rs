@@ -17,7 +17,7 @@ struct Crate {
 
 const CRATES: &[Crate] = &[
     Crate { name: "message", ours: &[], others: &[], in_tests: &[] },
-    Crate { name: "sys", ours: &[], others: &["libc"], in_tests: &[] },
+    Crate { name: "sys", ours: &[], others: &["libc", "libmimalloc-sys"], in_tests: &["mimalloc"] },
     Crate {
         name: "proto",
         ours: &["message"],
@@ -48,7 +48,7 @@ const CRATES: &[Crate] = &[
     Crate {
         name: "net",
         ours: &["message", "sys", "tls"],
-        others: &["libc", "socket2", "tokio"],
+        others: &["libc", "rustix", "socket2", "tokio"],
         in_tests: &[],
     },
     Crate {
