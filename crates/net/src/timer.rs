@@ -69,14 +69,13 @@ impl Wheel {
         }
     }
 
-    /// Wakes everyone who waits for a deadline, due or not: something else has changed.
+    /// Wakes everyone who waits for a deadline, due or not: something else has changed. They go on
+    /// waiting for it: not everyone looks at it whenever it is woken.
     pub fn wake_all(&self) {
-        let mut entries = self.entries.borrow_mut();
-        let wakers: Vec<_> = entries.iter_mut().filter_map(|entry| entry.waker.take()).collect();
+        let entries = self.entries.borrow();
+        let wakers: Vec<_> = entries.iter().filter_map(|entry| entry.waker.clone()).collect();
         drop(entries);
-        for waker in wakers {
-            waker.wake();
-        }
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Lets deadlines of who is idle come now, those first that are next anyway. `choose` says how
@@ -329,6 +328,21 @@ mod tests {
         assert_eq!(shed(), [0, 2, 8]);
         drop(timers);
         assert_eq!(wheel.shed(|count| count), 0);
+    }
+
+    /// A relay that bytes come for in that moment does not look at its timer.
+    #[test]
+    fn who_was_woken_for_another_reason_is_woken_by_its_deadline_as_well() {
+        let count = Arc::new(Count(AtomicU32::new(0)));
+        let wheel = Wheel::new();
+        let start = wheel.tick.get() * TICK_MS;
+        let timer = Timer::new(&wheel);
+        timer.set_at(start + 60_000);
+        check(&timer, &Waker::from(Arc::clone(&count)));
+        wheel.wake_all();
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        wheel.advance(start + 60_000);
+        assert_eq!(count.0.load(Ordering::Relaxed), 2);
     }
 
     #[test]
