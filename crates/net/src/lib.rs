@@ -2,6 +2,7 @@
 //! drives them.
 
 mod acceptor;
+mod calls;
 mod datagrams;
 mod dial;
 mod secure;

@@ -2,14 +2,15 @@
 //! none of them may be the last before a wait, so all of them try.
 
 use std::io::{self, IoSlice, Read};
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use fairwater_sys::clock;
 use fairwater_tls::{Agreed, Session};
-use socket2::Socket;
 use tokio::io::Interest;
 
+use crate::calls::Wire;
 use crate::stream::Io;
 
 /// A socket that is registered with the runtime, and the session on it.
@@ -45,8 +46,8 @@ impl Secure {
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { io, session, .. } = self;
         while session.wants_write() {
-            let give = |mut socket: &Socket| Ok((session.give(&mut socket)?, false));
-            ready!(io.poll_by(cx, Interest::WRITABLE, give))?;
+            let give = |socket: BorrowedFd<'_>| Ok((session.give(&mut Wire(socket))?, false));
+            ready!(io.poll(cx, Interest::WRITABLE, give))?;
         }
         Poll::Ready(Ok(()))
     }
@@ -54,7 +55,7 @@ impl Secure {
     /// Takes from the socket, once; 0 is its end.
     fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Self { io, session, .. } = self;
-        let taken = ready!(io.poll_by(cx, Interest::READABLE, |socket| take(session, socket)));
+        let taken = ready!(io.poll(cx, Interest::READABLE, |socket| take(session, socket)));
         if let Err(error) = &taken
             && error.kind() == io::ErrorKind::InvalidData
         {
@@ -108,7 +109,7 @@ impl Secure {
     fn flush_now(&mut self) -> io::Result<()> {
         let Self { io, session, .. } = self;
         while session.wants_write() {
-            io.now(Interest::WRITABLE, |mut socket| session.give(&mut socket))?;
+            io.now(Interest::WRITABLE, |socket| session.give(&mut Wire(socket)))?;
         }
         Ok(())
     }
@@ -119,6 +120,11 @@ impl Secure {
             true => Poll::Ready(Ok(())),
             false => self.io.poll_ready(cx, Interest::READABLE),
         }
+    }
+
+    /// Whether something to read is known of, to the session or to the runtime.
+    pub(crate) fn is_read_ready(&self) -> bool {
+        self.session.has_unread() || self.io.now(Interest::READABLE, |_| Ok(1)).is_ok()
     }
 
     fn flush_what_goes(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
@@ -158,21 +164,21 @@ impl Drop for Secure {
 }
 
 /// Reads once; tells as well whether that has emptied the socket.
-fn take(session: &mut Session, socket: &Socket) -> io::Result<(usize, bool)> {
-    let mut reader = Watching { socket, is_short: false };
+fn take(session: &mut Session, socket: BorrowedFd<'_>) -> io::Result<(usize, bool)> {
+    let mut reader = Watching { wire: Wire(socket), is_short: false };
     let len = session.take(&mut reader)?;
     Ok((len, reader.is_short))
 }
 
 /// Sees whether a read has filled its buffer.
 struct Watching<'a> {
-    socket: &'a Socket,
+    wire: Wire<'a>,
     is_short: bool,
 }
 
 impl Read for Watching<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let len = (&mut &*self.socket).read(buffer)?;
+        let len = self.wire.read(buffer)?;
         self.is_short = 0 < len && len < buffer.len();
         Ok(len)
     }

@@ -2,8 +2,7 @@
 //! take `&self`, and the two sides of a relay poll the same stream.
 
 use std::cell::RefCell;
-use std::io::{self, IoSlice, Read};
-use std::mem::MaybeUninit;
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
@@ -14,10 +13,12 @@ use fairwater_sys::pipe::Pipe;
 use fairwater_sys::poll::has_ended;
 use fairwater_sys::socket::peek;
 use fairwater_tls::{Agreed, Session};
+use rustix::net::SendFlags;
 use socket2::{Domain, SockRef, Socket};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::calls::{receive, send};
 use crate::secure::Secure;
 
 /// Who is at the other end.
@@ -67,21 +68,24 @@ pub trait Room {
 pub(crate) enum Io {
     /// Accepted, and not registered yet; empty only if the registration failed.
     Fresh(Option<std::net::TcpStream>),
-    Tcp(TcpStream),
-    Unix(UnixStream),
+    Tcp(TcpStream, IsFull),
+    Unix(UnixStream, IsFull),
     /// One of the two before, with TLS on it.
     Tls(Box<Secure>),
 }
 
+/// Whether the last write found too little room: only then is the runtime asked before the next.
+type IsFull = bool;
+
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Self {
-        Self { io: RefCell::new(Io::Tcp(stream)) }
+        Self::of(Io::Tcp(stream, false))
     }
 }
 
 impl From<UnixStream> for Stream {
     fn from(stream: UnixStream) -> Self {
-        Self { io: RefCell::new(Io::Unix(stream)) }
+        Self::of(Io::Unix(stream, false))
     }
 }
 
@@ -90,7 +94,7 @@ impl Io {
     fn register(&mut self) -> io::Result<()> {
         if let Self::Fresh(socket) = self {
             let socket = socket.take().ok_or(io::ErrorKind::NotConnected)?;
-            *self = Self::Tcp(TcpStream::from_std(socket)?);
+            *self = Self::Tcp(TcpStream::from_std(socket)?, false);
         }
         Ok(())
     }
@@ -100,10 +104,10 @@ impl Io {
     #[inline]
     fn try_fresh<T>(
         &mut self,
-        operation: impl FnOnce(&mut std::net::TcpStream) -> io::Result<T>,
+        operation: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
     ) -> Option<io::Result<T>> {
         let Self::Fresh(Some(socket)) = self else { return None };
-        match operation(socket) {
+        match operation(socket.as_fd()) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.register().err().map(Err)
             }
@@ -111,26 +115,14 @@ impl Io {
         }
     }
 
-    /// Makes a call on a registered socket, or waits until it can be made. Less than `want` says
-    /// that the next one would have to wait.
+    /// Makes a call on a registered socket, or waits until it can be made. Tells how many bytes
+    /// it has moved, and whether the next one would have to wait.
     #[inline]
-    fn poll(
+    pub(crate) fn poll(
         &self,
         cx: &mut Context<'_>,
         interest: Interest,
-        want: usize,
-        mut call: impl FnMut(&Socket) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        self.poll_by(cx, interest, |socket| call(socket).map(|len| (len, 0 < len && len < want)))
-    }
-
-    /// The same for a call that knows by itself whether the next one would have to wait.
-    #[inline]
-    pub(crate) fn poll_by(
-        &self,
-        cx: &mut Context<'_>,
-        interest: Interest,
-        mut call: impl FnMut(&Socket) -> io::Result<(usize, bool)>,
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<(usize, bool)>,
     ) -> Poll<io::Result<usize>> {
         loop {
             let mut short = None;
@@ -157,12 +149,78 @@ impl Io {
     pub(crate) fn now(
         &self,
         interest: Interest,
-        call: impl FnOnce(&Socket) -> io::Result<usize>,
+        call: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> io::Result<usize> {
         match self {
-            Self::Tcp(tcp) => tcp.try_io(interest, || call(&SockRef::from(tcp))),
-            Self::Unix(unix) => unix.try_io(interest, || call(&SockRef::from(unix))),
+            Self::Tcp(tcp, _) => tcp.try_io(interest, || call(tcp.as_fd())),
+            Self::Unix(unix, _) => unix.try_io(interest, || call(unix.as_fd())),
             Self::Fresh(_) | Self::Tls(_) => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Sends what the socket takes at once.
+    #[inline]
+    fn send_now(&mut self, parts: &[IoSlice<'_>], flags: SendFlags) -> io::Result<usize> {
+        let socket = match &*self {
+            Self::Fresh(Some(socket)) => socket.as_fd(),
+            Self::Tcp(tcp, false) => tcp.as_fd(),
+            Self::Unix(unix, false) => unix.as_fd(),
+            _ => return self.send_if_room(parts, flags),
+        };
+        match send(socket, parts, flags) {
+            Ok(len) if len == length(parts) => Ok(len),
+            less => self.fill_up(less),
+        }
+    }
+
+    #[cold]
+    fn send_if_room(&mut self, parts: &[IoSlice<'_>], flags: SendFlags) -> io::Result<usize> {
+        match self.now(Interest::WRITABLE, |socket| send(socket, parts, flags)) {
+            Ok(len) if len == length(parts) => {
+                self.set_full(false);
+                Ok(len)
+            }
+            less => self.fill_up(less),
+        }
+    }
+
+    /// Has the runtime tell when there is room again, if that is what a write has found missing.
+    #[cold]
+    fn fill_up(&mut self, sent: io::Result<usize>) -> io::Result<usize> {
+        if sent.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock) {
+            return sent;
+        }
+        if let Err(error) = self.register() {
+            // The next write finds no socket.
+            return sent.or(Err(error));
+        }
+        self.set_full(true);
+        // It takes back the readiness for this error. Events come from this thread alone, so that
+        // none of them is younger than the write.
+        drop(self.now(Interest::WRITABLE, |_| Err(io::ErrorKind::WouldBlock.into())));
+        sent
+    }
+
+    fn set_full(&mut self, now: IsFull) {
+        if let Self::Tcp(_, is_full) | Self::Unix(_, is_full) = self {
+            *is_full = now;
+        }
+    }
+
+    /// Sends once there is room.
+    #[cold]
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+        flags: SendFlags,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_ready(cx, Interest::WRITABLE))?;
+            match self.send_now(parts, flags) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
         }
     }
 
@@ -173,10 +231,10 @@ impl Io {
         interest: Interest,
     ) -> Poll<io::Result<()>> {
         match self {
-            Self::Tcp(tcp) if interest.is_readable() => tcp.poll_read_ready(cx),
-            Self::Tcp(tcp) => tcp.poll_write_ready(cx),
-            Self::Unix(unix) if interest.is_readable() => unix.poll_read_ready(cx),
-            Self::Unix(unix) => unix.poll_write_ready(cx),
+            Self::Tcp(tcp, _) if interest.is_readable() => tcp.poll_read_ready(cx),
+            Self::Tcp(tcp, _) => tcp.poll_write_ready(cx),
+            Self::Unix(unix, _) if interest.is_readable() => unix.poll_read_ready(cx),
+            Self::Unix(unix, _) => unix.poll_write_ready(cx),
             // Its registration failed.
             Self::Fresh(_) | Self::Tls(_) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
@@ -186,25 +244,29 @@ impl Io {
     fn socket(&self) -> Option<BorrowedFd<'_>> {
         Some(match self {
             Self::Fresh(socket) => socket.as_ref()?.as_fd(),
-            Self::Tcp(tcp) => tcp.as_fd(),
-            Self::Unix(unix) => unix.as_fd(),
+            Self::Tcp(tcp, _) => tcp.as_fd(),
+            Self::Unix(unix, _) => unix.as_fd(),
             Self::Tls(secure) => return secure.io.socket(),
         })
     }
 
     fn is_tcp(&self) -> bool {
         match self {
-            Self::Fresh(_) | Self::Tcp(_) => true,
-            Self::Unix(_) => false,
+            Self::Fresh(_) | Self::Tcp(..) => true,
+            Self::Unix(..) => false,
             Self::Tls(secure) => secure.io.is_tcp(),
         }
     }
 }
 
 impl Stream {
+    fn of(io: Io) -> Self {
+        Self { io: RefCell::new(io) }
+    }
+
     /// A TCP socket that was just accepted, in non-blocking mode.
     pub(crate) fn fresh(socket: std::net::TcpStream) -> Self {
-        Self { io: RefCell::new(Io::Fresh(Some(socket))) }
+        Self::of(Io::Fresh(Some(socket)))
     }
 
     /// An accepted Unix socket in non-blocking mode.
@@ -233,8 +295,8 @@ impl Stream {
             Io::Fresh(socket) => {
                 socket.map(OwnedFd::from).ok_or(io::ErrorKind::NotConnected.into())
             }
-            Io::Tcp(tcp) => tcp.into_std().map(OwnedFd::from),
-            Io::Unix(unix) => unix.into_std().map(OwnedFd::from),
+            Io::Tcp(tcp, _) => tcp.into_std().map(OwnedFd::from),
+            Io::Unix(unix, _) => unix.into_std().map(OwnedFd::from),
             // What the session holds would be lost.
             Io::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
         }
@@ -298,14 +360,13 @@ impl Stream {
     pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         debug_assert!(!buffer.is_empty(), "an empty read looks like the end of the stream");
         let mut io = self.io.borrow_mut();
-        if let Some(result) = io.try_fresh(|socket| socket.read(buffer)) {
+        if let Some(result) = io.try_fresh(|socket| receive(socket, buffer)) {
             return Poll::Ready(result);
         }
-        if let Io::Tls(secure) = &mut *io {
-            return secure.poll_read(cx, buffer);
+        match &mut *io {
+            Io::Tls(secure) => secure.poll_read(cx, buffer),
+            io => io.poll(cx, Interest::READABLE, |socket| receive_once(socket, buffer)),
         }
-        let want = buffer.len();
-        io.poll(cx, Interest::READABLE, want, |socket| (&*socket).read(buffer))
     }
 
     /// The same, into room that is asked for when there may be something to read.
@@ -316,17 +377,13 @@ impl Stream {
         into: &mut impl Room,
     ) -> Poll<io::Result<usize>> {
         let mut io = self.io.borrow_mut();
-        if let Some(result) = io.try_fresh(|socket| socket.read(into.room())) {
+        if let Some(result) = io.try_fresh(|socket| receive(socket, into.room())) {
             return Poll::Ready(result);
         }
-        if let Io::Tls(secure) = &mut *io {
-            return secure.poll_read(cx, into.room());
+        match &mut *io {
+            Io::Tls(secure) => secure.poll_read(cx, into.room()),
+            io => io.poll(cx, Interest::READABLE, |socket| receive_once(socket, into.room())),
         }
-        io.poll_by(cx, Interest::READABLE, |mut socket| {
-            let room = into.room();
-            let len = socket.read(room)?;
-            Ok((len, 0 < len && len < room.len()))
-        })
     }
 
     /// Looks at what has come and leaves it there to be read, before TLS. Waits for more than
@@ -348,11 +405,11 @@ impl Stream {
             }
         };
         let mut io = self.io.borrow_mut();
-        if let Some(result) = io.try_fresh(|socket| look(socket.as_fd())) {
+        if let Some(result) = io.try_fresh(&mut look) {
             return Poll::Ready(result);
         }
         // It can be read until it is, and nothing that comes later must be missed.
-        io.poll_by(cx, Interest::READABLE, |socket| look(socket.as_fd()).map(|len| (len, false)))
+        io.poll(cx, Interest::READABLE, |socket| look(socket).map(|len| (len, false)))
     }
 
     /// Writes as much as the socket takes.
@@ -362,13 +419,13 @@ impl Stream {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_send(cx, parts, libc::MSG_NOSIGNAL)
+        self.poll_send(cx, parts, SendFlags::empty())
     }
 
     /// As `poll_write`, for the last bytes before the connection is closed: they wait for the end
     /// of the stream and leave with it in one packet. A Unix socket ignores the flag.
     pub fn poll_write_last(&self, cx: &mut Context<'_>, last: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_send(cx, &[IoSlice::new(last)], libc::MSG_NOSIGNAL | libc::MSG_MORE)
+        self.poll_send(cx, &[IoSlice::new(last)], SendFlags::MORE)
     }
 
     #[inline]
@@ -376,21 +433,18 @@ impl Stream {
         &self,
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
-        flags: i32,
+        flags: SendFlags,
     ) -> Poll<io::Result<usize>> {
-        let send = |socket: &Socket| match parts {
-            [one] => socket.send_with_flags(one, flags),
-            parts => socket.send_vectored_with_flags(parts, flags),
-        };
         let mut io = self.io.borrow_mut();
-        if let Some(result) = io.try_fresh(|socket| send(&SockRef::from(&*socket))) {
-            return Poll::Ready(result);
-        }
         if let Io::Tls(secure) = &mut *io {
             return secure.poll_write(cx, parts);
         }
-        let want = parts.iter().map(|part| part.len()).sum();
-        io.poll(cx, Interest::WRITABLE, want, send)
+        match io.send_now(parts, flags) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                io.poll_send(cx, parts, flags)
+            }
+            result => Poll::Ready(result),
+        }
     }
 
     /// Writes as much as the socket takes at once; 0 if that is nothing. Nobody is woken when it
@@ -399,13 +453,9 @@ impl Stream {
     /// # Errors
     /// Those of the socket, which whoever writes next gets as well.
     pub fn write_now(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut io = self.io.borrow_mut();
-        io.register()?;
-        let written = match &mut *io {
+        let written = match &mut *self.io.borrow_mut() {
             Io::Tls(secure) => secure.write_now(parts),
-            io => io.now(Interest::WRITABLE, |socket| {
-                socket.send_vectored_with_flags(parts, libc::MSG_NOSIGNAL)
-            }),
+            io => io.send_now(parts, SendFlags::empty()),
         };
         match written {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
@@ -438,9 +488,7 @@ impl Stream {
     pub fn is_read_ready(&self) -> bool {
         match &*self.io.borrow() {
             Io::Fresh(_) => true,
-            Io::Tls(secure) => {
-                secure.session.has_unread() || secure.io.now(Interest::READABLE, |_| Ok(1)).is_ok()
-            }
+            Io::Tls(secure) => secure.is_read_ready(),
             io => io.now(Interest::READABLE, |_| Ok(1)).is_ok(),
         }
     }
@@ -450,10 +498,11 @@ impl Stream {
     pub fn is_quiet(&self) -> bool {
         let mut byte = [0];
         let result = match &mut *self.io.borrow_mut() {
-            Io::Fresh(socket) => socket.as_ref().map_or(Ok(0), |mut socket| socket.read(&mut byte)),
-            Io::Tcp(tcp) => tcp.try_read(&mut byte),
-            Io::Unix(unix) => unix.try_read(&mut byte),
+            Io::Fresh(socket) => {
+                socket.as_ref().map_or(Ok(0), |socket| receive(socket.as_fd(), &mut byte))
+            }
             Io::Tls(secure) => return secure.is_quiet(),
+            io => io.now(Interest::READABLE, |socket| receive(socket, &mut byte)),
         };
         result.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
@@ -463,10 +512,7 @@ impl Stream {
         if let Io::Tls(secure) = &mut *self.io.borrow_mut() {
             return secure.is_quiet();
         }
-        let mut byte = [MaybeUninit::uninit()];
-        let looked = self.with_socket(|socket| {
-            socket.recv_with_flags(&mut byte, libc::MSG_PEEK | libc::MSG_DONTWAIT)
-        });
+        let looked = self.with_fd(|socket| peek(socket, &mut [0]));
         matches!(looked, Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
@@ -479,7 +525,9 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         let mut io = self.io.borrow_mut();
         io.register()?;
-        io.poll(cx, Interest::READABLE, 0, |socket| pipe.fill(socket.as_raw_fd(), len))
+        io.poll(cx, Interest::READABLE, |socket| {
+            pipe.fill(socket.as_raw_fd(), len).map(|len| (len, false))
+        })
     }
 
     /// Splices what the pipe holds into the socket.
@@ -491,7 +539,9 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         let mut io = self.io.borrow_mut();
         io.register()?;
-        io.poll(cx, Interest::WRITABLE, 0, |socket| pipe.drain(socket.as_raw_fd(), more))
+        io.poll(cx, Interest::WRITABLE, |socket| {
+            pipe.drain(socket.as_raw_fd(), more).map(|len| (len, false))
+        })
     }
 
     /// Ends our direction; the peer reads the end of the stream.
@@ -563,8 +613,8 @@ impl Stream {
     /// Bytes that the peer's kernel has acknowledged; `None` where that is not known.
     pub fn acknowledged_bytes(&self) -> Option<u64> {
         match &*self.io.borrow() {
-            Io::Tcp(tcp) => fairwater_sys::socket::acknowledged_bytes(tcp.as_fd()).ok(),
-            Io::Fresh(_) | Io::Unix(_) | Io::Tls(_) => None,
+            Io::Tcp(tcp, _) => fairwater_sys::socket::acknowledged_bytes(tcp.as_fd()).ok(),
+            Io::Fresh(_) | Io::Unix(..) | Io::Tls(_) => None,
         }
     }
 
@@ -592,5 +642,64 @@ impl Stream {
         let io = self.io.borrow();
         let fd = io.socket()?;
         Some(action(SockRef::from(&fd)))
+    }
+}
+
+/// Reads, and tells whether that has emptied the socket.
+#[inline]
+fn receive_once(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, bool)> {
+    let len = receive(socket, buffer)?;
+    Ok((len, 0 < len && len < buffer.len()))
+}
+
+#[inline]
+fn length(parts: &[IoSlice<'_>]) -> usize {
+    match parts {
+        [one] => one.len(),
+        parts => parts.iter().map(|part| part.len()).sum(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::Read;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// Writes until there is no room, has the peer read all of it, and writes again.
+    fn fill_and_drain(ours: OwnedFd, mut theirs: impl Read) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let stream = Stream::given(ours).unwrap();
+            let block = [7; 64 * 1024];
+            let write = |cx: &mut Context<'_>| stream.poll_write(cx, &[IoSlice::new(&block)]);
+            for _ in 0..3 {
+                let mut sent = 0;
+                while let Poll::Ready(len) = poll_fn(|cx| Poll::Ready(write(cx))).await {
+                    sent += len.unwrap();
+                }
+                assert!(sent > 0);
+                assert_eq!(stream.write_now(&[IoSlice::new(&block)]).unwrap(), 0);
+                theirs.read_exact(&mut vec![0; sent]).unwrap();
+                let next = tokio::time::timeout(Duration::from_secs(10), poll_fn(write)).await;
+                let len = next.expect("it is told of room").unwrap();
+                assert!(len > 0);
+                theirs.read_exact(&mut vec![0; len]).unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn a_write_that_found_no_room_goes_on_when_there_is_some() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        fill_and_drain(ours.into(), theirs);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        ours.set_nonblocking(true).unwrap();
+        fill_and_drain(ours.into(), listener.accept().unwrap().0);
     }
 }

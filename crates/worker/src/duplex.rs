@@ -78,7 +78,7 @@ enum Supply {
     /// The last read left nothing behind: to try another would be in vain.
     Empty,
     /// The task is registered for it: as long as it has nothing, polling it again would only
-    /// register once more.
+    /// register once more. Nothing else is on its way.
     Awaited,
 }
 
@@ -144,19 +144,38 @@ impl Flow {
     }
 
     /// Moves bytes until a side would block, the direction ends, or the turn is over.
+    #[inline(always)]
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
         shard: &Shard,
         from: &Stream,
         to: &Stream,
-        mut budget: u64,
+    ) -> Poll<Result<(), Broken>> {
+        if self.supply == Supply::Awaited {
+            match from.is_read_ready() {
+                true => self.supply = Supply::Unknown,
+                false if to.is_plain() => return Poll::Pending,
+                false => {}
+            }
+        }
+        self.poll_on(cx, shard, from, to)
+    }
+
+    #[inline(never)]
+    fn poll_on(
+        &mut self,
+        cx: &mut Context<'_>,
+        shard: &Shard,
+        from: &Stream,
+        to: &Stream,
     ) -> Poll<Result<(), Broken>> {
         if !to.is_plain()
             && let Poll::Ready(Err(_)) = to.poll_flush(cx)
         {
             return Poll::Ready(Err(Broken::Target));
         }
+        let mut budget = limits::BYTES_PER_TURN;
         while !self.is_ended {
             if self.held_start < self.held.len() {
                 let parts = [IoSlice::new(&self.held[self.held_start..])];
@@ -308,20 +327,19 @@ impl Flow {
 }
 
 /// Relays until both directions have ended, one broke, or nothing moves for too long.
-pub(crate) async fn relay(
+pub(crate) fn relay(
     connection: &Accepted,
     endpoint: &Stream,
     (up, down): (&mut Flow, &mut Flow),
     silence: &mut Silence,
-) -> Ending {
-    poll_fn(|cx| {
+) -> impl Future<Output = Ending> {
+    poll_fn(move |cx| {
         let pulse = &connection.shard.pulse;
         pulse.doing(Stage::Relay, connection);
         let ending = poll(cx, connection, endpoint, (up, down), silence);
         pulse.done();
         ending
     })
-    .await
 }
 
 fn poll(
@@ -341,8 +359,8 @@ fn poll(
         // Who asks nothing is owed nothing.
         down.on_empty = Vec::new();
     }
-    let sent = up.poll(cx, shard, client, endpoint, limits::BYTES_PER_TURN);
-    let received = down.poll(cx, shard, endpoint, client, limits::BYTES_PER_TURN);
+    let sent = up.poll(cx, shard, client, endpoint);
+    let received = down.poll(cx, shard, endpoint, client);
     if let Some(meter) = &silence.meter {
         meter.charge(up.bytes + down.bytes - before.0 - before.1);
     }
@@ -428,6 +446,7 @@ impl Silence {
     }
 
     /// Ready when the connection has been silent for too long.
+    #[inline]
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -442,6 +461,21 @@ impl Silence {
                 self.look_ms = 0;
             }
         }
+        let is_as_before = self.stall.is_none() && is_half_closed == self.is_half_closed;
+        if is_as_before && now_ms < self.look_ms {
+            return Poll::Pending;
+        }
+        self.look(cx, timer, now_ms, is_half_closed)
+    }
+
+    #[cold]
+    fn look(
+        &mut self,
+        cx: &mut Context<'_>,
+        timer: &Timer,
+        now_ms: u64,
+        is_half_closed: bool,
+    ) -> Poll<()> {
         if self.stall.is_some() {
             return Poll::Ready(());
         }

@@ -53,7 +53,10 @@ impl Pulse {
     #[inline]
     pub(crate) fn doing(&self, stage: Stage, connection: &Accepted) {
         let (client, port) = match connection.peer() {
-            Peer::Ip { ip: IpAddr::V4(v4), port } => (v4.to_ipv6_mapped().to_bits(), port),
+            // As it is mapped to version 6 (RFC 4291, section 2.5.5.2).
+            Peer::Ip { ip: IpAddr::V4(v4), port } => {
+                (0xffff << 32 | u128::from(v4.to_bits()), port)
+            }
             Peer::Ip { ip: IpAddr::V6(v6), port } => (v6.to_bits(), port),
             Peer::Unix => (0, 0),
         };

@@ -1,6 +1,7 @@
 //! A connection that has switched protocols (WebSocket and its like), or a stream that has: from
 //! here on bytes are bytes, and the working set of the exchange is given back.
 
+use std::borrow::Borrow;
 use std::io;
 
 use fairwater_message::pack::{Packer, Unpacker};
@@ -78,8 +79,8 @@ impl Tunnel {
 }
 
 /// A running tunnel. Its line is written when it is dropped, so that one that is cut off has one.
-struct Running<'c> {
-    connection: &'c Accepted,
+struct Running<C: Borrow<Accepted>> {
+    connection: C,
     tunnel: Box<Tunnel>,
     /// How it ended, once it has.
     ending: Option<Ending>,
@@ -87,29 +88,38 @@ struct Running<'c> {
     is_handed_on: bool,
 }
 
-/// Relays until either side ends it, or another process does.
-pub(crate) async fn serve(connection: Accepted, tunnel: Box<Tunnel>) {
-    let connection = &connection;
-    let mut running = Running { connection, tunnel, ending: None, is_handed_on: false };
-    while running.ending.is_none() {
-        let Tunnel { far, up, down, silence, .. } = &mut *running.tunnel;
-        let ending = match far {
-            Far::Connection(endpoint) => {
-                duplex::relay(connection, &endpoint.stream, (up, down), silence).await
+/// Has a task of its own relay until either side ends it, or another process does: what the tunnel
+/// began as is no part of its way.
+pub(crate) fn start(connection: Accepted, tunnel: Box<Tunnel>) {
+    let running = Running { connection, tunnel, ending: None, is_handed_on: false };
+    drop(tokio::task::spawn_local(serve(running)));
+}
+
+/// Not an `async fn`: that would keep its argument twice.
+#[allow(clippy::manual_async_fn, reason = "see above")]
+fn serve(mut running: Running<Accepted>) -> impl Future<Output = ()> {
+    async move {
+        while running.ending.is_none() {
+            let connection = &running.connection;
+            let Tunnel { far, up, down, silence, .. } = &mut *running.tunnel;
+            let ending = match far {
+                Far::Connection(endpoint) => {
+                    duplex::relay(connection, &endpoint.stream, (up, down), silence).await
+                }
+                Far::Call { call, .. } => {
+                    let ports = (Port::Socket(&connection.stream), Port::Call(call));
+                    let silence = (silence, &connection.timer);
+                    Box::pin(port::relay(&connection.shard, ports, (up, down), silence)).await
+                }
+            };
+            match ending {
+                Ending::Moves => match Box::pin(running.give_away()).await {
+                    Ok(true) => return,
+                    Ok(false) => running.tunnel.silence.stays = true,
+                    Err(_) => running.ending = Some(Ending::EndpointReset),
+                },
+                over => running.ending = Some(over),
             }
-            Far::Call { call, .. } => {
-                let ports = (Port::Socket(&connection.stream), Port::Call(call));
-                let silence = (silence, &connection.timer);
-                Box::pin(port::relay(&connection.shard, ports, (up, down), silence)).await
-            }
-        };
-        match ending {
-            Ending::Moves => match Box::pin(running.give_away()).await {
-                Ok(true) => return,
-                Ok(false) => running.tunnel.silence.stays = true,
-                Err(_) => running.ending = Some(Ending::EndpointReset),
-            },
-            over => running.ending = Some(over),
         }
     }
 }
@@ -131,7 +141,7 @@ pub(crate) async fn serve_lane(
     running.ending = Some(ending);
 }
 
-impl Running<'_> {
+impl Running<Accepted> {
     /// Gives the tunnel to the process that serves in place of this one. Returns whether that has
     /// taken it.
     async fn give_away(&mut self) -> io::Result<bool> {
@@ -144,7 +154,7 @@ impl Running<'_> {
         up.come_to_rest()?;
         down.come_to_rest()?;
         let mut out = Packer::default();
-        Door::of(self.connection).pack(Kind::Tunnel, &mut out);
+        Door::of(&self.connection).pack(Kind::Tunnel, &mut out);
         record.way().pack(&mut out);
         up.pack(&mut out);
         down.pack(&mut out);
@@ -156,7 +166,7 @@ impl Running<'_> {
     }
 }
 
-impl Drop for Running<'_> {
+impl<C: Borrow<Accepted>> Drop for Running<C> {
     fn drop(&mut self) {
         if self.is_handed_on {
             return;
@@ -169,6 +179,7 @@ impl Drop for Running<'_> {
             Some(Ending::Idle) => Some(FaultKind::IdleTimeout),
             None => Some(cut_off()),
         };
-        record.close(&self.connection.shard, self.connection, (up.bytes, down.bytes), fault);
+        let connection = self.connection.borrow();
+        record.close(&connection.shard, connection, (up.bytes, down.bytes), fault);
     }
 }

@@ -63,9 +63,7 @@ pub(crate) fn serve(connection: Accepted) -> impl Future<Output = ()> {
             match turn {
                 Turn::Idle | Turn::StillIdle => {}
                 Turn::Close => return,
-                Turn::Tunnel(tunnel) => {
-                    return Box::pin(tunnel::serve(connection, tunnel)).await;
-                }
+                Turn::Tunnel(tunnel) => return tunnel::start(connection, tunnel),
                 Turn::Http2(ahead) => {
                     return serve_h2(connection, *ahead).await;
                 }

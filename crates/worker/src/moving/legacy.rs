@@ -71,9 +71,7 @@ impl Adopted {
             Self::Tcp(accepted, moved) => {
                 tokio::task::spawn_local(tcp::serve(accepted, Some(moved)))
             }
-            Self::Tunnel(accepted, tunnel) => {
-                tokio::task::spawn_local(tunnel::serve(accepted, tunnel))
-            }
+            Self::Tunnel(accepted, tunnel) => return tunnel::start(accepted, tunnel),
             Self::Framed(accepted, held) => return framed::serve(accepted, held),
             // It is gone by now if nobody takes it.
             Self::Flow(door, moved) => {
