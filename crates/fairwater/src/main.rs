@@ -88,7 +88,9 @@ fn show(said: &str) {
 /// Prints a line for people, who may have gone away: that is no reason to end.
 fn say(text: impl Display) {
     let stamp = if writes_to_file() { stamp() } else { String::new() };
-    drop(writeln!(std::io::stderr(), "{stamp}fairwater: {text}"));
+    // In one write: several processes say something to one file, each part by part otherwise.
+    let line = format!("{stamp}fairwater: {text}\n");
+    drop(std::io::stderr().write_all(line.as_bytes()));
 }
 
 /// Whether nobody is there who would know when a line was said: a terminal shows it at once, and

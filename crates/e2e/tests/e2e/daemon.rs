@@ -1,9 +1,12 @@
 //! In the background: who waits for it, what it holds, and where it says what it says.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use fairwater_e2e::proxy::{binary, signal_to};
 use fairwater_e2e::{Client, Endpoint, Setup, until, until_some};
@@ -83,6 +86,21 @@ fn worker_of(master: u32) -> u32 {
     until_some("the worker", || {
         fs::read_to_string(&path).unwrap().split_whitespace().next()?.parse().ok()
     })
+}
+
+/// Several processes write to one log: a line of which another one gets between the parts is none.
+#[test]
+fn a_line_is_said_in_one_write() {
+    let (ours, theirs) = UnixDatagram::pair().unwrap();
+    ours.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut command = Command::new(binary());
+    command.args(["status", "--admin", "/nowhere/admin.sock"]).stderr(OwnedFd::from(theirs));
+    let mut process = command.spawn().unwrap();
+    let mut line = [0; 4096];
+    let len = ours.recv(&mut line).unwrap();
+    process.wait().unwrap();
+    let line = String::from_utf8_lossy(&line[..len]).into_owned();
+    assert!(line.starts_with("fairwater: ") && line.ends_with('\n'), "{line:?}");
 }
 
 #[test]
