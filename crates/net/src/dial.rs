@@ -4,7 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use tokio::net::{TcpStream, UnixStream};
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::net::TcpStream;
 
 use crate::Stream;
 
@@ -19,10 +20,13 @@ pub async fn dial_ip(address: SocketAddr) -> io::Result<Stream> {
     Ok(stream.into())
 }
 
-/// Connects to a Unix socket.
+/// Connects to a Unix socket. That is done at once, or not at all.
 ///
 /// # Errors
-/// As `connect(2)`.
+/// As `connect(2)`; `WouldBlock` when too many others wait to be accepted.
 pub async fn dial_unix(path: &Path) -> io::Result<Stream> {
-    UnixStream::connect(path).await.map(Stream::from)
+    let address = SockAddr::unix(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+    socket.connect(&address)?;
+    Stream::unix(socket.into())
 }

@@ -5,6 +5,7 @@ mod acceptor;
 mod calls;
 mod datagrams;
 mod dial;
+mod io;
 mod secure;
 mod stream;
 mod timer;

@@ -6,12 +6,10 @@ use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use crate::calls::Wire;
+use crate::io::Io;
 use fairwater_sys::clock;
 use fairwater_tls::{Agreed, Session};
-use tokio::io::Interest;
-
-use crate::calls::Wire;
-use crate::stream::Io;
 
 /// A socket that is registered with the runtime, and the session on it.
 #[derive(Debug)]
@@ -47,7 +45,7 @@ impl Secure {
         let Self { io, session, .. } = self;
         while session.wants_write() {
             let give = |socket: BorrowedFd<'_>| Ok((session.give(&mut Wire(socket))?, false));
-            ready!(io.poll(cx, Interest::WRITABLE, give))?;
+            ready!(io.poll_write(cx, give))?;
         }
         Poll::Ready(Ok(()))
     }
@@ -55,7 +53,7 @@ impl Secure {
     /// Takes from the socket, once; 0 is its end.
     fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Self { io, session, .. } = self;
-        let taken = ready!(io.poll(cx, Interest::READABLE, |socket| take(session, socket)));
+        let taken = ready!(io.poll_read(cx, |socket| take(session, socket)));
         if let Err(error) = &taken
             && error.kind() == io::ErrorKind::InvalidData
         {
@@ -109,7 +107,7 @@ impl Secure {
     fn flush_now(&mut self) -> io::Result<()> {
         let Self { io, session, .. } = self;
         while session.wants_write() {
-            io.now(Interest::WRITABLE, |socket| session.give(&mut Wire(socket)))?;
+            io.write_now(|socket| Ok((session.give(&mut Wire(socket))?, false)))?;
         }
         Ok(())
     }
@@ -118,13 +116,13 @@ impl Secure {
         self.flush_what_goes(cx)?;
         match self.session.has_unread() {
             true => Poll::Ready(Ok(())),
-            false => self.io.poll_ready(cx, Interest::READABLE),
+            false => self.io.poll_readable(cx),
         }
     }
 
     /// Whether something to read is known of, to the session or to the runtime.
     pub(crate) fn is_read_ready(&self) -> bool {
-        self.session.has_unread() || self.io.now(Interest::READABLE, |_| Ok(1)).is_ok()
+        self.session.has_unread() || self.io.read_now(|_| Ok(1)).is_ok()
     }
 
     fn flush_what_goes(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
@@ -138,7 +136,7 @@ impl Secure {
     pub(crate) fn is_quiet(&mut self) -> bool {
         let Self { io, session, .. } = self;
         while !session.has_unread() {
-            match io.now(Interest::READABLE, |socket| take(session, socket).map(|(len, _)| len)) {
+            match io.read_now(|socket| take(session, socket).map(|(len, _)| len)) {
                 Ok(0) => return false,
                 Ok(_) => {}
                 Err(error) => return error.kind() == io::ErrorKind::WouldBlock,

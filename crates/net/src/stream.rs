@@ -6,7 +6,7 @@ use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use fairwater_sys::pipe::Pipe;
@@ -15,10 +15,10 @@ use fairwater_sys::socket::peek;
 use fairwater_tls::{Agreed, Session};
 use rustix::net::SendFlags;
 use socket2::{Domain, SockRef, Socket};
-use tokio::io::Interest;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 
-use crate::calls::{receive, send};
+use crate::calls::receive;
+use crate::io::Io;
 use crate::secure::Secure;
 
 /// Who is at the other end.
@@ -49,10 +49,6 @@ impl Peer {
 ///
 /// An accepted TCP socket is registered with the runtime when it first has to wait. Most that come
 /// for a single request never do, and save two calls to epoll each.
-///
-/// Reads and writes are tried first and wait only on `WouldBlock`. A read that fills less than its
-/// buffer has emptied the socket, a short write has filled it: both take back the readiness at
-/// once, and save the call that would return `EAGAIN`.
 #[derive(Debug)]
 pub struct Stream {
     io: RefCell<Io>,
@@ -64,198 +60,9 @@ pub trait Room {
     fn room(&mut self) -> &mut [u8];
 }
 
-#[derive(Debug)]
-pub(crate) enum Io {
-    /// Accepted, and not registered yet; empty only if the registration failed.
-    Fresh(Option<std::net::TcpStream>),
-    Tcp(TcpStream, IsFull),
-    Unix(UnixStream, IsFull),
-    /// One of the two before, with TLS on it.
-    Tls(Box<Secure>),
-}
-
-/// Whether the last write found too little room: only then is the runtime asked before the next.
-type IsFull = bool;
-
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Self {
         Self::of(Io::Tcp(stream, false))
-    }
-}
-
-impl From<UnixStream> for Stream {
-    fn from(stream: UnixStream) -> Self {
-        Self::of(Io::Unix(stream, false))
-    }
-}
-
-impl Io {
-    /// Makes a fresh socket one that can be waited for.
-    fn register(&mut self) -> io::Result<()> {
-        if let Self::Fresh(socket) = self {
-            let socket = socket.take().ok_or(io::ErrorKind::NotConnected)?;
-            *self = Self::Tcp(TcpStream::from_std(socket)?, false);
-        }
-        Ok(())
-    }
-
-    /// Tries an operation on a socket that is still fresh; `None` when it has to wait, or is not
-    /// fresh any more, and must go through the runtime.
-    #[inline]
-    fn try_fresh<T>(
-        &mut self,
-        operation: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
-    ) -> Option<io::Result<T>> {
-        let Self::Fresh(Some(socket)) = self else { return None };
-        match operation(socket.as_fd()) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.register().err().map(Err)
-            }
-            result => Some(result),
-        }
-    }
-
-    /// Makes a call on a registered socket, or waits until it can be made. Tells how many bytes
-    /// it has moved, and whether the next one would have to wait.
-    #[inline]
-    pub(crate) fn poll(
-        &self,
-        cx: &mut Context<'_>,
-        interest: Interest,
-        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<(usize, bool)>,
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            let mut short = None;
-            let result = self.now(interest, |socket| match call(socket) {
-                // The runtime takes back the readiness for this error.
-                Ok((len, true)) => {
-                    short = Some(len);
-                    Err(io::ErrorKind::WouldBlock.into())
-                }
-                result => result.map(|(len, _)| len),
-            });
-            match (short, result) {
-                (Some(len), _) => return Poll::Ready(Ok(len)),
-                (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.poll_ready(cx, interest))?;
-                }
-                (None, result) => return Poll::Ready(result),
-            }
-        }
-    }
-
-    /// Makes a call on a registered socket if the runtime takes it for ready.
-    #[inline]
-    pub(crate) fn now(
-        &self,
-        interest: Interest,
-        call: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        match self {
-            Self::Tcp(tcp, _) => tcp.try_io(interest, || call(tcp.as_fd())),
-            Self::Unix(unix, _) => unix.try_io(interest, || call(unix.as_fd())),
-            Self::Fresh(_) | Self::Tls(_) => Err(io::ErrorKind::NotConnected.into()),
-        }
-    }
-
-    /// Sends what the socket takes at once.
-    #[inline]
-    fn send_now(&mut self, parts: &[IoSlice<'_>], flags: SendFlags) -> io::Result<usize> {
-        let socket = match &*self {
-            Self::Fresh(Some(socket)) => socket.as_fd(),
-            Self::Tcp(tcp, false) => tcp.as_fd(),
-            Self::Unix(unix, false) => unix.as_fd(),
-            _ => return self.send_if_room(parts, flags),
-        };
-        match send(socket, parts, flags) {
-            Ok(len) if len == length(parts) => Ok(len),
-            less => self.fill_up(less),
-        }
-    }
-
-    #[cold]
-    fn send_if_room(&mut self, parts: &[IoSlice<'_>], flags: SendFlags) -> io::Result<usize> {
-        match self.now(Interest::WRITABLE, |socket| send(socket, parts, flags)) {
-            Ok(len) if len == length(parts) => {
-                self.set_full(false);
-                Ok(len)
-            }
-            less => self.fill_up(less),
-        }
-    }
-
-    /// Has the runtime tell when there is room again, if that is what a write has found missing.
-    #[cold]
-    fn fill_up(&mut self, sent: io::Result<usize>) -> io::Result<usize> {
-        if sent.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock) {
-            return sent;
-        }
-        if let Err(error) = self.register() {
-            // The next write finds no socket.
-            return sent.or(Err(error));
-        }
-        self.set_full(true);
-        // It takes back the readiness for this error. Events come from this thread alone, so that
-        // none of them is younger than the write.
-        drop(self.now(Interest::WRITABLE, |_| Err(io::ErrorKind::WouldBlock.into())));
-        sent
-    }
-
-    fn set_full(&mut self, now: IsFull) {
-        if let Self::Tcp(_, is_full) | Self::Unix(_, is_full) = self {
-            *is_full = now;
-        }
-    }
-
-    /// Sends once there is room.
-    #[cold]
-    fn poll_send(
-        &mut self,
-        cx: &mut Context<'_>,
-        parts: &[IoSlice<'_>],
-        flags: SendFlags,
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.poll_ready(cx, Interest::WRITABLE))?;
-            match self.send_now(parts, flags) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
-        }
-    }
-
-    #[inline]
-    pub(crate) fn poll_ready(
-        &self,
-        cx: &mut Context<'_>,
-        interest: Interest,
-    ) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(tcp, _) if interest.is_readable() => tcp.poll_read_ready(cx),
-            Self::Tcp(tcp, _) => tcp.poll_write_ready(cx),
-            Self::Unix(unix, _) if interest.is_readable() => unix.poll_read_ready(cx),
-            Self::Unix(unix, _) => unix.poll_write_ready(cx),
-            // Its registration failed.
-            Self::Fresh(_) | Self::Tls(_) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-        }
-    }
-
-    /// The socket below; `None` only for one whose registration failed.
-    fn socket(&self) -> Option<BorrowedFd<'_>> {
-        Some(match self {
-            Self::Fresh(socket) => socket.as_ref()?.as_fd(),
-            Self::Tcp(tcp, _) => tcp.as_fd(),
-            Self::Unix(unix, _) => unix.as_fd(),
-            Self::Tls(secure) => return secure.io.socket(),
-        })
-    }
-
-    fn is_tcp(&self) -> bool {
-        match self {
-            Self::Fresh(_) | Self::Tcp(..) => true,
-            Self::Unix(..) => false,
-            Self::Tls(secure) => secure.io.is_tcp(),
-        }
     }
 }
 
@@ -271,7 +78,7 @@ impl Stream {
 
     /// An accepted Unix socket in non-blocking mode.
     pub(crate) fn unix(socket: std::os::unix::net::UnixStream) -> io::Result<Self> {
-        UnixStream::from_std(socket).map(Self::from)
+        Io::unix(socket).map(Self::of)
     }
 
     /// A connected socket that came from another process, in non-blocking mode.
@@ -296,7 +103,8 @@ impl Stream {
                 socket.map(OwnedFd::from).ok_or(io::ErrorKind::NotConnected.into())
             }
             Io::Tcp(tcp, _) => tcp.into_std().map(OwnedFd::from),
-            Io::Unix(unix, _) => unix.into_std().map(OwnedFd::from),
+            Io::Unix(unix) => unix.into_nonblocking_fd(),
+            Io::FullUnix(full) => full.socket.into_nonblocking_fd(),
             // What the session holds would be lost.
             Io::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
         }
@@ -360,12 +168,12 @@ impl Stream {
     pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         debug_assert!(!buffer.is_empty(), "an empty read looks like the end of the stream");
         let mut io = self.io.borrow_mut();
-        if let Some(result) = io.try_fresh(|socket| receive(socket, buffer)) {
+        if let Some(result) = io.read_fresh(|socket| receive(socket, buffer)) {
             return Poll::Ready(result);
         }
         match &mut *io {
             Io::Tls(secure) => secure.poll_read(cx, buffer),
-            io => io.poll(cx, Interest::READABLE, |socket| receive_once(socket, buffer)),
+            io => io.poll_read(cx, |socket| receive_once(socket, buffer)),
         }
     }
 
@@ -377,12 +185,12 @@ impl Stream {
         into: &mut impl Room,
     ) -> Poll<io::Result<usize>> {
         let mut io = self.io.borrow_mut();
-        if let Some(result) = io.try_fresh(|socket| receive(socket, into.room())) {
+        if let Some(result) = io.read_fresh(|socket| receive(socket, into.room())) {
             return Poll::Ready(result);
         }
         match &mut *io {
             Io::Tls(secure) => secure.poll_read(cx, into.room()),
-            io => io.poll(cx, Interest::READABLE, |socket| receive_once(socket, into.room())),
+            io => io.poll_read(cx, |socket| receive_once(socket, into.room())),
         }
     }
 
@@ -405,11 +213,11 @@ impl Stream {
             }
         };
         let mut io = self.io.borrow_mut();
-        if let Some(result) = io.try_fresh(&mut look) {
+        if let Some(result) = io.read_fresh(&mut look) {
             return Poll::Ready(result);
         }
         // It can be read until it is, and nothing that comes later must be missed.
-        io.poll(cx, Interest::READABLE, |socket| look(socket).map(|len| (len, false)))
+        io.poll_read(cx, |socket| look(socket).map(|len| (len, false)))
     }
 
     /// Writes as much as the socket takes.
@@ -435,15 +243,9 @@ impl Stream {
         parts: &[IoSlice<'_>],
         flags: SendFlags,
     ) -> Poll<io::Result<usize>> {
-        let mut io = self.io.borrow_mut();
-        if let Io::Tls(secure) = &mut *io {
-            return secure.poll_write(cx, parts);
-        }
-        match io.send_now(parts, flags) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                io.poll_send(cx, parts, flags)
-            }
-            result => Poll::Ready(result),
+        match &mut *self.io.borrow_mut() {
+            Io::Tls(secure) => secure.poll_write(cx, parts),
+            io => io.poll_send(cx, parts, flags),
         }
     }
 
@@ -478,7 +280,7 @@ impl Stream {
         match &mut *self.io.borrow_mut() {
             Io::Fresh(_) => Poll::Ready(Ok(())),
             Io::Tls(secure) => secure.poll_readable(cx),
-            io => io.poll_ready(cx, Interest::READABLE),
+            io => io.poll_readable(cx),
         }
     }
 
@@ -489,7 +291,7 @@ impl Stream {
         match &*self.io.borrow() {
             Io::Fresh(_) => true,
             Io::Tls(secure) => secure.is_read_ready(),
-            io => io.now(Interest::READABLE, |_| Ok(1)).is_ok(),
+            io => io.read_now(|_| Ok(1)).is_ok(),
         }
     }
 
@@ -502,7 +304,7 @@ impl Stream {
                 socket.as_ref().map_or(Ok(0), |socket| receive(socket.as_fd(), &mut byte))
             }
             Io::Tls(secure) => return secure.is_quiet(),
-            io => io.now(Interest::READABLE, |socket| receive(socket, &mut byte)),
+            io => io.read_now(|socket| receive(socket, &mut byte)),
         };
         result.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
@@ -525,9 +327,7 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         let mut io = self.io.borrow_mut();
         io.register()?;
-        io.poll(cx, Interest::READABLE, |socket| {
-            pipe.fill(socket.as_raw_fd(), len).map(|len| (len, false))
-        })
+        io.poll_read(cx, |socket| pipe.fill(socket.as_raw_fd(), len).map(|len| (len, false)))
     }
 
     /// Splices what the pipe holds into the socket.
@@ -539,9 +339,7 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         let mut io = self.io.borrow_mut();
         io.register()?;
-        io.poll(cx, Interest::WRITABLE, |socket| {
-            pipe.drain(socket.as_raw_fd(), more).map(|len| (len, false))
-        })
+        io.poll_write(cx, |socket| pipe.drain(socket.as_raw_fd(), more).map(|len| (len, false)))
     }
 
     /// Ends our direction; the peer reads the end of the stream.
@@ -614,7 +412,7 @@ impl Stream {
     pub fn acknowledged_bytes(&self) -> Option<u64> {
         match &*self.io.borrow() {
             Io::Tcp(tcp, _) => fairwater_sys::socket::acknowledged_bytes(tcp.as_fd()).ok(),
-            Io::Fresh(_) | Io::Unix(..) | Io::Tls(_) => None,
+            Io::Fresh(_) | Io::Unix(_) | Io::FullUnix(_) | Io::Tls(_) => None,
         }
     }
 
@@ -650,14 +448,6 @@ impl Stream {
 fn receive_once(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, bool)> {
     let len = receive(socket, buffer)?;
     Ok((len, 0 < len && len < buffer.len()))
-}
-
-#[inline]
-fn length(parts: &[IoSlice<'_>]) -> usize {
-    match parts {
-        [one] => one.len(),
-        parts => parts.iter().map(|part| part.len()).sum(),
-    }
 }
 
 #[cfg(test)]
