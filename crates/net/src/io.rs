@@ -204,7 +204,7 @@ impl Io {
         if short || written.is_err() {
             return self.fill_up(written);
         }
-        self.be_full(false)?;
+        self.be_full(false);
         written
     }
 
@@ -214,25 +214,23 @@ impl Io {
         if written.is_err() && !would_block(&written) {
             return written;
         }
-        match self.register().and_then(|()| self.be_full(true)) {
-            // The next write finds out.
-            Err(error) => written.or(Err(error)),
-            Ok(()) => written,
+        if let Err(error) = self.register() {
+            // The next write finds no socket.
+            return written.or(Err(error));
         }
+        self.be_full(true);
+        written
     }
 
-    fn be_full(&mut self, now: IsFull) -> io::Result<()> {
+    fn be_full(&mut self, now: IsFull) {
         match std::mem::replace(self, Self::Fresh(None)) {
             Self::Tcp(tcp, _) => *self = Self::Tcp(tcp, now),
             Self::Unix(socket) if now => {
                 let again = socket.as_fd().try_clone_to_owned();
-                let room = again.and_then(pipe::Sender::from_owned_fd_unchecked);
-                *self = match room {
+                *self = match again.and_then(pipe::Sender::from_owned_fd_unchecked) {
                     Ok(room) => Self::FullUnix(Box::new(FullUnix { socket, room })),
-                    Err(error) => {
-                        *self = Self::Unix(socket);
-                        return Err(error);
-                    }
+                    // There is no descriptor left: who waits looks again in each turn.
+                    Err(_) => Self::Unix(socket),
                 };
             }
             Self::FullUnix(full) if !now => *self = Self::Unix(full.socket),
@@ -248,7 +246,6 @@ impl Io {
                 _ => Ok(()),
             });
         }
-        Ok(())
     }
 
     /// Ready when there may be room, for who has found too little.
@@ -257,10 +254,22 @@ impl Io {
         match self {
             Self::Tcp(tcp, _) => tcp.poll_write_ready(cx),
             Self::FullUnix(full) => full.room.poll_write_ready(cx),
-            Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Unix(_) => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             // Its registration failed.
             Self::Fresh(_) | Self::Tls(_) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
+    }
+
+    /// Writes what the socket takes at once, and never waits for more: for the last word of who is
+    /// dropped, where there may be no runtime any more.
+    pub(crate) fn write_and_forget(
+        &self,
+        call: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        call(self.socket().ok_or(io::ErrorKind::NotConnected)?)
     }
 
     /// The socket below; `None` only for one whose registration failed.

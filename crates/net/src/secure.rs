@@ -147,8 +147,11 @@ impl Secure {
 
     /// Tells the other side that nothing more comes, if the socket takes that at once.
     pub(crate) fn close(&mut self) {
-        self.session.close();
-        drop(self.flush_now());
+        let Self { io, session, .. } = self;
+        session.close();
+        while session.wants_write()
+            && io.write_and_forget(|socket| session.give(&mut Wire(socket))).is_ok()
+        {}
     }
 }
 

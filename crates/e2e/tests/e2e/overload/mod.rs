@@ -92,6 +92,45 @@ fn idle_connections_make_room_for_new_ones() {
     proxy.assert_sound();
 }
 
+/// An upload that waits for room in a Unix socket takes a descriptor more, if there is one.
+#[test]
+fn uploads_wait_for_room_without_a_descriptor_as_well() {
+    const BODY: usize = 1 << 20;
+    const LIMIT: u32 = 256;
+    let is_let_go = Arc::new(AtomicBool::new(false));
+    let of_endpoint = Arc::clone(&is_let_go);
+    let directory = Directory::new();
+    let endpoint = Endpoint::on_unix(&directory.join("endpoint"), move |caller| {
+        let begun = caller.read_until(b"\r\n\r\n");
+        let head = begun.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+        until("to be let go", || of_endpoint.load(Ordering::Acquire));
+        let rest = caller.read_exactly(BODY + head - begun.len());
+        caller.reply("POST", &(begun.len() - head + rest.len()).to_string());
+    });
+    let setup = Setup::http(&[&endpoint]);
+    limit_descriptors(setup.directory(), LIMIT);
+    let mut proxy = setup.start();
+    let room =
+        proxy.said().split("room for ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {BODY}\r\n\r\n");
+    let mut clients: Vec<_> = (0..room.parse().unwrap()).map(|_| Client::new(&proxy)).collect();
+    clients.iter_mut().for_each(|client| client.send(&head));
+    until("all to be there", || endpoint.accepted() == clients.len());
+    let upload = |mut client: Client| {
+        std::thread::spawn(move || {
+            client.send(vec![b'x'; BODY]);
+            client.response().map(|reply| (reply.status(), reply.text()))
+        })
+    };
+    let uploads: Vec<_> = clients.into_iter().map(upload).collect();
+    until("all descriptors to be used", || proxy.descriptors() == LIMIT as usize);
+    is_let_go.store(true, Ordering::Release);
+    for upload in uploads {
+        assert_eq!(upload.join().unwrap(), Ok((200, BODY.to_string())));
+    }
+    proxy.assert_sound();
+}
+
 /// A head that is not whole takes memory: here nearly as much as one may.
 fn slow_head(proxy: &Proxy) -> Client {
     let mut client = Client::new(proxy);
