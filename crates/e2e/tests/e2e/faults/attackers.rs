@@ -114,6 +114,9 @@ const CLIENTS_QUIET: usize = 35;
 const CLIENTS_TOO_MANY: usize = 100;
 const EVERY: Duration = Duration::from_millis(50);
 const LASTING: Duration = Duration::from_secs(5);
+/// Who waits for a slot waits two times [`SERVICE`] with the queue full: what the machine adds to
+/// both is not the proxy's.
+const JITTER_MAX: Duration = Duration::from_millis(5);
 
 /// Good answers in a second, and what those waited who got them.
 fn goodput(proxy: &Proxy, (clients, every): (usize, Duration)) -> (f64, Duration) {
@@ -157,7 +160,7 @@ fn those_who_are_served_do_not_notice_that_there_are_too_many() {
     let (good, busy) = goodput(&proxy, (CLIENTS_TOO_MANY, EVERY));
     eprintln!("{good:.0} of {peak:.0} a second, waiting {busy:?}, and {quiet:?} at 70 %");
     assert!(most.load(Ordering::Acquire) <= SLOTS as u64, "{most:?} at a time");
-    let is_good = good >= peak * GOODPUT_MIN && busy <= quiet * 2;
+    let is_good = good >= peak * GOODPUT_MIN && busy <= quiet * 2 + JITTER_MAX;
     assert!(is_good || !is_measured(), "{good:.0} a second, waiting {busy:?}, before {quiet:?}");
     proxy.assert_sound();
 }
