@@ -114,6 +114,12 @@ impl Io {
         }
     }
 
+    /// Whether the runtime takes it for ready to be read.
+    #[inline]
+    pub(crate) fn is_read_ready(&self) -> bool {
+        self.read_now(|_| Ok(1)).is_ok()
+    }
+
     #[inline]
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {

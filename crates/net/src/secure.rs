@@ -122,7 +122,7 @@ impl Secure {
 
     /// Whether something to read is known of, to the session or to the runtime.
     pub(crate) fn is_read_ready(&self) -> bool {
-        self.session.has_unread() || self.io.read_now(|_| Ok(1)).is_ok()
+        self.session.has_unread() || self.io.is_read_ready()
     }
 
     fn flush_what_goes(&mut self, cx: &mut Context<'_>) -> io::Result<()> {

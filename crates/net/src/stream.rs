@@ -291,7 +291,7 @@ impl Stream {
         match &*self.io.borrow() {
             Io::Fresh(_) => true,
             Io::Tls(secure) => secure.is_read_ready(),
-            io => io.read_now(|_| Ok(1)).is_ok(),
+            io => io.is_read_ready(),
         }
     }
 

@@ -461,21 +461,6 @@ impl Silence {
                 self.look_ms = 0;
             }
         }
-        let is_as_before = self.stall.is_none() && is_half_closed == self.is_half_closed;
-        if is_as_before && now_ms < self.look_ms {
-            return Poll::Pending;
-        }
-        self.look(cx, timer, now_ms, is_half_closed)
-    }
-
-    #[cold]
-    fn look(
-        &mut self,
-        cx: &mut Context<'_>,
-        timer: &Timer,
-        now_ms: u64,
-        is_half_closed: bool,
-    ) -> Poll<()> {
         if self.stall.is_some() {
             return Poll::Ready(());
         }
@@ -484,9 +469,14 @@ impl Silence {
             self.is_half_closed = is_half_closed;
             (self.moved_ms, self.look_ms) = (now_ms, 0);
         }
-        if now_ms < self.look_ms {
-            return Poll::Pending;
+        match now_ms < self.look_ms {
+            true => Poll::Pending,
+            false => self.look_again(cx, timer),
         }
+    }
+
+    #[cold]
+    fn look_again(&mut self, cx: &mut Context<'_>, timer: &Timer) -> Poll<()> {
         let after = match self.is_half_closed {
             true => self.idle.half_close.min(self.idle.after),
             false => self.idle.after,
