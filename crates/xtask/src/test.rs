@@ -59,9 +59,6 @@ const SLOW: &[&str] = &[
     WAITS,
 ];
 
-/// One of so many has to be good.
-const MEASURED_ROUNDS: u32 = 3;
-
 /// What is measured in an optimised program alone, with nothing beside it.
 const OPTIMISED: &[&str] = &["build", "--quiet", "--locked", "--release", "--package", "fairwater"];
 const MEASURED: &[&str] = &[
@@ -107,26 +104,12 @@ pub(crate) fn run_with(arguments: &[String], settings: &[(&str, &str)]) -> Resul
     if is_slow_too {
         let program = std::env::current_dir()?.join(release_folder()).join("fairwater");
         let program = program.to_string_lossy();
-        measure(&[("FAIRWATER_BIN", &*program)])?;
+        cargo_with(MEASURED, &[("FAIRWATER_BIN", &*program)])?;
     }
     if !skipped.is_empty() {
         println!("skipped what needs these packages: {}", skipped.join(" "));
     }
     Ok(())
-}
-
-/// What others wait says as much of the machine as of the program: what is wrong with the program
-/// is so each time.
-fn measure(settings: &[(&str, &str)]) -> Result<(), Failure> {
-    let mut result = Ok(());
-    for round in 1..=MEASURED_ROUNDS {
-        result = cargo_with(MEASURED, settings);
-        if result.is_ok() || round == MEASURED_ROUNDS {
-            break;
-        }
-        println!("measuring once more: something else may have run on this machine");
-    }
-    result
 }
 
 fn cargo_with(words: &[&str], settings: &[(&str, &str)]) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use fairwater_e2e::onlooker::p99;
 use fairwater_e2e::{Broken, Client, Proxy, Socket, until};
 
 pub(super) const CLIENTS: usize = 8;
@@ -33,11 +34,7 @@ pub(super) struct Seen(pub(super) Vec<Call>);
 impl Clients {
     /// They go on until `end`.
     pub(super) fn start(proxy: &Proxy) -> Self {
-        Self::with(proxy, CLIENTS, PAUSE)
-    }
-
-    pub(super) fn with(proxy: &Proxy, count: usize, pause: Duration) -> Self {
-        Self::after(proxy, (count, Duration::ZERO), move |_| pause)
+        Self::after(proxy, (CLIENTS, Duration::ZERO), |_| PAUSE)
     }
 
     /// Each asks as often as this, however long answers take, if they take no longer; one after
@@ -154,9 +151,6 @@ impl Seen {
 
     /// How long they waited, of each hundred the one that waited longest.
     pub(super) fn p99(&self) -> Duration {
-        let mut took: Vec<_> = self.0.iter().map(|call| call.took).collect();
-        took.sort_unstable();
-        assert!(took.len() > 100, "only {} were asked", took.len());
-        took[took.len() * 99 / 100]
+        p99(self.0.iter().map(|call| call.took).collect())
     }
 }

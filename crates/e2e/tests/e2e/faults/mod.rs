@@ -1,12 +1,12 @@
-//! Endpoints that fail in every manner while clients ask, and clients that hold on to what they
-//! have: what the others saw of it, counted. `cargo xtask faults` compares the same with nginx and
+//! Endpoints that fail in every manner while clients ask, and clients that are too many: what they
+//! saw of it, counted. `cargo xtask faults` compares the same with nginx and
 //! HAProxy.
 
-mod attackers;
 mod clients;
 mod network;
 mod one_of_three;
 mod together;
+mod too_many;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
