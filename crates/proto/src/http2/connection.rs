@@ -544,6 +544,21 @@ impl<W: Waiter> Connection<W> {
         read
     }
 
+    /// Takes out so many bytes at the most, in the memory that they came in if there are no more.
+    pub fn read_piece(&mut self, id: u32, bytes_max: usize) -> (Vec<u8>, Read) {
+        let unread = self.look(id).map_or(0, |stream| stream.data.len() - stream.start);
+        if unread > bytes_max {
+            let mut piece = vec![0; bytes_max];
+            let read = self.read(id, &mut piece);
+            return (piece, read);
+        }
+        let (piece, read) = self.read_all(id);
+        if let Read::Data(len) = read {
+            self.give_back(id, len);
+        }
+        (piece, read)
+    }
+
     /// Takes out all data that there is; it counts as unread until [`Self::give_back`].
     pub fn read_all(&mut self, id: u32) -> (Vec<u8>, Read) {
         let Some(stream) = self.find(id) else { return (Vec::new(), Read::Reset(Code::CANCEL)) };

@@ -306,6 +306,31 @@ fn the_window_of_what_was_taken_and_never_read_comes_back() {
 }
 
 #[test]
+fn pieces_are_no_longer_than_asked_and_make_room_for_more() {
+    let mut pair = Pair::new();
+    let stream = pair.ask("POST / HTTP/1.1\r\nHost: a\r\n\r\n", false);
+    pair.talk();
+    pair.opened();
+    let body: Vec<u8> = (0..BOUNDS.stream_window * 3).map(|at| at as u8).collect();
+    let (mut sent, mut read) = (0, Vec::new());
+    while read.len() < body.len() {
+        let rest = &body[sent..];
+        sent += pair.client.send_data(stream, rest, false).unwrap();
+        pair.talk();
+        let (piece, what) = pair.server.read_piece(stream, 30_000);
+        assert!(what == Read::Data(piece.len()) && (1..=30_000).contains(&piece.len()), "{what:?}");
+        read.extend(piece);
+        pair.talk();
+    }
+    assert_eq!(read, body);
+    assert_eq!(pair.server.read_piece(stream, 30_000), (Vec::new(), Read::Wait));
+    pair.client.send_data(stream, b"end", true).unwrap();
+    pair.talk();
+    assert_eq!(pair.server.read_piece(stream, 3), (b"end".to_vec(), Read::Data(3)));
+    assert_eq!(pair.server.read_piece(stream, 3), (Vec::new(), Read::End));
+}
+
+#[test]
 fn streams_are_refused_given_up_and_left() {
     let mut pair = Pair::new();
     let streams: Vec<_> = (0..8).map(|_| pair.ask(GET, true)).collect();

@@ -8,7 +8,7 @@ use fairwater_message::{BodyLength, Fault, FaultKind, HeaderName, Trailers};
 use fairwater_net::{Stream, Timer};
 use fairwater_proto::h1::write_trailers;
 
-use super::Carrier;
+use super::{Carrier, Lane};
 use crate::body::Body;
 use crate::hold::Holding;
 use crate::limits::{self, BUFFER_BYTES};
@@ -23,6 +23,9 @@ pub(crate) struct Source<'a> {
     carrier: Carrier<'a>,
     /// The part of the request buffer behind the head; or what is held, with room behind it.
     tail: &'a mut [u8],
+    /// In place of the tail, of a stream: what has come of it, in the memory that it came in, so
+    /// that one that waits has none.
+    piece: Vec<u8>,
     /// Where a body can be held; nothing, once one is.
     apart: Option<&'a mut Vec<u8>>,
     held: Option<Box<Held<'a>>>,
@@ -80,6 +83,7 @@ impl<'a> Source<'a> {
         Self {
             carrier,
             tail,
+            piece: Vec::new(),
             apart: Some(apart),
             held: None,
             start: 0,
@@ -140,7 +144,7 @@ impl<'a> Source<'a> {
 
     /// Takes out what was read behind the request.
     pub(crate) fn take_ahead(&mut self) -> Vec<u8> {
-        let ahead = self.tail[self.behind()].to_vec();
+        let ahead = self.data(self.behind()).to_vec();
         self.start = self.end;
         ahead
     }
@@ -185,15 +189,16 @@ impl<'a> Source<'a> {
         loop {
             let range = self.take()?;
             let is_nothing = range.is_empty();
-            apart.extend_from_slice(&self.tail[range]);
+            apart.extend_from_slice(self.data(range));
             if self.is_whole() || apart.len() > bytes_max {
                 break;
             }
             if is_nothing {
                 // Before it is there: who sends nothing is not told that there is no room.
-                if !holding.has_room_for(apart.capacity() + self.tail.len()) {
+                if !holding.has_room_for(apart.capacity() + BUFFER_BYTES) {
                     break;
                 }
+                self.let_go();
                 self.fill(patience).await?;
             }
         }
@@ -202,10 +207,11 @@ impl<'a> Source<'a> {
             self.apart = Some(apart);
             return Ok(()); // there was room for nothing
         }
-        let behind = &self.tail[self.start..self.end];
+        let behind = self.data(self.behind());
         // With room for what comes next.
         apart.reserve_exact(behind.len() + BUFFER_BYTES);
         apart.extend_from_slice(behind);
+        self.let_go();
         (self.start, self.end) = (0, apart.len());
         apart.resize(self.end + BUFFER_BYTES, 0);
         holding.count(apart.capacity());
@@ -229,7 +235,8 @@ impl<'a> Source<'a> {
     /// range means that more must be read (or that the body is done).
     #[inline]
     pub(crate) fn take(&mut self) -> Result<Range<usize>, Fault> {
-        let taken = self.body.take(&mut self.tail[self.start..self.end])?;
+        let bytes = if self.piece.is_empty() { &mut *self.tail } else { &mut self.piece };
+        let taken = self.body.take(&mut bytes[self.start..self.end])?;
         if self.held.is_some() {
             self.leave_held();
         }
@@ -253,8 +260,17 @@ impl<'a> Source<'a> {
     }
 
     /// The bytes of a range that `take` gave.
+    #[inline]
     pub(crate) fn data(&self, range: Range<usize>) -> &[u8] {
-        &self.tail[range]
+        if self.piece.is_empty() { &self.tail[range] } else { &self.piece[range] }
+    }
+
+    /// What a stream has sent is not kept for a retry any longer.
+    pub(crate) fn let_go(&mut self) {
+        if matches!(self.carrier, Carrier::Lane(_)) && self.held.is_none() {
+            (self.piece, self.start, self.end) = (Vec::new(), 0, 0);
+            self.is_held = false;
+        }
     }
 
     /// The trailers of a body that is complete but for them; ends the body. Nearly always there are
@@ -337,6 +353,9 @@ impl<'a> Source<'a> {
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         debug_assert_eq!(self.start, self.end, "read bytes are taken before more are read");
+        if let (Carrier::Lane(lane), None) = (self.carrier, &self.held) {
+            return self.poll_piece(lane, cx);
+        }
         // As long as there is room, what came before is kept for a retry.
         let is_held = self.is_held && self.end < self.tail.len();
         let at = if is_held { self.end } else { 0 };
@@ -358,6 +377,34 @@ impl<'a> Source<'a> {
                 Ok(())
             }
         })
+    }
+
+    /// The same of a stream. As much as a buffer takes is kept for a retry.
+    fn poll_piece(&mut self, lane: &Lane, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        if !self.is_held || self.piece.len() > BUFFER_BYTES {
+            self.let_go();
+        }
+        let piece = match ready!(lane.poll_piece(cx)) {
+            Ok(piece) if piece.is_empty() => {
+                (self.body, self.trailers) = (Body::Done, lane.trailers());
+                return Poll::Ready(Ok(()));
+            }
+            Ok(piece) => piece,
+            Err(_) => return Poll::Ready(Err(FaultKind::ClientAborted.into())),
+        };
+        let len = piece.len();
+        if self.piece.is_empty() {
+            self.piece = piece;
+        } else if self.piece.len() + len <= BUFFER_BYTES {
+            self.piece.extend_from_slice(&piece);
+        } else {
+            (self.piece, self.is_held) = (piece, false);
+        }
+        (self.start, self.end) = (self.piece.len() - len, self.piece.len());
+        if lane.is_read_out() {
+            self.body = Body::Length(len as u64); // nothing comes behind
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// While the endpoint works: notices a client that resets, and takes in what it sends ahead.

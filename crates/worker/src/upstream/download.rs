@@ -1,6 +1,7 @@
 //! The response of an HTTP/1 endpoint on its way to the client: interim responses, the head, the
 //! body in whatever framing the client reads.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -56,6 +57,8 @@ pub(super) struct Download<'d> {
     pub upstream: &'d UpstreamSettings,
     /// The request body is still on its way.
     pub is_uploading: bool,
+    /// Set with the head of the reply: the request is not sent again then.
+    pub is_answered: &'d Cell<bool>,
     pub wait: HeadWait<'d>,
 }
 
@@ -158,6 +161,7 @@ impl Download<'_> {
         {
             return Ok(Outcome::Refused);
         }
+        self.is_answered.set(true);
         record.answered(reply.head, reply.buffer.data());
         // The drain may have begun after the request had come.
         reply.sink.look_for_drain(self.shard);

@@ -1,6 +1,7 @@
 //! Steps 9 to 11 over an HTTP/1 endpoint: the request goes out, the response comes back, and both
 //! bodies flow at once where they have to.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -39,12 +40,13 @@ pub(crate) async fn converse<'a>(
     let asks_upgrade = asks_upgrade(exchange.head, exchange.bytes);
     let accept = asks_upgrade.and_then(|_| own_key_answer(exchange));
     let first = exchange.source.take()?;
-    let mut written = 0;
+    let (mut written, is_answered) = (0, Cell::new(false));
     let mut upload = Upload {
         shard: exchange.shard,
         source: &mut exchange.source,
         endpoint: lease.stream(),
         coding,
+        is_answered: &is_answered,
         written: &mut written,
         meter: record.meter.clone(),
     };
@@ -59,6 +61,7 @@ pub(crate) async fn converse<'a>(
         accept,
         upstream: &upstream.settings,
         is_uploading: false,
+        is_answered: &is_answered,
         wait: HeadWait::new(response_timeout),
     };
     let reply = &mut exchange.reply;

@@ -1,6 +1,7 @@
 //! The request on its way to an HTTP/1 endpoint: head and first bytes in one write, the rest as it
 //! comes from the client.
 
+use std::cell::Cell;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -74,6 +75,7 @@ pub(super) struct Upload<'u, 's> {
     pub source: &'u mut Source<'s>,
     pub endpoint: &'u Stream,
     pub coding: Coding,
+    pub is_answered: &'u Cell<bool>,
     /// Bytes that the endpoint's socket took, heads included.
     pub written: &'u mut u64,
     pub meter: Option<Rc<Meter>>,
@@ -118,6 +120,9 @@ impl Upload<'_, '_> {
                     Spliced::Refused => return Ok(false),
                     Spliced::NoPipe => is_spliced = false,
                 }
+            }
+            if self.is_answered.get() {
+                self.source.let_go();
             }
             self.source.fill(patience).await?;
             let data = self.source.take()?;

@@ -1,6 +1,7 @@
 //! HTTP/2 with clients, over endpoints that speak HTTP/1.1.
 
 mod attacks;
+mod bodies;
 mod conversions;
 mod endpoints;
 mod floods;

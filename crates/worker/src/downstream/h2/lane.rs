@@ -6,10 +6,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use fairwater_message::Trailers;
-use fairwater_proto::http2::Code;
+use fairwater_proto::http2::{Code, Read};
 
 use crate::accept::Accepted;
 use crate::h2::{Strand, broken};
+use crate::limits;
 use crate::transit::piece_bytes;
 
 #[derive(Debug)]
@@ -30,6 +31,15 @@ impl Lane {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         self.strand.poll_read(cx, buffer)
+    }
+
+    /// The next piece of the body; an empty one is its end. The client may send as much again.
+    pub(in crate::downstream) fn poll_piece(&self, cx: &Context<'_>) -> Poll<io::Result<Vec<u8>>> {
+        self.strand.poll(cx, |engine, id| match engine.read_piece(id, limits::PIECE_BYTES) {
+            (_, Read::Wait) => None,
+            (_, Read::Reset(_)) => Some(Err(io::ErrorKind::ConnectionReset.into())),
+            (piece, Read::Data(_) | Read::End) => Some(Ok(piece)),
+        })
     }
 
     /// Whether all of the body was read, and no trailers can come.

@@ -368,15 +368,8 @@ fn read_head(
         return Err(FaultKind::HeadTooLarge.into());
     }
     let text_len = text.len();
-    if opened.is_all {
-        shard.empty(&mut work.request);
-        work.request.adopt(text);
-    } else {
-        // The body comes behind it.
-        shard.lend_block(&mut work.request);
-        work.request.hold(&text);
-        work.request.make_room_behind(text_len);
-    }
+    shard.empty(&mut work.request);
+    work.request.adopt(text);
     let is_whole = RequestReader::new(limits).read(work.request.data(), &mut work.request_head)?;
     work.request_head.version = Version::Http2;
     work.request_head.has_secrets = opened.has_secrets;

@@ -1,7 +1,6 @@
 //! The reply of a call on its way to the client: interim heads, the head, the body in whatever
 //! framing the client reads.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
@@ -14,8 +13,8 @@ use fairwater_plan::UpstreamSettings;
 use fairwater_proto::h1::{ResponseReader, write_trailers};
 use fairwater_proto::http2::Head;
 
-use super::Call;
 use super::call::Piece;
+use super::{Call, Progress};
 use crate::downstream::Part;
 use crate::exchange::{Reply, reply_length};
 use crate::follow::HeadWait;
@@ -40,8 +39,7 @@ pub(super) struct Fetch<'d> {
     /// A reply that says yes makes a tunnel.
     pub is_tunnel: bool,
     pub upstream: &'d UpstreamSettings,
-    /// The request body is still on its way.
-    pub is_uploading: &'d Cell<bool>,
+    pub progress: &'d Progress,
     pub wait: HeadWait<'d>,
 }
 
@@ -90,13 +88,14 @@ impl Fetch<'_> {
             let patience = Patience { timer: &timer, stall: self.stall };
             reply.sink.interim(patience, self.request.0, head, reply.removed).await?;
         }
+        self.progress.is_answered.set(true);
         record.answered(reply.head, reply.buffer.data());
         // The drain may have begun after the request had come.
         reply.sink.look_for_drain(self.shard);
         if self.is_tunnel && (200..300).contains(&reply.head.status) {
             return self.switch(reply, record).await;
         }
-        reply.sink.closes |= self.is_uploading.get() && self.request.0.expects_continue;
+        reply.sink.closes |= self.progress.is_uploading.get() && self.request.0.expects_continue;
         if reply.interception.is_some_and(|pages| pages.take(reply.head.status)) {
             return Ok(Outcome::Intercepted);
         }

@@ -34,6 +34,15 @@ pub(crate) use lease::{Asked, Way, lease, pooled};
 pub(super) use trunk::Trunk;
 use upload::Upload;
 
+/// How far both directions are.
+#[derive(Default)]
+struct Progress {
+    /// The body of the request is still on its way.
+    is_uploading: Cell<bool>,
+    /// The head of the reply is there: the request is not sent again.
+    is_answered: Cell<bool>,
+}
+
 /// Sends the request and relays the reply. `Some` is a stream that has become a tunnel.
 pub(crate) async fn converse<'a>(
     exchange: &mut Exchange<'a>,
@@ -48,7 +57,7 @@ pub(crate) async fn converse<'a>(
     let tunnel = is_tunnel.then_some(websocket::NAME);
     let asked = Requested { is_tunnel, is_head: head.method == Method::Head };
     let patience = exchange.patience();
-    let (response_timeout, is_uploading) = (exchange.response_timeout(upstream), Cell::new(false));
+    let (response_timeout, progress) = (exchange.response_timeout(upstream), Progress::default());
     let carrier = exchange.source.carrier();
     let first = exchange.source.take()?;
     // Only then it is sure that the request can be sent again once there is a reply. Whether the
@@ -65,7 +74,7 @@ pub(crate) async fn converse<'a>(
         request: (head, bytes),
         is_tunnel,
         upstream: &upstream.settings,
-        is_uploading: &is_uploading,
+        progress: &progress,
         wait,
     };
     let is_all = first.is_empty() && exchange.source.is_over();
@@ -82,11 +91,12 @@ pub(crate) async fn converse<'a>(
         fetch.run(reply, record, Some(&mut exchange.source)).await?
     } else {
         let meter = record.meter.clone();
-        let mut upload = Upload { source: &mut exchange.source, call: &call, meter };
-        is_uploading.set(true);
+        let source = &mut exchange.source;
+        let mut upload = Upload { source, call: &call, progress: &progress, meter };
+        progress.is_uploading.set(true);
         let sending = pin!(async {
             let result = upload.send_all(patience, first).await;
-            is_uploading.set(false);
+            progress.is_uploading.set(false);
             result
         });
         let reply_timer = Timer::new(&exchange.shard.wheel);

@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use fairwater_message::{Fault, FaultKind};
 
-use super::Call;
+use super::{Call, Progress};
 use crate::downstream::Source;
 use crate::patience::Patience;
 use crate::rate::Meter;
@@ -16,6 +16,7 @@ use crate::relay;
 pub(super) struct Upload<'u, 's> {
     pub source: &'u mut Source<'s>,
     pub call: &'u Call,
+    pub progress: &'u Progress,
     pub meter: Option<Rc<Meter>>,
 }
 
@@ -36,6 +37,9 @@ impl Upload<'_, '_> {
             }
             if self.source.is_done() {
                 return Ok(true);
+            }
+            if self.progress.is_answered.get() {
+                self.source.let_go();
             }
             self.source.fill(patience).await?;
             data = self.source.take()?;
