@@ -7,6 +7,7 @@ pub(crate) mod dns_reply;
 pub(crate) mod frame;
 pub(crate) mod hpack;
 pub(crate) mod http2;
+pub(crate) mod http2_talk;
 pub(crate) mod proxy_header;
 pub(crate) mod reference;
 pub(crate) mod request_head;

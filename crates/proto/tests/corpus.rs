@@ -197,6 +197,37 @@ fn http2() {
     replay("http2", FRAMES, checks::http2::check);
 }
 
+/// What two sides do: ask, say all, answer, send and read much.
+const ACTS: &[&str] = &[
+    "\x00\x00",
+    "\x20\x00",
+    "\x0f\x00\x1f\x00",
+    "\x0f\x00",
+    "\x1f\x00",
+    "\x04\x00",
+    "\x04\x10",
+    "\x01\x0e",
+    "\x11\x0e",
+    "\x01\x1e\x0f\x00",
+    "\x13\x0d",
+    "\x15\x0d",
+    "\x05\x0d",
+    "\x17\x00\x18\x00",
+    "\x07\x00",
+    "\x08\x00",
+    "\x0b\x00",
+    "\x1b\x00",
+    "\x0c\x00",
+    "\x3c\x10",
+    "\x0d\x00\x0f\x00\x1f\x00",
+    "\x1d\x03",
+];
+
+#[test]
+fn http2_talk() {
+    replay("http2_talk", ACTS, checks::http2_talk::check);
+}
+
 /// Forms of messages, and their lengths and ends.
 const MESSAGES: &[&str] = &[
     "\0\0\0\x04",

@@ -5,8 +5,8 @@
 mod checks;
 
 use checks::{
-    chunked_body, client_hello, dns_reply, frame, hpack, http2, proxy_header, request_head,
-    response_head,
+    chunked_body, client_hello, dns_reply, frame, hpack, http2, http2_talk, proxy_header,
+    request_head, response_head,
 };
 use fairwater_message::frame::{Framing, LengthField, Number};
 use fairwater_message::target::normal_path;
@@ -265,6 +265,11 @@ proptest! {
         hpack::check(&data);
         http2::check(&data);
         frame::check(&data);
+    }
+
+    #[test]
+    fn two_that_talk_http2_lose_nothing(acts in vec(any::<u8>(), 0..600)) {
+        http2_talk::check(&acts);
     }
 
     #[test]

@@ -38,7 +38,8 @@ pub struct Bounds {
     pub head_fields: usize,
     /// Streams at a time that the peer may begin.
     pub streams: u32,
-    /// What the peer may send ahead on a stream, and over all.
+    /// What the peer may send ahead on a stream, and over all; not less than the 65 535 that it may
+    /// send before it knows (RFC 9113, section 6.9.2).
     pub stream_window: u32,
     pub connection_window: u32,
     /// Bytes for the peer, above which nothing more of bodies is taken.

@@ -184,7 +184,7 @@ impl<W: Waiter> Connection<W> {
         stream.receive_window -= len;
         let broken = if stream.is_received {
             Some(Code::STREAM_CLOSED)
-        } else if stream.receive_window < 0 {
+        } else if stream.receive_window < 0 && len > 0 {
             Some(Code::FLOW_CONTROL_ERROR)
         } else if is_client && !stream.has_final_head || (stream.is_bodiless && !data.is_empty()) {
             Some(Code::PROTOCOL_ERROR)

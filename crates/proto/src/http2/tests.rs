@@ -330,6 +330,25 @@ fn pieces_are_no_longer_than_asked_and_make_room_for_more() {
     assert_eq!(pair.server.read_piece(stream, 3), (Vec::new(), Read::End));
 }
 
+/// As many do that learn of it only then.
+#[test]
+fn who_has_used_a_larger_window_can_end_by_an_empty_frame() {
+    let mut pair = Pair::new();
+    let stream = pair.ask(POST, false);
+    pair.talk();
+    pair.opened();
+    let body = vec![b'x'; 60_000];
+    assert_eq!(pair.client.send_data(stream, &body, false), Ok(body.len()));
+    pair.talk();
+    assert!(pair.server.set_windows(20_000, BOUNDS.connection_window));
+    pair.talk();
+    assert_eq!(pair.client.send_data(stream, b"y", false), Ok(0), "there is no room");
+    assert_eq!(pair.client.send_data(stream, b"", true), Ok(0));
+    pair.talk();
+    assert_eq!(pair.server.read_all(stream).0.len(), body.len());
+    assert_eq!(pair.server.read_all(stream).1, Read::End);
+}
+
 #[test]
 fn streams_are_refused_given_up_and_left() {
     let mut pair = Pair::new();

@@ -20,6 +20,7 @@ const TARGETS: &[(&str, &str)] = &[
     ("client_hello", "fairwater-proto"),
     ("hpack", "fairwater-proto"),
     ("http2", "fairwater-proto"),
+    ("http2_talk", "fairwater-proto"),
     ("frame", "fairwater-proto"),
     ("config", "fairwater-config"),
 ];
@@ -28,7 +29,7 @@ const USAGE: &str = "\
 cargo xtask fuzz [TARGET] [--seconds N] [--seed N] [--libfuzzer]
 
     TARGET         request_head, response_head, chunked_body, dns_reply, proxy_header,
-                   client_hello, hpack, http2, frame or config; all, if none is named
+                   client_hello, hpack, http2, http2_talk, frame or config; all, if none is named
     --seconds N    how long each target runs (default 60)
     --seed N       repeat a run of the stable mutator
     --libfuzzer    search by coverage; takes minutes to build, and a compiler for C++
@@ -89,8 +90,18 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), Failure
 }
 
 fn mutate(target: &str, package: &str, options: &Options) -> Result<(), Failure> {
-    let words =
-        ["test", "--quiet", "--package", package, "--test", "corpus", target, "--", "--nocapture"];
+    let words = [
+        "test",
+        "--quiet",
+        "--package",
+        package,
+        "--test",
+        "corpus",
+        target,
+        "--",
+        "--exact",
+        "--nocapture",
+    ];
     let mut command = cargo_command(&words);
     command.env("FUZZ_SECONDS", options.seconds.to_string());
     if let Some(seed) = options.seed {

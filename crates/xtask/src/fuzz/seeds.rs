@@ -22,6 +22,7 @@ pub(super) fn all() -> Result<Vec<(&'static str, Vec<Seed>)>, Failure> {
         ("client_hello", client_hellos()),
         ("hpack", hpack_blocks()),
         ("http2", http2_frames()),
+        ("http2_talk", http2_talks()),
         ("frame", named(MESSAGES, whole)),
         ("config", configurations()?),
     ])
@@ -323,6 +324,21 @@ fn http2_frames() -> Vec<Seed> {
             .map(|(step, end)| (format!("{name}{end}"), [&[step], &settings[..], &bytes].concat()))
     };
     HTTP2_FRAMES.iter().flat_map(seed).collect()
+}
+
+/// A request that is answered, with bodies both ways; then whatever chance says, of which there is
+/// enough to use up windows.
+fn http2_talks() -> Vec<Seed> {
+    let talk = |number: u8| {
+        let mut acts = b"\0\0\x0f\0\x1f\0\x04\0\x01\x0e\x11\x0e\x0f\0\x1f\0".to_vec();
+        let mut random = 0x9e37_79b9_u32 + u32::from(number);
+        for _ in 0..usize::from(number) * 25 {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            acts.extend_from_slice(&random.to_be_bytes()[..2]);
+        }
+        (format!("{number:02}"), acts)
+    };
+    (0..30).map(talk).collect()
 }
 
 const REQUESTS: &[(&str, &[u8])] = &[
