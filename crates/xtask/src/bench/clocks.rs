@@ -17,18 +17,42 @@ pub(crate) struct Clocks {
     machine: Machine,
 }
 
-/// What passed between two readings.
+/// What passed between two readings, or several times between two.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Passed {
     pub(crate) proxy_ns: f64,
     pub(crate) machine_ns: f64,
+    waited_ns: f64,
+    stolen_ns: f64,
+    load_ns: f64,
+    total_ns: f64,
+}
+
+impl Passed {
+    pub(crate) fn add(&mut self, more: Self) {
+        self.proxy_ns += more.proxy_ns;
+        self.machine_ns += more.machine_ns;
+        self.waited_ns += more.waited_ns;
+        self.stolen_ns += more.stolen_ns;
+        self.load_ns += more.load_ns;
+        self.total_ns += more.total_ns;
+    }
+
     /// Time that the proxy spent waiting for its core, as a share of its CPU time.
-    pub(crate) waited: f64,
+    pub(crate) fn waited(&self) -> f64 {
+        self.waited_ns / self.proxy_ns.max(1.0)
+    }
+
     /// Share of the machine's time that the hypervisor gave to others.
-    pub(crate) stolen: f64,
+    pub(crate) fn stolen(&self) -> f64 {
+        self.stolen_ns / self.total_ns.max(1.0)
+    }
+
     /// Share of the machine's time that went into what is not of this measurement. It takes
     /// caches, and on a shared core half of the execution units, from the proxy.
-    pub(crate) foreign: f64,
+    pub(crate) fn foreign(&self) -> f64 {
+        (self.machine_ns - self.proxy_ns - self.load_ns).max(0.0) / self.total_ns.max(1.0)
+    }
 }
 
 impl Clocks {
@@ -47,14 +71,13 @@ impl Clocks {
         let waited_ns = self.proxy.waited_ns.saturating_sub(earlier.proxy.waited_ns) as f64;
         let load_ns = self.load_ns.saturating_sub(earlier.load_ns) as f64;
         let ticks = |later: u64, earlier: u64| (later - earlier) as f64 * TICK_NS as f64;
-        let machine_ns = ticks(self.machine.busy, earlier.machine.busy);
-        let total_ns = ticks(self.machine.total, earlier.machine.total).max(1.0);
         Passed {
             proxy_ns,
-            machine_ns,
-            waited: waited_ns / proxy_ns.max(1.0),
-            stolen: ticks(self.machine.stolen, earlier.machine.stolen) / total_ns,
-            foreign: (machine_ns - proxy_ns - load_ns).max(0.0) / total_ns,
+            machine_ns: ticks(self.machine.busy, earlier.machine.busy),
+            waited_ns,
+            stolen_ns: ticks(self.machine.stolen, earlier.machine.stolen),
+            load_ns,
+            total_ns: ticks(self.machine.total, earlier.machine.total),
         }
     }
 }
@@ -141,11 +164,21 @@ fn parent(stat: &str) -> Option<u32> {
 
 /// Resident bytes of some processes.
 pub(crate) fn resident_bytes(pids: &[u32]) -> Result<u64, Failure> {
+    rolled_up(pids, "Rss:")
+}
+
+/// Of those the ones that are no pages of files: rare ways of a program come from its file when they
+/// are taken first.
+pub(crate) fn own_bytes(pids: &[u32]) -> Result<u64, Failure> {
+    rolled_up(pids, "Anonymous:")
+}
+
+fn rolled_up(pids: &[u32], name: &str) -> Result<u64, Failure> {
     let mut bytes = 0;
     for pid in pids {
         let path = format!("/proc/{pid}/smaps_rollup");
         let text = fs::read_to_string(Path::new(&path)).map_err(|e| format!("{path}: {e}"))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
         let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
         bytes += kib.ok_or("smaps_rollup has a new form")? * 1024;
     }
@@ -177,6 +210,7 @@ mod tests {
     fn our_own_tree_holds_us() {
         let own = std::process::id();
         assert!(tree(own).unwrap().contains(&own));
-        assert!(resident_bytes(&[own]).unwrap() > 0);
+        let (own, all) = (own_bytes(&[own]).unwrap(), resident_bytes(&[own]).unwrap());
+        assert!(0 < own && own < all);
     }
 }

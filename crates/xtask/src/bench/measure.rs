@@ -1,4 +1,4 @@
-//! One measurement: a fresh proxy, clients that warm it up, and a meter around the rest.
+//! One measurement: fresh proxies, clients that warm them up, and a meter around the rest.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::contender::{Contender, Protocol, Proxy};
 use super::files::Files;
 use super::load::{Backend, Drive, Tally, run_ab};
 use super::process::{WorkDir, terminate};
-use super::{ours, statistics};
+use super::{ours, statistics, turns};
 use crate::Failure;
 
 /// What all measurements of a run share.
@@ -42,13 +42,13 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    fn add(&mut self, tally: Tally) {
+    pub(crate) fn add(&mut self, tally: Tally) {
         self.wrong += tally.wrong;
         self.fault = self.fault.take().or(tally.fault);
     }
 
     /// A log that lacks lines is cheap: each missing one counts as a wrong reply.
-    fn check_log(&mut self, proxy: &Proxy, expected: usize) -> Result<(), Failure> {
+    pub(crate) fn check_log(&mut self, proxy: &Proxy, expected: usize) -> Result<(), Failure> {
         let missing = expected.saturating_sub(proxy.log_lines()?);
         if missing > 0 {
             let fault = Some(format!("{missing} lines are missing in the log"));
@@ -66,18 +66,29 @@ fn warm_up(case: &Case, requests: usize) -> usize {
 }
 
 impl Bench {
-    pub(crate) fn measure(
+    /// A sample of each contender.
+    pub(crate) fn round(
         &self,
-        contender: Contender,
+        contenders: &[Contender],
         case: &Case,
         requests: usize,
-    ) -> Result<Sample, Failure> {
+    ) -> Result<Vec<Sample>, Failure> {
+        if matches!(case.meter, Meter::Cpu | Meter::CpuOfBytes | Meter::Packets) {
+            return turns::round(self, contenders, case, requests);
+        }
+        contenders.iter().map(|contender| self.alone(*contender, case, requests)).collect()
+    }
+
+    /// What is counted, one after the other: nothing that passes by can change it.
+    fn alone(&self, contender: Contender, case: &Case, requests: usize) -> Result<Sample, Failure> {
         match case.meter {
-            Meter::Cpu | Meter::CpuOfBytes | Meter::Packets => self.cpu(contender, case, requests),
             Meter::Ab => self.ab(contender, case, requests),
             Meter::Syscalls => self.syscalls(contender, case, requests),
             Meter::Allocations => self.allocations(contender, case, requests),
             Meter::Resident { uses } => self.resident(contender, case, uses),
+            Meter::Cpu | Meter::CpuOfBytes | Meter::Packets => {
+                Err("clocks are read in turns".into())
+            }
         }
     }
 
@@ -97,58 +108,34 @@ impl Bench {
     }
 
     /// The processes of the load, with what generates it.
-    fn load(&self, generator: Option<&Drive>) -> Vec<u32> {
+    pub(crate) fn load(&self, generator: Option<&Drive>) -> Vec<u32> {
         let files = self.files.as_ref().map(Files::pid);
         [self.backend.pid()].into_iter().chain(files).chain(generator.map(Drive::pid)).collect()
     }
 
-    /// A proxy with all its connections open and warm.
-    fn warm(
+    /// A proxy with all its connections open and warm, and how many requests that took.
+    pub(crate) fn warm(
         &self,
         contender: Contender,
         case: &Case,
         requests: usize,
         sample: &mut Sample,
-    ) -> Result<(Proxy, Drive), Failure> {
+    ) -> Result<(Proxy, Drive, usize), Failure> {
         let proxy = self.proxy(contender, case)?;
         let mut drive = self.drive(case, &proxy)?;
         sample.add(drive.open(case.load.connections)?);
-        sample.add(drive.go(warm_up(case, requests))?);
+        let asked = warm_up(case, requests);
+        sample.add(drive.go(asked)?);
         sample.requests = requests as f64;
         if case.meter == Meter::CpuOfBytes {
             sample.requests *= case.load.body_bytes as f64 / MIB;
         }
-        Ok((proxy, drive))
+        Ok((proxy, drive, asked))
     }
 
     fn drive(&self, case: &Case, proxy: &Proxy) -> Result<Drive, Failure> {
         let trust = case.scenario.tls.then_some(&*self.certificate);
         Drive::start(&self.load_program, case.load, proxy.port, trust)
-    }
-
-    fn cpu(&self, contender: Contender, case: &Case, requests: usize) -> Result<Sample, Failure> {
-        let mut sample = Sample::default();
-        let (proxy, mut drive) = self.warm(contender, case, requests, &mut sample)?;
-        let pids = proxy.running.pids()?;
-        let load = self.load(Some(&drive));
-        let before = Clocks::read(&pids, &load)?;
-        sample.add(drive.go(requests)?);
-        let has_log = case.scenario.access_log.is_some();
-        if has_log {
-            // Before the clocks are read: writing the last lines belongs to the cost.
-            proxy.wait_for_log()?;
-        }
-        sample.passed = Clocks::read(&pids, &load)?.since(before);
-        if has_log {
-            // And behind them: counting lines is work that is not the proxy's.
-            sample.check_log(&proxy, requests + warm_up(case, requests))?;
-        }
-        sample.value = Some(match case.meter {
-            // One in and one out each way.
-            Meter::Packets => 2.0 * sample.requests / (sample.passed.proxy_ns / 1e9),
-            _ => sample.passed.proxy_ns / 1e3 / sample.requests,
-        });
-        Ok(sample)
     }
 
     fn ab(&self, contender: Contender, case: &Case, requests: usize) -> Result<Sample, Failure> {
@@ -171,7 +158,7 @@ impl Bench {
         requests: usize,
     ) -> Result<Sample, Failure> {
         let mut sample = Sample::default();
-        let (proxy, mut drive) = self.warm(contender, case, requests, &mut sample)?;
+        let (proxy, mut drive, _) = self.warm(contender, case, requests, &mut sample)?;
         let pids = proxy.running.pids()?;
         // Names come from strace, which slows the proxy down so much that it has a full batch
         // of events at each turn; the sum comes from the kernel's counter where there is one.
@@ -195,7 +182,7 @@ impl Bench {
         requests: usize,
     ) -> Result<Sample, Failure> {
         let mut sample = Sample::default();
-        let (proxy, mut drive) = self.warm(contender, case, requests, &mut sample)?;
+        let (proxy, mut drive, _) = self.warm(contender, case, requests, &mut sample)?;
         let before = ours::allocations(&proxy.admin_socket);
         sample.add(drive.go(requests)?);
         let after = ours::allocations(&proxy.admin_socket);

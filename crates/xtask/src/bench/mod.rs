@@ -19,6 +19,7 @@ pub(crate) mod process;
 mod report;
 mod series;
 pub(crate) mod statistics;
+mod turns;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -136,7 +137,7 @@ pub(crate) fn build(with_ours: bool) -> Result<PathBuf, Failure> {
 fn contenders(options: &Options, bench: &Bench) -> Vec<Contender> {
     let mut contenders = options.peers.clone();
     let probe = Row::Keepalive.cases()[0];
-    match bench.measure(Contender::Ours, &probe, 100) {
+    match bench.round(&[Contender::Ours], &probe, 100) {
         Ok(_) => contenders.insert(0, Contender::Ours),
         Err(failure) => eprintln!("measuring the peers alone, since {failure}"),
     }

@@ -130,9 +130,9 @@ fn detail_line(case: &Case, lane: &Lane) -> String {
     format!(
         "| {label} | {:.1} | {:.1} % | {:.1} %{disturbed} | {:.2} % | {wrong} |\n",
         median(|sample| sample.passed.machine_ns / 1e3 / sample.requests),
-        median(|sample| 100.0 * sample.passed.waited),
-        median(|sample| 100.0 * sample.passed.foreign),
-        median(|sample| 100.0 * sample.passed.stolen),
+        median(|sample| 100.0 * sample.passed.waited()),
+        median(|sample| 100.0 * sample.passed.foreign()),
+        median(|sample| 100.0 * sample.passed.stolen()),
     )
 }
 

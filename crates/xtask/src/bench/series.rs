@@ -1,5 +1,4 @@
-//! The rounds of a case: contenders alternate, forth and back, so that whatever drifts on the
-//! machine meets all of them alike.
+//! The rounds of a case, with a sample of each contender in each.
 
 use super::cases::{Case, GoalKind, Meter};
 use super::contender::Contender;
@@ -7,7 +6,7 @@ use super::measure::{Bench, Sample};
 use super::statistics::Spread;
 use crate::Failure;
 
-/// A sample with more of the machine's time stolen than this is taken again.
+/// A round in which more of the machine's time was stolen is measured again.
 const STOLEN_MAX: f64 = 0.01;
 
 /// Likewise with more of it spent on what is not of the measurement.
@@ -63,13 +62,14 @@ impl Series {
         }
         let rounds = if case.meter.is_noisy() { rounds } else { rounds.min(ROUNDS_OF_COUNTS) };
         for round in 0..rounds {
-            let order: Vec<usize> = match round % 2 {
-                0 => (0..lanes.len()).collect(),
-                _ => (0..lanes.len()).rev().collect(),
-            };
-            for index in order {
-                let lane = &mut lanes[index];
-                let sample = steady(bench, lane.contender, &case, requests)?;
+            // Forth and back: what drifts meets all of them alike.
+            let mut order: Vec<_> = lanes.iter_mut().collect();
+            if round % 2 == 1 {
+                order.reverse();
+            }
+            let contenders: Vec<_> = order.iter().map(|lane| lane.contender).collect();
+            let samples = steady(bench, &contenders, &case, requests)?;
+            for (lane, sample) in order.into_iter().zip(samples) {
                 progress(&case, round, lane, &sample);
                 lane.samples.push(sample);
             }
@@ -153,27 +153,37 @@ impl Lane {
 }
 
 fn is_disturbed(sample: &Sample) -> bool {
-    sample.passed.stolen > STOLEN_MAX || sample.passed.foreign > FOREIGN_MAX
+    sample.passed.stolen() > STOLEN_MAX || sample.passed.foreign() > FOREIGN_MAX
 }
 
+/// A round that was disturbed as little as can be had.
 fn steady(
     bench: &Bench,
-    contender: Contender,
+    contenders: &[Contender],
     case: &Case,
     requests: usize,
-) -> Result<Sample, Failure> {
-    let mut best = bench.measure(contender, case, requests)?;
+) -> Result<Vec<Sample>, Failure> {
+    let mut best = bench.round(contenders, case, requests)?;
     for _ in 1..ATTEMPTS {
-        if !is_disturbed(&best) || best.wrong > 0 {
+        if !best.iter().any(is_disturbed) || is_wrong(&best) {
             break;
         }
-        let sample = bench.measure(contender, case, requests)?;
-        let disturbance = |sample: &Sample| sample.passed.stolen + sample.passed.foreign;
-        if sample.wrong > 0 || disturbance(&sample) < disturbance(&best) {
-            best = sample;
+        let samples = bench.round(contenders, case, requests)?;
+        if is_wrong(&samples) || disturbance(&samples) < disturbance(&best) {
+            best = samples;
         }
     }
     Ok(best)
+}
+
+fn is_wrong(samples: &[Sample]) -> bool {
+    samples.iter().any(|sample| sample.wrong > 0)
+}
+
+/// Of the one that had most of it.
+fn disturbance(samples: &[Sample]) -> f64 {
+    let each = samples.iter().map(|sample| sample.passed.stolen() + sample.passed.foreign());
+    each.fold(0.0, f64::max)
 }
 
 fn progress(case: &Case, round: usize, lane: &Lane, sample: &Sample) {

@@ -1,4 +1,4 @@
-//! Resident memory over the run: flat, once it is warm.
+//! The memory of the process over the run, but for pages of files: flat, once it is warm.
 
 use crate::bench::statistics::slope;
 

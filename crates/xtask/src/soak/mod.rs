@@ -28,7 +28,7 @@ use self::report::Report;
 use self::timeline::now_us;
 use crate::Failure;
 use crate::bench::build;
-use crate::bench::clocks::resident_bytes;
+use crate::bench::clocks::own_bytes;
 use crate::bench::ours::sum_of;
 use crate::bench::process::{WorkDir, comes_true};
 
@@ -160,7 +160,7 @@ fn let_run(
         }
         if now >= sample_us && now < end_us {
             sample_us += SAMPLE_EVERY_US;
-            let bytes = resident_bytes(&[proxy.running.pid()])?;
+            let bytes = own_bytes(&[proxy.running.pid()])?;
             samples.push(((now - began_us) as f64 / 1e6, bytes));
         }
         if now >= word_us + WORD_EVERY_US {
@@ -216,7 +216,7 @@ impl Found {
     ) -> Result<Self, Failure> {
         let metrics = proxy.metrics()?;
         let sum = |name| sum_of(&metrics, name).unwrap_or(u64::MAX);
-        let end_bytes = resident_bytes(&[proxy.running.pid()])?;
+        let end_bytes = own_bytes(&[proxy.running.pid()])?;
         let of_class = |class: &str| {
             let mark = format!("status=\"{class}\"");
             let is_it =

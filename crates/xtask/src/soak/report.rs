@@ -88,13 +88,13 @@ impl Report<'_> {
         if let Some(memory) = found.memory {
             let levels =
                 format!("{:.1} / {:.1} / {:.1}", memory.warm_mib, memory.peak_mib, memory.end_mib);
-            table.row("RSS MiB, warm / peak / end", levels, "end <= 1.2 x warm");
+            table.row("own memory in MiB, warm / peak / end", levels, "end <= 1.2 x warm");
             let demand = match self.options.seconds < JUDGED_SECONDS_MIN {
                 true => "not judged, too short",
                 false => "< 1",
             };
             let slope = format!("{:+.2}", memory.mib_per_ten_minutes);
-            table.row("RSS slope, MiB per 10 min", slope, demand);
+            table.row("its slope, MiB per 10 min", slope, demand);
         }
         let (before, after) = (found.before, found.after);
         let sockets = format!("{} / {}", before.sockets, after.sockets);
