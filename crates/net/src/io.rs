@@ -83,20 +83,35 @@ impl Io {
         mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<(usize, bool)>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            let mut short = None;
-            let result = self.read_now(|socket| match call(socket) {
+            match self.read_if_ready(&mut call) {
+                None => ready!(self.poll_readable(cx))?,
+                Some(result) => return Poll::Ready(result),
+            }
+        }
+    }
+
+    /// The same, if the runtime takes it for ready; `None` when there is nothing.
+    #[inline]
+    pub(crate) fn read_if_ready(
+        &self,
+        call: impl FnOnce(BorrowedFd<'_>) -> io::Result<(usize, bool)>,
+    ) -> Option<io::Result<usize>> {
+        let (mut is_ready, mut short) = (false, None);
+        let result = self.read_now(|socket| {
+            is_ready = true;
+            match call(socket) {
                 // The runtime takes back the readiness for this error.
                 Ok((len, true)) => {
                     short = Some(len);
                     Err(io::ErrorKind::WouldBlock.into())
                 }
                 result => result.map(|(len, _)| len),
-            });
-            match (short, result) {
-                (Some(len), _) => return Poll::Ready(Ok(len)),
-                (None, result) if would_block(&result) => ready!(self.poll_readable(cx))?,
-                (None, result) => return Poll::Ready(result),
             }
+        });
+        match short {
+            Some(len) => Some(Ok(len)),
+            None if !is_ready || would_block(&result) => None,
+            None => Some(result),
         }
     }
 

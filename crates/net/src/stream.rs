@@ -177,6 +177,13 @@ impl Stream {
         }
     }
 
+    /// Reads if the runtime knows of something to read. Registers nothing: only for who is already
+    /// waiting, for bytes without TLS.
+    #[inline]
+    pub fn read_if_ready(&self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
+        self.io.borrow().read_if_ready(|socket| receive_once(socket, buffer))
+    }
+
     /// The same, into room that is asked for when there may be something to read.
     #[inline]
     pub fn poll_read_into(

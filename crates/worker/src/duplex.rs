@@ -14,7 +14,7 @@ use crate::accept::Accepted;
 use crate::limits;
 use crate::patience::Patience;
 use crate::pipes::LentPipe;
-use crate::pulse::Stage;
+use crate::pulse::{Mark, Stage};
 use crate::rate::Meter;
 use crate::shard::Shard;
 use crate::write::Stall;
@@ -153,13 +153,45 @@ impl Flow {
         to: &Stream,
     ) -> Poll<Result<(), Broken>> {
         if self.supply == Supply::Awaited {
-            match from.is_read_ready() {
-                true => self.supply = Supply::Unknown,
-                false if to.is_plain() => return Poll::Pending,
-                false => {}
+            let is_plain = to.is_plain();
+            if is_plain && from.is_plain() && self.bulk_reads < BULK_READS {
+                match self.pass_on_awaited(cx, shard, from, to) {
+                    Poll::Ready(Ok(())) => {}
+                    over => return over,
+                }
+            } else {
+                match from.is_read_ready() {
+                    true => self.supply = Supply::Unknown,
+                    false if is_plain => return Poll::Pending,
+                    false => {}
+                }
             }
         }
         self.poll_on(cx, shard, from, to)
+    }
+
+    /// A message, of which there are the most: it has come, is read and written at once, and nothing
+    /// is behind it. Ready when there is more to do.
+    #[inline(always)]
+    fn pass_on_awaited(
+        &mut self,
+        cx: &mut Context<'_>,
+        shard: &Shard,
+        from: &Stream,
+        to: &Stream,
+    ) -> Poll<Result<(), Broken>> {
+        let mut scratch = shard.scratch.borrow_mut();
+        let Some(read) = from.read_if_ready(&mut scratch) else { return Poll::Pending };
+        self.supply = Supply::Unknown;
+        if let Err(broken) = self.pass_on(cx, read, &scratch, to) {
+            return Poll::Ready(Err(broken));
+        }
+        let is_over = self.supply == Supply::Empty && self.held.is_empty();
+        if is_over && from.poll_readable(cx).is_pending() {
+            self.supply = Supply::Awaited;
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
     }
 
     #[inline(never)]
@@ -265,16 +297,28 @@ impl Flow {
             return self.poll_fill(cx, from, pipe);
         }
         let mut scratch = shard.scratch.borrow_mut();
-        let len = match from.poll_read(cx, &mut scratch) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(Ok(len)) => len,
+        let read = ready!(from.poll_read(cx, &mut scratch));
+        Poll::Ready(self.pass_on(cx, read, &scratch, to))
+    }
+
+    /// Writes what was read as far as the target takes it at once.
+    #[inline]
+    fn pass_on(
+        &mut self,
+        cx: &mut Context<'_>,
+        read: io::Result<usize>,
+        scratch: &[u8],
+        to: &Stream,
+    ) -> Result<usize, Broken> {
+        let len = match read {
+            Ok(len) => len,
             // As empty as an end: that an endpoint has crashed is what the bytes are for.
-            Poll::Ready(Err(_)) if self.bytes == 0 && !self.on_empty.is_empty() => 0,
-            Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Source)),
+            Err(_) if self.bytes == 0 && !self.on_empty.is_empty() => 0,
+            Err(_) => return Err(Broken::Source),
         };
         if len == 0 {
             self.end_of_source();
-            return Poll::Ready(Ok(0));
+            return Ok(0);
         }
         if len < scratch.len() {
             self.supply = Supply::Empty;
@@ -284,14 +328,14 @@ impl Flow {
         let taken = match to.poll_write(cx, &[IoSlice::new(&scratch[..len])]) {
             Poll::Ready(Ok(taken)) => taken,
             Poll::Pending => 0,
-            Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Target)),
+            Poll::Ready(Err(_)) => return Err(Broken::Target),
         };
         self.bytes += taken as u64;
         if taken < len {
             self.held = scratch[taken..len].to_vec();
             self.held_start = 0;
         }
-        Poll::Ready(Ok(len))
+        Ok(len)
     }
 
     fn poll_fill(
@@ -333,9 +377,10 @@ pub(crate) fn relay(
     (up, down): (&mut Flow, &mut Flow),
     silence: &mut Silence,
 ) -> impl Future<Output = Ending> {
+    let mark = Mark::of(Stage::Relay, connection);
     poll_fn(move |cx| {
         let pulse = &connection.shard.pulse;
-        pulse.doing(Stage::Relay, connection);
+        pulse.doing(&mark);
         let ending = poll(cx, connection, endpoint, (up, down), silence);
         pulse.done();
         ending

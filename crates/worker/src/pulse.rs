@@ -39,6 +39,30 @@ pub(crate) enum Stage {
     Relay = 2,
 }
 
+/// What a thread says while it does something for a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    doing: u64,
+    client: [u64; 2],
+}
+
+impl Mark {
+    #[inline]
+    pub(crate) fn of(stage: Stage, connection: &Accepted) -> Self {
+        let (client, port) = match connection.peer() {
+            // As it is mapped to version 6 (RFC 4291, section 2.5.5.2).
+            Peer::Ip { ip: IpAddr::V4(v4), port } => {
+                (0xffff << 32 | u128::from(v4.to_bits()), port)
+            }
+            Peer::Ip { ip: IpAddr::V6(v6), port } => (v6.to_bits(), port),
+            Peer::Unix => (0, 0),
+        };
+        let listener = u64::from(connection.listener.0) << 32;
+        let doing = listener | u64::from(port) << 8 | u64::from(stage as u8);
+        Self { doing, client: [(client >> 64) as u64, client as u64] }
+    }
+}
+
 impl Pulse {
     /// To be called by the thread itself, before all else.
     pub(crate) fn begin(&self) {
@@ -49,22 +73,12 @@ impl Pulse {
         self.turns.store(self.turns.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// Something is done for this connection, until [`Self::done`].
+    /// Something is done for a connection, until [`Self::done`].
     #[inline]
-    pub(crate) fn doing(&self, stage: Stage, connection: &Accepted) {
-        let (client, port) = match connection.peer() {
-            // As it is mapped to version 6 (RFC 4291, section 2.5.5.2).
-            Peer::Ip { ip: IpAddr::V4(v4), port } => {
-                (0xffff << 32 | u128::from(v4.to_bits()), port)
-            }
-            Peer::Ip { ip: IpAddr::V6(v6), port } => (v6.to_bits(), port),
-            Peer::Unix => (0, 0),
-        };
-        self.client[0].store((client >> 64) as u64, Ordering::Relaxed);
-        self.client[1].store(client as u64, Ordering::Relaxed);
-        let listener = u64::from(connection.listener.0) << 32;
-        let doing = listener | u64::from(port) << 8 | u64::from(stage as u8);
-        self.doing.store(doing, Ordering::Relaxed);
+    pub(crate) fn doing(&self, mark: &Mark) {
+        self.client[0].store(mark.client[0], Ordering::Relaxed);
+        self.client[1].store(mark.client[1], Ordering::Relaxed);
+        self.doing.store(mark.doing, Ordering::Relaxed);
     }
 
     #[inline]
@@ -125,7 +139,7 @@ impl<F: Future + Unpin> Future for Watched<'_, F> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let pulse = &self.connection.shard.pulse;
-        pulse.doing(Stage::Http, self.connection);
+        pulse.doing(&Mark::of(Stage::Http, self.connection));
         let result = Pin::new(&mut self.future).poll(cx);
         self.connection.shard.pulse.done();
         result
