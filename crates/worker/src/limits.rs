@@ -29,8 +29,6 @@ pub const BYTES_PER_TURN: u64 = 256 * 1024;
 
 /// The buffer that a head is read into and a body is relayed through.
 pub const BUFFER_BYTES: usize = 16 * 1024;
-/// Of a stream of HTTP/2 this much of a request's body goes on at a time.
-pub const PIECE_BYTES: usize = 64 * 1024;
 /// Bodies with at least this much to come are spliced: below, a copy is as cheap (measured: splice
 /// wins from 64 to 128 KiB on).
 pub const SPLICE_BYTES_MIN: u64 = 64 * 1024;

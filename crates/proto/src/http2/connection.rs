@@ -545,7 +545,8 @@ impl<W: Waiter> Connection<W> {
         read
     }
 
-    /// Takes out so many bytes at the most, in the memory that they came in if there are no more.
+    /// Takes out so many bytes at the most, in the memory that they came in if there are no more and
+    /// that is not much larger. The peer may send as much again.
     pub fn read_piece(&mut self, id: u32, bytes_max: usize) -> (Vec<u8>, Read) {
         let unread = self.look(id).map_or(0, |stream| stream.data.len() - stream.start);
         if unread > bytes_max {
@@ -553,9 +554,12 @@ impl<W: Waiter> Connection<W> {
             let read = self.read(id, &mut piece);
             return (piece, read);
         }
-        let (piece, read) = self.read_all(id);
+        let (mut piece, read) = self.read_all(id);
         if let Read::Data(len) = read {
             self.give_back(id, len);
+        }
+        if piece.capacity() / 2 > piece.len() {
+            piece.shrink_to_fit(); // more may have come with it, which nobody counts any more
         }
         (piece, read)
     }

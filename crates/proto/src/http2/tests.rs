@@ -318,6 +318,7 @@ fn pieces_are_no_longer_than_asked_and_make_room_for_more() {
         sent += pair.client.send_data(stream, rest, false).unwrap();
         pair.talk();
         let (piece, what) = pair.server.read_piece(stream, 30_000);
+        assert!(piece.capacity() <= 2 * piece.len() + 1, "{} bytes", piece.capacity());
         assert!(what == Read::Data(piece.len()) && (1..=30_000).contains(&piece.len()), "{what:?}");
         read.extend(piece);
         pair.talk();

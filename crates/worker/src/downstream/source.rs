@@ -171,6 +171,8 @@ impl<'a> Source<'a> {
     #[inline]
     pub(crate) fn take_rest(&mut self) -> Rest {
         match self.held {
+            // A stream ends with its body.
+            None if !self.piece.is_empty() => Rest::Behind(0..0),
             None => Rest::Behind(self.behind()),
             Some(_) => Rest::Apart(self.take_ahead()),
         }
@@ -381,7 +383,7 @@ impl<'a> Source<'a> {
 
     /// The same of a stream. As much as a buffer takes is kept for a retry.
     fn poll_piece(&mut self, lane: &Lane, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        if !self.is_held || self.piece.len() > BUFFER_BYTES {
+        if !self.is_held {
             self.let_go();
         }
         let piece = match ready!(lane.poll_piece(cx)) {

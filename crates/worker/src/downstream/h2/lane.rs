@@ -35,7 +35,7 @@ impl Lane {
 
     /// The next piece of the body; an empty one is its end. The client may send as much again.
     pub(in crate::downstream) fn poll_piece(&self, cx: &Context<'_>) -> Poll<io::Result<Vec<u8>>> {
-        self.strand.poll(cx, |engine, id| match engine.read_piece(id, limits::PIECE_BYTES) {
+        self.strand.poll(cx, |engine, id| match engine.read_piece(id, limits::BUFFER_BYTES) {
             (_, Read::Wait) => None,
             (_, Read::Reset(_)) => Some(Err(io::ErrorKind::ConnectionReset.into())),
             (piece, Read::Data(_) | Read::End) => Some(Ok(piece)),
