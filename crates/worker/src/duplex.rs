@@ -170,8 +170,8 @@ impl Flow {
         self.poll_on(cx, shard, from, to)
     }
 
-    /// A message, of which there are the most: it has come, is read and written at once, and nothing
-    /// is behind it. Ready when there is more to do.
+    /// A message, of which there are the most: it has come, is read and written at once, and
+    /// nothing is behind it. Ready when there is more to do.
     #[inline(always)]
     fn pass_on_awaited(
         &mut self,

@@ -545,8 +545,8 @@ impl<W: Waiter> Connection<W> {
         read
     }
 
-    /// Takes out so many bytes at the most, in the memory that they came in if there are no more and
-    /// that is not much larger. The peer may send as much again.
+    /// Takes out so many bytes at the most, in the memory that they came in if there are no more
+    /// and that is not much larger. The peer may send as much again.
     pub fn read_piece(&mut self, id: u32, bytes_max: usize) -> (Vec<u8>, Read) {
         let unread = self.look(id).map_or(0, |stream| stream.data.len() - stream.start);
         if unread > bytes_max {

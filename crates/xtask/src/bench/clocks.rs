@@ -167,8 +167,8 @@ pub(crate) fn resident_bytes(pids: &[u32]) -> Result<u64, Failure> {
     rolled_up(pids, "Rss:")
 }
 
-/// Of those the ones that are no pages of files: rare ways of a program come from its file when they
-/// are taken first.
+/// Of those the ones that are no pages of files: rare ways of a program come from its file when
+/// they are taken first.
 pub(crate) fn own_bytes(pids: &[u32]) -> Result<u64, Failure> {
     rolled_up(pids, "Anonymous:")
 }
