@@ -308,7 +308,7 @@ fn the_window_of_what_was_taken_and_never_read_comes_back() {
 #[test]
 fn pieces_are_no_longer_than_asked_and_make_room_for_more() {
     let mut pair = Pair::new();
-    let stream = pair.ask("POST / HTTP/1.1\r\nHost: a\r\n\r\n", false);
+    let stream = pair.ask(POST, false);
     pair.talk();
     pair.opened();
     let body: Vec<u8> = (0..BOUNDS.stream_window * 3).map(|at| at as u8).collect();

@@ -73,22 +73,17 @@ impl Bench {
         case: &Case,
         requests: usize,
     ) -> Result<Vec<Sample>, Failure> {
-        if matches!(case.meter, Meter::Cpu | Meter::CpuOfBytes | Meter::Packets) {
-            return turns::round(self, contenders, case, requests);
-        }
-        contenders.iter().map(|contender| self.alone(*contender, case, requests)).collect()
-    }
-
-    /// What is counted, one after the other: nothing that passes by can change it.
-    fn alone(&self, contender: Contender, case: &Case, requests: usize) -> Result<Sample, Failure> {
+        let each = |one: &dyn Fn(Contender) -> Result<Sample, Failure>| {
+            contenders.iter().map(|contender| one(*contender)).collect()
+        };
         match case.meter {
-            Meter::Ab => self.ab(contender, case, requests),
-            Meter::Syscalls => self.syscalls(contender, case, requests),
-            Meter::Allocations => self.allocations(contender, case, requests),
-            Meter::Resident { uses } => self.resident(contender, case, uses),
             Meter::Cpu | Meter::CpuOfBytes | Meter::Packets => {
-                Err("clocks are read in turns".into())
+                turns::round(self, contenders, case, requests)
             }
+            Meter::Ab => each(&|contender| self.ab(contender, case, requests)),
+            Meter::Syscalls => each(&|contender| self.syscalls(contender, case, requests)),
+            Meter::Allocations => each(&|contender| self.allocations(contender, case, requests)),
+            Meter::Resident { uses } => each(&|contender| self.resident(contender, case, uses)),
         }
     }
 
